@@ -1,0 +1,162 @@
+// Package metric is what is pushed: labels, the grouping key, metric families
+// and their samples, and the rules that make a pushed family fit to be held.
+// It does no I/O and knows neither HTTP nor any encoding.
+package metric
+
+import (
+	"cmp"
+	"encoding/base64"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/common/model"
+)
+
+// Names of labels with a meaning of their own.
+const (
+	JobLabel      = "job"
+	InstanceLabel = "instance"
+	BucketLabel   = "le"       // the upper bound of a classic histogram's bucket
+	QuantileLabel = "quantile" // the quantile of a summary's sample
+	NameLabel     = "__name__" // stands for the metric's name, never a label in a push
+)
+
+// Label is one name and its value.
+type Label struct{ Name, Value string }
+
+// CompareLabels orders label sets that are sorted by name: by the first
+// difference in a name or value, a shorter set before its extension.
+func CompareLabels(a, b []Label) int {
+	for i := range min(len(a), len(b)) {
+		if c := strings.Compare(a[i].Name, b[i].Name); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a[i].Value, b[i].Value); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func compareLabelNames(a, b Label) int { return strings.Compare(a.Name, b.Name) }
+
+// keySeparator stands between the parts of a grouping key's identity. As a byte
+// it is in no valid UTF-8, so no label value can imitate it.
+const keySeparator = "\xff"
+
+// GroupingKey names a group: the labels of the URL a push went to, of which one
+// is job. It is immutable; the zero value names no group.
+type GroupingKey struct {
+	labels []Label
+	id     string
+}
+
+// NewGroupingKey returns the key of the given labels, whose order does not
+// matter and whose names are distinct. It keeps labels and sorts it in place.
+func NewGroupingKey(labels []Label) GroupingKey {
+	slices.SortFunc(labels, compareLabelNames)
+	return GroupingKey{labels: labels, id: keyID(labels)}
+}
+
+// keyID builds the identity of sorted labels: the job's value first, so that the
+// groups of one job are neighbours in every ordered listing, then name and value
+// of the others.
+func keyID(labels []Label) string {
+	size := 0
+	for _, l := range labels {
+		size += len(l.Name) + len(l.Value) + 2
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for _, l := range labels {
+		if l.Name == JobLabel {
+			b.WriteString(l.Value)
+		}
+	}
+	for _, l := range labels {
+		if l.Name != JobLabel {
+			b.WriteString(keySeparator)
+			b.WriteString(l.Name)
+			b.WriteString(keySeparator)
+			b.WriteString(l.Value)
+		}
+	}
+	return b.String()
+}
+
+// Labels returns the labels, sorted by name. The caller must not change them.
+func (k GroupingKey) Labels() []Label { return k.labels }
+
+// ID identifies the group: equal for equal label sets and for no others. Ordered
+// as bytes it puts the groups of one job side by side.
+func (k GroupingKey) ID() string { return k.id }
+
+// Value returns the value of the label called name, and whether there is one.
+func (k GroupingKey) Value(name string) (string, bool) {
+	for _, l := range k.labels {
+		if l.Name == name {
+			return l.Value, true
+		}
+	}
+	return "", false
+}
+
+// String writes the key as a selector, such as {instance="a",job="b"}.
+func (k GroupingKey) String() string { return FormatLabels(k.labels) }
+
+// FormatLabels writes labels as a selector, such as {instance="a",job="b"}.
+func FormatLabels(labels []Label) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, l := range labels {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if LegacyLabelName(l.Name) {
+			b.WriteString(l.Name)
+		} else {
+			b.WriteByte('"')
+			labelValueEscaper.WriteString(&b, l.Name)
+			b.WriteByte('"')
+		}
+		b.WriteString(`="`)
+		labelValueEscaper.WriteString(&b, l.Value)
+		b.WriteByte('"')
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+var labelValueEscaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+
+// Path returns the URL path of the group, as in /metrics/job/a/instance/b, with
+// base64 where a value needs it.
+func (k GroupingKey) Path() string {
+	var b strings.Builder
+	b.WriteString("/metrics")
+	writeLabel := func(name, value string) {
+		b.WriteByte('/')
+		b.WriteString(name)
+		if value == "" || strings.Contains(value, "/") || value == "." || value == ".." {
+			b.WriteString(Base64Suffix + "/" + base64.RawURLEncoding.EncodeToString([]byte(value)))
+			if value == "" {
+				b.WriteByte('=')
+			}
+			return
+		}
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(value))
+	}
+	job, _ := k.Value(JobLabel)
+	writeLabel(JobLabel, job)
+	for _, l := range k.labels {
+		if l.Name != JobLabel {
+			writeLabel(model.EscapeName(l.Name, model.ValueEncodingEscaping), l.Value)
+		}
+	}
+	return b.String()
+}
+
+// Base64Suffix behind a label's name in a URL says that the value is in base64.
+const Base64Suffix = "@base64"

@@ -1,0 +1,252 @@
+package metric
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Normalize makes f a part of the group called key: it gives every metric the
+// key's labels, which overwrite the metric's own, and an empty instance label
+// where there is none, and sorts labels and metrics. It refuses a family that
+// could not be exposed beside itself: bad names, text that is not UTF-8,
+// timestamps, a series twice, values that do not fit the type.
+//
+// A refusal leaves f in an undefined state. Cost: O(n log n) in the family's
+// metrics, O(n) where they are sorted already.
+func Normalize(f *Family, key GroupingKey, names Names) error {
+	if !names.ValidMetric(f.Name) {
+		return Refuse(BadName, "%q is not a valid metric name%s", f.Name, names.advice())
+	}
+	if !f.Type.Known() {
+		return Refuse(BadValue, "metric family %q has the unknown type number %d", f.Name, f.Type)
+	}
+	if !utf8.ValidString(f.Help) {
+		return Refuse(BadUTF8, "the help text of metric family %q is not valid UTF-8: %q", f.Name, f.Help)
+	}
+	if !utf8.ValidString(f.Unit) {
+		return Refuse(BadUTF8, "the unit of metric family %q is not valid UTF-8: %q", f.Name, f.Unit)
+	}
+
+	grouping := withInstance(key.Labels())
+	total := 0
+	for i := range f.Metrics {
+		total += len(f.Metrics[i].Labels) + len(grouping)
+	}
+	arena := make([]Label, 0, total)
+	for i := range f.Metrics {
+		m := &f.Metrics[i]
+		if err := checkMetric(f, m, names); err != nil {
+			return err
+		}
+		start := len(arena)
+		arena = appendMerged(arena, m.Labels, grouping)
+		m.Labels = arena[start:len(arena):len(arena)]
+		if err := checkReserved(f, m); err != nil {
+			return err
+		}
+	}
+
+	byLabels := func(a, b Metric) int { return CompareLabels(a.Labels, b.Labels) }
+	if !slices.IsSortedFunc(f.Metrics, byLabels) {
+		slices.SortStableFunc(f.Metrics, byLabels)
+	}
+	for i := 1; i < len(f.Metrics); i++ {
+		if CompareLabels(f.Metrics[i-1].Labels, f.Metrics[i].Labels) == 0 {
+			return Refuse(DuplicateSeries,
+				"the push holds the series %s%s twice; give the two different labels, or push only one",
+				f.Name, FormatLabels(f.Metrics[i].Labels))
+		}
+	}
+	return nil
+}
+
+// advice says which flag would allow more names, where one would.
+func (n Names) advice() string {
+	if n == LegacyNames {
+		return " (letters, digits, underscores and colons, not starting with a digit; --push.enable-utf8-names allows any UTF-8)"
+	}
+	return ""
+}
+
+// groupingLabel is a label of a grouping key as a metric gets it. The optional
+// one, an empty instance, yields to a label of the metric itself.
+type groupingLabel struct {
+	Label
+	optional bool
+}
+
+func withInstance(labels []Label) []groupingLabel {
+	out := make([]groupingLabel, 0, len(labels)+1)
+	instance := groupingLabel{Label{InstanceLabel, ""}, true}
+	placed := false
+	for _, l := range labels {
+		if !placed && l.Name >= InstanceLabel {
+			if l.Name != InstanceLabel {
+				out = append(out, instance)
+			}
+			placed = true
+		}
+		out = append(out, groupingLabel{l, false})
+	}
+	if !placed {
+		out = append(out, instance)
+	}
+	return out
+}
+
+// appendMerged appends the union of own and grouping, both sorted by name.
+func appendMerged(dst, own []Label, grouping []groupingLabel) []Label {
+	for len(own) > 0 && len(grouping) > 0 {
+		switch c := strings.Compare(own[0].Name, grouping[0].Name); {
+		case c < 0:
+			dst, own = append(dst, own[0]), own[1:]
+		case c > 0:
+			dst, grouping = append(dst, grouping[0].Label), grouping[1:]
+		default:
+			if grouping[0].optional {
+				dst = append(dst, own[0])
+			} else {
+				dst = append(dst, grouping[0].Label)
+			}
+			own, grouping = own[1:], grouping[1:]
+		}
+	}
+	dst = append(dst, own...)
+	for _, g := range grouping {
+		dst = append(dst, g.Label)
+	}
+	return dst
+}
+
+// checkMetric checks m as it was pushed and sorts its labels.
+func checkMetric(f *Family, m *Metric, names Names) error {
+	if m.HasTimestamp {
+		return Refuse(BadTimestamp,
+			"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out; Prometheus records the time of its scrape",
+			f.Name, m.TimestampMs)
+	}
+	slices.SortStableFunc(m.Labels, compareLabelNames)
+	for i, l := range m.Labels {
+		switch {
+		case !names.ValidLabel(l.Name) || l.Name == NameLabel:
+			return Refuse(BadName, "metric family %q has the invalid label name %q%s", f.Name, l.Name, names.advice())
+		case i > 0 && m.Labels[i-1].Name == l.Name:
+			return Refuse(BadName, "a metric of family %q has the label %q twice", f.Name, l.Name)
+		case !utf8.ValidString(l.Value):
+			return Refuse(BadUTF8, "metric family %q has a label %q whose value is not valid UTF-8: %q", f.Name, l.Name, l.Value)
+		}
+	}
+	if err := checkExemplar(f, m.Exemplar); err != nil {
+		return err
+	}
+	switch f.Type {
+	case Counter, Gauge, Untyped:
+		if !m.HasValue {
+			return wrongValue(f)
+		}
+	case Summary:
+		if m.Summary == nil {
+			return wrongValue(f)
+		}
+		return checkQuantiles(f, m.Summary.Quantiles)
+	case Histogram, GaugeHistogram:
+		if m.Histogram == nil {
+			return wrongValue(f)
+		}
+		return checkHistogram(f, m.Histogram)
+	}
+	return nil
+}
+
+func wrongValue(f *Family) error {
+	return Refuse(BadValue, "metric family %q is of type %s, but one of its metrics holds no value of that type", f.Name, f.Type)
+}
+
+// checkReserved refuses labels that the samples of a summary or a histogram
+// carry already.
+func checkReserved(f *Family, m *Metric) error {
+	reserved := ""
+	switch f.Type {
+	case Summary:
+		reserved = QuantileLabel
+	case Histogram, GaugeHistogram:
+		reserved = BucketLabel
+	default:
+		return nil
+	}
+	for _, l := range m.Labels {
+		if l.Name == reserved {
+			return Refuse(ReservedLabel, "the %s %q must not have a label %q, neither of its own nor from the URL: its samples carry one already",
+				f.Type, f.Name, reserved)
+		}
+	}
+	return nil
+}
+
+func checkQuantiles(f *Family, quantiles []Quantile) error {
+	if q, ok := duplicate(len(quantiles), func(i int) float64 { return quantiles[i].Quantile }); ok {
+		return Refuse(DuplicateSeries, "a metric of the summary %q has the quantile %v twice", f.Name, q)
+	}
+	return nil
+}
+
+func checkHistogram(f *Family, h *HistogramValue) error {
+	if le, ok := duplicate(len(h.Buckets), func(i int) float64 { return h.Buckets[i].UpperBound }); ok {
+		return Refuse(DuplicateSeries, "a metric of the histogram %q has the bucket le=\"%v\" twice", f.Name, le)
+	}
+	for i := range h.Buckets {
+		if err := checkExemplar(f, h.Buckets[i].Exemplar); err != nil {
+			return err
+		}
+	}
+	for i := range h.Exemplars {
+		if err := checkExemplar(f, &h.Exemplars[i]); err != nil {
+			return err
+		}
+	}
+	if !h.Native() {
+		return nil
+	}
+	if err := h.validateNative(); err != nil {
+		return Refuse(BadValue, "the native histogram %q is not valid: %v", f.Name, err)
+	}
+	return nil
+}
+
+func checkExemplar(f *Family, e *Exemplar) error {
+	if e == nil {
+		return nil
+	}
+	for _, l := range e.Labels {
+		if !utf8.ValidString(l.Name) || !utf8.ValidString(l.Value) {
+			return Refuse(BadUTF8, "an exemplar of metric family %q has a label that is not valid UTF-8: %q=%q", f.Name, l.Name, l.Value)
+		}
+	}
+	return nil
+}
+
+// duplicate finds a number that stands twice among the n that at returns; all
+// NaN count as one. Cost: O(n) where they increase, as they should.
+func duplicate(n int, at func(int) float64) (float64, bool) {
+	increasing := true
+	for i := 1; i < n && increasing; i++ {
+		increasing = at(i-1) < at(i)
+	}
+	if increasing && (n != 1 || !math.IsNaN(at(0))) {
+		return 0, false
+	}
+	sorted := make([]float64, n)
+	for i := range sorted {
+		sorted[i] = at(i)
+	}
+	slices.Sort(sorted)
+	for i := 1; i < n; i++ {
+		a, b := sorted[i-1], sorted[i]
+		if a == b || math.IsNaN(a) && math.IsNaN(b) {
+			return b, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,210 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+
+	"pushgateway/internal/metric"
+)
+
+// check tells whether the push fits beside everything else that the batch will
+// leave in the store. old is the group it goes to, and keep whether families
+// that are not pushed stay in it. Cost: O(series pushed), whatever is held.
+func (b *batch) check(p *Push, old *Group, keep bool) error {
+	if old == nil {
+		if err := b.checkTwin(p.key); err != nil {
+			return err
+		}
+	}
+	c := check{batch: b, push: p, old: old, keep: keep}
+	for i := range p.families {
+		f := &p.families[i]
+		if err := c.checkType(f); err != nil {
+			return err
+		}
+		if err := c.checkSuffixes(f); err != nil {
+			return err
+		}
+		if err := c.checkSeries(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTwin refuses a group that differs from another only in having an empty
+// instance label: their push times would be the same series.
+func (b *batch) checkTwin(key metric.GroupingKey) error {
+	labels := slices.Clone(key.Labels())
+	if instance, ok := key.Value(metric.InstanceLabel); !ok {
+		labels = append(labels, metric.Label{Name: metric.InstanceLabel})
+	} else if instance == "" {
+		labels = slices.DeleteFunc(labels, func(l metric.Label) bool { return l.Name == metric.InstanceLabel })
+	} else {
+		return nil
+	}
+	twin := metric.NewGroupingKey(labels)
+	if b.group(twin.ID()) == nil {
+		return nil
+	}
+	return metric.Refuse(metric.DuplicateSeries,
+		"the groups %s and %s would have the same series, since metrics without an instance label get an empty one: push to %s, or delete it first",
+		key, twin, twin)
+}
+
+// check is one push being checked.
+type check struct {
+	*batch
+	push *Push
+	old  *Group
+	keep bool
+}
+
+// others returns the families of this name in all groups but the one pushed to.
+func (c *check) others(name string) pendingFamily {
+	f := c.family(name)
+	if c.old.Chunk(name) != nil {
+		f.holders--
+	}
+	return f
+}
+
+// after returns the type of the families of this name once the push has been
+// applied, and whose they are; false where there are none.
+func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
+	if typ, ok := c.store.own[name]; ok {
+		return typ, "the gateway's own metrics", true
+	}
+	if typ, ok := c.push.find(name); ok {
+		return typ, "the same push", true
+	}
+	if f := c.others(name); f.holders > 0 {
+		return f.typ, c.holder(name), true
+	}
+	if kept := c.old.Chunk(name); kept != nil && c.keep {
+		return kept.Type(), fmt.Sprintf("the same group %s", c.push.key), true
+	}
+	return 0, "", false
+}
+
+// holder names a group that holds the family, other than the one pushed to, and
+// how to be rid of it.
+func (c *check) holder(name string) string {
+	id := c.push.key.ID()
+	for _, changed := range c.changed {
+		if g := c.groups[changed]; changed != id && g.Chunk(name) != nil {
+			return describe(g.Key)
+		}
+	}
+	if f := c.store.families[name]; f != nil && !c.wiped {
+		for _, leaf := range f.run.leaves {
+			for _, x := range leaf.block.Items {
+				if g := c.group(x.group); x.group != id && g.Chunk(name) != nil {
+					return describe(g.Key)
+				}
+			}
+		}
+	}
+	return "another group"
+}
+
+func describe(key metric.GroupingKey) string {
+	return fmt.Sprintf("group %s (to delete it: curl -X DELETE <this gateway>%s)", key, key.Path())
+}
+
+func (c *check) checkType(f *metric.Family) error {
+	if typ, ok := c.store.own[f.Name]; ok && typ != f.Type {
+		return metric.Refuse(metric.TypeConflict,
+			"%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
+			f.Name, f.Type, typ, typeAdvice(f.Type))
+	}
+	if held := c.others(f.Name); held.holders > 0 && held.typ != f.Type {
+		return metric.Refuse(metric.TypeConflict,
+			"%q is pushed as %s, but is of type %s in %s: give it that type, push it under another name, or delete what holds it%s",
+			f.Name, f.Type, held.typ, c.holder(f.Name), typeAdvice(f.Type))
+	}
+	return nil
+}
+
+// typeAdvice tells those who pushed no type that they could.
+func typeAdvice(pushed metric.Type) string {
+	if pushed == metric.Untyped {
+		return " (a family without a TYPE line is untyped)"
+	}
+	return ""
+}
+
+func (c *check) checkSuffixes(f *metric.Family) error {
+	if base, suffix, ok := cutSampleSuffix(f.Name); ok {
+		if typ, owner, ok := c.after(base); ok && hasSample(typ, suffix) {
+			return metric.Refuse(metric.SuffixCollision,
+				"%q cannot be a metric family: the %s %q of %s has samples of that name; push it under another name",
+				f.Name, typ, base, owner)
+		}
+	}
+	for _, suffix := range compositeSuffixes {
+		if !hasSample(f.Type, suffix) {
+			continue
+		}
+		if _, owner, ok := c.after(f.Name + suffix); ok {
+			return metric.Refuse(metric.SuffixCollision,
+				"the %s %q has samples called %q, but that is a metric family of %s; push one of the two under another name",
+				f.Type, f.Name, f.Name+suffix, owner)
+		}
+	}
+	return nil
+}
+
+// checkSeries refuses series that another group has, by the shapes of the groups
+// that hold the family.
+func (c *check) checkSeries(f *metric.Family) error {
+	if c.others(f.Name).holders == 0 {
+		return nil
+	}
+	own := shapeOf(c.push.key)
+	var candidates []shape
+	candidatesFor := uint64(0) // the mask of the names that candidates were chosen for
+	for i := range f.Metrics {
+		labels := f.Metrics[i].Labels
+		// Metrics of a family mostly have the same label names.
+		if mask := nameMask(labels); i == 0 || mask != candidatesFor {
+			candidates, candidatesFor = candidates[:0], mask
+			c.eachShape(f.Name, func(s shape) bool {
+				if s.mask&^mask == 0 && s.names != own.names {
+					candidates = append(candidates, s)
+				}
+				return true
+			})
+		}
+		for _, s := range candidates {
+			key, ok := s.project(labels)
+			if !ok {
+				continue
+			}
+			held, err := c.group(key.ID()).Chunk(f.Name).has(labels)
+			if err != nil {
+				return err
+			}
+			if held {
+				return metric.Refuse(metric.DuplicateSeries,
+					"the series %s%s is pushed to group %s, but is held already by %s: give the two different labels, or delete one",
+					f.Name, metric.FormatLabels(labels), c.push.key, describe(key))
+			}
+		}
+	}
+	return nil
+}
+
+// has tells whether the chunk, which may be nil, holds the series of these labels.
+func (c *Chunk) has(labels []metric.Label) (bool, error) {
+	if c == nil {
+		return false, nil
+	}
+	metrics, err := c.Metrics()
+	if err != nil {
+		return false, fmt.Errorf("decode %s of group %q: %w", c.Name(), c.group, err)
+	}
+	_, found := slices.BinarySearchFunc(metrics, labels,
+		func(m metric.Metric, labels []metric.Label) int { return metric.CompareLabels(m.Labels, labels) })
+	return found, nil
+}

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unique"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/wire"
+)
+
+// Names and help texts of the metrics that every group has beside the pushed
+// ones. A pushed family of one of these names is left out.
+const (
+	PushTime    = "push_time_seconds"
+	FailureTime = "push_failure_time_seconds"
+
+	pushTimeHelp    = "Last Unix time when changing this group in the Pushgateway succeeded."
+	failureTimeHelp = "Last Unix time when changing this group in the Pushgateway failed."
+)
+
+// Group is a group as one push left it. It is immutable.
+type Group struct {
+	Key metric.GroupingKey
+	// Chunks are the group's families, sorted by name, with the two push times.
+	Chunks []*Chunk
+	// Pushed and Failed are when a push last succeeded and was last refused;
+	// zero where that has not happened.
+	Pushed, Failed time.Time
+
+	shape shape
+}
+
+func (g *Group) order() string { return g.Key.ID() }
+func (g *Group) weight() int   { return blockWeight / 128 } // blocks of about 128 groups
+
+// Chunk returns the group's family of this name, nil where it has none.
+func (g *Group) Chunk(family string) *Chunk {
+	if g == nil {
+		return nil
+	}
+	i, found := slices.BinarySearchFunc(g.Chunks, family,
+		func(c *Chunk, name string) int { return strings.Compare(c.Name(), name) })
+	if !found {
+		return nil
+	}
+	return g.Chunks[i]
+}
+
+// Chunk is one metric family of one group, encoded as it is served. It is
+// immutable and holds no pointer per series.
+type Chunk struct {
+	header unique.Handle[header]
+	group  string // the group's ID
+	data   []byte // the samples in the text format, then the metrics in protobuf
+	split  int    // where protobuf begins
+	time   int64  // Unix nanoseconds
+	series int32
+	plain  bool
+}
+
+// header is what the chunks of a family mostly share.
+type header struct {
+	name, help, unit string
+	typ              metric.Type
+}
+
+func (c *Chunk) order() string { return c.group }
+func (c *Chunk) weight() int   { return c.split }
+
+// Name returns the family's name.
+func (c *Chunk) Name() string { return c.header.Value().name }
+
+// Type returns the family's type.
+func (c *Chunk) Type() metric.Type { return c.header.Value().typ }
+
+// Help returns the help text that was pushed with the family, which may be empty.
+func (c *Chunk) Help() string { return c.header.Value().help }
+
+// Unit returns the unit that was pushed with the family, which may be empty.
+func (c *Chunk) Unit() string { return c.header.Value().unit }
+
+// Text returns the samples in the text format, without HELP and TYPE. The caller
+// must not change it.
+func (c *Chunk) Text() []byte { return c.data[:c.split:c.split] }
+
+// Protobuf returns the metrics as fields of an io.prometheus.client.MetricFamily
+// message. The caller must not change it.
+func (c *Chunk) Protobuf() []byte { return c.data[c.split:] }
+
+// Series returns how many metrics the chunk holds: label sets, not samples.
+func (c *Chunk) Series() int { return int(c.series) }
+
+// Time returns when the family was pushed.
+func (c *Chunk) Time() time.Time { return time.Unix(0, c.time) }
+
+// Plain tells whether all names are such that no exposition escapes them.
+func (c *Chunk) Plain() bool { return c.plain }
+
+// Metrics decodes the chunk. Cost: O(bytes), with an allocation per label.
+func (c *Chunk) Metrics() ([]metric.Metric, error) {
+	return wire.DecodeMetrics(c.Type(), c.Protobuf())
+}
+
+// newChunk encodes f, which must be normalized for the group. scratch is working
+// space, returned for the next call.
+func newChunk(f *metric.Family, group metric.GroupingKey, at time.Time, scratch []byte) (*Chunk, []byte) {
+	scratch = wire.AppendText(scratch[:0], f)
+	split := len(scratch)
+	scratch = wire.AppendProtobufMetrics(scratch, f)
+	return &Chunk{
+		header: unique.Make(header{f.Name, f.Help, f.Unit, f.Type}),
+		group:  group.ID(),
+		data:   append(make([]byte, 0, len(scratch)), scratch...),
+		split:  split,
+		time:   at.UnixNano(),
+		series: int32(len(f.Metrics)),
+		plain:  plainNames(f),
+	}, scratch
+}
+
+func plainNames(f *metric.Family) bool {
+	if !metric.LegacyMetricName(f.Name) {
+		return false
+	}
+	for i := range f.Metrics {
+		for _, l := range f.Metrics[i].Labels {
+			if !metric.LegacyLabelName(l.Name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// newTimeChunk makes one of the two push time families. A zero value time means
+// that it has not happened yet and is exposed as 0.
+func newTimeChunk(name string, key metric.GroupingKey, value, at time.Time) *Chunk {
+	f := metric.Family{Name: name, Help: pushTimeHelp, Type: metric.Gauge,
+		Metrics: []metric.Metric{{HasValue: true}}}
+	if name == FailureTime {
+		f.Help = failureTimeHelp
+	}
+	if !value.IsZero() {
+		f.Metrics[0].Value = float64(value.UnixNano()) / 1e9
+	}
+	labels := key.Labels()
+	if _, ok := key.Value(metric.InstanceLabel); !ok {
+		labels = slices.Concat(labels, []metric.Label{{Name: metric.InstanceLabel}})
+		slices.SortFunc(labels, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
+	}
+	f.Metrics[0].Labels = labels
+	c, _ := newChunk(&f, key, at, make([]byte, 0, 256))
+	return c
+}
+
+// pushed returns the group g (nil where there is none yet) after a push at the
+// given time of the given chunks, which are sorted by name.
+func (g *Group) pushed(key metric.GroupingKey, chunks []*Chunk, keep bool, at time.Time) *Group {
+	next := &Group{Key: key, Pushed: at, shape: shapeOf(key)}
+	failure := g.Chunk(FailureTime)
+	if g != nil {
+		next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
+	} else {
+		failure = newTimeChunk(FailureTime, key, time.Time{}, at)
+	}
+	size := len(chunks) + 2
+	if keep && g != nil {
+		size += len(g.Chunks)
+	}
+	next.Chunks = append(make([]*Chunk, 0, size), chunks...)
+	next.Chunks = append(next.Chunks, failure, newTimeChunk(PushTime, key, at, at))
+	if keep && g != nil {
+		// Of chunks of the same name the first stays, which is the newer.
+		next.Chunks = append(next.Chunks, g.Chunks...)
+	}
+	slices.SortStableFunc(next.Chunks, func(a, b *Chunk) int { return strings.Compare(a.Name(), b.Name()) })
+	next.Chunks = slices.CompactFunc(next.Chunks, func(a, b *Chunk) bool { return a.Name() == b.Name() })
+	return next
+}
+
+// failed returns the group g (nil where there is none yet) after a push that was
+// refused at the given time.
+func (g *Group) failed(key metric.GroupingKey, at time.Time) *Group {
+	failure := newTimeChunk(FailureTime, key, at, at)
+	if g == nil {
+		return &Group{
+			Key:    key,
+			Chunks: []*Chunk{failure, newTimeChunk(PushTime, key, time.Time{}, at)},
+			Failed: at,
+			shape:  shapeOf(key),
+		}
+	}
+	next := *g
+	next.Failed = at
+	next.Chunks = slices.Clone(g.Chunks)
+	for i, c := range next.Chunks {
+		if c.Name() == FailureTime {
+			next.Chunks[i] = failure
+		}
+	}
+	return &next
+}

@@ -1,0 +1,251 @@
+// Package store holds the pushed groups in memory: it applies pushes and
+// deletes, one after the other, checks each against everything held, and hands
+// out immutable views. It knows neither HTTP nor files.
+package store
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"pushgateway/internal/metric"
+)
+
+// Store holds groups. All methods are safe for concurrent use. Readers never
+// wait for a change being decided, only for the moment in which it becomes
+// visible.
+type Store struct {
+	own map[string]metric.Type
+
+	queueing sync.Mutex // guards queue
+	queue    []*change
+
+	// committing serializes batches. It guards the index: groups and families
+	// with their types, holders and shapes.
+	committing sync.Mutex
+	groups     map[string]*Group
+	families   map[string]*family
+	next       batch // scratch
+
+	// visible guards what views are made of: the runs, sorted, totals and view.
+	// Who changes the index holds both locks.
+	visible  sync.Mutex
+	sorted   []*family // by name
+	groupRun run[*Group]
+	totals   Totals
+	view     *View // nil once something has changed
+}
+
+// New returns an empty store. own are the names and types of the metrics that
+// the gateway exposes of itself beside those pushed, all of them.
+func New(own map[string]metric.Type) *Store {
+	s := &Store{own: own, groups: map[string]*Group{}, families: map[string]*family{}}
+	s.next = batch{store: s, groups: map[string]*Group{}, families: map[string]pendingFamily{}}
+	return s
+}
+
+// Replace makes the push the whole of its group. It returns once the push is
+// visible to View. On error, a *metric.RefusalError, only the group's failure
+// time has changed. Cost: O(series pushed or replaced), not O(store).
+func (s *Store) Replace(p *Push) error { return s.push(p, false) }
+
+// Merge replaces the families of its group that the push holds and keeps the
+// others. Otherwise it is as Replace.
+func (s *Store) Merge(p *Push) error { return s.push(p, true) }
+
+func (s *Store) push(p *Push, keep bool) error {
+	return s.commit(func(b *batch) error {
+		old := b.group(p.key.ID())
+		if err := b.check(p, old, keep); err != nil {
+			b.fail(p.key, p.at)
+			return err
+		}
+		b.put(p.key.ID(), old.pushed(p.key, p.chunks, keep, p.at))
+		return nil
+	})
+}
+
+// Fail records that a push to the group was refused at the given time.
+func (s *Store) Fail(key metric.GroupingKey, at time.Time) error {
+	return s.commit(func(b *batch) error {
+		b.fail(key, at)
+		return nil
+	})
+}
+
+// fail records a refused push, unless that alone would make the exposition
+// inconsistent.
+func (b *batch) fail(key metric.GroupingKey, at time.Time) {
+	old := b.group(key.ID())
+	if old == nil && b.checkTwin(key) != nil {
+		return
+	}
+	b.put(key.ID(), old.failed(key, at))
+}
+
+// Delete deletes the group and tells whether there was one.
+func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
+	err = s.commit(func(b *batch) error {
+		if found = b.group(key.ID()) != nil; found {
+			b.put(key.ID(), nil)
+		}
+		return nil
+	})
+	return found, err
+}
+
+// Wipe deletes all groups in one step and returns how many there were.
+func (s *Store) Wipe() (count int, err error) {
+	err = s.commit(func(b *batch) error {
+		count = b.wipe()
+		return nil
+	})
+	return count, err
+}
+
+// change is one caller's part of a batch.
+type change struct {
+	decide func(*batch) error
+	err    error
+	done   bool
+}
+
+// commit has decide carried out as part of a batch and returns its error once
+// the batch is visible. The first caller to come commits for those who wait by
+// then.
+func (s *Store) commit(decide func(*batch) error) error {
+	c := &change{decide: decide}
+	s.queueing.Lock()
+	s.queue = append(s.queue, c)
+	s.queueing.Unlock()
+
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	if c.done {
+		return c.err
+	}
+	s.queueing.Lock()
+	waiting := s.queue
+	s.queue = nil
+	s.queueing.Unlock()
+
+	b := &s.next
+	for _, w := range waiting {
+		w.err = w.decide(b)
+		w.done = true
+	}
+	if !b.empty() {
+		s.publish(b)
+	}
+	return c.err
+}
+
+// publish makes the batch visible and empties it. The caller holds committing.
+func (s *Store) publish(b *batch) {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	s.view = nil
+	if b.wiped {
+		clear(s.groups)
+		clear(s.families)
+		s.sorted, s.groupRun, s.totals = nil, run[*Group]{}, Totals{}
+	}
+	for _, id := range b.changed {
+		s.publishGroup(id, s.groups[id], b.groups[id])
+	}
+	b.wiped, b.changed = false, b.changed[:0]
+	clear(b.groups)
+	clear(b.families)
+}
+
+func (s *Store) publishGroup(id string, old, next *Group) {
+	eachDifference(old, next, func(was, is *Chunk) {
+		if is == nil {
+			s.removeChunk(was, old.shape)
+			return
+		}
+		f := s.familyOf(is)
+		f.typ, f.view = is.Type(), nil
+		f.run.put(is)
+		if was == nil {
+			f.shapes.add(next.shape)
+		} else {
+			s.totals.addChunk(was, -1)
+		}
+		s.totals.addChunk(is, +1)
+	})
+	switch {
+	case next != nil:
+		if old == nil {
+			s.totals.Groups++
+		}
+		s.groups[id] = next
+		s.groupRun.put(next)
+	case old != nil:
+		s.totals.Groups--
+		delete(s.groups, id)
+		s.groupRun.remove(id)
+	}
+}
+
+// familyOf returns the family that the chunk belongs to, made where there is
+// none yet.
+func (s *Store) familyOf(c *Chunk) *family {
+	name := c.Name()
+	f := s.families[name]
+	if f == nil {
+		f = &family{name: name}
+		s.families[name] = f
+		i, _ := s.findSorted(name)
+		s.sorted = slices.Insert(s.sorted, i, f)
+	}
+	return f
+}
+
+func (s *Store) findSorted(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.sorted, name,
+		func(f *family, name string) int { return strings.Compare(f.name, name) })
+}
+
+func (s *Store) removeChunk(c *Chunk, of shape) {
+	f := s.families[c.Name()]
+	f.view = nil
+	f.run.remove(c.group)
+	f.shapes.remove(of)
+	s.totals.addChunk(c, -1)
+	if f.run.count == 0 {
+		delete(s.families, f.name)
+		i, _ := s.findSorted(f.name)
+		s.sorted = slices.Delete(s.sorted, i, i+1)
+	}
+}
+
+// View returns all that is held, whole pushes only. Cost: O(families) after a
+// change, and a pointer per block of those that changed; O(1) otherwise.
+func (s *Store) View() *View {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	if s.view == nil {
+		v := &View{
+			Families: make([]*Family, len(s.sorted)),
+			Totals:   s.totals,
+			groups:   s.groupRun.snapshot(),
+		}
+		for i, f := range s.sorted {
+			if f.view == nil {
+				f.view = newFamily(f.name, f.typ, f.run.snapshot())
+			}
+			v.Families[i] = f.view
+		}
+		s.view = v
+	}
+	return s.view
+}
+
+// Totals returns how much is held. Cost: O(1).
+func (s *Store) Totals() Totals {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	return s.totals
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"iter"
+	"sync"
+
+	"pushgateway/internal/metric"
+)
+
+// View is everything held, as it was at one moment between two changes. It is
+// immutable and shared by all who read.
+type View struct {
+	// Families are sorted by name, each with at least one block.
+	Families []*Family
+	Totals   Totals
+
+	groups []*Block[*Group]
+}
+
+// Totals says how much is held.
+type Totals struct {
+	Groups int
+	Series int   // label sets; a histogram counts once
+	Bytes  int64 // of encoded families
+	// Escaped counts the chunks with names that some expositions must escape.
+	Escaped int
+}
+
+func (t *Totals) addChunk(c *Chunk, sign int) {
+	t.Series += sign * c.Series()
+	t.Bytes += int64(sign * len(c.data))
+	if !c.plain {
+		t.Escaped += sign
+	}
+}
+
+// Groups returns the groups, ordered by their IDs.
+func (v *View) Groups() iter.Seq[*Group] {
+	return func(yield func(*Group) bool) {
+		for _, b := range v.groups {
+			for _, g := range b.Items {
+				if !yield(g) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Group returns the group of this key, nil where there is none.
+func (v *View) Group(key metric.GroupingKey) *Group {
+	g, _ := findInBlocks(v.groups, key.ID())
+	return g
+}
+
+// Family is all families of one name, those of every group that has one. It is
+// immutable.
+type Family struct {
+	Name   string
+	Type   metric.Type
+	Blocks []*Block[*Chunk]
+
+	texts func() (help, unit string)
+}
+
+func newFamily(name string, typ metric.Type, blocks []*Block[*Chunk]) *Family {
+	f := &Family{Name: name, Type: typ, Blocks: blocks}
+	f.texts = sync.OnceValues(f.findTexts)
+	return f
+}
+
+// Help returns the help text, which is the first one that a group gives.
+func (f *Family) Help() string {
+	help, _ := f.texts()
+	return help
+}
+
+// Unit returns the unit, which is the first one that a group gives.
+func (f *Family) Unit() string {
+	_, unit := f.texts()
+	return unit
+}
+
+func (f *Family) findTexts() (help, unit string) {
+	for c := range f.Chunks() {
+		if help == "" {
+			help = c.Help()
+		}
+		if unit == "" {
+			unit = c.Unit()
+		}
+		if help != "" {
+			// Units come with OpenMetrics alone, and from everyone or no one.
+			break
+		}
+	}
+	return help, unit
+}
+
+// Chunks returns the family's chunks, ordered by their groups' IDs.
+func (f *Family) Chunks() iter.Seq[*Chunk] {
+	return func(yield func(*Chunk) bool) {
+		for _, b := range f.Blocks {
+			for _, c := range b.Items {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}

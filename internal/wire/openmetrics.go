@@ -1,0 +1,948 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"pushgateway/internal/metric"
+)
+
+// ParseOpenMetrics parses src, a body in the text format of OpenMetrics 1.0. It
+// returns what the other formats would call it: the counter foo becomes a family
+// foo_total, an info foo a gauge foo_info, a state set a gauge. Families without
+// samples are dropped, the others come in the order of their first appearance.
+// They alias src. The error is a *metric.RefusalError that names the line.
+//
+// The specification holds, with these exceptions. Line ends may be CRLF. A quoted
+// string in a label set may name a metric or label, as Prometheus has it. HELP
+// texts may hold bare double quotes, which official clients write. A gauge
+// histogram may have samples _sum, _count and _created, as Go's client names them.
+// And how the numbers of a metric relate (buckets that do not add up, the sum of
+// negative observations) or whether its lines stand together is nobody's business
+// here, as it is in the other formats.
+//
+// Cost: O(n log n) in the labels of one line, O(n) in all else.
+func ParseOpenMetrics(src string, names metric.Names) ([]metric.Family, error) {
+	p := openMetrics{names: names, taken: map[string]omOwner{}}
+	for src != "" {
+		p.line++
+		var line string
+		line, src, _ = strings.Cut(src, "\n")
+		line = strings.TrimSuffix(line, "\r")
+		if line != omEnd {
+			if err := p.parseLine(line); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if src != "" {
+			p.line++
+			return nil, p.refuse("%s: nothing may follow the line %q, not even a blank line", excerpt(src), omEnd)
+		}
+		if err := p.finishFamily(); err != nil {
+			return nil, err
+		}
+		return p.families, nil
+	}
+	p.line++
+	return nil, p.refuse("the body ends without the line %q, so part of it may be lost: end it with that line", omEnd)
+}
+
+const omEnd = "# EOF"
+
+// openMetrics is the state of one ParseOpenMetrics.
+type openMetrics struct {
+	names    metric.Names
+	line     int // number of the line being parsed, from 1
+	families []metric.Family
+
+	// taken holds the names of all families that were begun, but for the last
+	// until its type stands, and of the samples they could have.
+	taken map[string]omOwner
+
+	family omFamily       // the one being read
+	labels []metric.Label // of the sample being read; its memory is used again
+	arena  []metric.Label // where labels are kept
+}
+
+// omOwner is a family to which a name belongs.
+type omOwner struct {
+	family string
+	line   int // where the family begins
+}
+
+// omFamily is a metric family being read.
+type omFamily struct {
+	name    string  // as OpenMetrics has it: without _total, for one
+	typ     *omType // nil before the first family
+	line    int     // where it begins
+	has     omMetadata
+	settled bool // its type stands, as its names are taken
+	out     metric.Family
+
+	// The rest is for types whose metrics span several lines. The labels of
+	// their metrics are sorted.
+	parts     []omParts // beside out.Metrics
+	last      int       // the metric of the last sample
+	valueless int       // how many counters have no _total yet
+
+	// index finds the first indexed metrics by the key of their labels. It is
+	// made when a sample has other labels than the one before.
+	index   map[string]int
+	indexed int
+	key     []byte
+}
+
+// omMetadata says which lines of metadata a family has.
+type omMetadata uint8
+
+const (
+	omHelp omMetadata = 1 << iota
+	omKind
+	omUnit
+)
+
+// omParts says which of its single samples a metric has.
+type omParts uint8
+
+const (
+	omHasSum omParts = 1 << iota
+	omHasCount
+	omHasCreated
+)
+
+// omType is a metric type of OpenMetrics.
+type omType struct {
+	name    string
+	is      metric.Type // in the other formats
+	samples []omSampleName
+	unitful bool // may have a unit
+}
+
+// omSampleName is a suffix that a family's name gets in its samples, and what
+// such a sample is.
+type omSampleName struct {
+	suffix string
+	part   omPart
+}
+
+type omPart uint8
+
+const (
+	omValue omPart = iota // all there is to the metric
+	omTotal
+	omQuantile
+	omBucket
+	omSum
+	omCount
+	omCreated
+)
+
+var (
+	omUnknown  = &omType{"unknown", metric.Untyped, []omSampleName{{"", omValue}}, true}
+	omInfo     = &omType{"info", metric.Gauge, []omSampleName{{"_info", omValue}}, false}
+	omStateSet = &omType{"stateset", metric.Gauge, []omSampleName{{"", omValue}}, false}
+
+	omTypes = []*omType{
+		{"gauge", metric.Gauge, []omSampleName{{"", omValue}}, true},
+		{"counter", metric.Counter, []omSampleName{{"_total", omTotal}, {"_created", omCreated}}, true},
+		{"histogram", metric.Histogram, []omSampleName{
+			{"_bucket", omBucket}, {"_sum", omSum}, {"_count", omCount}, {"_created", omCreated},
+		}, true},
+		{"summary", metric.Summary, []omSampleName{
+			{"", omQuantile}, {"_sum", omSum}, {"_count", omCount}, {"_created", omCreated},
+		}, true},
+		{"gaugehistogram", metric.GaugeHistogram, []omSampleName{
+			{"_bucket", omBucket}, {"_gsum", omSum}, {"_gcount", omCount},
+			{"_sum", omSum}, {"_count", omCount}, {"_created", omCreated},
+		}, true},
+		omInfo, omStateSet, omUnknown,
+	}
+)
+
+// omSample is a line that is neither metadata nor the end.
+type omSample struct {
+	name     string
+	number   string // the value as written
+	value    float64
+	time     metric.Timestamp
+	exemplar *metric.Exemplar
+}
+
+func (p *openMetrics) refuse(format string, args ...any) error {
+	return p.refuseAt(p.line, format, args...)
+}
+
+func (p *openMetrics) refuseAt(line int, format string, args ...any) error {
+	return metric.Refuse(metric.Malformed, "line %d: "+format, append([]any{line}, args...)...)
+}
+
+func (p *openMetrics) parseLine(line string) error {
+	switch {
+	case line == "":
+		return p.refuse("OpenMetrics has no blank lines: remove it")
+	case line[0] == '#':
+		return p.parseMetadata(line)
+	}
+	return p.parseSample(line)
+}
+
+// parseMetadata parses a line that begins with '#' and is not the last.
+func (p *openMetrics) parseMetadata(line string) error {
+	var kind omMetadata
+	switch {
+	case strings.HasPrefix(line, "# HELP "):
+		kind = omHelp
+	case strings.HasPrefix(line, "# TYPE "):
+		kind = omKind
+	case strings.HasPrefix(line, "# UNIT "):
+		kind = omUnit
+	default:
+		return p.refuse("OpenMetrics has no comments, only lines that begin with # HELP, # TYPE or # UNIT and one space, and %q at the end: %s", omEnd, excerpt(line))
+	}
+	keyword, rest := line[2:6], line[7:]
+
+	name, rest, err := p.readMetricName(rest)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return p.refuse("%s needs a metric name, after one space: %s", keyword, excerpt(line))
+	}
+	if rest == "" || rest[0] != ' ' {
+		return p.refuse("after %s %s come one space and a text: %s", keyword, name, excerpt(line))
+	}
+	rest = rest[1:]
+
+	f := &p.family
+	switch {
+	case f.typ == nil || f.name != name:
+		if err := p.beginFamily(name); err != nil {
+			return err
+		}
+	case f.settled:
+		return p.refuse("%s of %q stands after its samples: move it before them", keyword, name)
+	case f.has&kind != 0:
+		return p.refuse("second %s of %q: remove one", keyword, name)
+	}
+	f.has |= kind
+
+	if kind == omKind {
+		at := slices.IndexFunc(omTypes, func(t *omType) bool { return t.name == rest })
+		if at < 0 {
+			return p.refuse("%q has the unknown type %s: use one of counter, gauge, histogram, gaugehistogram, summary, info, stateset and unknown, which is what other formats call untyped", name, excerpt(rest))
+		}
+		f.typ = omTypes[at]
+		return nil
+	}
+	if !utf8.ValidString(rest) {
+		return p.refuse("the %s of %q is not valid UTF-8: %s", keyword, name, excerpt(rest))
+	}
+	text, ok := omUnescape(rest)
+	if !ok {
+		return p.refuse(`the %s of %q ends in a lone backslash: write \\ for one`, keyword, name)
+	}
+	if kind == omHelp {
+		f.out.Help = text
+		return nil
+	}
+	if text != "" && !omHasUnit(name, text) {
+		return p.refuse("%q has the unit %q but does not end in %q: rename it or remove the UNIT", name, text, "_"+text)
+	}
+	f.out.Unit = text
+	return nil
+}
+
+func omHasUnit(name, unit string) bool {
+	stem, ok := strings.CutSuffix(name, unit)
+	return ok && strings.HasSuffix(stem, "_")
+}
+
+// beginFamily finishes the family being read and begins the one called name.
+func (p *openMetrics) beginFamily(name string) error {
+	if err := p.finishFamily(); err != nil {
+		return err
+	}
+	if owner, ok := p.taken[name]; ok {
+		return p.refuse("%q belongs to the metric family %q, which begins in line %d: let all lines of a family stand together, and no family be called like another's samples",
+			name, owner.family, owner.line)
+	}
+	p.family = omFamily{name: name, typ: omUnknown, line: p.line, key: p.family.key}
+	return nil
+}
+
+// settleFamily ends the metadata of the family being read: it checks what only
+// the whole of it shows and takes the family's names.
+func (p *openMetrics) settleFamily() error {
+	f := &p.family
+	f.settled = true
+	if f.out.Unit != "" && !f.typ.unitful {
+		return p.refuseAt(f.line, "%q is of type %s, which has no unit: remove its UNIT", f.name, f.typ.name)
+	}
+	f.out.Type = f.typ.is
+	owner := omOwner{f.name, f.line}
+	p.taken[f.name] = owner // as beginFamily found it free
+	for _, s := range f.typ.samples {
+		if s.suffix == "" {
+			continue
+		}
+		sample := f.name + s.suffix
+		if other, ok := p.taken[sample]; ok {
+			return p.refuseAt(f.line, "the %s %q could have a sample %q, but that name belongs to the metric family %q, which begins in line %d: rename one of the two",
+				f.typ.name, f.name, sample, other.family, other.line)
+		}
+		p.taken[sample] = owner
+	}
+	return nil
+}
+
+// finishFamily adds the family being read, if there is one, to the result.
+func (p *openMetrics) finishFamily() error {
+	f := &p.family
+	if f.typ == nil {
+		return nil
+	}
+	if !f.settled {
+		if err := p.settleFamily(); err != nil {
+			return err
+		}
+	}
+	if len(f.out.Metrics) == 0 {
+		return nil
+	}
+	switch {
+	case f.typ.is == metric.Counter && f.valueless > 0:
+		without := slices.IndexFunc(f.out.Metrics, func(m metric.Metric) bool { return !m.HasValue })
+		return p.refuseAt(f.line, "the counter %q has %s, but no %s: push both",
+			f.name, f.name+"_created"+metric.FormatLabels(f.out.Metrics[without].Labels), f.name+"_total")
+	case f.typ.is.HasBuckets():
+		for i := range f.out.Metrics {
+			if err := p.finishHistogram(&f.out.Metrics[i], f.parts[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if f.out.Name == "" {
+		f.out.Name = f.name
+	}
+	p.families = append(p.families, f.out)
+	return nil
+}
+
+// finishHistogram gives m the count that its bucket for +Inf says, where it has
+// no other, and makes all counts floats where one is.
+func (p *openMetrics) finishHistogram(m *metric.Metric, has omParts) error {
+	f, h := &p.family, m.Histogram
+	inf := slices.IndexFunc(h.Buckets, func(b metric.Bucket) bool { return math.IsInf(b.UpperBound, 1) })
+	if inf < 0 {
+		return p.refuseAt(f.line, `the %s %s has no bucket le="+Inf": push one, with the number of all observations`,
+			f.typ.name, f.name+metric.FormatLabels(m.Labels))
+	}
+	if has&omHasCount == 0 {
+		h.Count, h.CountFloat = h.Buckets[inf].CumulativeCount, h.Buckets[inf].CumulativeCountFloat
+	}
+	unifyCounts(h)
+	return nil
+}
+
+func (p *openMetrics) parseSample(line string) error {
+	var s omSample
+	n := omNameLength(line, metricNameByte)
+	s.name = line[:n]
+	rest := line[n:]
+	p.labels = p.labels[:0]
+	if strings.HasPrefix(rest, "{") {
+		var err error
+		if p.labels, rest, err = p.readLabels(p.labels, rest[1:], &s.name); err != nil {
+			return err
+		}
+	}
+	if s.name == "" {
+		return p.refuse("a sample begins with its metric name, which this line lacks: %s", excerpt(line))
+	}
+
+	var found, ok bool
+	tail := rest
+	if s.number, rest, found = omField(rest); !found || s.number == "" {
+		return p.refuse("after %s come one space and its value: %s", s.name, excerpt(tail))
+	}
+	if s.value, ok = parseFloat(s.number); !ok {
+		return p.refuse("the value of %s is %s, which is no number", s.name, excerpt(s.number))
+	}
+	if rest != "" && !strings.HasPrefix(rest, " #") {
+		var text string
+		tail = rest
+		if text, rest, _ = omField(rest); text == "" {
+			return p.refuse("the line goes on after the value of %s: %s", s.name, excerpt(tail))
+		}
+		if s.time, ok = parseSeconds(text); !ok {
+			return p.refuse("the timestamp of %s is %s, which is no time in seconds since 1970", s.name, excerpt(text))
+		}
+	}
+	if rest != "" {
+		exemplar, err := p.readExemplar(s.name, rest)
+		if err != nil {
+			return err
+		}
+		s.exemplar = exemplar
+	}
+	return p.addSample(&s)
+}
+
+// readExemplar reads the exemplar that is the rest of a line.
+func (p *openMetrics) readExemplar(name, s string) (*metric.Exemplar, error) {
+	labels, ok := strings.CutPrefix(s, " # {")
+	if !ok {
+		return nil, p.refuse("after the value of %s comes the end of the line or an exemplar, such as # {trace_id=\"a\"} 1: %s", name, excerpt(s))
+	}
+	start := len(p.labels) // those of the sample stay before
+	all, rest, err := p.readLabels(p.labels, labels, nil)
+	if err != nil {
+		return nil, err
+	}
+	e := new(metric.Exemplar)
+	e.Labels = p.keepLabels(all[start:])
+	p.labels = all[:start]
+	const most = 128 // runes, by the specification
+	runes := 0
+	for _, l := range e.Labels {
+		runes += utf8.RuneCountInString(l.Name) + utf8.RuneCountInString(l.Value)
+	}
+	if runes > most {
+		return nil, p.refuse("the labels of the exemplar of %s are %d characters long: shorten them to %d", name, runes, most)
+	}
+	tail := rest
+	number, rest, found := omField(rest)
+	if !found || number == "" {
+		return nil, p.refuse("after the labels of the exemplar of %s come one space and its value: %s", name, excerpt(tail))
+	}
+	if e.Value, ok = parseFloat(number); !ok {
+		return nil, p.refuse("the value of the exemplar of %s is %s, which is no number", name, excerpt(number))
+	}
+	if rest == "" {
+		return e, nil
+	}
+	tail = rest
+	text, rest, _ := omField(rest)
+	if rest != "" || text == "" {
+		return nil, p.refuse("the line goes on after the exemplar of %s: %s", name, excerpt(tail))
+	}
+	if e.Timestamp, ok = parseSeconds(text); !ok {
+		return nil, p.refuse("the timestamp of the exemplar of %s is %s, which is no time in seconds since 1970", name, excerpt(text))
+	}
+	return e, nil
+}
+
+// addSample adds s, whose labels are p.labels, to its family, which it may begin.
+func (p *openMetrics) addSample(s *omSample) error {
+	f := &p.family
+	part, ok := f.part(s.name)
+	if !ok {
+		if f.typ != nil && f.name == s.name {
+			return p.refuseName(s.name)
+		}
+		if err := p.beginFamily(s.name); err != nil {
+			return err
+		}
+		part = omValue
+	}
+	if !f.settled {
+		if err := p.settleFamily(); err != nil {
+			return err
+		}
+	}
+	if s.exemplar != nil && part != omTotal && part != omBucket {
+		return p.refuse("%s has an exemplar, which only the _total of a counter and the buckets of a histogram may have: remove it", s.name)
+	}
+	switch part {
+	case omValue:
+		return p.addValue(s)
+	case omTotal:
+		return p.addTotal(s)
+	case omQuantile:
+		return p.addQuantile(s)
+	case omBucket:
+		return p.addBucket(s)
+	}
+	return p.addPart(part, s)
+}
+
+// part returns what the sample called name is to f, and false where it is no
+// sample of f.
+func (f *omFamily) part(name string) (omPart, bool) {
+	if f.typ == nil {
+		return 0, false
+	}
+	if suffix, ok := strings.CutPrefix(name, f.name); ok {
+		for _, s := range f.typ.samples {
+			if s.suffix == suffix {
+				return s.part, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// refuseName refuses a sample that is called as its family, which is of a type
+// whose samples are not.
+func (p *openMetrics) refuseName(name string) error {
+	f := &p.family
+	if stem, ok := strings.CutSuffix(name, "_total"); ok && f.typ.is == metric.Counter {
+		return p.refuse("OpenMetrics calls the counter with the sample %q %q: write %q, or push it as text/plain; version=0.0.4",
+			name, stem, "# TYPE "+stem+" counter")
+	}
+	allowed := make([]string, len(f.typ.samples))
+	for i, s := range f.typ.samples {
+		allowed[i] = name + s.suffix
+	}
+	return p.refuse("the %s %q has no sample of that name in OpenMetrics, only %s: rename it, or push it as text/plain; version=0.0.4",
+		f.typ.name, name, strings.Join(allowed, ", "))
+}
+
+// addMetric adds a metric with the labels p.labels to the family being read.
+func (p *openMetrics) addMetric() *metric.Metric {
+	f := &p.family
+	f.out.Metrics = append(f.out.Metrics, metric.Metric{Labels: p.keepLabels(p.labels)})
+	return &f.out.Metrics[len(f.out.Metrics)-1]
+}
+
+func (s *omSample) putTime(m *metric.Metric) {
+	if s.time.Set {
+		m.TimestampMs, m.HasTimestamp = s.time.Seconds*1000+int64(s.time.Nanos)/1e6, true
+	}
+}
+
+// addValue adds a sample that is a whole metric.
+func (p *openMetrics) addValue(s *omSample) error {
+	f := &p.family
+	switch f.typ {
+	case omInfo:
+		if s.value != 1 {
+			return p.refuse("%s is %s, but the value of an info is 1", s.name, s.number)
+		}
+	case omStateSet:
+		if s.value != 0 && s.value != 1 {
+			return p.refuse("%s is %s, but a state is 1 (true) or 0 (false)", s.name, s.number)
+		}
+		if !slices.ContainsFunc(p.labels, func(l metric.Label) bool { return l.Name == f.name }) {
+			return p.refuse("the stateset %q needs a label called as itself, with the name of the state", f.name)
+		}
+	}
+	m := p.addMetric()
+	m.Value, m.HasValue = s.value, true
+	f.out.Name = s.name
+	s.putTime(m)
+	return nil
+}
+
+func (p *openMetrics) addTotal(s *omSample) error {
+	if !(s.value >= 0) {
+		return p.refuse("the counter %s is %s, but a counter is at least 0: push it as a gauge", s.name, s.number)
+	}
+	f := &p.family
+	sortLabels(p.labels)
+	var m *metric.Metric
+	if f.valueless > 0 {
+		m = p.metricOfLabels()
+	}
+	if m == nil || m.HasValue { // if a series comes twice, a later stage finds it
+		m = p.newMetricOfLabels()
+		f.valueless++
+	}
+	f.valueless--
+	m.Value, m.HasValue, m.Exemplar = s.value, true, s.exemplar
+	f.out.Name = s.name
+	s.putTime(m)
+	return nil
+}
+
+func (p *openMetrics) addQuantile(s *omSample) error {
+	text, ok := p.takeLabel(metric.QuantileLabel)
+	if !ok {
+		return p.refuse("%s lacks the label %q, which only the _sum, _count and _created of a summary do without", s.name, metric.QuantileLabel)
+	}
+	quantile, ok := parseFloat(text)
+	if !ok || !(quantile >= 0 && quantile <= 1) {
+		return p.refuse("%s has the quantile %s, which is no number from 0 to 1", s.name, excerpt(text))
+	}
+	sortLabels(p.labels)
+	m := p.metricOfLabels()
+	m.Summary.Quantiles = append(m.Summary.Quantiles, metric.Quantile{Quantile: quantile, Value: s.value})
+	s.putTime(m)
+	return nil
+}
+
+func (p *openMetrics) addBucket(s *omSample) error {
+	text, ok := p.takeLabel(metric.BucketLabel)
+	if !ok {
+		return p.refuse("the bucket %s lacks the label %q, its upper bound", s.name, metric.BucketLabel)
+	}
+	bound, ok := parseFloat(text)
+	if !ok || math.IsNaN(bound) {
+		return p.refuse("the bucket %s has the upper bound %s, which is no number", s.name, excerpt(text))
+	}
+	b := metric.Bucket{UpperBound: bound, Exemplar: s.exemplar}
+	if b.CumulativeCount, b.CumulativeCountFloat, ok = s.count(); !ok {
+		return p.refuseCount(s)
+	}
+	sortLabels(p.labels)
+	m := p.metricOfLabels()
+	m.Histogram.Buckets = append(m.Histogram.Buckets, b)
+	s.putTime(m)
+	return nil
+}
+
+// addPart adds a _sum, _count or _created. A metric has each of them once, but
+// for points in time, which a later stage refuses by their timestamps.
+func (p *openMetrics) addPart(part omPart, s *omSample) error {
+	f := &p.family
+	sortLabels(p.labels)
+	m := p.metricOfLabels()
+	s.putTime(m)
+
+	var is omParts
+	switch part {
+	case omSum:
+		is = omHasSum
+		if m.Summary != nil {
+			m.Summary.Sum = s.value
+		} else {
+			m.Histogram.Sum = s.value
+		}
+	case omCount:
+		is = omHasCount
+		n, float, ok := s.count()
+		if !ok {
+			return p.refuseCount(s)
+		}
+		switch {
+		case m.Histogram != nil:
+			m.Histogram.Count, m.Histogram.CountFloat = n, float
+		case float != 0:
+			return p.refuse("the count %s is %s, but the count of a summary is an integer", s.name, s.number)
+		default:
+			m.Summary.Count = n
+		}
+	case omCreated:
+		is = omHasCreated
+		created, ok := parseSeconds(s.number)
+		if !ok {
+			return p.refuse("%s is %s, which is no time in seconds since 1970", s.name, s.number)
+		}
+		m.Created = created
+	}
+
+	if f.parts[f.last]&is != 0 && !m.HasTimestamp {
+		return p.refuse("%s%s stands twice: push it once", s.name, metric.FormatLabels(m.Labels))
+	}
+	f.parts[f.last] |= is
+	return nil
+}
+
+// count returns the value of s as a count: an integer or, where it is none, a
+// float other than 0.
+func (s *omSample) count() (n uint64, float float64, ok bool) {
+	if n, err := strconv.ParseUint(s.number, 10, 64); err == nil {
+		return n, 0, true // exact, which the float need not be
+	}
+	switch {
+	case !(s.value >= 0):
+		return 0, 0, false
+	case s.value < 1<<64 && s.value == math.Trunc(s.value):
+		return uint64(s.value), 0, true
+	}
+	return 0, s.value, true
+}
+
+func (p *openMetrics) refuseCount(s *omSample) error {
+	return p.refuse("the count %s is %s, but a count is at least 0", s.name, s.number)
+}
+
+// takeLabel removes the label called name from p.labels and returns its value.
+func (p *openMetrics) takeLabel(name string) (value string, ok bool) {
+	at := slices.IndexFunc(p.labels, func(l metric.Label) bool { return l.Name == name })
+	if at < 0 {
+		return "", false
+	}
+	value = p.labels[at].Value
+	p.labels = slices.Delete(p.labels, at, at+1)
+	return value, true
+}
+
+// metricOfLabels returns the metric with the labels p.labels, which are sorted,
+// of the family being read: the last sample's, an earlier one, or a new one. It
+// becomes the last.
+func (p *openMetrics) metricOfLabels() *metric.Metric {
+	f := &p.family
+	metrics := f.out.Metrics
+	if len(metrics) == 0 {
+		f.valueless++
+		return p.newMetricOfLabels()
+	}
+	if slices.Equal(metrics[f.last].Labels, p.labels) {
+		return &metrics[f.last]
+	}
+	if f.index == nil {
+		f.index = make(map[string]int)
+	}
+	for ; f.indexed < len(metrics); f.indexed++ {
+		f.key = appendLabelsKey(f.key[:0], metrics[f.indexed].Labels)
+		if _, twice := f.index[string(f.key)]; !twice {
+			f.index[string(f.key)] = f.indexed
+		}
+	}
+	f.key = appendLabelsKey(f.key[:0], p.labels)
+	if at, ok := f.index[string(f.key)]; ok {
+		f.last = at
+		return &metrics[at]
+	}
+	f.valueless++
+	return p.newMetricOfLabels()
+}
+
+// newMetricOfLabels adds a metric with the labels p.labels, which are sorted, of
+// a type whose metrics span several lines. It becomes the last.
+func (p *openMetrics) newMetricOfLabels() *metric.Metric {
+	f := &p.family
+	m := p.addMetric()
+	// It is likely to have as many quantiles or buckets as the one before. The
+	// bound keeps a body from making many metrics of one line as large as a
+	// single large one.
+	const most = 32
+	previous := &f.out.Metrics[f.last] // or m itself
+	switch f.typ.is {
+	case metric.Summary:
+		m.Summary = new(metric.SummaryValue)
+		m.Summary.Quantiles = make([]metric.Quantile, 0, min(len(previous.Summary.Quantiles), most))
+	case metric.Histogram, metric.GaugeHistogram:
+		m.Histogram = new(metric.HistogramValue)
+		m.Histogram.Buckets = make([]metric.Bucket, 0, min(len(previous.Histogram.Buckets), most))
+	}
+	f.last = len(f.out.Metrics) - 1
+	f.parts = append(f.parts, 0)
+	return m
+}
+
+// appendLabelsKey appends bytes that only these labels in this order give.
+func appendLabelsKey(dst []byte, labels []metric.Label) []byte {
+	for _, l := range labels {
+		dst = append(binary.AppendUvarint(dst, uint64(len(l.Name))), l.Name...)
+		dst = append(binary.AppendUvarint(dst, uint64(len(l.Value))), l.Value...)
+	}
+	return dst
+}
+
+func sortLabels(labels []metric.Label) {
+	slices.SortFunc(labels, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// keepLabels copies labels to where they stay.
+func (p *openMetrics) keepLabels(labels []metric.Label) []metric.Label {
+	if len(labels) == 0 {
+		return nil
+	}
+	if cap(p.arena)-len(p.arena) < len(labels) {
+		p.arena = make([]metric.Label, 0, max(len(labels), min(2*cap(p.arena), 1024), 32))
+	}
+	start := len(p.arena)
+	p.arena = append(p.arena, labels...)
+	return p.arena[start:len(p.arena):len(p.arena)]
+}
+
+// readLabels reads a label set from s, which begins after its brace, appends its
+// labels to dst and returns what follows the closing brace. A quoted string that
+// stands alone is the metric's name, where name is not nil; it must not have
+// another.
+func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ []metric.Label, rest string, _ error) {
+	start := len(dst)
+	if rest, ok := strings.CutPrefix(s, "}"); ok {
+		return dst, rest, nil
+	}
+	for {
+		label, after, quoted, err := p.readLabelName(s)
+		switch {
+		case err != nil:
+			return nil, "", err
+		case quoted && name != nil && (strings.HasPrefix(after, ",") || strings.HasPrefix(after, "}")):
+			if *name != "" {
+				return nil, "", p.refuse("the sample has two metric names, %q and %q: remove one", *name, label)
+			}
+			if !p.names.ValidMetric(label) {
+				return nil, "", p.refuse("%q is not a valid metric name%s", label, p.advice())
+			}
+			*name = label
+		case quoted && !p.names.ValidLabel(label), label == metric.NameLabel:
+			return nil, "", p.refuse("%q is not a valid label name%s", label, p.advice())
+		default:
+			value, ok := strings.CutPrefix(after, `="`)
+			if !ok {
+				return nil, "", p.refuse("after the label name %q come = and a value in double quotes, without spaces: %s", label, excerpt(after))
+			}
+			if value, after, ok = omQuoted(value); !ok {
+				return nil, "", p.refuse("the value of label %q is not closed: '\"' is missing", label)
+			}
+			if !utf8.ValidString(value) {
+				return nil, "", p.refuse("the value of label %q is not valid UTF-8: %s", label, excerpt(value))
+			}
+			dst = append(dst, metric.Label{Name: label, Value: value})
+		}
+		if rest, ok := strings.CutPrefix(after, "}"); ok {
+			if twice, ok := duplicateName(dst[start:]); ok {
+				return nil, "", p.refuse("the label %q stands twice: remove one", twice)
+			}
+			return dst, rest, nil
+		}
+		if !strings.HasPrefix(after, ",") {
+			return nil, "", p.refuse("after %q comes a comma or a closing brace, without spaces: %s", label, excerpt(after))
+		}
+		s = after[1:]
+	}
+}
+
+// readLabelName reads a label's name, or a metric's that is quoted.
+func (p *openMetrics) readLabelName(s string) (name, rest string, quoted bool, _ error) {
+	if text, ok := strings.CutPrefix(s, `"`); ok {
+		if name, rest, ok = omQuoted(text); !ok {
+			return "", "", false, p.refuse("the quoted name is not closed: '\"' is missing: %s", excerpt(s))
+		}
+		return name, rest, true, nil
+	}
+	n := omNameLength(s, labelNameByte)
+	if n == 0 {
+		return "", "", false, p.refuse("a label name comes here, without spaces, and no comma after the last label: %s", excerpt(s))
+	}
+	return s[:n], s[n:], false, nil
+}
+
+// readMetricName reads the name in a line of metadata; it is empty where there is
+// none.
+func (p *openMetrics) readMetricName(s string) (name, rest string, _ error) {
+	text, ok := strings.CutPrefix(s, `"`)
+	if !ok {
+		n := omNameLength(s, metricNameByte)
+		return s[:n], s[n:], nil
+	}
+	if name, rest, ok = omQuoted(text); !ok {
+		return "", "", p.refuse("the quoted name is not closed: '\"' is missing: %s", excerpt(s))
+	}
+	if !p.names.ValidMetric(name) {
+		return "", "", p.refuse("%q is not a valid metric name%s", name, p.advice())
+	}
+	return name, rest, nil
+}
+
+// advice says which flag would allow more names, where one would.
+func (p *openMetrics) advice() string {
+	if p.names == metric.LegacyNames {
+		return "; --push.enable-utf8-names allows any UTF-8"
+	}
+	return ""
+}
+
+// omNameLength returns the length of the unquoted name that s begins with, which
+// is 0 where it begins with none.
+func omNameLength(s string, class byte) int {
+	if s == "" || nameBytes[s[0]]&digitByte != 0 {
+		return 0
+	}
+	n := 0
+	for n < len(s) && nameBytes[s[n]]&class != 0 {
+		n++
+	}
+	return n
+}
+
+// omField reads one space and what stands up to the next one.
+func omField(s string) (field, rest string, ok bool) {
+	if s == "" || s[0] != ' ' {
+		return "", s, false
+	}
+	s = s[1:]
+	if end := strings.IndexByte(s, ' '); end >= 0 {
+		return s[:end], s[end:], true
+	}
+	return s, "", true
+}
+
+// omQuoted reads a quoted string from s, which begins after the opening quote.
+func omQuoted(s string) (text, rest string, ok bool) {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			text, ok = omUnescape(s[:i])
+			return text, s[i+1:], ok
+		}
+	}
+	return "", "", false
+}
+
+// omUnescape resolves \\, \n and \" in s. By the specification a backslash before
+// any other character stands for itself; at the end it is an error.
+func omUnescape(s string) (text string, ok bool) {
+	at := strings.IndexByte(s, '\\')
+	if at < 0 {
+		return s, true
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for ; at >= 0; at = strings.IndexByte(s, '\\') {
+		b.WriteString(s[:at])
+		if s = s[at+1:]; s == "" {
+			return "", false
+		}
+		switch s[0] {
+		case '\\', '"':
+			b.WriteByte(s[0])
+		case 'n':
+			b.WriteByte('\n')
+		default:
+			b.WriteByte('\\')
+			b.WriteByte(s[0])
+		}
+		s = s[1:]
+	}
+	b.WriteString(s)
+	return b.String(), true
+}
+
+// The times that google.protobuf.Timestamp can hold: years 1 to 9999.
+const (
+	minSeconds = -62135596800
+	maxSeconds = 253402300799
+)
+
+// parseSeconds parses a time in seconds since 1970. Written without exponent it
+// is exact to the nanosecond; further digits are dropped.
+func parseSeconds(s string) (t metric.Timestamp, ok bool) {
+	float, ok := parseFloat(s)
+	if !ok || !(float >= minSeconds && float < maxSeconds+1) {
+		return t, false
+	}
+	if strings.ContainsAny(s, "eE") {
+		s = strconv.FormatFloat(float, 'f', -1, 64)
+	}
+	whole, fraction, _ := strings.Cut(strings.TrimLeft(s, "+-"), ".")
+	if whole != "" {
+		t.Seconds, _ = strconv.ParseInt(whole, 10, 64) // digits, in range as the float is
+	}
+	for i := range 9 {
+		t.Nanos *= 10
+		if i < len(fraction) {
+			t.Nanos += int32(fraction[i] - '0')
+		}
+	}
+	if s[0] == '-' {
+		t.Seconds = -t.Seconds
+		if t.Nanos > 0 {
+			t.Seconds, t.Nanos = t.Seconds-1, 1e9-t.Nanos
+		}
+	}
+	t.Set = true
+	return t, t.Seconds >= minSeconds && t.Seconds <= maxSeconds
+}

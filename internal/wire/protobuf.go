@@ -1,0 +1,448 @@
+package wire
+
+import (
+	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"pushgateway/internal/metric"
+)
+
+// ParseProtobuf parses a body of delimited io.prometheus.client.MetricFamily
+// messages, each behind its length as a varint. Families of the same name and
+// type become one. The result does not alias body. The error is a
+// *metric.RefusalError.
+//
+// Fields the gateway does not know are skipped, as the protobuf rules ask.
+func ParseProtobuf(body []byte) ([]metric.Family, error) {
+	var families []metric.Family
+	byName := map[string]int{}
+	for offset := 0; offset < len(body); {
+		length, n := protowire.ConsumeVarint(body[offset:])
+		if n < 0 || length > uint64(len(body)-offset-n) {
+			return nil, metric.Refuse(metric.Malformed,
+				"protobuf message %d at byte %d is cut short or is no delimited MetricFamily", len(families)+1, offset)
+		}
+		offset += n
+		f, err := decodeFamily(body[offset : offset+int(length)])
+		if err != nil {
+			return nil, metric.Refuse(metric.Malformed,
+				"protobuf message %d at byte %d is no MetricFamily: %v", len(families)+1, offset, err)
+		}
+		offset += int(length)
+		at, again := byName[f.Name]
+		if !again {
+			byName[f.Name] = len(families)
+			families = append(families, f)
+			continue
+		}
+		first := &families[at]
+		if first.Type != f.Type {
+			return nil, metric.Refuse(metric.Malformed,
+				"the push holds metric family %q twice, as %s and as %s", f.Name, first.Type, f.Type)
+		}
+		first.Metrics = append(first.Metrics, f.Metrics...)
+	}
+	return families, nil
+}
+
+// DecodeMetrics decodes metrics as AppendProtobufMetrics wrote them.
+func DecodeMetrics(typ metric.Type, chunk []byte) ([]metric.Metric, error) {
+	var metrics []metric.Metric
+	err := eachField(chunk, func(f field) error {
+		m, err := decodeMetric(typ, f.bytes)
+		metrics = append(metrics, m)
+		return err
+	})
+	return metrics, err
+}
+
+// Numbers of the fields of io.prometheus.client, by message; see
+// https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto.
+const (
+	familyName   = 1
+	familyHelp   = 2
+	familyType   = 3
+	familyMetric = 4
+	familyUnit   = 5
+
+	metricLabel     = 1
+	metricGauge     = 2
+	metricCounter   = 3
+	metricSummary   = 4
+	metricUntyped   = 5
+	metricTimestamp = 6
+	metricHistogram = 7
+
+	labelName  = 1
+	labelValue = 2
+
+	singleValue     = 1 // of gauge, counter and untyped
+	counterExemplar = 2
+	counterCreated  = 3
+
+	summaryCount    = 1
+	summarySum      = 2
+	summaryQuantile = 3
+	summaryCreated  = 4
+
+	quantileQuantile = 1
+	quantileValue    = 2
+
+	histogramCount          = 1
+	histogramSum            = 2
+	histogramBucket         = 3
+	histogramCountFloat     = 4
+	histogramSchema         = 5
+	histogramZeroThreshold  = 6
+	histogramZeroCount      = 7
+	histogramZeroCountFloat = 8
+	histogramNegativeSpan   = 9
+	histogramNegativeDelta  = 10
+	histogramNegativeCount  = 11
+	histogramPositiveSpan   = 12
+	histogramPositiveDelta  = 13
+	histogramPositiveCount  = 14
+	histogramCreated        = 15
+	histogramExemplar       = 16
+
+	bucketCount      = 1
+	bucketBound      = 2
+	bucketExemplar   = 3
+	bucketCountFloat = 4
+
+	spanOffset = 1
+	spanLength = 2
+
+	exemplarLabel     = 1
+	exemplarValue     = 2
+	exemplarTimestamp = 3
+
+	timestampSeconds = 1
+	timestampNanos   = 2
+)
+
+// field is one field of a protobuf message: its number, its wire type, and its
+// content in the form that the wire type has.
+type field struct {
+	number protowire.Number
+	typ    protowire.Type
+	bits   uint64 // of a varint or a fixed-size number
+	bytes  []byte // of a string, a message, or packed numbers
+}
+
+func (f field) float() float64 { return math.Float64frombits(f.bits) }
+func (f field) string() string { return string(f.bytes) }
+
+// is tells whether the field is the numbered one in its proper wire type. Other
+// types count as unknown fields, as they do for other protobuf readers.
+func (f field) is(number protowire.Number, typ protowire.Type) bool {
+	return f.number == number && f.typ == typ
+}
+
+// eachField calls visit for each field of a message.
+func eachField(message []byte, visit func(field) error) error {
+	for len(message) > 0 {
+		number, typ, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		message = message[n:]
+		f := field{number: number, typ: typ}
+		switch typ {
+		case protowire.VarintType:
+			f.bits, n = protowire.ConsumeVarint(message)
+		case protowire.Fixed64Type:
+			f.bits, n = protowire.ConsumeFixed64(message)
+		case protowire.BytesType:
+			f.bytes, n = protowire.ConsumeBytes(message)
+		default:
+			n = protowire.ConsumeFieldValue(number, typ, message)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		message = message[n:]
+		if err := visit(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachNumber calls visit for each number of a repeated field, which can come
+// packed or one at a time.
+func eachNumber(f field, typ protowire.Type, visit func(bits uint64)) error {
+	if f.typ == typ {
+		visit(f.bits)
+		return nil
+	}
+	if f.typ != protowire.BytesType {
+		return nil
+	}
+	for b := f.bytes; len(b) > 0; {
+		var bits uint64
+		var n int
+		if typ == protowire.VarintType {
+			bits, n = protowire.ConsumeVarint(b)
+		} else {
+			bits, n = protowire.ConsumeFixed64(b)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		visit(bits)
+		b = b[n:]
+	}
+	return nil
+}
+
+func decodeFamily(message []byte) (metric.Family, error) {
+	var f metric.Family
+	metrics := 0
+	// A metric is decoded by the family's type, which may come after it.
+	err := eachField(message, func(x field) error {
+		switch {
+		case x.is(familyName, protowire.BytesType):
+			f.Name = x.string()
+		case x.is(familyHelp, protowire.BytesType):
+			f.Help = x.string()
+		case x.is(familyUnit, protowire.BytesType):
+			f.Unit = x.string()
+		case x.is(familyType, protowire.VarintType):
+			// Unknown types keep a number that no known one has.
+			f.Type = metric.Type(min(x.bits, math.MaxUint8))
+		case x.is(familyMetric, protowire.BytesType):
+			metrics++
+		}
+		return nil
+	})
+	if err != nil {
+		return f, err
+	}
+	f.Metrics = make([]metric.Metric, 0, metrics)
+	err = eachField(message, func(x field) error {
+		if !x.is(familyMetric, protowire.BytesType) {
+			return nil
+		}
+		m, err := decodeMetric(f.Type, x.bytes)
+		f.Metrics = append(f.Metrics, m)
+		return err
+	})
+	return f, err
+}
+
+// decodeMetric decodes one metric and of its values only the one that fits typ.
+func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
+	var m metric.Metric
+	err := eachField(message, func(x field) error {
+		switch {
+		case x.is(metricLabel, protowire.BytesType):
+			l, err := decodeLabel(x.bytes)
+			m.Labels = append(m.Labels, l)
+			return err
+		case x.is(metricTimestamp, protowire.VarintType):
+			m.TimestampMs, m.HasTimestamp = int64(x.bits), true
+		case x.is(metricGauge, protowire.BytesType) && typ == metric.Gauge,
+			x.is(metricUntyped, protowire.BytesType) && typ == metric.Untyped:
+			m.HasValue = true
+			return eachField(x.bytes, func(v field) error {
+				if v.is(singleValue, protowire.Fixed64Type) {
+					m.Value = v.float()
+				}
+				return nil
+			})
+		case x.is(metricCounter, protowire.BytesType) && typ == metric.Counter:
+			m.HasValue = true
+			return decodeCounter(&m, x.bytes)
+		case x.is(metricSummary, protowire.BytesType) && typ == metric.Summary:
+			return decodeSummary(&m, x.bytes)
+		case x.is(metricHistogram, protowire.BytesType) && typ.HasBuckets():
+			return decodeHistogram(&m, x.bytes)
+		}
+		return nil
+	})
+	return m, err
+}
+
+func decodeLabel(message []byte) (metric.Label, error) {
+	var l metric.Label
+	err := eachField(message, func(x field) error {
+		switch {
+		case x.is(labelName, protowire.BytesType):
+			l.Name = x.string()
+		case x.is(labelValue, protowire.BytesType):
+			l.Value = x.string()
+		}
+		return nil
+	})
+	return l, err
+}
+
+func decodeCounter(m *metric.Metric, message []byte) error {
+	return eachField(message, func(x field) error {
+		switch {
+		case x.is(singleValue, protowire.Fixed64Type):
+			m.Value = x.float()
+		case x.is(counterExemplar, protowire.BytesType):
+			m.Exemplar = new(metric.Exemplar)
+			return decodeExemplar(m.Exemplar, x.bytes)
+		case x.is(counterCreated, protowire.BytesType):
+			return decodeTimestamp(&m.Created, x.bytes)
+		}
+		return nil
+	})
+}
+
+func decodeSummary(m *metric.Metric, message []byte) error {
+	if m.Summary == nil {
+		m.Summary = new(metric.SummaryValue)
+	}
+	s := m.Summary
+	return eachField(message, func(x field) error {
+		switch {
+		case x.is(summaryCount, protowire.VarintType):
+			s.Count = x.bits
+		case x.is(summarySum, protowire.Fixed64Type):
+			s.Sum = x.float()
+		case x.is(summaryCreated, protowire.BytesType):
+			return decodeTimestamp(&m.Created, x.bytes)
+		case x.is(summaryQuantile, protowire.BytesType):
+			var q metric.Quantile
+			err := eachField(x.bytes, func(v field) error {
+				switch {
+				case v.is(quantileQuantile, protowire.Fixed64Type):
+					q.Quantile = v.float()
+				case v.is(quantileValue, protowire.Fixed64Type):
+					q.Value = v.float()
+				}
+				return nil
+			})
+			s.Quantiles = append(s.Quantiles, q)
+			return err
+		}
+		return nil
+	})
+}
+
+func decodeHistogram(m *metric.Metric, message []byte) error {
+	if m.Histogram == nil {
+		m.Histogram = new(metric.HistogramValue)
+	}
+	h := m.Histogram
+	return eachField(message, func(x field) error {
+		switch x.number {
+		case histogramNegativeDelta, histogramNegativeCount, histogramNegativeSpan:
+			return decodeNative(&h.Negative, x, x.number-histogramNegativeSpan)
+		case histogramPositiveDelta, histogramPositiveCount, histogramPositiveSpan:
+			return decodeNative(&h.Positive, x, x.number-histogramPositiveSpan)
+		}
+		switch {
+		case x.is(histogramCount, protowire.VarintType):
+			h.Count = x.bits
+		case x.is(histogramCountFloat, protowire.Fixed64Type):
+			h.CountFloat = x.float()
+		case x.is(histogramSum, protowire.Fixed64Type):
+			h.Sum = x.float()
+		case x.is(histogramBucket, protowire.BytesType):
+			b, err := decodeBucket(x.bytes)
+			h.Buckets = append(h.Buckets, b)
+			return err
+		case x.is(histogramCreated, protowire.BytesType):
+			return decodeTimestamp(&m.Created, x.bytes)
+		case x.is(histogramSchema, protowire.VarintType):
+			h.Schema = int32(protowire.DecodeZigZag(x.bits & math.MaxUint32))
+		case x.is(histogramZeroThreshold, protowire.Fixed64Type):
+			h.ZeroThreshold = x.float()
+		case x.is(histogramZeroCount, protowire.VarintType):
+			h.ZeroCount = x.bits
+		case x.is(histogramZeroCountFloat, protowire.Fixed64Type):
+			h.ZeroCountFloat = x.float()
+		case x.is(histogramExemplar, protowire.BytesType):
+			var e metric.Exemplar
+			err := decodeExemplar(&e, x.bytes)
+			h.Exemplars = append(h.Exemplars, e)
+			return err
+		}
+		return nil
+	})
+}
+
+// decodeNative decodes a field of one side of a native histogram. Both sides
+// number their fields alike: spans first, then deltas, then counts.
+func decodeNative(side *metric.NativeBuckets, x field, kind protowire.Number) error {
+	switch kind {
+	case 0:
+		if x.typ != protowire.BytesType {
+			return nil
+		}
+		var s metric.Span
+		err := eachField(x.bytes, func(v field) error {
+			switch {
+			case v.is(spanOffset, protowire.VarintType):
+				s.Offset = int32(protowire.DecodeZigZag(v.bits & math.MaxUint32))
+			case v.is(spanLength, protowire.VarintType):
+				s.Length = uint32(v.bits)
+			}
+			return nil
+		})
+		side.Spans = append(side.Spans, s)
+		return err
+	case 1:
+		return eachNumber(x, protowire.VarintType, func(bits uint64) {
+			side.Deltas = append(side.Deltas, protowire.DecodeZigZag(bits))
+		})
+	default:
+		return eachNumber(x, protowire.Fixed64Type, func(bits uint64) {
+			side.Counts = append(side.Counts, math.Float64frombits(bits))
+		})
+	}
+}
+
+func decodeBucket(message []byte) (metric.Bucket, error) {
+	var b metric.Bucket
+	err := eachField(message, func(x field) error {
+		switch {
+		case x.is(bucketCount, protowire.VarintType):
+			b.CumulativeCount = x.bits
+		case x.is(bucketCountFloat, protowire.Fixed64Type):
+			b.CumulativeCountFloat = x.float()
+		case x.is(bucketBound, protowire.Fixed64Type):
+			b.UpperBound = x.float()
+		case x.is(bucketExemplar, protowire.BytesType):
+			b.Exemplar = new(metric.Exemplar)
+			return decodeExemplar(b.Exemplar, x.bytes)
+		}
+		return nil
+	})
+	return b, err
+}
+
+func decodeExemplar(e *metric.Exemplar, message []byte) error {
+	return eachField(message, func(x field) error {
+		switch {
+		case x.is(exemplarLabel, protowire.BytesType):
+			l, err := decodeLabel(x.bytes)
+			e.Labels = append(e.Labels, l)
+			return err
+		case x.is(exemplarValue, protowire.Fixed64Type):
+			e.Value = x.float()
+		case x.is(exemplarTimestamp, protowire.BytesType):
+			return decodeTimestamp(&e.Timestamp, x.bytes)
+		}
+		return nil
+	})
+}
+
+func decodeTimestamp(t *metric.Timestamp, message []byte) error {
+	t.Set = true
+	return eachField(message, func(x field) error {
+		switch {
+		case x.is(timestampSeconds, protowire.VarintType):
+			t.Seconds = int64(x.bits)
+		case x.is(timestampNanos, protowire.VarintType):
+			t.Nanos = int32(x.bits)
+		}
+		return nil
+	})
+}
