@@ -18,13 +18,14 @@ const (
 	DuplicateSeries Reason = "duplicate_series" // a series twice, in one push or in two groups
 	TypeConflict    Reason = "type_conflict"    // the name is held elsewhere with another type
 	SuffixCollision Reason = "suffix_collision" // the name is a sample of a histogram or summary
+	WrongProtocol   Reason = "protocol"         // the body is of another protocol, such as remote write
 )
 
 // Reasons returns all reasons.
 func Reasons() []Reason {
 	return []Reason{
 		BadPath, BadEncoding, Malformed, BadTimestamp, BadName, BadUTF8, BadValue,
-		ReservedLabel, DuplicateSeries, TypeConflict, SuffixCollision,
+		ReservedLabel, DuplicateSeries, TypeConflict, SuffixCollision, WrongProtocol,
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // wait for a change being decided, only for the moment in which it becomes
 // visible.
 type Store struct {
-	own map[string]metric.Type
+	own map[string]metric.Type // not changed once there are pushes
 
 	queueing sync.Mutex // guards queue
 	queue    []*change
@@ -37,13 +37,17 @@ type Store struct {
 	view     *View // nil once something has changed
 }
 
-// New returns an empty store. own are the names and types of the metrics that
-// the gateway exposes of itself beside those pushed, all of them.
-func New(own map[string]metric.Type) *Store {
-	s := &Store{own: own, groups: map[string]*Group{}, families: map[string]*family{}}
+// New returns an empty store.
+func New() *Store {
+	s := &Store{groups: map[string]*Group{}, families: map[string]*family{}}
 	s.next = batch{store: s, groups: map[string]*Group{}, families: map[string]pendingFamily{}}
 	return s
 }
+
+// Reserve gives the names and types of the metrics that are exposed beside the
+// pushed ones, all of them, for pushes to be checked against. It is called once,
+// before the first push.
+func (s *Store) Reserve(own map[string]metric.Type) { s.own = own }
 
 // Replace makes the push the whole of its group. It returns once the push is
 // visible to View. On error, a *metric.RefusalError, only the group's failure
@@ -147,8 +151,7 @@ func (s *Store) publish(b *batch) {
 	defer s.visible.Unlock()
 	s.view = nil
 	if b.wiped {
-		clear(s.groups)
-		clear(s.families)
+		s.groups, s.families = map[string]*Group{}, map[string]*family{}
 		s.sorted, s.groupRun, s.totals = nil, run[*Group]{}, Totals{}
 	}
 	for _, id := range b.changed {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	toolkitflag "github.com/prometheus/exporter-toolkit/web/kingpinflag"
+)
+
+// options are what the command line says.
+type options struct {
+	web *toolkit.FlagConfig
+	log *promslog.Config
+
+	telemetryPath  string // behind the route prefix
+	routePrefix    string // as /prefix, or empty
+	externalPrefix string // of the paths that browsers see, as /prefix, or empty
+	lifecycle      bool
+	adminAPI       bool
+	openMetrics    bool
+
+	persistenceFile     string
+	persistenceInterval time.Duration
+
+	unchecked bool
+	utf8Names bool
+
+	all map[string]string // every flag as it stands, for the status page
+}
+
+// parseOptions parses the command line. It ends the process where that asks for
+// help or the version, or is wrong.
+func parseOptions(program string, args []string) options {
+	var o options
+	var externalURL *url.URL
+	app := kingpin.New(program, "The Pushgateway: holds what short-lived jobs push until Prometheus scrapes it.")
+	app.HelpFlag.Short('h')
+	app.Version(version.Print("pushgateway"))
+
+	o.web = toolkitflag.AddFlags(app, ":9091")
+	app.Flag("web.telemetry-path", "Path under which to expose metrics.").
+		Default("/metrics").StringVar(&o.telemetryPath)
+	app.Flag("web.external-url", "The URL under which the Pushgateway is externally reachable.").
+		Default("").URLVar(&externalURL)
+	app.Flag("web.route-prefix", "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.").
+		Default("").StringVar(&o.routePrefix)
+	app.Flag("web.enable-lifecycle", "Enable shutdown via HTTP request.").
+		Default("false").BoolVar(&o.lifecycle)
+	app.Flag("web.enable-admin-api", "Enable API endpoints for admin control actions.").
+		Default("false").BoolVar(&o.adminAPI)
+	app.Flag("web.enable-openmetrics", "Expose OpenMetrics to clients that ask for it. It renames counters whose name does not end in _total.").
+		Default("false").BoolVar(&o.openMetrics)
+	app.Flag("persistence.file", "File to persist metrics. If empty, metrics are only kept in memory.").
+		Default("").StringVar(&o.persistenceFile)
+	app.Flag("persistence.interval", "The minimum interval at which to write out the persistence file.").
+		Default("5m").DurationVar(&o.persistenceInterval)
+	app.Flag("push.disable-consistency-check", "Answer pushes with 202, as clients of an unchecked gateway expect. They are checked all the same: an inconsistent one is refused.").
+		Default("false").BoolVar(&o.unchecked)
+	app.Flag("push.enable-utf8-names", "Allow UTF-8 characters in metric and label names.").
+		Default("false").BoolVar(&o.utf8Names)
+	o.log = &promslog.Config{}
+	promslogflag.AddFlags(app, o.log)
+
+	kingpin.MustParse(app.Parse(args))
+	o.externalPrefix = pathPrefix(externalURL.Path)
+	if o.routePrefix == "" {
+		o.routePrefix = externalURL.Path
+	}
+	o.routePrefix = pathPrefix(o.routePrefix)
+	o.telemetryPath = path.Join("/", o.telemetryPath)
+	o.all = flagValues(app)
+	return o
+}
+
+// pathPrefix brings a prefix into the form /prefix; a lone slash is none at all.
+func pathPrefix(prefix string) string {
+	prefix = strings.Trim(prefix, "/")
+	if prefix == "" {
+		return ""
+	}
+	return "/" + prefix
+}
+
+// flagValues returns the values of all flags but those for help and version.
+func flagValues(app *kingpin.Application) map[string]string {
+	values := map[string]string{}
+	usual := kingpin.New("", "").Version("")
+	for _, f := range app.Model().Flags {
+		if usual.GetFlag(f.Name) == nil {
+			values[f.Name] = f.Value.String()
+		}
+	}
+	return values
+}

@@ -1,0 +1,171 @@
+// Package api writes the bodies of the HTTP API's answers: the JSON of the
+// original Pushgateway's API v1, field for field. It does not know HTTP.
+package api
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+)
+
+// WriteMetrics writes the answer to GET /api/v1/metrics: all groups with their
+// metrics, in the order of v. An error, mostly that of w, leaves the document
+// incomplete. Memory: O(largest family of a group), not O(view).
+func WriteMetrics(w io.Writer, v *store.View) error {
+	e := encoder{w: w, buf: make([]byte, 0, flushAt+flushAt/4)}
+	e.buf = append(e.buf, `{"status":"success","data":[`...)
+	first := true
+	for g := range v.Groups() {
+		if !first {
+			e.buf = append(e.buf, ',')
+		}
+		first = false
+		if err := e.group(g); err != nil {
+			return err
+		}
+	}
+	e.buf = append(e.buf, "]}"...)
+	return e.flush()
+}
+
+// encoder collects JSON and passes it on in large pieces.
+type encoder struct {
+	w   io.Writer
+	buf []byte
+}
+
+const flushAt = 64 << 10
+
+func (e *encoder) flush() error {
+	_, err := e.w.Write(e.buf)
+	e.buf = e.buf[:0]
+	return err
+}
+
+// Keys of a group's object that are no families. As in the original a family of
+// the same name takes the key.
+const (
+	labelsKey  = "labels"
+	successKey = "last_push_successful"
+)
+
+func (e *encoder) group(g *store.Group) error {
+	e.buf = append(e.buf, '{')
+	if g.Chunk(labelsKey) == nil {
+		e.buf = append(e.buf, `"`+labelsKey+`":`...)
+		e.buf = appendLabels(e.buf, g.Key.Labels())
+		e.buf = append(e.buf, ',')
+	}
+	if g.Chunk(successKey) == nil {
+		e.buf = append(e.buf, `"`+successKey+`":`...)
+		e.buf = strconv.AppendBool(e.buf, !g.Failed.After(g.Pushed))
+		e.buf = append(e.buf, ',')
+	}
+	// There is always a family: that of the push time.
+	for i, c := range g.Chunks {
+		if i > 0 {
+			e.buf = append(e.buf, ',')
+		}
+		if err := e.family(c); err != nil {
+			return fmt.Errorf("metric family %q of group %s: %w", c.Name(), g.Key, err)
+		}
+	}
+	e.buf = append(e.buf, '}')
+	return nil
+}
+
+func (e *encoder) family(c *store.Chunk) error {
+	metrics, err := c.Metrics()
+	if err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	e.buf = appendString(e.buf, c.Name())
+	e.buf = append(e.buf, `:{"time_stamp":"`...)
+	e.buf = c.Time().UTC().AppendFormat(e.buf, time.RFC3339Nano)
+	e.buf = append(e.buf, `","type":"`...)
+	e.buf = append(e.buf, typeNames[c.Type()]...)
+	e.buf = append(e.buf, '"')
+	if help := c.Help(); help != "" {
+		e.buf = append(e.buf, `,"help":`...)
+		e.buf = appendString(e.buf, help)
+	}
+	e.buf = append(e.buf, `,"metrics":[`...)
+	for i := range metrics {
+		if i > 0 {
+			e.buf = append(e.buf, ',')
+		}
+		e.buf = appendMetric(e.buf, c.Type(), &metrics[i])
+		if len(e.buf) >= flushAt {
+			if err := e.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	e.buf = append(e.buf, "]}"...)
+	return nil
+}
+
+// typeNames are those of io.prometheus.client.MetricType.
+var typeNames = [...]string{
+	metric.Counter:        "COUNTER",
+	metric.Gauge:          "GAUGE",
+	metric.Summary:        "SUMMARY",
+	metric.Untyped:        "UNTYPED",
+	metric.Histogram:      "HISTOGRAM",
+	metric.GaugeHistogram: "GAUGE_HISTOGRAM",
+}
+
+func appendMetric(dst []byte, typ metric.Type, m *metric.Metric) []byte {
+	dst = append(dst, `{"labels":`...)
+	dst = appendLabels(dst, m.Labels)
+	switch typ {
+	case metric.Summary:
+		dst = append(dst, `,"quantiles":`...)
+		dst = appendQuantiles(dst, m.Summary.Quantiles)
+		dst = append(dst, `,"count":`...)
+		dst = appendUint(dst, m.Summary.Count)
+		dst = append(dst, `,"sum":`...)
+		dst = appendFloat(dst, m.Summary.Sum)
+	case metric.Histogram, metric.GaugeHistogram:
+		dst = append(dst, `,"buckets":`...)
+		dst = appendBuckets(dst, m.Histogram)
+		dst = append(dst, `,"count":`...)
+		dst = appendCount(dst, m.Histogram.Count, m.Histogram.CountFloat)
+		dst = append(dst, `,"sum":`...)
+		dst = appendFloat(dst, m.Histogram.Sum)
+	default:
+		dst = append(dst, `,"value":`...)
+		dst = appendFloat(dst, m.Value)
+	}
+	return append(dst, '}')
+}
+
+func appendLabels(dst []byte, labels []metric.Label) []byte {
+	dst = append(dst, '{')
+	for i, l := range labels {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, l.Name)
+		dst = append(dst, ':')
+		dst = appendString(dst, l.Value)
+	}
+	return append(dst, '}')
+}
+
+func appendQuantiles(dst []byte, quantiles []metric.Quantile) []byte {
+	dst = append(dst, '{')
+	for i, q := range quantiles {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendFloat(dst, q.Quantile)
+		dst = append(dst, ':')
+		dst = appendFloat(dst, q.Value)
+	}
+	return append(dst, '}')
+}

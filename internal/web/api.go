@@ -1,0 +1,43 @@
+package web
+
+import (
+	"bufio"
+	"net/http"
+
+	"pushgateway/internal/api"
+)
+
+const jsonType = "application/json"
+
+// withCORS lets pages of other origins read the answer.
+func withCORS(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin")
+		header.Set("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS")
+		header.Set("Access-Control-Allow-Origin", "*")
+		header.Set("Access-Control-Expose-Headers", "Date")
+		header.Set("Cache-Control", "no-cache, no-store, must-revalidate")
+		h(w, r)
+	})
+}
+
+func (s *Server) apiMetrics(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", jsonType)
+	out := bufio.NewWriterSize(w, 64<<10)
+	err := api.WriteMetrics(out, s.Store.View())
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		s.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *Server) apiStatus(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", jsonType)
+	if err := api.WriteStatus(w, s.Status); err != nil {
+		s.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
+	}
+}

@@ -1,0 +1,110 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+)
+
+// metrics are the gateway's own.
+type metrics struct {
+	registry       *prometheus.Registry
+	requests       *prometheus.CounterVec
+	pushSize       *prometheus.SummaryVec
+	pushDuration   *prometheus.SummaryVec
+	refused        *prometheus.CounterVec
+	scrapeDuration prometheus.Histogram
+	scrapeSize     prometheus.Histogram
+}
+
+func newMetrics(totals func() store.Totals) *metrics {
+	objectives := map[float64]float64{0.1: 0.01, 0.5: 0.05, 0.9: 0.01}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pushgateway_http_requests_total",
+			Help: "Total HTTP requests processed by the Pushgateway, excluding scrapes.",
+		}, []string{"handler", "code", "method"}),
+		pushSize: prometheus.NewSummaryVec(prometheus.SummaryOpts{
+			Name:       "pushgateway_http_push_size_bytes",
+			Help:       "HTTP request size for pushes to the Pushgateway.",
+			Objectives: objectives,
+		}, []string{"method"}),
+		pushDuration: prometheus.NewSummaryVec(prometheus.SummaryOpts{
+			Name:       "pushgateway_http_push_duration_seconds",
+			Help:       "HTTP request duration for pushes to the Pushgateway.",
+			Objectives: objectives,
+		}, []string{"method"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pushgateway_pushes_refused_total",
+			Help: "Total pushes that were not applied, by the reason.",
+		}, []string{"reason"}),
+		scrapeDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "pushgateway_scrape_duration_seconds",
+			Help:    "Time taken to write an exposition, including the client's time to read it.",
+			Buckets: []float64{.001, .0025, .01, .025, .1, .25, 1, 2.5, 10},
+		}),
+		scrapeSize: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "pushgateway_scrape_size_bytes",
+			Help:    "Size of the expositions written, as sent: compressed where the client asked for it.",
+			Buckets: prometheus.ExponentialBuckets(4096, 8, 6),
+		}),
+	}
+	held := func(name, help string, value func(store.Totals) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(totals()) })
+	}
+	m.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		versioncollector.NewCollector("pushgateway"),
+		m.requests, m.pushSize, m.pushDuration, m.refused, m.scrapeDuration, m.scrapeSize,
+		held("pushgateway_groups", "Number of groups held.",
+			func(t store.Totals) float64 { return float64(t.Groups) }),
+		held("pushgateway_series", "Number of pushed metrics held, each with its own label set; a histogram or summary counts once.",
+			func(t store.Totals) float64 { return float64(t.Series) }),
+		held("pushgateway_held_bytes", "Size of the pushed metrics held, in their encoded forms.",
+			func(t store.Totals) float64 { return float64(t.Bytes) }),
+	)
+	for _, reason := range metric.Reasons() {
+		m.refused.WithLabelValues(string(reason)) // so that a first increase is one
+	}
+	return m
+}
+
+// types returns the names and types of all own metric families, also of those
+// without a metric yet. It is called before the first request.
+func (m *metrics) types() (map[string]metric.Type, error) {
+	m.requests.WithLabelValues("", "", "")
+	m.pushSize.WithLabelValues("")
+	m.pushDuration.WithLabelValues("")
+	defer m.requests.Reset()
+	defer m.pushSize.Reset()
+	defer m.pushDuration.Reset()
+	families, err := m.registry.Gather()
+	if err != nil {
+		return nil, fmt.Errorf("gather own metrics: %w", err)
+	}
+	types := map[string]metric.Type{}
+	for _, f := range families {
+		types[f.GetName()] = metric.Type(f.GetType())
+	}
+	return types, nil
+}
+
+// counted counts the requests that h answers.
+func (m *metrics) counted(name string, h http.Handler) http.Handler {
+	return promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(prometheus.Labels{"handler": name}), h)
+}
+
+// measuredPush counts, times and sizes pushes.
+func (m *metrics) measuredPush(h http.Handler) http.Handler {
+	return promhttp.InstrumentHandlerRequestSize(m.pushSize,
+		promhttp.InstrumentHandlerDuration(m.pushDuration, m.counted("push", h)))
+}

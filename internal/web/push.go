@@ -1,0 +1,99 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+)
+
+// pusher takes pushes.
+type pusher struct {
+	*Server
+	readers sync.Pool // of *bodyReader
+}
+
+func newPusher(s *Server) *pusher {
+	return &pusher{Server: s, readers: sync.Pool{New: func() any { return new(bodyReader) }}}
+}
+
+// handler returns the handler of pushes that apply makes part of the store.
+func (p *pusher) handler(apply func(*store.Store, *store.Push) error) http.Handler {
+	accepted := http.StatusOK
+	if p.Unchecked {
+		accepted = http.StatusAccepted
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := p.relativePath(r)
+		key, err := parseGroupPath(path, p.Names)
+		if err == nil {
+			err = p.push(r, key, apply)
+		}
+		if err == nil {
+			w.WriteHeader(accepted)
+			return
+		}
+		group := path
+		if key.ID() != "" {
+			group = key.String()
+		}
+		reason := reasonOf(err)
+		p.metrics.refused.WithLabelValues(string(reason)).Inc()
+		p.Logger.Warn("push refused", "method", r.Method, "source", r.RemoteAddr, "group", group, "reason", string(reason), "err", err)
+		answerError(w, err)
+	})
+}
+
+func (p *pusher) push(r *http.Request, key metric.GroupingKey, apply func(*store.Store, *store.Push) error) error {
+	reader := p.readers.Get().(*bodyReader)
+	defer func() {
+		if reader.fitToKeep() {
+			p.readers.Put(reader)
+		}
+	}()
+	families, err := reader.read(r, p.Names)
+	if err != nil {
+		return err
+	}
+	now := p.Now()
+	push, err := store.NewPush(key, families, p.Names, now)
+	if err != nil {
+		if failErr := p.Store.Fail(key, now); failErr != nil {
+			return fmt.Errorf("record that the push was refused (%w): %w", err, failErr)
+		}
+		return err
+	}
+	return apply(p.Store, push)
+}
+
+func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request) {
+	key, err := parseGroupPath(s.relativePath(r), s.Names)
+	if err != nil {
+		answerError(w, err)
+		return
+	}
+	found, err := s.Store.Delete(key)
+	if err != nil {
+		answerError(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", plainText)
+	w.WriteHeader(http.StatusAccepted)
+	if found {
+		fmt.Fprintf(w, "1 group deleted: %s\n", key)
+		return
+	}
+	fmt.Fprintf(w, "0 groups deleted: there is none with exactly the labels %s; DELETE takes all labels of a group, not some of them\n", key)
+}
+
+func (s *Server) wipe(w http.ResponseWriter, _ *http.Request) {
+	count, err := s.Store.Wipe()
+	if err != nil {
+		answerError(w, err)
+		return
+	}
+	s.Logger.Warn("all groups deleted through the admin API", "groups", count)
+	w.WriteHeader(http.StatusAccepted)
+}

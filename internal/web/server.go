@@ -1,0 +1,207 @@
+// Package web answers every URL of the gateway. A handler decodes, makes one call
+// into the store, and encodes; what it does not know, it leaves to the packages
+// below.
+package web
+
+import (
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"pushgateway/internal/api"
+	"pushgateway/internal/exposition"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+	"pushgateway/internal/webui"
+)
+
+// Config is what a Server needs. All fields are required unless they say so.
+type Config struct {
+	Store  *store.Store
+	Logger *slog.Logger
+	Now    func() time.Time
+	Names  metric.Names // which names pushes may use
+
+	RoutePrefix   string // of all paths served, as /prefix; may be empty
+	TelemetryPath string // behind the route prefix
+	Pages         *webui.Pages
+	Status        api.Status
+
+	Unchecked   bool // answer accepted pushes as the original does without its check
+	OpenMetrics bool // expose OpenMetrics where a client asks for it
+	AdminAPI    bool
+	Quit        func() // ends the process; nil disables the lifecycle API
+}
+
+// Server serves the gateway's URLs. It is safe for concurrent use.
+type Server struct {
+	Config
+	metrics *metrics
+	routes  map[string]route // by path, relative to the route prefix
+	group   route            // of all paths below /metrics/job
+}
+
+// route is one path's handlers by method.
+type route map[string]http.Handler
+
+// New returns a server. It reserves the names of the gateway's own metrics in
+// the store.
+func New(config Config) (*Server, error) {
+	s := &Server{Config: config, metrics: newMetrics(config.Store.Totals)}
+	writer, err := exposition.NewWriter()
+	if err != nil {
+		return nil, err
+	}
+	scrape := s.scrapeHandler(writer)
+	own, err := s.metrics.types()
+	if err != nil {
+		return nil, err
+	}
+	s.Store.Reserve(own)
+
+	counted := s.metrics.counted
+	push := newPusher(s)
+	s.group = route{
+		http.MethodPut:    s.metrics.measuredPush(push.handler((*store.Store).Replace)),
+		http.MethodPost:   s.metrics.measuredPush(push.handler((*store.Store).Merge)),
+		http.MethodDelete: counted("delete", http.HandlerFunc(s.deleteGroup)),
+	}
+	get := func(h http.Handler) route { return route{http.MethodGet: h} }
+	s.routes = map[string]route{
+		"/-/healthy":      get(counted("healthy", http.HandlerFunc(answerOK))),
+		"/-/ready":        get(counted("ready", http.HandlerFunc(answerOK))),
+		"/-/quit":         s.quitRoute(),
+		"/":               get(counted("status", http.HandlerFunc(s.groupsPage))),
+		"/status":         get(counted("status", http.HandlerFunc(s.statusPage))),
+		"/api/v1/metrics": get(counted("api/v1/metrics", withCORS(s.apiMetrics))),
+		"/api/v1/status":  get(counted("api/v1/status", withCORS(s.apiStatus))),
+	}
+	if s.AdminAPI {
+		s.routes["/api/v1/admin/wipe"] = route{http.MethodPut: counted("wipe", http.HandlerFunc(s.wipe))}
+	}
+	s.routes[s.TelemetryPath] = get(scrape)
+	return s, nil
+}
+
+// relativePath returns the request's path behind the route prefix, beginning with
+// a single slash; empty where the prefix is missing.
+func (s *Server) relativePath(r *http.Request) string {
+	path, ok := strings.CutPrefix(r.URL.Path, s.RoutePrefix)
+	if !ok || path != "" && path[0] != '/' {
+		return ""
+	}
+	// Clients join a base URL that ends in a slash with a path that begins with
+	// one.
+	return "/" + strings.TrimLeft(path, "/")
+}
+
+// ServeHTTP finds the route of a request by its path and method.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := s.relativePath(r)
+	found := s.find(path)
+	if found == nil {
+		s.notFound(w, r, path)
+		return
+	}
+	if handler, ok := found[r.Method]; ok {
+		handler.ServeHTTP(w, r)
+		return
+	}
+	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/api/v1/") {
+		s.metrics.counted("api/v1/options", withCORS(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		return
+	}
+	allowed := strings.Join(slices.Sorted(maps.Keys(found)), ", ") + ", " + http.MethodOptions
+	w.Header().Set("Allow", allowed)
+	if r.Method != http.MethodOptions {
+		http.Error(w, "Method Not Allowed: "+r.Method+" is not one of "+allowed, http.StatusMethodNotAllowed)
+	}
+}
+
+// find returns the route of a path, nil where there is none.
+func (s *Server) find(path string) route {
+	if found, ok := s.routes[path]; ok {
+		return found
+	}
+	switch {
+	case isGroupPath(path):
+		return s.group
+	case strings.HasPrefix(path, "/debug/pprof/"):
+		return route{http.MethodGet: http.HandlerFunc(s.profile), http.MethodPost: http.HandlerFunc(s.profile)}
+	case strings.HasPrefix(path, "/static/"):
+		return route{http.MethodGet: s.metrics.counted("static", http.StripPrefix(s.RoutePrefix, s.Pages.Static()))}
+	case strings.HasPrefix(path, "/api/v1/"):
+		// OPTIONS is answered below here whatever the path.
+	}
+	return nil
+}
+
+// notFound answers paths without a route. One that only ends in a slash too many
+// is sent to where it belongs.
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request, path string) {
+	if trimmed := strings.TrimRight(path, "/"); trimmed != path && trimmed != "" && s.find(trimmed) != nil {
+		target := *r.URL
+		target.Path, target.RawPath = s.RoutePrefix+trimmed, ""
+		status := http.StatusPermanentRedirect
+		if r.Method == http.MethodGet {
+			status = http.StatusMovedPermanently
+		}
+		http.Redirect(w, r, target.RequestURI(), status)
+		return
+	}
+	http.NotFound(w, r)
+}
+
+const plainText = "text/plain; charset=utf-8"
+
+func answerOK(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", plainText)
+	_, _ = w.Write([]byte("OK")) // a client that is gone needs no answer
+}
+
+// quitRoute answers all methods, to say in words what is wrong with the others.
+func (s *Server) quitRoute() route {
+	answer := func(status int, text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", plainText)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(text))
+			if status == http.StatusOK {
+				s.Quit()
+			}
+		})
+	}
+	quit := answer(http.StatusForbidden, "Lifecycle API is not enabled.")
+	if s.Quit != nil {
+		quit = answer(http.StatusOK, "Requesting termination... Goodbye!")
+	}
+	return route{
+		http.MethodPut:  quit,
+		http.MethodPost: quit,
+		http.MethodGet:  answer(http.StatusMethodNotAllowed, "Only POST or PUT requests allowed."),
+	}
+}
+
+// profile serves runtime profiles.
+func (s *Server) profile(w http.ResponseWriter, r *http.Request) {
+	path := s.relativePath(r)
+	switch strings.TrimPrefix(path, "/debug/pprof/") {
+	case "cmdline":
+		pprof.Cmdline(w, r)
+	case "profile":
+		pprof.Profile(w, r)
+	case "symbol":
+		pprof.Symbol(w, r)
+	case "trace":
+		pprof.Trace(w, r)
+	default:
+		// pprof finds the profile's name by a path without prefix.
+		r2 := r.Clone(r.Context())
+		r2.URL.Path = path
+		pprof.Index(w, r2)
+	}
+}
