@@ -64,7 +64,7 @@ func run(o options, logger *slog.Logger) error {
 }
 
 func newServer(o options, logger *slog.Logger, quit func()) (*http.Server, error) {
-	pages, err := webui.New(o.externalPrefix)
+	pages, err := webui.New(webui.Config{External: o.externalURL, MetricsPath: o.telemetryPath})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,14 @@ func newServer(o options, logger *slog.Logger, quit func()) (*http.Server, error
 		RoutePrefix:   o.routePrefix,
 		TelemetryPath: o.telemetryPath,
 		Pages:         pages,
-		Status:        api.Status{},
+		Status: api.Status{
+			Build: api.Build{
+				Branch: version.Branch, Date: version.BuildDate, User: version.BuildUser,
+				GoVersion: version.GoVersion, Revision: version.GetRevision(), Version: version.Version,
+			},
+			Flags:   o.all,
+			Started: time.Now(),
+		},
 		Unchecked:     o.unchecked,
 		OpenMetrics:   o.openMetrics,
 		AdminAPI:      o.adminAPI,

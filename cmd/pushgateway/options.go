@@ -19,12 +19,12 @@ type options struct {
 	web *toolkit.FlagConfig
 	log *promslog.Config
 
-	telemetryPath  string // behind the route prefix
-	routePrefix    string // as /prefix, or empty
-	externalPrefix string // of the paths that browsers see, as /prefix, or empty
-	lifecycle      bool
-	adminAPI       bool
-	openMetrics    bool
+	telemetryPath string // behind the route prefix
+	routePrefix   string // as /prefix, or empty
+	externalURL   url.URL
+	lifecycle     bool
+	adminAPI      bool
+	openMetrics   bool
 
 	persistenceFile     string
 	persistenceInterval time.Duration
@@ -55,7 +55,7 @@ func parseOptions(program string, args []string) options {
 		Default("false").BoolVar(&o.lifecycle)
 	app.Flag("web.enable-admin-api", "Enable API endpoints for admin control actions.").
 		Default("false").BoolVar(&o.adminAPI)
-	app.Flag("web.enable-openmetrics", "Expose OpenMetrics to clients that ask for it. It renames counters whose name does not end in _total.").
+	app.Flag("web.enable-openmetrics", "Expose OpenMetrics to clients that ask for it. There, counters whose name does not end in _total are of unknown type.").
 		Default("false").BoolVar(&o.openMetrics)
 	app.Flag("persistence.file", "File to persist metrics. If empty, metrics are only kept in memory.").
 		Default("").StringVar(&o.persistenceFile)
@@ -69,7 +69,7 @@ func parseOptions(program string, args []string) options {
 	promslogflag.AddFlags(app, o.log)
 
 	kingpin.MustParse(app.Parse(args))
-	o.externalPrefix = pathPrefix(externalURL.Path)
+	o.externalURL = *externalURL
 	if o.routePrefix == "" {
 		o.routePrefix = externalURL.Path
 	}

@@ -151,13 +151,13 @@ func writeProtobuf(s sink, f *store.Family, own *dto.MetricFamily) error {
 // encodeFamilies decodes all families and has expfmt encode them.
 func encodeFamilies(s sink, view *store.View, own []*dto.MetricFamily, format expfmt.Format) error {
 	encoder := expfmt.NewEncoder(s, format.WithEscapingScheme(model.NoEscaping), expfmt.WithCreatedLines())
-	names := escaper{scheme: format.ToEscapingScheme(), taken: map[string]bool{}, openMetrics: format.FormatType() == expfmt.TypeOpenMetrics}
+	names := newNaming(view, own, format)
 	err := eachFamily(view, own, func(f *store.Family, o *dto.MetricFamily) error {
 		family, err := decodeFamily(f, o)
 		if err != nil {
 			return err
 		}
-		return encoder.Encode(names.escape(family))
+		return encoder.Encode(names.adapt(family))
 	})
 	if closer, ok := encoder.(expfmt.Closer); ok && err == nil {
 		err = closer.Close()
@@ -187,48 +187,67 @@ func decodeFamily(f *store.Family, own *dto.MetricFamily) (*dto.MetricFamily, er
 	return family, nil
 }
 
-// escaper escapes names so that no two families and no two series become one.
-type escaper struct {
+// naming adapts names to a format so that no two families and no two series
+// become one.
+type naming struct {
 	scheme      model.EscapingScheme
 	openMetrics bool
-	taken       map[string]bool // names of families written so far
+	held        map[string]bool // names of all families, as they are
+	taken       map[string]bool // names given to families
 }
 
-// escape returns the family with its names escaped by the scheme, or where that
-// would make it meet another, by the scheme that keeps all names apart.
-func (e *escaper) escape(f *dto.MetricFamily) *dto.MetricFamily {
-	escaped := model.EscapeMetricFamily(f, e.scheme)
-	if e.taken[e.exposedName(escaped)] || e.scheme != model.NoEscaping && !distinct(escaped) {
-		escaped = model.EscapeMetricFamily(f, model.ValueEncodingEscaping)
+func newNaming(view *store.View, own []*dto.MetricFamily, format expfmt.Format) naming {
+	n := naming{
+		scheme:      format.ToEscapingScheme(),
+		openMetrics: format.FormatType() == expfmt.TypeOpenMetrics,
+		held:        map[string]bool{},
+		taken:       map[string]bool{},
 	}
-	if e.openMetrics && e.taken[e.exposedName(escaped)] {
-		// A counter called x_total beside one called x, which OpenMetrics calls
-		// x_total as well: without a type it keeps its name.
-		escaped = asUnknown(escaped)
-	}
-	name := e.exposedName(escaped)
-	e.taken[name] = true
-	if e.openMetrics && escaped.Unit != nil && !strings.HasSuffix(name, "_"+escaped.GetUnit()) {
-		// OpenMetrics has units only as a suffix of the name. The family may be
-		// shared with the view's other readers, or even with the registry.
-		escaped = &dto.MetricFamily{Name: escaped.Name, Help: escaped.Help, Type: escaped.Type, Metric: escaped.Metric}
-	}
-	return escaped
+	_ = eachFamily(view, own, func(f *store.Family, o *dto.MetricFamily) error {
+		name := o.GetName()
+		if f != nil {
+			name = f.Name
+		}
+		n.held[name] = true
+		if metric.LegacyMetricName(name) {
+			// Names that are fine as they are go before those that are not.
+			n.taken[model.EscapeName(name, n.scheme)] = true
+		}
+		return nil
+	})
+	return n
 }
 
-// exposedName returns the name that stands in the family's TYPE line.
-func (e *escaper) exposedName(f *dto.MetricFamily) string {
-	if e.openMetrics && f.GetType() == dto.MetricType_COUNTER {
-		return strings.TrimSuffix(f.GetName(), "_total")
+// adapt returns the family as it can be exposed. It does not change f.
+func (n naming) adapt(f *dto.MetricFamily) *dto.MetricFamily {
+	out := model.EscapeMetricFamily(f, n.scheme)
+	needed := !metric.LegacyMetricName(f.GetName()) && n.scheme != model.NoEscaping
+	if needed && n.taken[out.GetName()] || n.scheme != model.NoEscaping && !distinct(out) {
+		out = model.EscapeMetricFamily(f, model.ValueEncodingEscaping)
 	}
-	return f.GetName()
+	n.taken[out.GetName()] = true
+	if n.openMetrics {
+		out = n.openMetricsFamily(f.GetName(), out)
+	}
+	return out
 }
 
-// asUnknown returns a family of counters as untyped.
-func asUnknown(f *dto.MetricFamily) *dto.MetricFamily {
-	out := &dto.MetricFamily{Name: f.Name, Help: f.Help, Type: dto.MetricType_UNTYPED.Enum()}
-	for _, m := range f.Metric {
-		out.Metric = append(out.Metric, &dto.Metric{Label: m.Label, Untyped: &dto.Untyped{Value: m.Counter.Value}})
+// openMetricsFamily makes a family fit OpenMetrics, which has more rules for
+// names than the text format.
+func (n naming) openMetricsFamily(name string, f *dto.MetricFamily) *dto.MetricFamily {
+	out := &dto.MetricFamily{Name: f.Name, Help: f.Help, Type: f.Type, Metric: f.Metric, Unit: f.Unit}
+	if base, total := strings.CutSuffix(name, "_total"); total && f.GetType() == dto.MetricType_COUNTER && n.held[base] {
+		// A counter x_total announces itself as x. Beside another family of that
+		// name it keeps its own, as every counter without _total does, at the
+		// price of its type.
+		out.Type = dto.MetricType_UNTYPED.Enum()
+		out.Metric = make([]*dto.Metric, len(f.Metric))
+		for i, m := range f.Metric {
+			out.Metric[i] = &dto.Metric{Label: m.Label, Untyped: &dto.Untyped{Value: m.Counter.Value}}
+		}
+	}
+	if out.Unit != nil && !strings.HasSuffix(strings.TrimSuffix(f.GetName(), "_total"), "_"+f.GetUnit()) {
+		out.Unit = nil // units are only allowed as a suffix of the name
 	}
 	return out
 }

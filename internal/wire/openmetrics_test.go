@@ -715,6 +715,9 @@ func checkAgainstJudge(t *testing.T, src string) {
 	if err != nil && (!errors.As(err, &refusal) || refusal.Reason != metric.Malformed || !strings.HasPrefix(refusal.Message, "line ")) {
 		t.Fatalf("not a refusal of a line: %v", err)
 	}
+	if strings.Contains(src, "\x00") {
+		return // the judge skips NUL where none may stand, and ends at others
+	}
 	// The judge knows no CRLF.
 	j, judgeErr := judge(strings.TrimSuffix(strings.ReplaceAll(src, "\r\n", "\n"), "\r"))
 	switch {
@@ -728,8 +731,8 @@ func checkAgainstJudge(t *testing.T, src string) {
 		}
 		t.Fatalf("the judge accepts what is refused here: %v\n%s", err, src)
 	case judgeErr != nil:
-		if strings.Contains(src, "\x00") || strings.Contains(src, "# UNIT ") && strings.Contains(src, `\`) {
-			return // the judge stumbles over NUL and over escapes in units
+		if strings.Contains(src, "# UNIT ") && strings.Contains(src, `\`) {
+			return // the judge compares units and names with their escapes unresolved
 		}
 		t.Fatalf("the judge refuses what is accepted here: %v\n%s", judgeErr, src)
 	}
@@ -739,9 +742,6 @@ func checkAgainstJudge(t *testing.T, src string) {
 				return // a later stage refuses it; several points of one metric are one here
 			}
 		}
-	}
-	if strings.Contains(src, "\x00") {
-		return // the judge drops samples then
 	}
 	compareWithJudge(t, families, j)
 	if t.Failed() {
@@ -833,6 +833,7 @@ func FuzzOpenMetrics(f *testing.F) {
 		"# TYPE \"a_\\\"b\" gauge\n# UNIT \"a_\\\"b\" \\\"b\n{\"a_\\\"b\"} 1\n",
 		"foo 1\r\n",
 		"foo{a=\"\x00\"} 1\n",
+		"foo{a=\"\"\x00} 1\n",
 		"foo{\"a\nb\"=\"c\"} 1\n",
 	} {
 		f.Add(body + "# EOF\n")
@@ -919,7 +920,10 @@ func randomDTO(rng *rand.Rand, i int) *dto.MetricFamily {
 		m := &dto.Metric{Label: append(pairs(), &dto.LabelPair{Name: proto.String("k"), Value: proto.String(strconv.Itoa(k))})}
 		switch typ {
 		case dto.MetricType_COUNTER:
-			m.Counter = &dto.Counter{Value: proto.Float64(rng.ExpFloat64()), Exemplar: sample(), CreatedTimestamp: moment()}
+			m.Counter = &dto.Counter{Value: proto.Float64(rng.ExpFloat64())}
+			if strings.HasSuffix(name, "_total") { // the writer makes others unknown, which have neither
+				m.Counter.Exemplar, m.Counter.CreatedTimestamp = sample(), moment()
+			}
 		case dto.MetricType_GAUGE:
 			m.Gauge = &dto.Gauge{Value: proto.Float64(float())}
 		case dto.MetricType_UNTYPED:
@@ -1017,11 +1021,12 @@ func BenchmarkOpenMetrics(b *testing.B) {
 			}
 		}
 		for name, body := range map[string]string{"gauges": gauges.String(), "histograms": apart.String(), "interleaved": interleaved.String()} {
+			body += "# EOF\n"
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				b.SetBytes(int64(len(body)))
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := ParseOpenMetrics(body+"# EOF\n", metric.LegacyNames); err != nil {
+					if _, err := ParseOpenMetrics(body, metric.LegacyNames); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -203,9 +203,6 @@ func (p *TextParser) parseComment(line string, i int) error {
 	if !isBlank(line[i]) {
 		return p.refuse("invalid metric name after %s: %s", keyword, excerpt(line[i:]))
 	}
-	if name == "" {
-		return nil
-	}
 	sample, err := p.resolveComment(name)
 	if err != nil {
 		return err

@@ -118,7 +118,7 @@ var textBodies = []string{
 	"1m 1\n", "m-x 1\n", "{l=\"v\"} 1\n", "m{l=\"v\" 1\n", "m{l=\"v} 1\n", "m{l=v} 1\n", "m{=\"v\"} 1\n", "m{l} 1\n",
 	"m{l=\"\\x\"} 1\n", "m{l=\"\xff\"} 1\n", "m{__name__=\"x\"} 1\n", "m{l=\"1\",l=\"2\"} 1\n", "m{1l=\"v\"} 1\n",
 	"# TYPE m\n# HELP m\n#\n# \n#comment\n# TYPE\nm 1\n",
-	"# TYPE m nonsense\n", "# TYPE m gauge\n# TYPE m gauge\n", "m 1\n# TYPE m gauge\n", "# HELP m x\n# HELP m x\n", "# HELP m x\\\nm 1\n",
+	"# TYPE \"\" 0", "# TYPE m nonsense\n", "# TYPE m gauge\n# TYPE m gauge\n", "m 1\n# TYPE m gauge\n", "# HELP m x\n# HELP m x\n", "# HELP m x\\\nm 1\n",
 	"# TYPE m Counter\nm 1\n", "# TYPE m gaugehistogram\nm_bucket{le=\"1\"} 1\n", "# TYPE m GAUGE_HISTOGRAM\nm_count 1\n", "# TYPE m gau\\ge\nm 1\n",
 	"# TYPE h histogram\nh_bucket{le=\"0.1\"} 1\nh_bucket{le=\"+Inf\"} 4\nh_sum 2.5\nh_count 4\n",
 	"# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 1\nh_bucket{a=\"2\",le=\"1\"} 2\nh_bucket{le=\"2\",a=\"1\"} 3\nh_sum{a=\"1\"} 2.5\nh_count{a=\"2\"} 4\n",

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pushgateway/internal/metric"
+)
+
+// checkIndex recomputes from the groups alone what the store has gathered step
+// by step.
+func checkIndex(t *testing.T, s *Store) {
+	t.Helper()
+	type known struct {
+		typ    metric.Type
+		chunks []*Chunk
+		shapes map[string]int
+	}
+	want := map[string]*known{}
+	var totals Totals
+	ids := slices.Sorted(maps.Keys(s.groups))
+	for _, id := range ids {
+		g := s.groups[id]
+		totals.Groups++
+		if g.Key.ID() != id || g.shape != shapeOf(g.Key) {
+			t.Fatalf("group %s is kept as %q with shape %+v", g.Key, id, g.shape)
+		}
+		for _, c := range g.Chunks {
+			totals.addChunk(c, 1)
+			k := want[c.Name()]
+			if k == nil {
+				k = &known{typ: c.Type(), shapes: map[string]int{}}
+				want[c.Name()] = k
+			}
+			if k.typ != c.Type() {
+				t.Fatalf("%s is of two types", c.Name())
+			}
+			k.chunks = append(k.chunks, c)
+			k.shapes[g.shape.names]++
+		}
+	}
+	if s.totals != totals {
+		t.Fatalf("totals %+v, want %+v", s.totals, totals)
+	}
+	if len(s.families) != len(want) || len(s.sorted) != len(want) {
+		t.Fatalf("%d families, %d sorted, want %d", len(s.families), len(s.sorted), len(want))
+	}
+	checkRun(t, "groups", &s.groupRun, func(yield func(*Group) bool) {
+		for _, id := range ids {
+			if !yield(s.groups[id]) {
+				return
+			}
+		}
+	})
+	for i, name := range slices.Sorted(maps.Keys(want)) {
+		f, k := s.families[name], want[name]
+		if f != s.sorted[i] || f.name != name || f.typ != k.typ {
+			t.Fatalf("family %s is wrong: %+v", name, f)
+		}
+		checkRun(t, name, &f.run, slices.Values(k.chunks))
+		got := map[string]int{}
+		for j, c := range f.shapes.list {
+			got[c.names] = c.groups
+			if f.shapes.find(c.names) != j {
+				t.Fatalf("family %s: shape %q is not found", name, c.names)
+			}
+		}
+		if !maps.Equal(got, k.shapes) {
+			t.Fatalf("family %s: shapes %v, want %v", name, got, k.shapes)
+		}
+	}
+}
+
+func checkRun[T item](t *testing.T, name string, r *run[T], want func(func(T) bool)) {
+	t.Helper()
+	var got []T
+	for i, l := range r.leaves {
+		weight := 0
+		for _, x := range l.block.Items {
+			weight += x.weight()
+			got = append(got, x)
+		}
+		if len(l.block.Items) == 0 || l.first != l.block.Items[0].order() || l.weight != weight ||
+			weight > blockWeight && len(l.block.Items) > 1 && weight-l.block.Items[len(l.block.Items)-1].weight() > blockWeight {
+			t.Fatalf("%s: block %d of %d items begins at %q, weighs %d, is said to weigh %d", name, i, len(l.block.Items), l.first, weight, l.weight)
+		}
+	}
+	if !slices.Equal(got, slices.Collect(want)) || r.count != len(got) {
+		t.Fatalf("%s: the run holds %d items, counts %d", name, len(got), r.count)
+	}
+}
+
+// TestIndexAfterRandomChanges also makes families large and shapes many.
+func TestIndexAfterRandomChanges(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	s := New()
+	at := time.Unix(1_700_000_000, 0)
+	key := func() metric.GroupingKey {
+		labels := []metric.Label{{Name: "job", Value: fmt.Sprint("j", random.IntN(30))}}
+		if random.IntN(2) == 0 {
+			labels = append(labels, metric.Label{Name: "instance", Value: fmt.Sprint("i", random.IntN(20))})
+		}
+		if random.IntN(3) == 0 {
+			labels = append(labels, metric.Label{Name: fmt.Sprint("l", random.IntN(20)), Value: "x"})
+		}
+		return metric.NewGroupingKey(labels)
+	}
+	families := func() []metric.Family {
+		var out []metric.Family
+		for _, n := range random.Perm(6)[:random.IntN(4)] {
+			f := metric.Family{Name: fmt.Sprint("m", n), Type: metric.Gauge, Help: fmt.Sprint("help ", random.IntN(2))}
+			for i := range 1 + random.IntN(5) {
+				f.Metrics = append(f.Metrics, metric.Metric{HasValue: true, Value: float64(i),
+					Labels: []metric.Label{{Name: "v", Value: strings.Repeat("x", i*random.IntN(300))}, {Name: "n", Value: fmt.Sprint(i)}}})
+			}
+			out = append(out, f)
+		}
+		return out
+	}
+	for step := range 6000 {
+		at = at.Add(time.Second)
+		switch k := key(); random.IntN(10) {
+		case 0, 1:
+			if _, err := s.Delete(k); err != nil {
+				t.Fatal(err)
+			}
+		case 2:
+			if err := s.Fail(k, at); err != nil {
+				t.Fatal(err)
+			}
+		case 3:
+			s.View() // from here on its blocks are shared
+		default:
+			p, err := NewPush(k, families(), metric.LegacyNames, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			apply := s.Replace
+			if random.IntN(2) == 0 {
+				apply = s.Merge
+			}
+			_ = apply(p) // may be refused
+		}
+		if step%50 == 0 || step > 5900 {
+			checkIndex(t, s)
+		}
+		if step == 3000 {
+			if n, err := s.Wipe(); err != nil || n == 0 {
+				t.Fatal(n, err)
+			}
+			checkIndex(t, s)
+		}
+	}
+	for _, g := range slices.Collect(s.View().Groups()) {
+		if _, err := s.Delete(g.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkIndex(t, s)
+	if s.totals != (Totals{}) || len(s.families) != 0 {
+		t.Fatalf("still held: %+v", s.totals)
+	}
+}
