@@ -84,9 +84,9 @@ func newServer(o options, logger *slog.Logger, quit func()) (*http.Server, error
 			Flags:   o.all,
 			Started: time.Now(),
 		},
-		Unchecked:     o.unchecked,
-		OpenMetrics:   o.openMetrics,
-		AdminAPI:      o.adminAPI,
+		Unchecked:   o.unchecked,
+		OpenMetrics: o.openMetrics,
+		AdminAPI:    o.adminAPI,
 	}
 	if o.utf8Names {
 		config.Names = metric.UTF8Names

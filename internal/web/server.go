@@ -40,9 +40,11 @@ type Config struct {
 // Server serves the gateway's URLs. It is safe for concurrent use.
 type Server struct {
 	Config
-	metrics *metrics
-	routes  map[string]route // by path, relative to the route prefix
-	group   route            // of all paths below /metrics/job
+	metrics    *metrics
+	routes     map[string]route // by path, relative to the route prefix
+	group      route            // of all paths below /metrics/job
+	static     route            // of all paths below /static
+	apiOptions http.Handler     // of OPTIONS for all paths below /api/v1
 }
 
 // route is one path's handlers by method.
@@ -71,6 +73,8 @@ func New(config Config) (*Server, error) {
 		http.MethodDelete: counted("delete", http.HandlerFunc(s.deleteGroup)),
 	}
 	get := func(h http.Handler) route { return route{http.MethodGet: h} }
+	s.static = get(counted("static", s.Pages.Static()))
+	s.apiOptions = counted("api/v1/options", withCORS(func(http.ResponseWriter, *http.Request) {}))
 	s.routes = map[string]route{
 		"/-/healthy":      get(counted("healthy", http.HandlerFunc(answerOK))),
 		"/-/ready":        get(counted("ready", http.HandlerFunc(answerOK))),
@@ -102,6 +106,10 @@ func (s *Server) relativePath(r *http.Request) string {
 // ServeHTTP finds the route of a request by its path and method.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := s.relativePath(r)
+	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/api/v1/") {
+		s.apiOptions.ServeHTTP(w, r)
+		return
+	}
 	found := s.find(path)
 	if found == nil {
 		s.notFound(w, r, path)
@@ -109,10 +117,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if handler, ok := found[r.Method]; ok {
 		handler.ServeHTTP(w, r)
-		return
-	}
-	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/api/v1/") {
-		s.metrics.counted("api/v1/options", withCORS(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
 		return
 	}
 	allowed := strings.Join(slices.Sorted(maps.Keys(found)), ", ") + ", " + http.MethodOptions
@@ -133,9 +137,7 @@ func (s *Server) find(path string) route {
 	case strings.HasPrefix(path, "/debug/pprof/"):
 		return route{http.MethodGet: http.HandlerFunc(s.profile), http.MethodPost: http.HandlerFunc(s.profile)}
 	case strings.HasPrefix(path, "/static/"):
-		return route{http.MethodGet: s.metrics.counted("static", http.StripPrefix(s.RoutePrefix, s.Pages.Static()))}
-	case strings.HasPrefix(path, "/api/v1/"):
-		// OPTIONS is answered below here whatever the path.
+		return s.static
 	}
 	return nil
 }

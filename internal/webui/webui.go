@@ -31,17 +31,21 @@ type Pages struct {
 
 // Config says where the gateway is to be found.
 type Config struct {
-	// External is the gateway's address as clients know it. Where it names no
-	// host, that of the request is shown; its path is always part of what is shown.
+	// External is the gateway's address as clients know it; of its parts only
+	// scheme, host and path count. Without a host it is a path prefix, and the
+	// host is the one that the request was sent to.
 	External url.URL
-	// MetricsPath is where the metrics are, below External.
+	// MetricsPath is where the metrics are, below the path of External.
 	MetricsPath string
 }
 
 // New returns the pages of a gateway.
 func New(c Config) (*Pages, error) {
-	c.External.Path = strings.TrimRight(c.External.Path, "/")
-	c.External.RawPath = strings.TrimRight(c.External.RawPath, "/")
+	prefix := strings.Trim(c.External.Path, "/")
+	if prefix != "" {
+		prefix = "/" + prefix
+	}
+	c.External = url.URL{Scheme: c.External.Scheme, Host: c.External.Host, Path: prefix}
 	t, err := template.ParseFS(assets, "assets/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse page templates: %w", err)

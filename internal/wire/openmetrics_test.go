@@ -842,6 +842,70 @@ func FuzzOpenMetrics(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src string) { checkAgainstJudge(t, src) })
 }
 
+// TestOpenMetricsSoup compares with the judge on bodies of almost the right form,
+// which random bytes seldom have.
+func TestOpenMetricsSoup(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
+	// odd returns s, or now and then something else in its place.
+	odd := func(s string) string {
+		if rng.IntN(40) > 0 {
+			return s
+		}
+		return pick("", " ", "  ", ",", `"`, `\`, "{", "}", "=", "#", "\n", "\r", "\t", "é", "\xff", "x", "1", s+s)
+	}
+	number := func() string {
+		return odd(pick("1", "0", "-1", "2.5", "+Inf", "NaN", "1e3", "1e400", ".5", "007", "18446744073709551615", "0x1p1", "1_0", "-0", "1520430000.123"))
+	}
+	text := func() string {
+		return `"` + odd(pick("", "a", "1", "+Inf", "0.5", `\n`, `\\`, `\"`, `\x`, "é")) + odd(`"`)
+	}
+	labelSet := func(names ...string) string {
+		var set strings.Builder
+		for i := range rng.IntN(4) {
+			if i > 0 {
+				set.WriteString(odd(","))
+			}
+			set.WriteString(odd(pick(names...)) + odd("=") + text())
+		}
+		return odd("{") + set.String() + odd("}")
+	}
+	for range 20000 {
+		var body strings.Builder
+		base := pick("foo", "foo_s", "foo_total", "bar")
+		for range rng.IntN(8) {
+			if rng.IntN(8) == 0 {
+				base = pick("foo", "foo_s", "bar", "baz")
+			}
+			switch rng.IntN(8) {
+			case 0, 1:
+				body.WriteString(odd("# TYPE ") + base + odd(" ") + odd(pick("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")))
+			case 2:
+				body.WriteString(odd("# HELP ") + pick(base, `"`+base+`"`) + odd(" ") + odd(pick("", "a", `\n`, `\`, `"`)))
+			case 3:
+				body.WriteString(odd("# UNIT ") + base + odd(" ") + odd(pick("", "s", "o")))
+			default:
+				body.WriteString(odd(base + pick("", "", "_total", "_created", "_bucket", "_sum", "_count", "_gsum", "_gcount", "_info")))
+				if rng.IntN(4) > 0 {
+					body.WriteString(labelSet("a", "b", "le", "le", "quantile", "foo", `"c.d"`))
+				}
+				body.WriteString(odd(" ") + number())
+				if rng.IntN(16) == 0 {
+					body.WriteString(odd(" ") + number())
+				}
+				if rng.IntN(4) == 0 {
+					body.WriteString(odd(" # ") + labelSet("a", "b", `"c.d"`) + odd(" ") + number())
+					if rng.IntN(3) == 0 {
+						body.WriteString(odd(" ") + number())
+					}
+				}
+			}
+			body.WriteString(odd("\n"))
+		}
+		checkAgainstJudge(t, body.String()+odd("# EOF")+odd("\n"))
+	}
+}
+
 // TestOpenMetricsRoundTrip reads what Go's client library writes.
 func TestOpenMetricsRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -1,0 +1,325 @@
+package web
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"pushgateway/internal/api"
+	"pushgateway/internal/exposition"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+	"pushgateway/internal/webui"
+)
+
+// newTestServer returns a server whose log goes to the returned buffer.
+func newTestServer(t *testing.T, change func(*Config)) (*Server, *bytes.Buffer) {
+	t.Helper()
+	pages, err := webui.New(webui.Config{External: url.URL{}, MetricsPath: "/metrics"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	config := Config{
+		Store: store.New(), Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now, Names: metric.LegacyNames,
+		TelemetryPath: "/metrics", Pages: pages, Status: api.Status{},
+	}
+	if change != nil {
+		change(&config)
+	}
+	s, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, &log
+}
+
+func do(s http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+func compressed(t *testing.T, to func(io.Writer) io.WriteCloser, text string) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := to(&out)
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func asGzip(t *testing.T, text string) string {
+	return compressed(t, func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }, text)
+}
+
+func asSnappy(t *testing.T, text string) string {
+	return compressed(t, func(w io.Writer) io.WriteCloser { return snappy.NewBufferedWriter(w) }, text)
+}
+
+func asZstd(t *testing.T, text string) string {
+	return compressed(t, func(w io.Writer) io.WriteCloser {
+		z, err := zstd.NewWriter(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return z
+	}, text)
+}
+
+func TestContentEncodings(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	for _, c := range []struct{ encoding, body string }{
+		{"", "m 1\n"}, {"identity", "m 1\n"}, {"utf-8", "m 1\n"}, {"IDENTITY", "m 1"},
+		{"gzip", asGzip(t, "m 1\n")}, {"GZip", asGzip(t, "m 1\n")},
+		{"snappy", asSnappy(t, "m 1\n")}, {"Snappy", asSnappy(t, "m 1")},
+		{"zstd", asZstd(t, "m 1\n")}, {"ZSTD", asZstd(t, "m 1\r\n")},
+	} {
+		if w := do(s, "PUT", "/metrics/job/a", c.body, "Content-Encoding", c.encoding); w.Code != 200 || w.Body.Len() > 0 {
+			t.Errorf("%q: %d %s", c.encoding, w.Code, w.Body)
+		}
+	}
+	for _, c := range []struct{ encoding, body, want string }{
+		{"gzip", "m 1\n", "Content-Encoding: gzip"}, {"snappy", "m 1\n", "Content-Encoding: snappy"}, {"zstd", "m 1\n", "Content-Encoding: zstd"},
+		{"gzip", asGzip(t, "m 1\n")[:20], "Content-Encoding: gzip"},
+		{"utf-8", "m{\n", "the header Content-Encoding: utf-8 is none that is known"},
+		{"", asGzip(t, "m 1\n"), "with the header Content-Encoding: gzip"},
+		{"", asZstd(t, "m 1\n"), "with the header Content-Encoding: zstd"},
+		{"", asSnappy(t, "m 1\n"), "with the header Content-Encoding: snappy"},
+	} {
+		if w := do(s, "PUT", "/metrics/job/a", c.body, "Content-Encoding", c.encoding); w.Code != 400 || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%q: %d %q, want %q", c.encoding, w.Code, w.Body, c.want)
+		}
+	}
+}
+
+func TestContentTypes(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	const protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+	gauge := "\x0e\x0a\x01g\x18\x01\x22\x07\x12\x05\x09\x00\x00\x00\x00\x00\x00"
+	gauge = "\x12\x0a\x01g\x18\x01\x22\x0b\x12\x09\x09\x00\x00\x00\x00\x00\x00\xf0\x3f"
+	for _, c := range []struct {
+		contentType, body string
+		status            int
+		want              string
+	}{
+		{"", "m 1", 200, ""}, {"text/plain", "m 1", 200, ""}, {"nonsense;;", "m 1", 200, ""}, {"application/json", "m 1", 200, ""},
+		{"application/x-www-form-urlencoded", "m 1", 200, ""},
+		{protobuf, gauge, 200, ""}, {protobuf, "", 200, ""},
+		{"application/openmetrics-text; version=1.0.0; charset=utf-8", "# TYPE c counter\nc_total 1 # {id=\"x\"} 1\nc_created 1.5\n# EOF\n", 200, ""},
+		{"application/openmetrics-text", "\ufeff# EOF", 200, ""},
+		{"application/openmetrics-text", "c 1\n", 400, "EOF"},
+		{protobuf, "m 1\n", 400, "leave it out to push the text format"},
+		{"", gauge, 400, "send it with the header Content-Type: application/vnd.google.protobuf"},
+		{"application/vnd.google.protobuf", gauge, 400, "Content-Type"},
+		{"application/x-www-form-urlencoded", "a 1b 2", 400, "--data-binary"},
+		{"multipart/form-data; boundary=x", "--x", 400, "instead of -F"},
+	} {
+		w := do(s, "PUT", "/metrics/job/a", c.body, "Content-Type", c.contentType)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%q: %d %q, want %d %q", c.contentType, w.Code, w.Body, c.status, c.want)
+		}
+	}
+	w := do(s, "POST", "/metrics/job/a", "x", "Content-Type", "application/x-protobuf", "Content-Encoding", "snappy")
+	if w.Code != 415 || !strings.Contains(w.Body.String(), "remote write") {
+		t.Errorf("remote write: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestRefusalsName goes through what a refusal has to say: who is in the way, and
+// what to do.
+func TestRefusalsName(t *testing.T) {
+	const group = "/metrics/job/b/instance/i"
+	for _, c := range []struct {
+		name, held, body string
+		reason           metric.Reason
+		want             []string
+	}{
+		{"timestamp", "", "m 1\nn{l=\"x\"} 2 1700000000000\n", metric.BadTimestamp, []string{"timestamps", `"n"`, "1700000000000"}},
+		{"type elsewhere", "# TYPE m gauge\nm 1\n", "# TYPE m counter\nm 1\n", metric.TypeConflict,
+			[]string{`"m"`, "counter", "gauge", `{job="a"}`, "curl -X DELETE", "/metrics/job/a"}},
+		{"untyped", "# TYPE m gauge\nm 1\n", "m 1\n", metric.TypeConflict, []string{"without a TYPE line is untyped"}},
+		{"own metric", "", "# TYPE go_goroutines counter\ngo_goroutines 1\n", metric.TypeConflict, []string{"go_goroutines", "gateway's own", "gauge"}},
+		{"own vector", "", "pushgateway_http_requests_total 1\n", metric.TypeConflict, []string{"gateway's own", "counter"}},
+		{"own suffix", "", "pushgateway_scrape_duration_seconds_count 1\n", metric.SuffixCollision, []string{"pushgateway_scrape_duration_seconds", "gateway's own"}},
+		{"twice in a push", "", "m{l=\"1\"} 1\nm{l=\"1\"} 2\n", metric.DuplicateSeries, []string{`m{instance="i",job="b",l="1"}`, "twice"}},
+		{"in two groups", "m{instance=\"i\",job=\"x\"} 1\n", "m 1\n", "", nil},
+		{"suffix of held", "# TYPE h histogram\nh_sum 1\nh_count 1\n", "# TYPE h_count counter\nh_count 1\n", metric.SuffixCollision, []string{`"h_count"`, `histogram "h"`, `{job="a"}`}},
+		{"held is suffix", "s_sum 1\n", "# TYPE s summary\ns_count 1\n", metric.SuffixCollision, []string{`"s_sum"`, `summary "s"`, `{job="a"}`}},
+		{"suffix in push", "", "h_count 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\n", metric.SuffixCollision, []string{"the same push"}},
+		{"help", "", "# HELP m \xff\nm 1\n", metric.BadUTF8, []string{"help", `"m"`, "UTF-8"}},
+		{"reserved label", "", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1\"} 1\n", metric.DuplicateSeries, []string{`le="1"`}},
+	} {
+		s, log := newTestServer(t, nil)
+		if c.held != "" {
+			if w := do(s, "PUT", "/metrics/job/a", c.held); w.Code != 200 {
+				t.Fatalf("%s: %d %s", c.name, w.Code, w.Body)
+			}
+		}
+		w := do(s, "PUT", group, c.body)
+		if c.reason == "" {
+			if w.Code != 200 {
+				t.Errorf("%s: %d %s", c.name, w.Code, w.Body)
+			}
+			continue
+		}
+		if w.Code != 400 {
+			t.Errorf("%s: %d %s", c.name, w.Code, w.Body)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s: %q does not say %q", c.name, w.Body, want)
+			}
+		}
+		if n := testutil.ToFloat64(s.metrics.refused.WithLabelValues(string(c.reason))); n != 1 {
+			t.Errorf("%s: %v refused for %s", c.name, n, c.reason)
+		}
+		line := log.String()
+		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "level=WARN") || !strings.Contains(line, `{instance=\"i\",job=\"b\"}`) ||
+			!strings.Contains(line, "source=192.0.2.1:1234") || !strings.Contains(line, "reason="+string(c.reason)) {
+			t.Errorf("%s: logged %q", c.name, line)
+		}
+		if g := s.Store.View().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "b"}, {Name: "instance", Value: "i"}})); g == nil || g.Failed.IsZero() || !g.Pushed.IsZero() {
+			t.Errorf("%s: the failure is not recorded: %+v", c.name, g)
+		}
+	}
+}
+
+// TestSeriesInTwoGroups has labels in the body that make a series that of another
+// group.
+func TestSeriesInTwoGroups(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	do(s, "PUT", "/metrics/job/a/instance/i", "m 1\n")
+	w := do(s, "PUT", "/metrics/job/a", "m{instance=\"i\"} 2\n")
+	for _, want := range []string{`m{instance="i",job="a"}`, `to group {job="a"}`, `group {instance="i",job="a"}`, "/metrics/job/a/instance/i"} {
+		if w.Code != 400 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%d %s, want %q", w.Code, w.Body, want)
+		}
+	}
+	// Two groups that differ in an empty instance label only.
+	if w := do(s, "PUT", "/metrics/job/b", "m 1\n"); w.Code != 200 {
+		t.Fatal(w.Code, w.Body)
+	}
+	if w := do(s, "PUT", "/metrics/job/b/instance@base64/=", "n 1\n"); w.Code != 400 || !strings.Contains(w.Body.String(), "empty one") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if n := s.Store.Totals().Groups; n != 3 {
+		t.Errorf("%d groups, want 3", n)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	quit := 0
+	s, _ := newTestServer(t, func(c *Config) { c.AdminAPI = true; c.Quit = func() { quit++ } })
+	for _, c := range []struct {
+		method, path string
+		status       int
+		body         string
+	}{
+		{"GET", "/-/healthy", 200, "OK"}, {"GET", "/-/ready", 200, "OK"}, {"HEAD", "/-/ready", 405, ""},
+		{"GET", "/metrics", 200, "# TYPE go_goroutines gauge"}, {"GET", "/metrics/", 301, ""}, {"POST", "/metrics", 405, "GET, OPTIONS"},
+		{"GET", "/metrics/job/a", 405, "DELETE, POST, PUT, OPTIONS"}, {"PUT", "/metrics/job", 404, ""}, {"PUT", "/metrics/instance/x", 404, ""},
+		{"PUT", "//metrics/job/a", 200, ""}, {"POST", "/metrics/job/a/", 200, ""},
+		{"DELETE", "/metrics/job/nobody", 202, "0 groups deleted"}, {"DELETE", "/metrics/job/a", 202, "1 group deleted: {job=\"a\"}"},
+		{"GET", "/", 200, "<!DOCTYPE html>"}, {"GET", "/status", 200, "<!DOCTYPE html>"}, {"GET", "/nothing", 404, ""}, {"GET", "/static/nothing", 404, ""},
+		{"GET", "/api/v1/status", 200, "build_information"}, {"GET", "/api/v1/metrics", 200, `{"status":"success","data":[]}`}, {"OPTIONS", "/api/v1/whatever", 200, ""},
+		{"OPTIONS", "/metrics", 200, ""}, {"PUT", "/api/v1/admin/wipe", 202, ""}, {"GET", "/api/v1/admin/wipe", 405, ""},
+		{"GET", "/debug/pprof/", 200, "goroutine"}, {"GET", "/debug/pprof/cmdline", 200, ""}, {"GET", "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
+		{"GET", "/-/quit", 405, "Only POST or PUT"}, {"PUT", "/-/quit", 200, "Goodbye"},
+	} {
+		w := do(s, c.method, c.path, "")
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) {
+			t.Errorf("%s %s: %d %.200q, want %d %q", c.method, c.path, w.Code, w.Body, c.status, c.body)
+		}
+	}
+	if quit != 1 {
+		t.Errorf("quit %d times", quit)
+	}
+	if allow := do(s, "POST", "/metrics", "").Header().Get("Allow"); allow != "GET, OPTIONS" {
+		t.Errorf("Allow: %q", allow)
+	}
+	if cors := do(s, "OPTIONS", "/api/v1/x", "").Header().Get("Access-Control-Allow-Origin"); cors != "*" {
+		t.Errorf("CORS: %q", cors)
+	}
+}
+
+func TestRoutePrefix(t *testing.T) {
+	s, _ := newTestServer(t, func(c *Config) { c.RoutePrefix = "/pg"; c.TelemetryPath = "/self" })
+	for path, status := range map[string]int{
+		"/pg/self": 200, "/pg/metrics": 404, "/self": 404, "/pgself": 404, "/pg": 200, "/pg/": 200, "/": 404,
+		"/pg/api/v1/status": 200, "/pg/debug/pprof/goroutine": 200, "/pg/-/healthy": 200,
+	} {
+		if w := do(s, "GET", path, ""); w.Code != status {
+			t.Errorf("%s: %d, want %d", path, w.Code, status)
+		}
+	}
+	if w := do(s, "PUT", "/pg/metrics/job/a", "m 1"); w.Code != 200 {
+		t.Errorf("push: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestUncheckedAnswers202(t *testing.T) {
+	s, _ := newTestServer(t, func(c *Config) { c.Unchecked = true })
+	if w := do(s, "PUT", "/metrics/job/a", "# TYPE m gauge\nm 1\n"); w.Code != 202 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := do(s, "PUT", "/metrics/job/b", "# TYPE m counter\nm 1\n"); w.Code != 400 {
+		t.Errorf("inconsistent: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestNegotiateEncoding(t *testing.T) {
+	for accept, want := range map[string]exposition.Encoding{
+		"": exposition.Identity, "identity": exposition.Identity, "gzip": exposition.Gzip, "GZIP": exposition.Gzip, "zstd": exposition.Zstd,
+		"zstd, gzip": exposition.Gzip, "gzip;q=0.5, zstd": exposition.Zstd, "gzip;q=0": exposition.Identity, "gzip; q=0, zstd; q=0.1": exposition.Zstd,
+		"br, deflate": exposition.Identity, "gzip;q=nonsense": exposition.Identity,
+	} {
+		if got := negotiateEncoding(http.Header{"Accept-Encoding": {accept}}); got != want {
+			t.Errorf("%q: got %s, want %s", accept, got, want)
+		}
+	}
+}
+
+// TestOwnNamesAreAllReserved holds the reserved names against what is exposed
+// once every kind of request has been made.
+func TestOwnNamesAreAllReserved(t *testing.T) {
+	s, _ := newTestServer(t, func(c *Config) { c.AdminAPI = true })
+	for _, request := range []struct{ method, path string }{
+		{"PUT", "/metrics/job/a"}, {"POST", "/metrics/job/a"}, {"DELETE", "/metrics/job/a"}, {"PUT", "/metrics/job/a/x"}, {"GET", "/metrics"}, {"GET", "/"},
+		{"GET", "/api/v1/metrics"}, {"GET", "/api/v1/status"}, {"OPTIONS", "/api/v1/x"}, {"PUT", "/api/v1/admin/wipe"}, {"GET", "/-/ready"}, {"GET", "/static/x"},
+	} {
+		do(s, request.method, request.path, "")
+	}
+	families, err := s.metrics.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		body := "# TYPE " + f.GetName() + " summary\n" + f.GetName() + "_sum 1\n"
+		if strings.EqualFold(f.GetType().String(), "summary") {
+			body = "# TYPE " + f.GetName() + " gauge\n" + f.GetName() + " 1\n"
+		}
+		if w := do(s, "PUT", "/metrics/job/x", body); w.Code != 400 {
+			t.Errorf("%s is not reserved: %d", f.GetName(), w.Code)
+		}
+	}
+}
