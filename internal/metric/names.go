@@ -2,6 +2,7 @@ package metric
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 )
@@ -16,12 +17,12 @@ const (
 
 // ValidMetric tells whether name may name a metric.
 func (n Names) ValidMetric(name string) bool {
-	return model.ValidationScheme(n).IsValidMetricName(name)
+	return LegacyMetricName(name) || n == UTF8Names && name != "" && utf8.ValidString(name)
 }
 
 // ValidLabel tells whether name may name a label.
 func (n Names) ValidLabel(name string) bool {
-	return model.ValidationScheme(n).IsValidLabelName(name)
+	return LegacyLabelName(name) || n == UTF8Names && name != "" && utf8.ValidString(name)
 }
 
 // ValidGroupingLabel tells whether name may name a label of a grouping key.
@@ -31,8 +32,59 @@ func (n Names) ValidGroupingLabel(name string) bool {
 
 // LegacyMetricName tells whether name needs neither quotes nor escaping in any
 // exposition format.
-func LegacyMetricName(name string) bool { return LegacyNames.ValidMetric(name) }
+func LegacyMetricName(name string) bool { return consistsOf(name, metricNameByte) }
 
 // LegacyLabelName tells whether name needs neither quotes nor escaping in any
 // exposition format.
-func LegacyLabelName(name string) bool { return LegacyNames.ValidLabel(name) }
+func LegacyLabelName(name string) bool { return consistsOf(name, labelNameByte) }
+
+func consistsOf(name string, class byte) bool {
+	if name == "" || nameBytes[name[0]]&digitByte != 0 {
+		return false
+	}
+	for i := range len(name) {
+		if nameBytes[name[i]]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// MetricNamePrefix returns how many bytes at the beginning of s could be a
+// metric's name that needs no quotes; LabelNamePrefix likewise for a label's.
+func MetricNamePrefix(s string) int { return prefixOf(s, metricNameByte) }
+
+// LabelNamePrefix is described at MetricNamePrefix.
+func LabelNamePrefix(s string) int { return prefixOf(s, labelNameByte) }
+
+func prefixOf(s string, class byte) int {
+	if s == "" || nameBytes[s[0]]&digitByte != 0 {
+		return 0
+	}
+	n := 0
+	for n < len(s) && nameBytes[s[n]]&class != 0 {
+		n++
+	}
+	return n
+}
+
+// Classes of the bytes in names that need no quotes.
+const (
+	metricNameByte byte = 1 << iota
+	labelNameByte
+	digitByte // may not come first
+)
+
+// nameBytes gives the classes of each byte. It never changes.
+var nameBytes = func() (classes [256]byte) {
+	for c := '0'; c <= '9'; c++ {
+		classes[c] = metricNameByte | labelNameByte | digitByte
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		classes[c] = metricNameByte | labelNameByte
+		classes[c-'a'+'A'] = classes[c]
+	}
+	classes['_'] = metricNameByte | labelNameByte
+	classes[':'] = metricNameByte
+	return classes
+}()

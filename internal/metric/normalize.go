@@ -7,17 +7,36 @@ import (
 	"unicode/utf8"
 )
 
-// Normalize makes f a part of the group called key: it gives every metric the
-// key's labels, which overwrite the metric's own, and an empty instance label
-// where there is none, and sorts labels and metrics. It refuses a family that
-// could not be exposed beside itself: bad names, text that is not UTF-8,
-// timestamps, a series twice, values that do not fit the type.
+// Normalizer makes families parts of one group. The zero value is of no use; see
+// NewNormalizer.
+type Normalizer struct {
+	names    Names
+	grouping []groupingLabel
+	arena    []Label // backs the labels of normalized metrics
+}
+
+// NewNormalizer returns a Normalizer for the group called key.
+func NewNormalizer(key GroupingKey, names Names) *Normalizer {
+	return &Normalizer{names: names, grouping: withInstance(key.Labels())}
+}
+
+// GroupLabels returns the labels that every metric of the group has, sorted by
+// name: those of the key, and an instance.
+func GroupLabels(key GroupingKey) []Label {
+	return appendMerged(nil, nil, withInstance(key.Labels()))
+}
+
+// Normalize gives every metric of f the key's labels, which overwrite the
+// metric's own, and an empty instance label where there is none, and sorts labels
+// and metrics. It refuses a family that could not be exposed beside itself: bad
+// names, text that is not UTF-8, timestamps, a series twice, values that do not
+// fit the type.
 //
 // A refusal leaves f in an undefined state. Cost: O(n log n) in the family's
 // metrics, O(n) where they are sorted already.
-func Normalize(f *Family, key GroupingKey, names Names) error {
-	if !names.ValidMetric(f.Name) {
-		return Refuse(BadName, "%q is not a valid metric name%s", f.Name, names.advice())
+func (n *Normalizer) Normalize(f *Family) error {
+	if !n.names.ValidMetric(f.Name) {
+		return Refuse(BadName, "%q is not a valid metric name%s", f.Name, n.names.advice())
 	}
 	if !f.Type.Known() {
 		return Refuse(BadValue, "metric family %q has the unknown type number %d", f.Name, f.Type)
@@ -28,30 +47,24 @@ func Normalize(f *Family, key GroupingKey, names Names) error {
 	if !utf8.ValidString(f.Unit) {
 		return Refuse(BadUTF8, "the unit of metric family %q is not valid UTF-8: %q", f.Name, f.Unit)
 	}
-
-	grouping := withInstance(key.Labels())
-	total := 0
-	for i := range f.Metrics {
-		total += len(f.Metrics[i].Labels) + len(grouping)
-	}
-	arena := make([]Label, 0, total)
+	sorted := true
 	for i := range f.Metrics {
 		m := &f.Metrics[i]
-		if err := checkMetric(f, m, names); err != nil {
+		if err := n.checkMetric(f, m); err != nil {
 			return err
 		}
-		start := len(arena)
-		arena = appendMerged(arena, m.Labels, grouping)
-		m.Labels = arena[start:len(arena):len(arena)]
+		start := len(n.arena)
+		n.arena = appendMerged(n.arena, m.Labels, n.grouping)
+		m.Labels = n.arena[start:len(n.arena):len(n.arena)]
 		if err := checkReserved(f, m); err != nil {
 			return err
 		}
+		sorted = sorted && (i == 0 || CompareLabels(f.Metrics[i-1].Labels, m.Labels) < 0)
 	}
-
-	byLabels := func(a, b Metric) int { return CompareLabels(a.Labels, b.Labels) }
-	if !slices.IsSortedFunc(f.Metrics, byLabels) {
-		slices.SortStableFunc(f.Metrics, byLabels)
+	if sorted {
+		return nil
 	}
+	slices.SortStableFunc(f.Metrics, func(a, b Metric) int { return CompareLabels(a.Labels, b.Labels) })
 	for i := 1; i < len(f.Metrics); i++ {
 		if CompareLabels(f.Metrics[i-1].Labels, f.Metrics[i].Labels) == 0 {
 			return Refuse(DuplicateSeries,
@@ -121,17 +134,19 @@ func appendMerged(dst, own []Label, grouping []groupingLabel) []Label {
 }
 
 // checkMetric checks m as it was pushed and sorts its labels.
-func checkMetric(f *Family, m *Metric, names Names) error {
+func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	if m.HasTimestamp {
 		return Refuse(BadTimestamp,
 			"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out; Prometheus records the time of its scrape",
 			f.Name, m.TimestampMs)
 	}
-	slices.SortStableFunc(m.Labels, compareLabelNames)
+	if !slices.IsSortedFunc(m.Labels, compareLabelNames) {
+		slices.SortStableFunc(m.Labels, compareLabelNames)
+	}
 	for i, l := range m.Labels {
 		switch {
-		case !names.ValidLabel(l.Name) || l.Name == NameLabel:
-			return Refuse(BadName, "metric family %q has the invalid label name %q%s", f.Name, l.Name, names.advice())
+		case !n.names.ValidLabel(l.Name) || l.Name == NameLabel:
+			return Refuse(BadName, "metric family %q has the invalid label name %q%s", f.Name, l.Name, n.names.advice())
 		case i > 0 && m.Labels[i-1].Name == l.Name:
 			return Refuse(BadName, "a metric of family %q has the label %q twice", f.Name, l.Name)
 		case !utf8.ValidString(l.Value):

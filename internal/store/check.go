@@ -17,15 +17,20 @@ func (b *batch) check(p *Push, old *Group, keep bool) error {
 		}
 	}
 	c := check{batch: b, push: p, old: old, keep: keep}
+	own := shapeOf(p.key)
 	for i := range p.families {
 		f := &p.families[i]
-		if err := c.checkType(f); err != nil {
-			return err
+		// What the group holds already with this type fits beside all that is
+		// held; what else is pushed is checked against it in turn.
+		if held := old.Chunk(f.Name); held == nil || held.Type() != f.Type {
+			if err := c.checkType(f); err != nil {
+				return err
+			}
+			if err := c.checkSuffixes(f); err != nil {
+				return err
+			}
 		}
-		if err := c.checkSuffixes(f); err != nil {
-			return err
-		}
-		if err := c.checkSeries(f); err != nil {
+		if err := c.checkSeries(f, own); err != nil {
 			return err
 		}
 	}
@@ -157,11 +162,15 @@ func (c *check) checkSuffixes(f *metric.Family) error {
 
 // checkSeries refuses series that another group has, by the shapes of the groups
 // that hold the family.
-func (c *check) checkSeries(f *metric.Family) error {
-	if c.others(f.Name).holders == 0 {
+func (c *check) checkSeries(f *metric.Family, own shape) error {
+	alone := true
+	c.eachShape(f.Name, func(s shape) bool {
+		alone = s.names == own.names
+		return alone
+	})
+	if alone {
 		return nil
 	}
-	own := shapeOf(c.push.key)
 	var candidates []shape
 	candidatesFor := uint64(0) // the mask of the names that candidates were chosen for
 	for i := range f.Metrics {

@@ -103,9 +103,9 @@ func (c *Chunk) Metrics() ([]metric.Metric, error) {
 	return wire.DecodeMetrics(c.Type(), c.Protobuf())
 }
 
-// newChunk encodes f, which must be normalized for the group. scratch is working
-// space, returned for the next call.
-func newChunk(f *metric.Family, group metric.GroupingKey, at time.Time, scratch []byte) (*Chunk, []byte) {
+// newChunk encodes f, which must be normalized for the group. plain tells whether
+// its names are. scratch is working space, returned for the next call.
+func newChunk(f *metric.Family, group metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*Chunk, []byte) {
 	scratch = wire.AppendText(scratch[:0], f)
 	split := len(scratch)
 	scratch = wire.AppendProtobufMetrics(scratch, f)
@@ -116,7 +116,7 @@ func newChunk(f *metric.Family, group metric.GroupingKey, at time.Time, scratch 
 		split:  split,
 		time:   at.UnixNano(),
 		series: int32(len(f.Metrics)),
-		plain:  plainNames(f),
+		plain:  plain,
 	}, scratch
 }
 
@@ -145,13 +145,8 @@ func newTimeChunk(name string, key metric.GroupingKey, value, at time.Time) *Chu
 	if !value.IsZero() {
 		f.Metrics[0].Value = float64(value.UnixNano()) / 1e9
 	}
-	labels := key.Labels()
-	if _, ok := key.Value(metric.InstanceLabel); !ok {
-		labels = slices.Concat(labels, []metric.Label{{Name: metric.InstanceLabel}})
-		slices.SortFunc(labels, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
-	}
-	f.Metrics[0].Labels = labels
-	c, _ := newChunk(&f, key, at, make([]byte, 0, 256))
+	f.Metrics[0].Labels = metric.GroupLabels(key)
+	c, _ := newChunk(&f, key, at, plainNames(&f), make([]byte, 0, 512))
 	return c
 }
 

@@ -26,12 +26,14 @@ func NewPush(key metric.GroupingKey, families []metric.Family, names metric.Name
 	})
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
 	p := &Push{key: key, at: at, families: families, chunks: make([]*Chunk, len(families))}
-	var scratch []byte
+	normalizer := metric.NewNormalizer(key, names)
+	scratch := make([]byte, 0, 4096)
 	for i := range families {
-		if err := metric.Normalize(&families[i], key, names); err != nil {
+		f := &families[i]
+		if err := normalizer.Normalize(f); err != nil {
 			return nil, err
 		}
-		p.chunks[i], scratch = newChunk(&families[i], key, at, scratch)
+		p.chunks[i], scratch = newChunk(f, key, at, names == metric.LegacyNames || plainNames(f), scratch)
 	}
 	return p, nil
 }

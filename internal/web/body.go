@@ -100,7 +100,7 @@ func (b *bodyReader) decompressor(encoding string, body io.Reader) (io.Reader, e
 func (b *bodyReader) parse(h http.Header, names metric.Names) ([]metric.Family, error) {
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	switch {
-	case err != nil:
+	case err != nil: // such as none at all
 	case mediaType == protobufType && params["encoding"] == "delimited" && params["proto"] == "io.prometheus.client.MetricFamily":
 		return wire.ParseProtobuf(b.buffer.Bytes())
 	case mediaType == openMetricsType:

@@ -24,7 +24,7 @@ import (
 )
 
 // newTestServer returns a server whose log goes to the returned buffer.
-func newTestServer(t *testing.T, change func(*Config)) (*Server, *bytes.Buffer) {
+func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) {
 	t.Helper()
 	pages, err := webui.New(webui.Config{External: url.URL{}, MetricsPath: "/metrics"})
 	if err != nil {

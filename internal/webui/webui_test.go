@@ -134,20 +134,27 @@ func TestGroups(t *testing.T) {
 		if err := s.Fail(key("job", "b"), time.Now()); err != nil {
 			t.Fatal(err)
 		}
+		if err := s.Fail(key("job", "c"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(3 * time.Second)
+		put(t, s, key("job", "c"))
 		page := groups(t, newPages(t, ""), "", s)
 		rows := strings.Split(page, "<tr")[2:]
-		if len(rows) != 2 {
-			t.Fatalf("%d rows, want 2: %s", len(rows), page)
+		if len(rows) != 3 {
+			t.Fatalf("%d rows, want 3: %s", len(rows), page)
 		}
-		wantText(t, page, "1–2 of 2 groups")
+		wantText(t, page, "1–3 of 3 groups")
 		wantText(t, rows[0],
 			`<bdi>instance</bdi>="<bdi>i</bdi>"`, `<bdi>job</bdi>="<bdi>a</bdi>"`,
 			`<time datetime="2000-01-01T00:00:00Z">1 min ago<br><small>2000-01-01 00:00:00 UTC</small></time>`,
 			`>never<`, `<td class="number">3</td>`, ` B</td>`)
 		wantText(t, rows[1], `class="refused"`, `>never<`, `>3 s ago<`, "after the last push")
-		if strings.Contains(rows[0], "refused") {
-			t.Errorf("group a was never refused: %s", rows[0])
+		wantText(t, rows[2], `>just now<`, `>3 s ago<`)
+		for _, row := range []string{rows[0], rows[2]} {
+			if strings.Contains(row, "refused") {
+				t.Errorf("the last push was not refused: %s", row)
+			}
 		}
 	})
 }

@@ -351,7 +351,7 @@ func (p *openMetrics) finishHistogram(m *metric.Metric, has omParts) error {
 
 func (p *openMetrics) parseSample(line string) error {
 	var s omSample
-	n := omNameLength(line, metricNameByte)
+	n := metric.MetricNamePrefix(line)
 	s.name = line[:n]
 	rest := line[n:]
 	p.labels = p.labels[:0]
@@ -691,9 +691,7 @@ func (p *openMetrics) metricOfLabels() *metric.Metric {
 	}
 	for ; f.indexed < len(metrics); f.indexed++ {
 		f.key = appendLabelsKey(f.key[:0], metrics[f.indexed].Labels)
-		if _, twice := f.index[string(f.key)]; !twice {
-			f.index[string(f.key)] = f.indexed
-		}
+		f.index[string(f.key)] = f.indexed
 	}
 	f.key = appendLabelsKey(f.key[:0], p.labels)
 	if at, ok := f.index[string(f.key)]; ok {
@@ -811,7 +809,7 @@ func (p *openMetrics) readLabelName(s string) (name, rest string, quoted bool, _
 		}
 		return name, rest, true, nil
 	}
-	n := omNameLength(s, labelNameByte)
+	n := metric.LabelNamePrefix(s)
 	if n == 0 {
 		return "", "", false, p.refuse("a label name comes here, without spaces, and no comma after the last label: %s", excerpt(s))
 	}
@@ -823,7 +821,7 @@ func (p *openMetrics) readLabelName(s string) (name, rest string, quoted bool, _
 func (p *openMetrics) readMetricName(s string) (name, rest string, _ error) {
 	text, ok := strings.CutPrefix(s, `"`)
 	if !ok {
-		n := omNameLength(s, metricNameByte)
+		n := metric.MetricNamePrefix(s)
 		return s[:n], s[n:], nil
 	}
 	if name, rest, ok = omQuoted(text); !ok {
@@ -841,19 +839,6 @@ func (p *openMetrics) advice() string {
 		return "; --push.enable-utf8-names allows any UTF-8"
 	}
 	return ""
-}
-
-// omNameLength returns the length of the unquoted name that s begins with, which
-// is 0 where it begins with none.
-func omNameLength(s string, class byte) int {
-	if s == "" || nameBytes[s[0]]&digitByte != 0 {
-		return 0
-	}
-	n := 0
-	for n < len(s) && nameBytes[s[n]]&class != 0 {
-		n++
-	}
-	return n
 }
 
 // omField reads one space and what stands up to the next one.

@@ -156,6 +156,8 @@ func TestOpenMetrics(t *testing.T) {
 	f("# TYPE foo counter\nfoo_total{a=\"x\",b=\"y\"} 1\nfoo_created{b=\"y\",a=\"x\"} 2\n", `counter foo_total {a="x",b="y"} 1 created=2+0ns`)
 	f("# TYPE foo counter\nfoo_total 1\nfoo_total 2\nfoo_created 3\n", "counter foo_total 1; 2 created=3+0ns") // refused by a later stage
 	f("# TYPE foo counter\nfoo_created 3\nfoo_total 1\nfoo_total 2\n", "counter foo_total 1 created=3+0ns; 2") // refused by a later stage
+	f("# TYPE foo counter\nfoo_created{a=\"x\"} 3\nfoo_total{a=\"y\"} 1\nfoo_total{a=\"y\"} 2\nfoo_total{a=\"x\"} 4\n",
+		`counter foo_total {a="x"} 4 created=3+0ns; {a="y"} 1; {a="y"} 2`) // refused by a later stage
 	f("# TYPE foo_total counter\nfoo_total_total 1\n", "counter foo_total_total 1")
 
 	// Infos and state sets.
@@ -181,6 +183,7 @@ func TestOpenMetrics(t *testing.T) {
 	f("# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 1e3\nfoo_bucket{le=\"-1\"} 2000\nfoo_sum -5\n", "histogram foo le+Inf:1000 le-1:2000 count=1000 sum=-5")
 	f("# TYPE foo histogram\nfoo_sum{a=\"x\"} 1\nfoo_sum{a=\"y\"} 2\nfoo_bucket{a=\"x\",le=\"+Inf\"} 3\nfoo_bucket{a=\"y\",le=\"+Inf\"} 4\n",
 		`histogram foo {a="x"} le+Inf:3 count=3 sum=1; {a="y"} le+Inf:4 count=4 sum=2`)
+	f("# TYPE foo histogram\nfoo_sum{a=\"x\",b=\"y\"} 1\nfoo_bucket{b=\"y\",le=\"+Inf\",a=\"x\"} 3\n", `histogram foo {a="x",b="y"} le+Inf:3 count=3 sum=1`)
 	f("# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 3\nfoo_gcount 3\nfoo_gsum -4\n", "gauge histogram foo le+Inf:3 count=3 sum=-4")
 	f("# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 3\nfoo_sum 4\nfoo_count 3\nfoo_created 5\n", "gauge histogram foo le+Inf:3 count=3 sum=4 created=5+0ns")
 
@@ -597,7 +600,7 @@ func judge(src string) (judgement, error) {
 			p.Labels(&ls)
 			var own []metric.Label
 			ls.Range(func(l labels.Label) {
-				if l.Name != labels.MetricName {
+				if l.Name != metric.NameLabel {
 					own = append(own, metric.Label{Name: l.Name, Value: l.Value})
 				}
 			})
@@ -611,7 +614,7 @@ func judge(src string) (judgement, error) {
 				})
 				text = sampleText(value, &metric.Exemplar{Labels: own, Value: e.Value})
 			}
-			key := seriesText(ls.Get(labels.MetricName), own)
+			key := seriesText(ls.Get(metric.NameLabel), own)
 			if j.series[key] == nil {
 				j.series[key] = map[string]int{}
 			}

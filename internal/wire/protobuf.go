@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -147,6 +148,9 @@ func eachField(message []byte, visit func(field) error) error {
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
+		if !number.IsValid() {
+			return fmt.Errorf("invalid field number %d", number)
+		}
 		message = message[n:]
 		f := field{number: number, typ: typ}
 		switch typ {
@@ -232,7 +236,8 @@ func decodeFamily(message []byte) (metric.Family, error) {
 	return f, err
 }
 
-// decodeMetric decodes one metric and of its values only the one that fits typ.
+// decodeMetric decodes one metric and keeps of its values only the one that fits
+// typ.
 func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
 	var m metric.Metric
 	err := eachField(message, func(x field) error {
@@ -243,26 +248,53 @@ func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
 			return err
 		case x.is(metricTimestamp, protowire.VarintType):
 			m.TimestampMs, m.HasTimestamp = int64(x.bits), true
-		case x.is(metricGauge, protowire.BytesType) && typ == metric.Gauge,
-			x.is(metricUntyped, protowire.BytesType) && typ == metric.Untyped:
-			m.HasValue = true
-			return eachField(x.bytes, func(v field) error {
-				if v.is(singleValue, protowire.Fixed64Type) {
-					m.Value = v.float()
-				}
-				return nil
-			})
-		case x.is(metricCounter, protowire.BytesType) && typ == metric.Counter:
-			m.HasValue = true
-			return decodeCounter(&m, x.bytes)
-		case x.is(metricSummary, protowire.BytesType) && typ == metric.Summary:
-			return decodeSummary(&m, x.bytes)
-		case x.is(metricHistogram, protowire.BytesType) && typ.HasBuckets():
-			return decodeHistogram(&m, x.bytes)
+		case x.typ == protowire.BytesType && x.number == valueField(typ):
+			return decodeValue(&m, x)
+		case x.typ == protowire.BytesType:
+			// Decoded for nothing but to find a broken message.
+			return decodeValue(new(metric.Metric), x)
 		}
 		return nil
 	})
 	return m, err
+}
+
+// valueField returns the field that holds the value of a metric of the type.
+func valueField(typ metric.Type) protowire.Number {
+	switch typ {
+	case metric.Counter:
+		return metricCounter
+	case metric.Gauge:
+		return metricGauge
+	case metric.Summary:
+		return metricSummary
+	case metric.Untyped:
+		return metricUntyped
+	case metric.Histogram, metric.GaugeHistogram:
+		return metricHistogram
+	}
+	return 0
+}
+
+func decodeValue(m *metric.Metric, x field) error {
+	switch x.number {
+	case metricGauge, metricUntyped:
+		m.HasValue = true
+		return eachField(x.bytes, func(v field) error {
+			if v.is(singleValue, protowire.Fixed64Type) {
+				m.Value = v.float()
+			}
+			return nil
+		})
+	case metricCounter:
+		m.HasValue = true
+		return decodeCounter(m, x.bytes)
+	case metricSummary:
+		return decodeSummary(m, x.bytes)
+	case metricHistogram:
+		return decodeHistogram(m, x.bytes)
+	}
+	return nil
 }
 
 func decodeLabel(message []byte) (metric.Label, error) {

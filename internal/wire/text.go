@@ -146,7 +146,7 @@ func (p *TextParser) parseLine(line string) error {
 	case '{':
 		return p.parseBracedSample(line, i)
 	}
-	name, i, err := p.readName(line, i, metricNameByte)
+	name, i, err := p.readName(line, i, metric.MetricNamePrefix)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (p *TextParser) parseComment(line string, i int) error {
 	if i == len(line) || keyword != "HELP" && keyword != "TYPE" {
 		return nil
 	}
-	name, i, err := p.readName(line, skipBlank(line, i), metricNameByte)
+	name, i, err := p.readName(line, skipBlank(line, i), metric.MetricNamePrefix)
 	if err != nil || i == len(line) {
 		return err
 	}
@@ -340,7 +340,7 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 			return alone, skipBlank(line, i+1), nil
 		}
 		var name string
-		if name, i, err = p.readName(line, i, labelNameByte); err != nil {
+		if name, i, err = p.readName(line, i, metric.LabelNamePrefix); err != nil {
 			return "", 0, err
 		}
 		if name == "" {
@@ -597,17 +597,11 @@ func duplicateName(labels []metric.Label) (string, bool) {
 }
 
 // readName reads a metric or label name at i, which is empty where none starts
-// there. The classes of nameBytes say which bytes belong to it.
+// there. prefix finds the part of it that needs no quotes.
 //
 // As in the reference parser a quoted part may hold any byte, and ends the name.
-func (p *TextParser) readName(line string, i int, class byte) (name string, end int, err error) {
-	j := i
-	for j < len(line) && nameBytes[line[j]]&class != 0 {
-		j++
-	}
-	if j > i && nameBytes[line[i]]&digitByte != 0 {
-		return "", i, nil
-	}
+func (p *TextParser) readName(line string, i int, prefix func(string) int) (name string, end int, err error) {
+	j := i + prefix(line[i:])
 	if j == len(line) || line[j] != '"' {
 		return line[i:j], j, nil
 	}
@@ -622,26 +616,6 @@ func (p *TextParser) readName(line string, i int, class byte) (name string, end 
 	}
 	return "", 0, p.refuse("the quoted name is not closed: '\"' is missing: %s", excerpt(line[i:]))
 }
-
-// Classes of bytes in names that need no quotes.
-const (
-	metricNameByte byte = 1 << iota
-	labelNameByte
-	digitByte // may not come first
-)
-
-var nameBytes = func() (classes [256]byte) {
-	for c := '0'; c <= '9'; c++ {
-		classes[c] = metricNameByte | labelNameByte | digitByte
-	}
-	for c := 'a'; c <= 'z'; c++ {
-		classes[c] = metricNameByte | labelNameByte
-		classes[c-'a'+'A'] = classes[c]
-	}
-	classes['_'] = metricNameByte | labelNameByte
-	classes[':'] = metricNameByte
-	return classes
-}()
 
 // parseFloat parses a number as the text format writes it.
 func parseFloat(s string) (float64, bool) {
