@@ -28,7 +28,7 @@ import (
 
 // shutdownTime is how long requests under way may take to end once the process
 // has been asked to stop.
-const shutdownTime = 25 * time.Second
+const shutdownTime = 8 * time.Second
 
 func main() {
 	options := parseOptions(filepath.Base(os.Args[0]), os.Args[1:])

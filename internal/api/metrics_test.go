@@ -32,7 +32,7 @@ func key(pairs ...string) metric.GroupingKey {
 // put replaces the group by the families.
 func put(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {
 	t.Helper()
-	p, err := store.NewPush(key, families, metric.UTF8Names, noon)
+	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func FuzzWriteMetrics(f *testing.F) {
 			if err != nil {
 				return
 			}
-			p, err := store.NewPush(key, families, metric.UTF8Names, noon)
+			p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, noon)
 			if err != nil {
 				_ = s.Fail(key, noon)
 				return

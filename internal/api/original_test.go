@@ -161,7 +161,7 @@ func (p *pusher) text(t *testing.T, key metric.GroupingKey, body string, m mode)
 func (p *pusher) push(t *testing.T, key metric.GroupingKey, families []metric.Family, m mode) {
 	t.Helper()
 	p.now = p.now.Add(time.Second)
-	push, err := store.NewPush(key, families, metric.LegacyNames, p.now)
+	push, err := new(store.Encoder).Push(key, families, metric.LegacyNames, p.now)
 	switch {
 	case err != nil:
 		err = p.Fail(key, p.now)

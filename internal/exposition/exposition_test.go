@@ -42,7 +42,7 @@ func push(t *testing.T, s *store.Store, job, body string) {
 		t.Fatal(err)
 	}
 	key := metric.NewGroupingKey([]metric.Label{{Name: "job", Value: job}})
-	p, err := store.NewPush(key, families, metric.UTF8Names, time.Unix(1_700_000_000, 0))
+	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, time.Unix(1_700_000_000, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

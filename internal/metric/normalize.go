@@ -7,23 +7,28 @@ import (
 	"unicode/utf8"
 )
 
-// Normalizer makes families parts of one group. The zero value is of no use; see
-// NewNormalizer.
+// Normalizer makes families parts of one group, that of the last Reset. It may be
+// reused, which saves its allocations, but not concurrently.
 type Normalizer struct {
 	names    Names
 	grouping []groupingLabel
-	arena    []Label // backs the labels of normalized metrics
+	bare     []Label // what a metric without labels of its own gets
+	arena    []Label // backs the labels of the other metrics
 }
 
-// NewNormalizer returns a Normalizer for the group called key.
-func NewNormalizer(key GroupingKey, names Names) *Normalizer {
-	return &Normalizer{names: names, grouping: withInstance(key.Labels())}
+// Reset prepares n for the group called key. Metrics normalized before lose their
+// labels.
+func (n *Normalizer) Reset(key GroupingKey, names Names) {
+	n.names = names
+	n.grouping = appendGrouping(n.grouping[:0], key.Labels())
+	n.bare = appendMerged(n.bare[:0], nil, n.grouping)
+	n.arena = n.arena[:0]
 }
 
 // GroupLabels returns the labels that every metric of the group has, sorted by
 // name: those of the key, and an instance.
 func GroupLabels(key GroupingKey) []Label {
-	return appendMerged(nil, nil, withInstance(key.Labels()))
+	return appendMerged(nil, nil, appendGrouping(nil, key.Labels()))
 }
 
 // Normalize gives every metric of f the key's labels, which overwrite the
@@ -53,9 +58,7 @@ func (n *Normalizer) Normalize(f *Family) error {
 		if err := n.checkMetric(f, m); err != nil {
 			return err
 		}
-		start := len(n.arena)
-		n.arena = appendMerged(n.arena, m.Labels, n.grouping)
-		m.Labels = n.arena[start:len(n.arena):len(n.arena)]
+		m.Labels = n.mergedLabels(m.Labels)
 		if err := checkReserved(f, m); err != nil {
 			return err
 		}
@@ -90,23 +93,33 @@ type groupingLabel struct {
 	optional bool
 }
 
-func withInstance(labels []Label) []groupingLabel {
-	out := make([]groupingLabel, 0, len(labels)+1)
+// appendGrouping appends a key's labels and an instance.
+func appendGrouping(dst []groupingLabel, labels []Label) []groupingLabel {
 	instance := groupingLabel{Label{InstanceLabel, ""}, true}
 	placed := false
 	for _, l := range labels {
 		if !placed && l.Name >= InstanceLabel {
 			if l.Name != InstanceLabel {
-				out = append(out, instance)
+				dst = append(dst, instance)
 			}
 			placed = true
 		}
-		out = append(out, groupingLabel{l, false})
+		dst = append(dst, groupingLabel{l, false})
 	}
 	if !placed {
-		out = append(out, instance)
+		dst = append(dst, instance)
 	}
-	return out
+	return dst
+}
+
+// mergedLabels returns a metric's labels as the group has them.
+func (n *Normalizer) mergedLabels(own []Label) []Label {
+	if len(own) == 0 {
+		return n.bare
+	}
+	start := len(n.arena)
+	n.arena = appendMerged(n.arena, own, n.grouping)
+	return n.arena[start:len(n.arena):len(n.arena)]
 }
 
 // appendMerged appends the union of own and grouping, both sorted by name.

@@ -103,13 +103,14 @@ func (c *Chunk) Metrics() ([]metric.Metric, error) {
 	return wire.DecodeMetrics(c.Type(), c.Protobuf())
 }
 
-// newChunk encodes f, which must be normalized for the group. plain tells whether
-// its names are. scratch is working space, returned for the next call.
-func newChunk(f *metric.Family, group metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*Chunk, []byte) {
+// encode makes c the chunk of f, which must be normalized for the group. plain
+// tells whether its names are. scratch is working space, returned for the next
+// call.
+func (c *Chunk) encode(f *metric.Family, group metric.GroupingKey, at time.Time, plain bool, scratch []byte) []byte {
 	scratch = wire.AppendText(scratch[:0], f)
 	split := len(scratch)
 	scratch = wire.AppendProtobufMetrics(scratch, f)
-	return &Chunk{
+	*c = Chunk{
 		header: unique.Make(header{f.Name, f.Help, f.Unit, f.Type}),
 		group:  group.ID(),
 		data:   append(make([]byte, 0, len(scratch)), scratch...),
@@ -117,7 +118,8 @@ func newChunk(f *metric.Family, group metric.GroupingKey, at time.Time, plain bo
 		time:   at.UnixNano(),
 		series: int32(len(f.Metrics)),
 		plain:  plain,
-	}, scratch
+	}
+	return scratch
 }
 
 func plainNames(f *metric.Family) bool {
@@ -146,7 +148,9 @@ func newTimeChunk(name string, key metric.GroupingKey, value, at time.Time) *Chu
 		f.Metrics[0].Value = float64(value.UnixNano()) / 1e9
 	}
 	f.Metrics[0].Labels = metric.GroupLabels(key)
-	c, _ := newChunk(&f, key, at, plainNames(&f), make([]byte, 0, 512))
+	c := new(Chunk)
+	var scratch [512]byte
+	c.encode(&f, key, at, plainNames(&f), scratch[:0])
 	return c
 }
 

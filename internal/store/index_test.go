@@ -136,7 +136,7 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 		case 3:
 			s.View() // from here on its blocks are shared
 		default:
-			p, err := NewPush(k, families(), metric.LegacyNames, at)
+			p, err := new(Encoder).Push(k, families(), metric.LegacyNames, at)
 			if err != nil {
 				t.Fatal(err)
 			}

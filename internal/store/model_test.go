@@ -277,7 +277,7 @@ func pushText(s *store.Store, key metric.GroupingKey, bodies []string, replace b
 		}
 		families = append(families, parsed...)
 	}
-	p, err := store.NewPush(key, families, metric.LegacyNames, at)
+	p, err := new(store.Encoder).Push(key, families, metric.LegacyNames, at)
 	if err != nil {
 		if failErr := s.Fail(key, at); failErr != nil {
 			return failErr

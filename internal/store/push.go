@@ -17,23 +17,38 @@ type Push struct {
 	chunks   []*Chunk        // beside families
 }
 
-// NewPush checks and encodes the families that were pushed to the group called
-// key at the given time. It changes the families and uses them until the push
-// has been applied. The error is a *metric.RefusalError.
-func NewPush(key metric.GroupingKey, families []metric.Family, names metric.Names, at time.Time) (*Push, error) {
+// Encoder makes pushes ready. It may be reused, which saves its allocations, but
+// not before the push it made last has been applied, and not concurrently. The
+// zero value is ready for use.
+type Encoder struct {
+	normalizer metric.Normalizer
+	scratch    []byte
+}
+
+// largestScratch bounds what an idle Encoder holds on to.
+const largestScratch = 1 << 20
+
+// Push checks and encodes the families that were pushed to the group called key
+// at the given time. It changes the families and uses them until the push has
+// been applied. The error is a *metric.RefusalError.
+func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names metric.Names, at time.Time) (*Push, error) {
 	families = slices.DeleteFunc(families, func(f metric.Family) bool {
 		return f.Name == PushTime || f.Name == FailureTime || len(f.Metrics) == 0
 	})
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
 	p := &Push{key: key, at: at, families: families, chunks: make([]*Chunk, len(families))}
-	normalizer := metric.NewNormalizer(key, names)
-	scratch := make([]byte, 0, 4096)
+	e.normalizer.Reset(key, names)
+	chunks := make([]Chunk, len(families))
 	for i := range families {
 		f := &families[i]
-		if err := normalizer.Normalize(f); err != nil {
+		if err := e.normalizer.Normalize(f); err != nil {
 			return nil, err
 		}
-		p.chunks[i], scratch = newChunk(f, key, at, names == metric.LegacyNames || plainNames(f), scratch)
+		e.scratch = chunks[i].encode(f, key, at, names == metric.LegacyNames || plainNames(f), e.scratch)
+		p.chunks[i] = &chunks[i]
+	}
+	if cap(e.scratch) > largestScratch {
+		e.scratch = nil
 	}
 	return p, nil
 }

@@ -103,7 +103,7 @@ func (b *bodyReader) parse(h http.Header, names metric.Names) ([]metric.Family, 
 	case err != nil: // such as none at all
 	case mediaType == protobufType && params["encoding"] == "delimited" && params["proto"] == "io.prometheus.client.MetricFamily":
 		return wire.ParseProtobuf(b.buffer.Bytes())
-	case mediaType == openMetricsType:
+	case mediaType == openMetricsType && b.buffer.Len() > 0:
 		return wire.ParseOpenMetrics(strings.TrimPrefix(b.buffer.String(), "\ufeff"), names)
 	}
 	b.text.Names = names

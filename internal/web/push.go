@@ -12,11 +12,17 @@ import (
 // pusher takes pushes.
 type pusher struct {
 	*Server
-	readers sync.Pool // of *bodyReader
+	buffers sync.Pool // of *pushBuffers
+}
+
+// pushBuffers is the memory that one push needs at a time.
+type pushBuffers struct {
+	reader  bodyReader
+	encoder store.Encoder
 }
 
 func newPusher(s *Server) *pusher {
-	return &pusher{Server: s, readers: sync.Pool{New: func() any { return new(bodyReader) }}}
+	return &pusher{Server: s, buffers: sync.Pool{New: func() any { return new(pushBuffers) }}}
 }
 
 // handler returns the handler of pushes that apply makes part of the store.
@@ -47,18 +53,18 @@ func (p *pusher) handler(apply func(*store.Store, *store.Push) error) http.Handl
 }
 
 func (p *pusher) push(r *http.Request, key metric.GroupingKey, apply func(*store.Store, *store.Push) error) error {
-	reader := p.readers.Get().(*bodyReader)
+	buffers := p.buffers.Get().(*pushBuffers)
 	defer func() {
-		if reader.fitToKeep() {
-			p.readers.Put(reader)
+		if buffers.reader.fitToKeep() {
+			p.buffers.Put(buffers)
 		}
 	}()
-	families, err := reader.read(r, p.Names)
+	families, err := buffers.reader.read(r, p.Names)
 	if err != nil {
 		return err
 	}
 	now := p.Now()
-	push, err := store.NewPush(key, families, p.Names, now)
+	push, err := buffers.encoder.Push(key, families, p.Names, now)
 	if err != nil {
 		if failErr := p.Store.Fail(key, now); failErr != nil {
 			return fmt.Errorf("record that the push was refused (%w): %w", err, failErr)

@@ -32,7 +32,7 @@ func key(pairs ...string) metric.GroupingKey {
 func put(t testing.TB, s *store.Store, key metric.GroupingKey) {
 	t.Helper()
 	gauge := metric.Family{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}}
-	p, err := store.NewPush(key, []metric.Family{gauge}, metric.UTF8Names, time.Now())
+	p, err := new(store.Encoder).Push(key, []metric.Family{gauge}, metric.UTF8Names, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

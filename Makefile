@@ -1,0 +1,73 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+# What --version shows. Nothing in it depends on who builds where or when, so
+# that one commit gives one binary. make BUILD_USER=me sets a value.
+VERSION := $(shell cat VERSION)
+REVISION := $(shell git rev-parse -q --verify HEAD 2>/dev/null)
+BRANCH := $(shell git symbolic-ref --short -q HEAD 2>/dev/null)
+BUILD_USER := make
+BUILD_DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+
+stamp = -X github.com/prometheus/common/version.$(1)=$(2)
+LDFLAGS = -s -w \
+	$(call stamp,Version,$(VERSION)) \
+	$(call stamp,Revision,$(REVISION)) \
+	$(call stamp,Branch,$(BRANCH)) \
+	$(call stamp,BuildUser,$(BUILD_USER)) \
+	$(call stamp,BuildDate,$(BUILD_DATE))
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.5.0
+GOVULNDB ?= https://vuln.go.dev
+
+IMAGE ?= pushgateway:$(VERSION)
+# The first that works: a docker client may have no engine.
+IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,\
+	$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
+FUZZTIME ?= 20s
+
+.PHONY: build test check bench image fuzz clean
+
+# The static program, and the empty folder that the image needs. The image's
+# user must get at both, whatever the umask.
+build:
+	install -d -m 755 dist dist/data
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/pushgateway ./cmd/pushgateway
+	chmod 755 dist/pushgateway
+
+test:
+	scripts/setup
+	go run ./scripts/gotest -timeout 15m ./...
+
+check:
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt -w these: $$files"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go test -race ./internal/...
+	@if curl -sfI --max-time 5 -o /dev/null $(GOVULNDB)/index/db.json.gz; then \
+		go run $(GOVULNCHECK) -db $(GOVULNDB) ./...; \
+	else \
+		echo "govulncheck left out: $(GOVULNDB) cannot be reached"; \
+	fi
+
+bench:
+	go run ./bench
+
+image: build
+	@test -n "$(IMAGE_TOOL)" || { echo "install docker, podman or buildah"; exit 1; }
+	$(IMAGE_TOOL) build -t $(IMAGE) .
+
+# go test runs one fuzzer at a time; a failing one does not hide the others.
+fuzz:
+	@failed=; \
+	for package in $$(go list ./...); do \
+		for fuzzer in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			go test -run '^$$' -fuzz "^$$fuzzer$$" -fuzztime $(FUZZTIME) $$package || failed="$$failed $$fuzzer"; \
+		done; \
+	done; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+clean:
+	rm -rf dist

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Push the results of a batch job to a gateway.
+
+Usage: pusher.py [host:port]        (default: localhost:9091)
+
+A batch job ends before Prometheus could scrape it. So it pushes its results
+to the gateway, which keeps them until the next run pushes new ones.
+Needs the package prometheus_client.
+"""
+
+import sys
+import time
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    delete_from_gateway,
+    push_to_gateway,
+    pushadd_to_gateway,
+)
+
+gateway = sys.argv[1] if len(sys.argv) > 1 else "localhost:9091"
+
+# Every group of metrics has a key: the job, and any labels that tell its
+# groups apart. Here each database that is backed up has a group of its own.
+job = "backup"
+key = {"database": "orders"}
+
+# 1. Say that the job runs. This is a second group, so that it can be deleted
+#    at the end without touching the results.
+running_key = {"database": "orders", "state": "running"}
+running = CollectorRegistry()
+Gauge("backup_running", "1 while a backup runs.", registry=running).set(1)
+push_to_gateway(gateway, job=job, grouping_key=running_key, registry=running)
+
+# 2. Do the work and measure it. A registry of one's own holds only what is
+#    to be pushed, without the metrics of the Python process.
+results = CollectorRegistry()
+size = Gauge("backup_size_bytes", "Size of the backup.", registry=results)
+tables = Counter("backup_tables", "Tables that were backed up.", registry=results)
+seconds = Histogram(
+    "backup_table_duration_seconds",
+    "Time that the backup of one table took.",
+    buckets=(0.1, 1, 10),
+    registry=results,
+)
+for table_bytes, table_seconds in [(4096, 0.05), (65536, 0.7), (1048576, 4.2)]:
+    size.inc(table_bytes)
+    tables.inc()  # shown as backup_tables_total
+    seconds.observe(table_seconds)
+
+# 3. push_to_gateway (PUT) replaces the whole group: nothing of an earlier run
+#    is left in it.
+push_to_gateway(gateway, job=job, grouping_key=key, registry=results)
+
+# 4. pushadd_to_gateway (POST) replaces only metrics of the same names: here it
+#    adds one to the results. A run that fails does not come this far.
+success = CollectorRegistry()
+last = Gauge(
+    "backup_last_success_timestamp_seconds",
+    "When a backup last succeeded.",
+    registry=success,
+)
+last.set(time.time())
+pushadd_to_gateway(gateway, job=job, grouping_key=key, registry=success)
+
+# 5. The job runs no more: delete its group.
+delete_from_gateway(gateway, job=job, grouping_key=running_key)
+
+print(f"pushed to http://{gateway}/metrics")

@@ -1,0 +1,261 @@
+package test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// refuses starts the gateway where it cannot start, and returns what it says.
+func refuses(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := command(t, gatewayBinary(t), append([]string{"--persistence.file="}, args...)...)
+	cmd.Dir = t.TempDir()
+	out, code := runToEnd(t, cmd)
+	if code <= 0 {
+		t.Errorf("%s: exit code %d, want a failure\n%s", cmd, code, out)
+	}
+	return out
+}
+
+func wantText(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in:\n%s", part, text)
+		}
+	}
+}
+
+func TestPortTaken(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	addr := l.Addr().String()
+	wantText(t, refuses(t, "--web.listen-address="+addr), addr, "address already in use")
+}
+
+func TestBadFlag(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--no.such-flag", "--log.level=loud", "--persistence.interval=soon", "--web.external-url=:"} {
+		// The name without dashes: the message may quote the flag either way.
+		name, value, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+		if value == "" {
+			value = name
+		}
+		out := refuses(t, "--web.listen-address=127.0.0.1:0", flag)
+		if !strings.Contains(out, name) && !strings.Contains(out, value) {
+			t.Errorf("%s is not named in:\n%s", flag, out)
+		}
+	}
+}
+
+func TestBadWebConfig(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct{ path, want string }{
+		{filepath.Join(dir, "missing.yml"), "missing.yml"},
+		{write("unknown.yml", "no_such_section: {}\n"), "no_such_section"},
+		{write("broken.yml", "tls_server_config: [\n"), "yaml"},
+		{write("nocert.yml", "tls_server_config: {cert_file: none.crt, key_file: none.key}\n"), "none.crt"},
+	} {
+		wantText(t, refuses(t, "--web.listen-address=127.0.0.1:0", "--web.config.file="+c.path), c.want)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	out, code := runToEnd(t, command(t, gatewayBinary(t), "--version"))
+	if code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	wantText(t, out, "pushgateway, version ", "go version: ")
+}
+
+// The flags of the original v1.11, and ours.
+func TestHelpListsEveryFlag(t *testing.T) {
+	t.Parallel()
+	help, code := runToEnd(t, command(t, gatewayBinary(t), "--help"))
+	if code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	for _, flag := range []string{
+		"--help", "--version",
+		"--web.systemd-socket", "--web.listen-address", "--web.config.file", "--web.telemetry-path",
+		"--web.external-url", "--web.route-prefix", "--web.enable-lifecycle", "--web.enable-admin-api",
+		"--persistence.file", "--persistence.interval",
+		"--push.disable-consistency-check", "--push.enable-utf8-names",
+		"--log.level", "--log.format",
+		"--web.enable-openmetrics",
+	} {
+		// kingpin prints --[no-]name for a switch.
+		name := strings.TrimPrefix(flag, "--")
+		if !regexp.MustCompile(`--(\[no-\])?` + regexp.QuoteMeta(name) + `\b`).MatchString(help) {
+			t.Errorf("%s is missing in:\n%s", flag, help)
+		}
+	}
+}
+
+// halfPush begins a push that waits for the gateway to read its body, and
+// returns when the gateway does.
+func halfPush(t *testing.T, addr string, length int) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	// A server answers 100 when the handler first reads the body: from then
+	// on the request is surely under way.
+	fmt.Fprintf(conn, "PUT /metrics/job/late HTTP/1.1\r\nHost: gateway\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", length)
+	r := bufio.NewReader(conn)
+	for line := ""; line != "\r\n"; {
+		if line, err = r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "HTTP/") && !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+			t.Fatalf("got %q, want 100 Continue", line)
+		}
+	}
+	return conn, r
+}
+
+func TestTermFinishesRequestUnderWay(t *testing.T) {
+	t.Parallel()
+	const body = "late 1\n"
+	p := start(t)
+	conn, r := halfPush(t, p.Addr, len(body))
+
+	p.terminate(t)
+	until(t, "the gateway takes no more connections", func() bool {
+		c, err := net.Dial("tcp", p.Addr)
+		if err == nil {
+			c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	if _, err := io.WriteString(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d, want 200", resp.StatusCode)
+	}
+	p.wait(t)
+}
+
+// A client that never finishes its request does not keep the process, which
+// then says by its exit code that it cut a request off.
+func TestTermCutsOffEndlessRequest(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	p.wantCode = 1
+	halfPush(t, p.Addr, 1000)
+	p.terminate(t)
+	p.wait(t)
+}
+
+func TestQuit(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodPut, http.MethodPost} {
+		p := start(t, "--web.enable-lifecycle")
+		if a := p.do(t, http.MethodGet, "/-/quit", ""); a.status != http.StatusMethodNotAllowed {
+			t.Errorf("GET: status %d, want 405", a.status)
+		}
+		if a := p.do(t, method, "/-/quit", ""); a.status != http.StatusOK {
+			t.Errorf("%s: status %d, want 200", method, a.status)
+		}
+		p.wait(t)
+	}
+}
+
+func TestTwoListenAddresses(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--web.listen-address=127.0.0.1:0") // besides the harness's own
+	addrs := p.addresses(t, 2)
+	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
+	p.URL = "http://" + addrs[1]
+	wantText(t, p.pushed(t), `m{instance="",job="a"} 1`)
+}
+
+func TestSystemdSocket(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	// systemd names the process that may take the sockets by its id, which
+	// only the process itself knows before the gateway takes its place.
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`,
+		gatewayBinary(t), "--web.systemd-socket", "--persistence.file=")
+	cmd.ExtraFiles = []*os.File{file}
+	p := launch(t, cmd)
+	if want := l.Addr().String(); p.Addr != want {
+		t.Errorf("listens on %s, want the socket %s", p.Addr, want)
+	}
+	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
+}
+
+// Client libraries often hide the answer, so the log must tell the operator
+// who pushed what, and why it was refused.
+func TestOneWarningPerRefusedPush(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	p.push(t, http.MethodPut, "/metrics/job/fine", "m 1\n")
+	for _, body := range []string{
+		"stamped 1 1700000000000\n",
+		"# TYPE m gauge\nm 2\n",
+		"not a metric\n",
+	} {
+		before := p.log.String()
+		a := p.do(t, http.MethodPut, "/metrics/job/refused/zone/north", body)
+		if a.status != http.StatusBadRequest {
+			t.Errorf("%q: status %d, want 400", body, a.status)
+		}
+		var warnings []string
+		until(t, "the refusal is logged", func() bool {
+			warnings = levelWarn.FindAllString(strings.TrimPrefix(p.log.String(), before), -1)
+			return len(warnings) > 0
+		})
+		if len(warnings) != 1 {
+			t.Errorf("%q: %d warnings, want 1:\n%s", body, len(warnings), strings.Join(warnings, "\n"))
+		}
+		reason := strings.TrimSpace(strings.SplitN(a.body, "\n", 2)[0])
+		wantText(t, unquoted(warnings[0]), "127.0.0.1:", "refused", "north", unquoted(reason))
+	}
+}
+
+var levelWarn = regexp.MustCompile(`(?mi)^.*\blevel=warn\b.*$`)
+
+// unquoted makes a text comparable with its quoted form in a log line.
+func unquoted(s string) string { return strings.NewReplacer(`\`, ``, `"`, ``).Replace(s) }
