@@ -192,6 +192,20 @@ func TestProtobufHoldsTheSame(t *testing.T) {
 	}
 }
 
+// TestHelpIsStable pushes different help texts for one name: the first by group
+// is shown, whatever was pushed last.
+func TestHelpIsStable(t *testing.T) {
+	s, w := store.New(), newWriter(t)
+	push(t, s, "a", "m 1\n")
+	for _, job := range []string{"c", "b", "c"} {
+		push(t, s, job, "# HELP m of "+job+"\nm 1\n")
+	}
+	body := string(write(t, w, s.View(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Gzip))
+	if strings.Count(body, "# HELP m ") != 1 || !strings.Contains(body, "# HELP m of b\n") {
+		t.Error(body)
+	}
+}
+
 // series returns all series of an exposition, as Prometheus reads them.
 func series(t *testing.T, body []byte, contentType string) []string {
 	t.Helper()

@@ -93,15 +93,6 @@ func (r *run[T]) find(order string) (leafAt, at int, found bool) {
 	return leafAt, at, found
 }
 
-// get returns the item of this order.
-func (r *run[T]) get(order string) (x T, found bool) {
-	i, at, found := r.find(order)
-	if found {
-		x = r.leaves[i].block.Items[at]
-	}
-	return x, found
-}
-
 // put adds x, in the place of an item of the same order where there is one.
 func (r *run[T]) put(x T) {
 	r.blocks = nil

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bufio"
 	"net/http"
 
 	"pushgateway/internal/api"
@@ -24,12 +23,7 @@ func withCORS(h http.HandlerFunc) http.Handler {
 
 func (s *Server) apiMetrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", jsonType)
-	out := bufio.NewWriterSize(w, 64<<10)
-	err := api.WriteMetrics(out, s.Store.View())
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
+	if err := api.WriteMetrics(w, s.Store.View()); err != nil {
 		s.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
 	}

@@ -15,6 +15,9 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/proto"
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/exposition"
@@ -166,8 +169,9 @@ func TestRefusalsName(t *testing.T) {
 		{"suffix of held", "# TYPE h histogram\nh_sum 1\nh_count 1\n", "# TYPE h_count counter\nh_count 1\n", metric.SuffixCollision, []string{`"h_count"`, `histogram "h"`, `{job="a"}`}},
 		{"held is suffix", "s_sum 1\n", "# TYPE s summary\ns_count 1\n", metric.SuffixCollision, []string{`"s_sum"`, `summary "s"`, `{job="a"}`}},
 		{"suffix in push", "", "h_count 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\n", metric.SuffixCollision, []string{"the same push"}},
+		{"gauge histogram", "# TYPE h gaugehistogram\nh_count 1\n", "# TYPE h_bucket counter\nh_bucket 1\n", metric.SuffixCollision, []string{`gauge histogram "h"`}},
 		{"help", "", "# HELP m \xff\nm 1\n", metric.BadUTF8, []string{"help", `"m"`, "UTF-8"}},
-		{"reserved label", "", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1\"} 1\n", metric.DuplicateSeries, []string{`le="1"`}},
+		{"bucket twice", "", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1\"} 1\n", metric.DuplicateSeries, []string{`le="1"`}},
 	} {
 		s, log := newTestServer(t, nil)
 		if c.held != "" {
@@ -321,5 +325,84 @@ func TestOwnNamesAreAllReserved(t *testing.T) {
 		if w := do(s, "PUT", "/metrics/job/x", body); w.Code != 400 {
 			t.Errorf("%s is not reserved: %d", f.GetName(), w.Code)
 		}
+	}
+}
+
+func TestReservedLabels(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	for _, c := range []struct{ path, body, label string }{
+		{"/metrics/job/a/le/1", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n", `"le"`},
+		{"/metrics/job/a/quantile/1", "# TYPE s summary\ns_count 1\n", `"quantile"`},
+	} {
+		if w := do(s, "PUT", c.path, c.body); w.Code != 400 || !strings.Contains(w.Body.String(), c.label) || !strings.Contains(w.Body.String(), "URL") {
+			t.Errorf("%s: %d %s", c.path, w.Code, w.Body)
+		}
+		if w := do(s, "PUT", c.path, "# TYPE m gauge\nm 1\n"); w.Code != 200 {
+			t.Errorf("%s with a gauge: %d %s", c.path, w.Code, w.Body)
+		}
+	}
+}
+
+// pushProtobuf pushes families as delimited protobuf.
+func pushProtobuf(t *testing.T, s http.Handler, families ...*dto.MetricFamily) *httptest.ResponseRecorder {
+	t.Helper()
+	var body bytes.Buffer
+	for _, f := range families {
+		if _, err := protodelim.MarshalTo(&body, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return do(s, "PUT", "/metrics/job/a", body.String(), "Content-Type",
+		"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")
+}
+
+func TestBadNativeHistogram(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	h := &dto.Histogram{SampleCount: proto.Uint64(3), SampleSum: proto.Float64(1), ZeroThreshold: proto.Float64(0.1), ZeroCount: proto.Uint64(1),
+		PositiveSpan: []*dto.BucketSpan{{Offset: proto.Int32(0), Length: proto.Uint32(1)}}, PositiveDelta: []int64{2}}
+	f := &dto.MetricFamily{Name: proto.String("h"), Type: dto.MetricType_HISTOGRAM.Enum(), Metric: []*dto.Metric{{Histogram: h}}}
+	if w := pushProtobuf(t, s, f); w.Code != 200 {
+		t.Errorf("valid: %d %s", w.Code, w.Body)
+	}
+	h.PositiveSpan[0].Length = proto.Uint32(2)
+	if w := pushProtobuf(t, s, f); w.Code != 400 || !strings.Contains(w.Body.String(), `native histogram "h"`) {
+		t.Errorf("spans without buckets: %d %s", w.Code, w.Body)
+	}
+	h.PositiveSpan[0].Length, h.SampleCount = proto.Uint32(1), proto.Uint64(7)
+	if w := pushProtobuf(t, s, f); w.Code != 400 {
+		t.Errorf("count and buckets apart: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestBadNamesInProtobuf(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	gauge := func(name string, label ...string) *dto.MetricFamily {
+		m := &dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(1)}}
+		for i := range label {
+			m.Label = append(m.Label, &dto.LabelPair{Name: &label[i], Value: proto.String("v")})
+		}
+		return &dto.MetricFamily{Name: &name, Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{m}}
+	}
+	for _, f := range []*dto.MetricFamily{gauge("a-b"), gauge(""), gauge("1a"), gauge("m", "a-b"), gauge("m", ""), gauge("m", "__name__"), gauge("m", "l", "l"), gauge("m\xff")} {
+		if w := pushProtobuf(t, s, f); w.Code != 400 {
+			t.Errorf("%v: %d %s", f, w.Code, w.Body)
+		}
+	}
+	if w := pushProtobuf(t, s, gauge("m", "l", "k")); w.Code != 200 {
+		t.Errorf("good names: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestOwnHelpWins pushes an own metric of the gateway, as every client library's
+// default registry does.
+func TestOwnHelpWins(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	if w := do(s, "PUT", "/metrics/job/a", "# HELP go_goroutines Another text.\n# TYPE go_goroutines gauge\ngo_goroutines 7\n"); w.Code != 200 {
+		t.Fatal(w.Code, w.Body)
+	}
+	body := do(s, "GET", "/metrics", "").Body.String()
+	if strings.Count(body, "# HELP go_goroutines Number of goroutines") != 1 || strings.Contains(body, "Another text") ||
+		!strings.Contains(body, "\ngo_goroutines{instance=\"\",job=\"a\"} 7\n") {
+		t.Error(body)
 	}
 }

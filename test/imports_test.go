@@ -1,0 +1,32 @@
+package test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestImportsPointOneWay holds the arrows between the packages: each may import
+// those after it, and no other.
+func TestImportsPointOneWay(t *testing.T) {
+	order := []string{"cmd/pushgateway", "internal/web", "internal/webui", "internal/api", "internal/exposition", "internal/store", "internal/wire", "internal/metric"}
+	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "pushgateway/cmd/...", "pushgateway/internal/...")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		name, imports, _ := strings.Cut(strings.TrimSpace(line), " ")
+		from := slices.Index(order, strings.TrimPrefix(name, "pushgateway/"))
+		if from < 0 {
+			t.Errorf("%s is not in the order of packages", name)
+		}
+		for imported := range strings.FieldsSeq(imports) {
+			own, ok := strings.CutPrefix(imported, "pushgateway/")
+			if to := slices.Index(order, own); ok && to <= from {
+				t.Errorf("%s imports %s, which is not below it", name, imported)
+			}
+		}
+	}
+}
