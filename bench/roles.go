@@ -2,23 +2,26 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
 )
 
-// This program runs itself again with roleArgument for the two parts of a
-// measure that must be processes of their own. Both end when their standard
+// This program runs itself again with roleArgument for the parts of a measure
+// that must be processes of their own. They end when their standard
 // input closes, so they never outlive the run, however it ends.
 const (
 	roleArgument = "-role-of-bench"
 	roleFloor    = "floor"   // <address>
 	roleScraper  = "scraper" // <address> <coding>
+	roleAwake    = "awake"
 )
 
 func playRole(args []string) error {
@@ -31,6 +34,8 @@ func playRole(args []string) error {
 			return err
 		}
 		return scrapeWithoutPause(args[1], coding(how))
+	case len(args) == 1 && args[0] == roleAwake:
+		return stayAwake()
 	}
 	return fmt.Errorf("unknown role: %q", args)
 }
@@ -114,4 +119,30 @@ func (l *lab) startScraper(p *process, how coding) (stop func() (int, error), er
 		return nil, errors.Join(errors.New("scraper: no first scrape"), err)
 	}
 	return stop, nil
+}
+
+// stayAwake keeps all processors busy until standard input closes.
+func stayAwake() error {
+	for range runtime.NumCPU() {
+		go func() {
+			for {
+			}
+		}()
+	}
+	io.Copy(io.Discard, os.Stdin)
+	return nil
+}
+
+// keepAwake keeps the processors from sleeping until ctx ends, by work that
+// yields to any other at once.
+func keepAwake(ctx context.Context, self string) error {
+	cmd := command(ctx, "chrt", "--idle", "0", self, roleArgument, roleAwake)
+	if _, err := cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("keep the processors awake: %w", err)
+	}
+	go cmd.Wait()
+	return nil
 }

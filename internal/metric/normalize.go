@@ -31,6 +31,10 @@ func GroupLabels(key GroupingKey) []Label {
 	return appendMerged(nil, nil, appendGrouping(nil, key.Labels()))
 }
 
+// Bare returns the labels of a metric that has none of its own. The result is
+// overwritten by the next Reset.
+func (n *Normalizer) Bare() []Label { return n.bare }
+
 // Normalize gives every metric of f the key's labels, which overwrite the
 // metric's own, and an empty instance label where there is none, and sorts labels
 // and metrics. It refuses a family that could not be exposed beside itself: bad

@@ -136,68 +136,78 @@ func plainNames(f *metric.Family) bool {
 	return true
 }
 
-// newTimeChunk makes one of the two push time families. A zero value time means
-// that it has not happened yet and is exposed as 0.
-func newTimeChunk(name string, key metric.GroupingKey, value, at time.Time) *Chunk {
-	f := metric.Family{Name: name, Help: pushTimeHelp, Type: metric.Gauge,
-		Metrics: []metric.Metric{{HasValue: true}}}
+// newTimeChunk makes one of the two push time families, with the labels that
+// every metric of the group has. A zero value time means that it has not happened
+// yet and is exposed as 0.
+func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, value, at time.Time) *Chunk {
+	help := pushTimeHelp
 	if name == FailureTime {
-		f.Help = failureTimeHelp
+		help = failureTimeHelp
 	}
+	seconds := 0.0
 	if !value.IsZero() {
-		f.Metrics[0].Value = float64(value.UnixNano()) / 1e9
+		seconds = float64(value.UnixNano()) / 1e9
 	}
-	f.Metrics[0].Labels = metric.GroupLabels(key)
+	f := metric.Family{Name: name, Help: help, Type: metric.Gauge,
+		Metrics: []metric.Metric{{Labels: labels, HasValue: true, Value: seconds}}}
 	c := new(Chunk)
 	var scratch [512]byte
 	c.encode(&f, key, at, plainNames(&f), scratch[:0])
 	return c
 }
 
-// pushed returns the group g (nil where there is none yet) after a push at the
-// given time of the given chunks, which are sorted by name.
-func (g *Group) pushed(key metric.GroupingKey, chunks []*Chunk, keep bool, at time.Time) *Group {
-	next := &Group{Key: key, Pushed: at, shape: shapeOf(key)}
+// after returns the group g (nil where there is none yet) after the push p. With
+// keep, families that are not pushed stay.
+func (g *Group) after(p *Push, keep bool) *Group {
+	next := &Group{Key: p.key, Pushed: p.at}
 	failure := g.Chunk(FailureTime)
 	if g != nil {
 		next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
 	} else {
-		failure = newTimeChunk(FailureTime, key, time.Time{}, at)
+		next.shape = shapeOf(p.key)
+		failure = newTimeChunk(FailureTime, p.key, p.bare, time.Time{}, p.at)
 	}
-	size := len(chunks) + 2
+	times := [...]*Chunk{failure, newTimeChunk(PushTime, p.key, p.bare, p.at, p.at)}
+	next.Chunks = mergeChunks(p.chunks, times[:])
 	if keep && g != nil {
-		size += len(g.Chunks)
+		next.Chunks = mergeChunks(next.Chunks, g.Chunks)
 	}
-	next.Chunks = append(make([]*Chunk, 0, size), chunks...)
-	next.Chunks = append(next.Chunks, failure, newTimeChunk(PushTime, key, at, at))
-	if keep && g != nil {
-		// Of chunks of the same name the first stays, which is the newer.
-		next.Chunks = append(next.Chunks, g.Chunks...)
-	}
-	slices.SortStableFunc(next.Chunks, func(a, b *Chunk) int { return strings.Compare(a.Name(), b.Name()) })
-	next.Chunks = slices.CompactFunc(next.Chunks, func(a, b *Chunk) bool { return a.Name() == b.Name() })
 	return next
+}
+
+// mergeChunks unites two lists that are sorted by name. Of chunks of the same
+// name that of the first list is taken.
+func mergeChunks(first, second []*Chunk) []*Chunk {
+	merged := make([]*Chunk, 0, len(first)+len(second))
+	for len(first) > 0 && len(second) > 0 {
+		switch c := strings.Compare(first[0].Name(), second[0].Name()); {
+		case c > 0:
+			merged, second = append(merged, second[0]), second[1:]
+		case c == 0:
+			second = second[1:]
+			fallthrough
+		default:
+			merged, first = append(merged, first[0]), first[1:]
+		}
+	}
+	return append(append(merged, first...), second...)
 }
 
 // failed returns the group g (nil where there is none yet) after a push that was
 // refused at the given time.
 func (g *Group) failed(key metric.GroupingKey, at time.Time) *Group {
-	failure := newTimeChunk(FailureTime, key, at, at)
+	labels := metric.GroupLabels(key)
+	failure := newTimeChunk(FailureTime, key, labels, at, at)
 	if g == nil {
 		return &Group{
 			Key:    key,
-			Chunks: []*Chunk{failure, newTimeChunk(PushTime, key, time.Time{}, at)},
+			Chunks: []*Chunk{failure, newTimeChunk(PushTime, key, labels, time.Time{}, at)},
 			Failed: at,
 			shape:  shapeOf(key),
 		}
 	}
 	next := *g
 	next.Failed = at
-	next.Chunks = slices.Clone(g.Chunks)
-	for i, c := range next.Chunks {
-		if c.Name() == FailureTime {
-			next.Chunks[i] = failure
-		}
-	}
+	next.Chunks = mergeChunks([]*Chunk{failure}, g.Chunks)
 	return &next
 }

@@ -13,6 +13,7 @@ import (
 type Push struct {
 	key      metric.GroupingKey
 	at       time.Time
+	bare     []metric.Label  // of metrics without labels of their own
 	families []metric.Family // as normalized, for the check against other groups
 	chunks   []*Chunk        // beside families
 }
@@ -38,6 +39,7 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names m
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
 	p := &Push{key: key, at: at, families: families, chunks: make([]*Chunk, len(families))}
 	e.normalizer.Reset(key, names)
+	p.bare = e.normalizer.Bare()
 	chunks := make([]Chunk, len(families))
 	for i := range families {
 		f := &families[i]

@@ -65,7 +65,7 @@ func (s *Store) push(p *Push, keep bool) error {
 			b.fail(p.key, p.at)
 			return err
 		}
-		b.put(p.key.ID(), old.pushed(p.key, p.chunks, keep, p.at))
+		b.put(p.key.ID(), old.after(p, keep))
 		return nil
 	})
 }

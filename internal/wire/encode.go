@@ -37,82 +37,79 @@ func AppendTextHeader(dst []byte, name, help string, typ metric.Type) []byte {
 // AppendText appends the samples of f in the text format, as
 // expfmt.MetricFamilyToText does.
 func AppendText(dst []byte, f *metric.Family) []byte {
-	name := sampleNames(f)
+	plain := metric.LegacyMetricName(f.Name)
 	var scratch [256]byte
 	for i := range f.Metrics {
 		m := &f.Metrics[i]
-		labels := appendLabels(scratch[:0], m.Labels)
-		w := sampleWriter{dst, name, labels}
+		s := sample{name: f.Name, plain: plain, labels: appendLabels(scratch[:0], m.Labels)}
 		switch f.Type {
 		case metric.Summary:
 			for _, q := range m.Summary.Quantiles {
-				w.sample("", metric.QuantileLabel, q.Quantile, q.Value)
+				dst = appendSample(dst, s.bounded("", metric.QuantileLabel, q.Quantile), q.Value)
 			}
-			w.sample("_sum", "", 0, m.Summary.Sum)
-			w.sample("_count", "", 0, float64(m.Summary.Count))
+			dst = appendSample(dst, s.suffixed("_sum"), m.Summary.Sum)
+			dst = appendSample(dst, s.suffixed("_count"), float64(m.Summary.Count))
 		case metric.Histogram, metric.GaugeHistogram:
 			infinite := false
 			for j := range m.Histogram.Buckets {
 				b := &m.Histogram.Buckets[j]
-				w.sample("_bucket", metric.BucketLabel, b.UpperBound, b.Observations())
+				dst = appendSample(dst, s.bounded("_bucket", metric.BucketLabel, b.UpperBound), b.Observations())
 				infinite = infinite || math.IsInf(b.UpperBound, +1)
 			}
 			if !infinite {
-				w.sample("_bucket", metric.BucketLabel, math.Inf(+1), m.Histogram.Observations())
+				dst = appendSample(dst, s.bounded("_bucket", metric.BucketLabel, math.Inf(+1)), m.Histogram.Observations())
 			}
-			w.sample("_sum", "", 0, m.Histogram.Sum)
-			w.sample("_count", "", 0, m.Histogram.Observations())
+			dst = appendSample(dst, s.suffixed("_sum"), m.Histogram.Sum)
+			dst = appendSample(dst, s.suffixed("_count"), m.Histogram.Observations())
 		default:
-			w.sample("", "", 0, m.Value)
+			dst = appendSample(dst, s, m.Value)
 		}
-		dst = w.dst
 	}
 	return dst
 }
 
-// sampleNaming tells how the samples of a family are named: before the braces, or
-// inside them and quoted where the name is not a plain one.
-type sampleNaming struct {
-	name  string
-	plain bool
+// sample is what stands before the value in a line of the text format.
+type sample struct {
+	name       string
+	plain      bool // the name needs no quotes, so it stands before the braces
+	suffix     string
+	labels     []byte // without braces
+	boundLabel string // le or quantile, empty where there is none
+	bound      float64
 }
 
-func sampleNames(f *metric.Family) sampleNaming {
-	return sampleNaming{f.Name, metric.LegacyMetricName(f.Name)}
+func (s sample) suffixed(suffix string) sample {
+	s.suffix = suffix
+	return s
 }
 
-// sampleWriter appends the samples of one metric, which share name and labels.
-type sampleWriter struct {
-	dst    []byte
-	naming sampleNaming
-	labels []byte // without braces
+func (s sample) bounded(suffix, label string, bound float64) sample {
+	s.suffix, s.boundLabel, s.bound = suffix, label, bound
+	return s
 }
 
-// sample appends one line. bound is the value of the label boundLabel, left out
-// where that is empty.
-func (w *sampleWriter) sample(suffix, boundLabel string, bound, value float64) {
-	dst := w.dst
+func appendSample(dst []byte, s sample, value float64) []byte {
 	separator := byte('{')
-	if w.naming.plain {
-		dst = append(dst, w.naming.name...)
-		dst = append(dst, suffix...)
+	if s.plain {
+		dst = append(dst, s.name...)
+		dst = append(dst, s.suffix...)
 	} else {
 		dst = append(dst, '{', '"')
-		dst = appendEscaped(dst, w.naming.name, true)
-		dst = append(dst, suffix...)
+		dst = appendEscaped(dst, s.name, true)
+		dst = append(dst, s.suffix...)
 		dst = append(dst, '"')
 		separator = ','
 	}
-	if len(w.labels) > 0 {
+	if len(s.labels) > 0 {
 		dst = append(dst, separator)
-		dst = append(dst, w.labels...)
+		dst = append(dst, s.labels...)
 		separator = ','
 	}
-	if boundLabel != "" {
+	if s.boundLabel != "" {
 		dst = append(dst, separator)
-		dst = append(dst, boundLabel...)
+		dst = append(dst, s.boundLabel...)
 		dst = append(dst, '=', '"')
-		dst = appendFloat(dst, bound)
+		dst = appendFloat(dst, s.bound)
 		dst = append(dst, '"')
 		separator = ','
 	}
@@ -121,7 +118,7 @@ func (w *sampleWriter) sample(suffix, boundLabel string, bound, value float64) {
 	}
 	dst = append(dst, ' ')
 	dst = appendFloat(dst, value)
-	w.dst = append(dst, '\n')
+	return append(dst, '\n')
 }
 
 func appendLabels(dst []byte, labels []metric.Label) []byte {
@@ -263,6 +260,14 @@ func appendDouble(dst []byte, number protowire.Number, v float64) []byte {
 }
 
 func appendLabel(dst []byte, number protowire.Number, l metric.Label) []byte {
+	const short = 60 // so that every length is a single byte
+	if len(l.Name) < short && len(l.Value) < short {
+		dst = append(dst, byte(number<<3)|byte(protowire.BytesType), byte(4+len(l.Name)+len(l.Value)),
+			labelName<<3|byte(protowire.BytesType), byte(len(l.Name)))
+		dst = append(dst, l.Name...)
+		dst = append(dst, labelValue<<3|byte(protowire.BytesType), byte(len(l.Value)))
+		return append(dst, l.Value...)
+	}
 	dst, at := openMessage(dst, number)
 	dst = appendString(dst, labelName, l.Name)
 	dst = appendString(dst, labelValue, l.Value)

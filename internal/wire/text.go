@@ -566,13 +566,16 @@ func (p *TextParser) compositeMetric(family, start int) *metric.Metric {
 		if f.Type == metric.Summary {
 			m.Summary = new(metric.SummaryValue)
 		} else {
-			m.Histogram = new(metric.HistogramValue)
+			m.Histogram = &metric.HistogramValue{Buckets: make([]metric.Bucket, 0, usualBuckets)}
 		}
 		f.Metrics = append(f.Metrics, m)
 	}
 	state.lastMetric = at
 	return &f.Metrics[at]
 }
+
+// usualBuckets is how many buckets client libraries give a histogram by default.
+const usualBuckets = 12
 
 // duplicateName finds a name that two of the labels share.
 func duplicateName(labels []metric.Label) (string, bool) {
