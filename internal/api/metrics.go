@@ -79,10 +79,7 @@ func (e *encoder) group(g *store.Group) error {
 }
 
 func (e *encoder) family(c *store.Chunk) error {
-	metrics, err := c.Metrics()
-	if err != nil {
-		return fmt.Errorf("decode: %w", err)
-	}
+	metrics := c.Metrics()
 	e.buf = appendString(e.buf, c.Name())
 	e.buf = append(e.buf, `:{"time_stamp":"`...)
 	e.buf = c.Time().UTC().AppendFormat(e.buf, time.RFC3339Nano)

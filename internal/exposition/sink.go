@@ -51,14 +51,13 @@ type sink interface {
 	written() int64
 }
 
-// keepWeight is from how many bytes of text on a block keeps its compressed
-// form. Smaller ones compress better together with their neighbours.
+// keepWeight is from how many bytes on a block keeps its compressed form. Smaller ones compress better together with their neighbours.
 const keepWeight = 4 << 10
 
 func worthKeeping(b *store.Block[*store.Chunk]) bool {
 	size := 0
 	for _, c := range b.Items {
-		if size += len(c.Text()); size >= keepWeight {
+		if size += c.Size(); size >= keepWeight {
 			return true
 		}
 	}

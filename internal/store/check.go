@@ -190,11 +190,7 @@ func (c *check) checkSeries(f *metric.Family, own shape) error {
 			if !ok {
 				continue
 			}
-			held, err := c.group(key.ID()).Chunk(f.Name).has(labels)
-			if err != nil {
-				return err
-			}
-			if held {
+			if c.group(key.ID()).Chunk(f.Name).has(labels) {
 				return metric.Refuse(metric.DuplicateSeries,
 					"the series %s%s is pushed to group %s, but is held already by %s: give the two different labels, or delete one",
 					f.Name, metric.FormatLabels(labels), c.push.key, describe(key))
@@ -205,15 +201,11 @@ func (c *check) checkSeries(f *metric.Family, own shape) error {
 }
 
 // has tells whether the chunk, which may be nil, holds the series of these labels.
-func (c *Chunk) has(labels []metric.Label) (bool, error) {
+func (c *Chunk) has(labels []metric.Label) bool {
 	if c == nil {
-		return false, nil
+		return false
 	}
-	metrics, err := c.Metrics()
-	if err != nil {
-		return false, fmt.Errorf("decode %s of group %q: %w", c.Name(), c.group, err)
-	}
-	_, found := slices.BinarySearchFunc(metrics, labels,
+	_, found := slices.BinarySearchFunc(c.Metrics(), labels,
 		func(m metric.Metric, labels []metric.Label) int { return metric.CompareLabels(m.Labels, labels) })
-	return found, nil
+	return found
 }

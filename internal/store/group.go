@@ -1,8 +1,10 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -48,16 +50,17 @@ func (g *Group) Chunk(family string) *Chunk {
 	return g.Chunks[i]
 }
 
-// Chunk is one metric family of one group, encoded as it is served. It is
-// immutable and holds no pointer per series.
+// Chunk is one metric family of one group, encoded as it is served: in protobuf
+// from the beginning, as text from when that is first asked for. It is immutable
+// to its readers and holds no pointer per series.
 type Chunk struct {
-	header unique.Handle[header]
-	group  string // the group's ID
-	data   []byte // the samples in the text format, then the metrics in protobuf
-	split  int    // where protobuf begins
-	time   int64  // Unix nanoseconds
-	series int32
-	plain  bool
+	header   unique.Handle[header]
+	group    string // the group's ID
+	protobuf []byte
+	text     atomic.Pointer[[]byte]
+	time     int64 // Unix nanoseconds
+	series   int32
+	plain    bool
 }
 
 // header is what the chunks of a family mostly share.
@@ -67,7 +70,7 @@ type header struct {
 }
 
 func (c *Chunk) order() string { return c.group }
-func (c *Chunk) weight() int   { return c.split }
+func (c *Chunk) weight() int   { return len(c.protobuf) }
 
 // Name returns the family's name.
 func (c *Chunk) Name() string { return c.header.Value().name }
@@ -81,16 +84,30 @@ func (c *Chunk) Help() string { return c.header.Value().help }
 // Unit returns the unit that was pushed with the family, which may be empty.
 func (c *Chunk) Unit() string { return c.header.Value().unit }
 
-// Text returns the samples in the text format, without HELP and TYPE. The caller
-// must not change it.
-func (c *Chunk) Text() []byte { return c.data[:c.split:c.split] }
-
 // Protobuf returns the metrics as fields of an io.prometheus.client.MetricFamily
 // message. The caller must not change it.
-func (c *Chunk) Protobuf() []byte { return c.data[c.split:] }
+func (c *Chunk) Protobuf() []byte { return c.protobuf }
+
+// Text returns the samples in the text format, without HELP and TYPE. The caller
+// must not change it.
+func (c *Chunk) Text() []byte {
+	if text := c.text.Load(); text != nil {
+		return *text
+	}
+	// Most pushes are replaced before anyone scrapes them, so their text is not
+	// made before it is needed. Two readers may both make it.
+	f := metric.Family{Name: c.Name(), Type: c.Type(), Metrics: c.Metrics()}
+	text := wire.AppendText(make([]byte, 0, len(c.protobuf)+len(c.protobuf)/2), &f)
+	text = append(make([]byte, 0, len(text)), text...)
+	c.text.Store(&text)
+	return text
+}
 
 // Series returns how many metrics the chunk holds: label sets, not samples.
 func (c *Chunk) Series() int { return int(c.series) }
+
+// Size returns how many bytes the chunk holds, in protobuf.
+func (c *Chunk) Size() int { return len(c.protobuf) }
 
 // Time returns when the family was pushed.
 func (c *Chunk) Time() time.Time { return time.Unix(0, c.time) }
@@ -98,27 +115,27 @@ func (c *Chunk) Time() time.Time { return time.Unix(0, c.time) }
 // Plain tells whether all names are such that no exposition escapes them.
 func (c *Chunk) Plain() bool { return c.plain }
 
-// Metrics decodes the chunk. Cost: O(bytes), with an allocation per label.
-func (c *Chunk) Metrics() ([]metric.Metric, error) {
-	return wire.DecodeMetrics(c.Type(), c.Protobuf())
+// Metrics decodes the chunk. The caller must not change strings' memory, which is
+// the chunk's. Cost: O(bytes).
+func (c *Chunk) Metrics() []metric.Metric {
+	metrics, err := wire.DecodeMetrics(c.Type(), c.protobuf, c.Series())
+	if err != nil {
+		panic(fmt.Sprintf("chunk %s of group %q, which was encoded here, does not decode: %v", c.Name(), c.group, err))
+	}
+	return metrics
 }
 
 // encode makes c the chunk of f, which must be normalized for the group. plain
 // tells whether its names are. scratch is working space, returned for the next
 // call.
 func (c *Chunk) encode(f *metric.Family, group metric.GroupingKey, at time.Time, plain bool, scratch []byte) []byte {
-	scratch = wire.AppendText(scratch[:0], f)
-	split := len(scratch)
-	scratch = wire.AppendProtobufMetrics(scratch, f)
-	*c = Chunk{
-		header: unique.Make(header{f.Name, f.Help, f.Unit, f.Type}),
-		group:  group.ID(),
-		data:   append(make([]byte, 0, len(scratch)), scratch...),
-		split:  split,
-		time:   at.UnixNano(),
-		series: int32(len(f.Metrics)),
-		plain:  plain,
-	}
+	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
+	c.header = unique.Make(header{f.Name, f.Help, f.Unit, f.Type})
+	c.group = group.ID()
+	c.protobuf = append(make([]byte, 0, len(scratch)), scratch...)
+	c.time = at.UnixNano()
+	c.series = int32(len(f.Metrics))
+	c.plain = plain
 	return scratch
 }
 

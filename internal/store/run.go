@@ -36,7 +36,7 @@ type leaf[T item] struct {
 
 // blockWeight is where a block splits. Small blocks lose little when one group
 // pushes again; large ones compress better. Measured with make bench.
-const blockWeight = 16 << 10
+const blockWeight = 12 << 10
 
 // Block is a stretch of consecutive items of a run. It is immutable.
 type Block[T item] struct {

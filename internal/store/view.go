@@ -28,7 +28,7 @@ type Totals struct {
 
 func (t *Totals) addChunk(c *Chunk, sign int) {
 	t.Series += sign * c.Series()
-	t.Bytes += int64(sign * len(c.data))
+	t.Bytes += int64(sign * c.Size())
 	if !c.plain {
 		t.Escaped += sign
 	}

@@ -22,8 +22,8 @@ const (
 	openMetricsType = "application/openmetrics-text"
 )
 
-// bodyReader reads pushed bodies. It keeps its buffers from one to the next, so
-// what it returned is overwritten by the next read.
+// bodyReader reads pushed bodies. It keeps its buffers from one to the next: what
+// it returns aliases them and is overwritten by the next read.
 type bodyReader struct {
 	buffer bytes.Buffer
 	text   wire.TextParser
@@ -104,10 +104,10 @@ func (b *bodyReader) parse(h http.Header, names metric.Names) ([]metric.Family, 
 	case mediaType == protobufType && params["encoding"] == "delimited" && params["proto"] == "io.prometheus.client.MetricFamily":
 		return wire.ParseProtobuf(b.buffer.Bytes())
 	case mediaType == openMetricsType && b.buffer.Len() > 0:
-		return wire.ParseOpenMetrics(strings.TrimPrefix(b.buffer.String(), "\ufeff"), names)
+		return wire.ParseOpenMetrics(strings.TrimPrefix(wire.Alias(b.buffer.Bytes()), "\ufeff"), names)
 	}
 	b.text.Names = names
-	return b.text.Parse(b.buffer.String())
+	return b.text.Parse(wire.Alias(b.buffer.Bytes()))
 }
 
 // hint tells what may be behind a body that could not be parsed.

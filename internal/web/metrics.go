@@ -69,7 +69,7 @@ func newMetrics(totals func() store.Totals) *metrics {
 			func(t store.Totals) float64 { return float64(t.Groups) }),
 		held("pushgateway_series", "Number of pushed metrics held, each with its own label set; a histogram or summary counts once.",
 			func(t store.Totals) float64 { return float64(t.Series) }),
-		held("pushgateway_held_bytes", "Size of the pushed metrics held, in their encoded forms.",
+		held("pushgateway_held_bytes", "Size of the pushed metrics held, in protobuf.",
 			func(t store.Totals) float64 { return float64(t.Bytes) }),
 	)
 	for _, reason := range metric.Reasons() {

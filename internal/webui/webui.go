@@ -113,7 +113,7 @@ func rowOf(g *store.Group, now time.Time) groupRow {
 	var bytes int64
 	for _, c := range g.Chunks {
 		row.Series += c.Series()
-		bytes += int64(len(c.Text()) + len(c.Protobuf()))
+		bytes += int64(c.Size())
 	}
 	row.Size = formatBytes(bytes)
 	return row

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"math"
+	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -11,7 +12,7 @@ import (
 
 // ParseProtobuf parses a body of delimited io.prometheus.client.MetricFamily
 // messages, each behind its length as a varint. Families of the same name and
-// type become one. The result does not alias body. The error is a
+// type become one. Strings of the result alias body. The error is a
 // *metric.RefusalError.
 //
 // Fields the gateway does not know are skipped, as the protobuf rules ask.
@@ -47,9 +48,14 @@ func ParseProtobuf(body []byte) ([]metric.Family, error) {
 	return families, nil
 }
 
-// DecodeMetrics decodes metrics as AppendProtobufMetrics wrote them.
-func DecodeMetrics(typ metric.Type, chunk []byte) ([]metric.Metric, error) {
-	var metrics []metric.Metric
+// Alias returns b as a string without copying it. The caller must not change b
+// while the string is in use.
+func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// DecodeMetrics decodes count metrics as AppendProtobufMetrics wrote them. Strings of
+// the result alias chunk.
+func DecodeMetrics(typ metric.Type, chunk []byte, count int) ([]metric.Metric, error) {
+	metrics := make([]metric.Metric, 0, count)
 	err := eachField(chunk, func(f field) error {
 		m, err := decodeMetric(typ, f.bytes)
 		metrics = append(metrics, m)
@@ -133,7 +139,7 @@ type field struct {
 }
 
 func (f field) float() float64 { return math.Float64frombits(f.bits) }
-func (f field) string() string { return string(f.bytes) }
+func (f field) string() string { return Alias(f.bytes) }
 
 // is tells whether the field is the numbered one in its proper wire type. Other
 // types count as unknown fields, as they do for other protobuf readers.
@@ -239,7 +245,7 @@ func decodeFamily(message []byte) (metric.Family, error) {
 // decodeMetric decodes one metric and keeps of its values only the one that fits
 // typ.
 func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
-	var m metric.Metric
+	m := metric.Metric{Labels: make([]metric.Label, 0, countFields(message, metricLabel))}
 	err := eachField(message, func(x field) error {
 		switch {
 		case x.is(metricLabel, protowire.BytesType):
@@ -257,6 +263,16 @@ func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
 		return nil
 	})
 	return m, err
+}
+
+// countFields counts the leading fields of the message that have this number, of
+// at most 127 bytes each. It is a guess for how much memory to make.
+func countFields(message []byte, number protowire.Number) int {
+	count := 0
+	for at := 0; at+1 < len(message) && message[at] == byte(number<<3)|byte(protowire.BytesType) && message[at+1] < 0x80; count++ {
+		at += 2 + int(message[at+1])
+	}
+	return count
 }
 
 // valueField returns the field that holds the value of a metric of the type.

@@ -95,7 +95,7 @@ func TestDecodeMetrics(t *testing.T) {
 	}
 	for i := range parsed {
 		f := &parsed[i]
-		again, err := wire.DecodeMetrics(f.Type, wire.AppendProtobufMetrics(nil, f))
+		again, err := wire.DecodeMetrics(f.Type, wire.AppendProtobufMetrics(nil, f), len(f.Metrics))
 		if err != nil || !reflect.DeepEqual(again, f.Metrics) {
 			t.Errorf("%s: %v\ngot  %+v\nwant %+v", f.Name, err, again, f.Metrics)
 		}
