@@ -32,10 +32,13 @@ type Group struct {
 	Pushed, Failed time.Time
 
 	shape shape
+	home  *leaf[*Group] // for the store's run of groups
 }
 
-func (g *Group) order() string { return g.Key.ID() }
-func (g *Group) weight() int   { return blockWeight / 128 } // blocks of about 128 groups
+func (g *Group) order() string           { return g.Key.ID() }
+func (g *Group) weight() int             { return blockWeight / 128 } // blocks of about 128 groups
+func (g *Group) leaf() *leaf[*Group]     { return g.home }
+func (g *Group) setLeaf(l *leaf[*Group]) { g.home = l }
 
 // Chunk returns the group's family of this name, nil where it has none.
 func (g *Group) Chunk(family string) *Chunk {
@@ -61,6 +64,7 @@ type Chunk struct {
 	time     int64 // Unix nanoseconds
 	series   int32
 	plain    bool
+	home     *leaf[*Chunk] // for the run of the chunk's family
 }
 
 // header is what the chunks of a family mostly share.
@@ -69,8 +73,10 @@ type header struct {
 	typ              metric.Type
 }
 
-func (c *Chunk) order() string { return c.group }
-func (c *Chunk) weight() int   { return len(c.protobuf) }
+func (c *Chunk) order() string           { return c.group }
+func (c *Chunk) weight() int             { return len(c.protobuf) }
+func (c *Chunk) leaf() *leaf[*Chunk]     { return c.home }
+func (c *Chunk) setLeaf(l *leaf[*Chunk]) { c.home = l }
 
 // Name returns the family's name.
 func (c *Chunk) Name() string { return c.header.Value().name }

@@ -76,7 +76,7 @@ func checkIndex(t *testing.T, s *Store) {
 	}
 }
 
-func checkRun[T item](t *testing.T, name string, r *run[T], want func(func(T) bool)) {
+func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T) bool)) {
 	t.Helper()
 	var got []T
 	for i, l := range r.leaves {
@@ -84,6 +84,9 @@ func checkRun[T item](t *testing.T, name string, r *run[T], want func(func(T) bo
 		for _, x := range l.block.Items {
 			weight += x.weight()
 			got = append(got, x)
+			if x.leaf() != l {
+				t.Fatalf("%s: %q has another leaf", name, x.order())
+			}
 		}
 		if len(l.block.Items) == 0 || l.first != l.block.Items[0].order() || l.weight != weight ||
 			weight > blockWeight && len(l.block.Items) > 1 && weight-l.block.Items[len(l.block.Items)-1].weight() > blockWeight {

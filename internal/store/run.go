@@ -7,11 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// item is what a run holds: distinct by its order, and of some weight in bytes.
-type item interface {
+// item is what a run holds: distinct by its order, and of some weight in bytes. It
+// keeps its leaf for the run, so that replacing it needs no search.
+type item[T any] interface {
 	comparable
 	order() string
 	weight() int
+	leaf() *leaf[T]
+	setLeaf(*leaf[T])
 }
 
 // run is an ordered collection in blocks of a bounded weight. Writers change it
@@ -20,14 +23,14 @@ type item interface {
 // pointer per block, and a block nobody changed keeps what was memoized with it.
 //
 // A run is not safe for concurrent use; the blocks of a snapshot are.
-type run[T item] struct {
-	leaves []leaf[T]
+type run[T item[T]] struct {
+	leaves []*leaf[T]
 	count  int
 	blocks []*Block[T] // the last snapshot, nil once the run has changed
 }
 
 // leaf is the writer's hold on a block.
-type leaf[T item] struct {
+type leaf[T any] struct {
 	first  string // the order of the block's first item
 	block  *Block[T]
 	weight int
@@ -39,7 +42,7 @@ type leaf[T item] struct {
 const blockWeight = 12 << 10
 
 // Block is a stretch of consecutive items of a run. It is immutable.
-type Block[T item] struct {
+type Block[T any] struct {
 	Items []T
 	memos [Forms]atomic.Pointer[Memo]
 }
@@ -73,95 +76,102 @@ func (b *Block[T]) Memo(form Form, encode func() *Memo) *Memo {
 func (r *run[T]) snapshot() []*Block[T] {
 	if r.blocks == nil {
 		r.blocks = make([]*Block[T], len(r.leaves))
-		for i := range r.leaves {
-			r.leaves[i].shared = true
-			r.blocks[i] = r.leaves[i].block
+		for i, l := range r.leaves {
+			l.shared = true
+			r.blocks[i] = l.block
 		}
 	}
 	return r.blocks
 }
 
-// find returns the leaf where an item of this order is or would be, and its
-// place in it.
-func (r *run[T]) find(order string) (leafAt, at int, found bool) {
-	leafAt = sort.Search(len(r.leaves), func(i int) bool { return r.leaves[i].first > order }) - 1
-	if leafAt < 0 {
-		return 0, 0, false
-	}
-	at, found = slices.BinarySearchFunc(r.leaves[leafAt].block.Items, order,
-		func(x T, order string) int { return strings.Compare(x.order(), order) })
-	return leafAt, at, found
+// find returns the leaf where an item of this order is or would be.
+func (r *run[T]) find(order string) int {
+	return max(0, sort.Search(len(r.leaves), func(i int) bool { return r.leaves[i].first > order })-1)
 }
 
-// put adds x, in the place of an item of the same order where there is one.
-func (r *run[T]) put(x T) {
+// replace puts next in the place of old, which is in the run and of the same
+// order.
+func (r *run[T]) replace(old, next T) {
 	r.blocks = nil
+	l := old.leaf()
+	l.edit()
+	l.block.Items[slices.Index(l.block.Items, old)] = next
+	next.setLeaf(l)
+	l.weight += next.weight() - old.weight()
+	if l.weight > blockWeight && len(l.block.Items) > 1 {
+		r.split(r.find(next.order()))
+	}
+}
+
+// insert adds x, of whose order there is none yet.
+func (r *run[T]) insert(x T) {
+	r.blocks = nil
+	r.count++
 	if len(r.leaves) == 0 {
-		r.leaves = append(r.leaves, leaf[T]{first: x.order(), block: &Block[T]{}})
+		r.leaves = append(r.leaves, &leaf[T]{block: &Block[T]{}})
 	}
-	i, at, found := r.find(x.order())
-	items := r.edit(i)
-	l := &r.leaves[i]
-	if found {
-		l.weight -= (*items)[at].weight()
-		(*items)[at] = x
-	} else {
-		*items = slices.Insert(*items, at, x)
-		r.count++
-	}
+	i := r.find(x.order())
+	l := r.leaves[i]
+	l.edit()
+	at, _ := slices.BinarySearchFunc(l.block.Items, x.order(), compareOrder[T])
+	l.block.Items = slices.Insert(l.block.Items, at, x)
+	l.first = l.block.Items[0].order()
+	x.setLeaf(l)
 	l.weight += x.weight()
-	l.first = (*items)[0].order()
-	if l.weight > blockWeight && len(*items) > 1 {
+	if l.weight > blockWeight && len(l.block.Items) > 1 {
 		r.split(i)
 	}
 }
 
-// remove takes out the item of this order, if there is one.
-func (r *run[T]) remove(order string) {
-	i, at, found := r.find(order)
-	if !found {
-		return
-	}
+// remove takes out x, which is in the run.
+func (r *run[T]) remove(x T) {
 	r.blocks = nil
 	r.count--
-	items := r.edit(i)
-	l := &r.leaves[i]
-	l.weight -= (*items)[at].weight()
-	*items = slices.Delete(*items, at, at+1)
-	if len(*items) == 0 {
+	l := x.leaf()
+	l.edit()
+	at := slices.Index(l.block.Items, x)
+	l.block.Items = slices.Delete(l.block.Items, at, at+1)
+	l.weight -= x.weight()
+	if l.weight >= blockWeight/4 && at > 0 {
+		return
+	}
+	i := r.find(l.first)
+	if len(l.block.Items) == 0 {
 		r.leaves = slices.Delete(r.leaves, i, i+1)
 		return
 	}
-	l.first = (*items)[0].order()
+	l.first = l.block.Items[0].order()
 	if l.weight < blockWeight/4 {
 		r.join(i)
 	}
 }
 
-// edit returns the items of leaf i for changing. Where readers have the block,
-// that is a copy; in any case nothing memoized survives.
-func (r *run[T]) edit(i int) *[]T {
-	l := &r.leaves[i]
+// edit makes the leaf's items ready for a change. Where readers have the block,
+// they keep it, with all that is memoized, and the leaf gets a copy.
+func (l *leaf[T]) edit() {
 	if l.shared {
 		l.block = &Block[T]{Items: append(make([]T, 0, len(l.block.Items)+1), l.block.Items...)}
 		l.shared = false
 	}
-	return &l.block.Items
 }
 
-// split divides leaf i, which is not shared, in two of about the same weight.
+// split divides leaf i, which is ready for a change, in two of about the same
+// weight.
 func (r *run[T]) split(i int) {
-	l := &r.leaves[i]
+	l := r.leaves[i]
 	items := l.block.Items
 	at, weight := 0, 0
 	for at == 0 || at < len(items)-1 && weight+items[at].weight() <= l.weight/2 {
 		weight += items[at].weight()
 		at++
 	}
-	upper := leaf[T]{
+	upper := &leaf[T]{
 		first:  items[at].order(),
 		block:  &Block[T]{Items: slices.Clone(items[at:])},
 		weight: l.weight - weight,
+	}
+	for _, x := range upper.block.Items {
+		x.setLeaf(upper)
 	}
 	l.block.Items = slices.Clone(items[:at])
 	l.weight = weight
@@ -170,31 +180,29 @@ func (r *run[T]) split(i int) {
 
 // join unites leaf i with a neighbour where both together stay small.
 func (r *run[T]) join(i int) {
-	if i == len(r.leaves)-1 {
-		i--
-	}
-	if i < 0 || i+1 >= len(r.leaves) || r.leaves[i].weight+r.leaves[i+1].weight > blockWeight/2 {
+	i = min(i, len(r.leaves)-2)
+	if i < 0 || r.leaves[i].weight+r.leaves[i+1].weight > blockWeight/2 {
 		return
 	}
-	items := r.edit(i)
-	*items = append(*items, r.leaves[i+1].block.Items...)
-	r.leaves[i].weight += r.leaves[i+1].weight
+	l, upper := r.leaves[i], r.leaves[i+1]
+	l.edit()
+	l.block.Items = append(l.block.Items, upper.block.Items...)
+	for _, x := range upper.block.Items {
+		x.setLeaf(l)
+	}
+	l.weight += upper.weight
 	r.leaves = slices.Delete(r.leaves, i+1, i+2)
 }
 
+func compareOrder[T item[T]](x T, order string) int { return strings.Compare(x.order(), order) }
+
 // findInBlocks returns the item of this order in a snapshot.
-func findInBlocks[T item](blocks []*Block[T], order string) (x T, found bool) {
-	i, found := slices.BinarySearchFunc(blocks, order, func(b *Block[T], order string) int {
-		return strings.Compare(b.Items[0].order(), order)
-	})
-	if !found {
-		if i == 0 {
-			return x, false
-		}
-		i--
+func findInBlocks[T item[T]](blocks []*Block[T], order string) (x T, found bool) {
+	i := sort.Search(len(blocks), func(i int) bool { return blocks[i].Items[0].order() > order }) - 1
+	if i < 0 {
+		return x, false
 	}
-	at, found := slices.BinarySearchFunc(blocks[i].Items, order,
-		func(x T, order string) int { return strings.Compare(x.order(), order) })
+	at, found := slices.BinarySearchFunc(blocks[i].Items, order, compareOrder[T])
 	if found {
 		x = blocks[i].Items[at]
 	}

@@ -170,25 +170,28 @@ func (s *Store) publishGroup(id string, old, next *Group) {
 		}
 		f := s.familyOf(is)
 		f.typ, f.view = is.Type(), nil
-		f.run.put(is)
 		if was == nil {
+			f.run.insert(is)
 			f.shapes.add(next.shape)
 		} else {
+			f.run.replace(was, is)
 			s.totals.addChunk(was, -1)
 		}
 		s.totals.addChunk(is, +1)
 	})
 	switch {
-	case next != nil:
-		if old == nil {
-			s.totals.Groups++
-		}
+	case old == nil && next == nil: // came and went within the batch
+	case old == nil:
+		s.totals.Groups++
 		s.groups[id] = next
-		s.groupRun.put(next)
-	case old != nil:
+		s.groupRun.insert(next)
+	case next == nil:
 		s.totals.Groups--
 		delete(s.groups, id)
-		s.groupRun.remove(id)
+		s.groupRun.remove(old)
+	default:
+		s.groups[id] = next
+		s.groupRun.replace(old, next)
 	}
 }
 
@@ -214,7 +217,7 @@ func (s *Store) findSorted(name string) (int, bool) {
 func (s *Store) removeChunk(c *Chunk, of shape) {
 	f := s.families[c.Name()]
 	f.view = nil
-	f.run.remove(c.group)
+	f.run.remove(c)
 	f.shapes.remove(of)
 	s.totals.addChunk(c, -1)
 	if f.run.count == 0 {

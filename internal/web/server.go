@@ -4,6 +4,7 @@
 package web
 
 import (
+	"cmp"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -68,8 +69,8 @@ func New(config Config) (*Server, error) {
 	counted := s.metrics.counted
 	push := newPusher(s)
 	s.group = route{
-		http.MethodPut:    s.metrics.measuredPush(push.handler((*store.Store).Replace)),
-		http.MethodPost:   s.metrics.measuredPush(push.handler((*store.Store).Merge)),
+		http.MethodPut:    s.metrics.measuredPush(http.MethodPut, push.handler((*store.Store).Replace)),
+		http.MethodPost:   s.metrics.measuredPush(http.MethodPost, push.handler((*store.Store).Merge)),
 		http.MethodDelete: counted("delete", http.HandlerFunc(s.deleteGroup)),
 	}
 	get := func(h http.Handler) route { return route{http.MethodGet: h} }
@@ -100,7 +101,10 @@ func (s *Server) relativePath(r *http.Request) string {
 	}
 	// Clients join a base URL that ends in a slash with a path that begins with
 	// one.
-	return "/" + strings.TrimLeft(path, "/")
+	for strings.HasPrefix(path, "//") {
+		path = path[1:]
+	}
+	return cmp.Or(path, "/")
 }
 
 // ServeHTTP finds the route of a request by its path and method.

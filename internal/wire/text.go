@@ -30,8 +30,8 @@ type TextParser struct {
 	byName   map[string]int
 	labels   []metric.Label // backs the labels of all metrics
 
-	// The name of the last sample and what it resolved to. A name resolves to
-	// the same family throughout a body.
+	// The last name and what it resolved to. A name resolves to the same family
+	// throughout a body.
 	lastName string
 	last     sampleName
 
@@ -267,9 +267,6 @@ func typeNamed(name string) (metric.Type, bool) {
 // or else the summary or histogram whose part it is, or else a new family. The
 // family's type stands from its first sample on.
 func (p *TextParser) resolve(name string) (sampleName, error) {
-	if name == p.lastName && p.lastName != "" {
-		return p.last, nil
-	}
 	sample, err := p.resolveComment(name)
 	if err != nil {
 		return sampleName{}, err
@@ -278,12 +275,20 @@ func (p *TextParser) resolve(name string) (sampleName, error) {
 		state.hasType = true
 		p.families[sample.family].Type = metric.Untyped
 	}
-	p.lastName, p.last = name, sample
 	return sample, nil
 }
 
 // resolveComment is resolve for a HELP or TYPE line, which leaves the type open.
 func (p *TextParser) resolveComment(name string) (sampleName, error) {
+	if name == p.lastName && name != "" {
+		return p.last, nil
+	}
+	sample, err := p.lookUp(name)
+	p.lastName, p.last = name, sample
+	return sample, err
+}
+
+func (p *TextParser) lookUp(name string) (sampleName, error) {
 	if !p.Names.ValidMetric(name) {
 		return sampleName{}, p.refuse("invalid metric name %q", name)
 	}
