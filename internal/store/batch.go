@@ -47,21 +47,25 @@ func (b *batch) family(name string) pendingFamily {
 	return pendingFamily{}
 }
 
-// eachShape calls visit with the shapes of the groups that hold the family, and
-// perhaps some that no longer do, until it returns false.
-func (b *batch) eachShape(name string, visit func(shape) bool) {
-	if f := b.store.families[name]; f != nil && !b.wiped {
-		for i := range f.shapes.list {
-			if !visit(f.shapes.list[i].shape) {
-				return
-			}
-		}
+// shapesOf returns the shapes of the groups that hold the family, and perhaps some
+// that no longer do: those the store knows, and those the batch added. held is a
+// chunk of the family that a group has, nil where none is at hand.
+func (b *batch) shapesOf(name string, held *Chunk) (known []shapeCount, added []shape) {
+	if len(b.families) > 0 {
+		added = b.families[name].added
 	}
-	for _, s := range b.families[name].added {
-		if !visit(s) {
-			return
-		}
+	var f *family
+	switch {
+	case b.wiped:
+	case held != nil && held.family != nil:
+		f = held.family
+	default:
+		f = b.store.families[name]
 	}
+	if f != nil {
+		known = f.shapes.list
+	}
+	return known, added
 }
 
 // put makes next the group of this ID; nil deletes it.
@@ -122,12 +126,12 @@ func eachDifference(old, next *Group, visit func(was, is *Chunk)) {
 	if next != nil {
 		is = next.Chunks
 	}
-	for len(was) > 0 || len(is) > 0 {
-		switch {
-		case len(is) == 0 || len(was) > 0 && was[0].Name() < is[0].Name():
+	for len(was) > 0 && len(is) > 0 {
+		switch c := compareChunks(was[0], is[0]); {
+		case c < 0:
 			visit(was[0], nil)
 			was = was[1:]
-		case len(was) == 0 || is[0].Name() < was[0].Name():
+		case c > 0:
 			visit(nil, is[0])
 			is = is[1:]
 		default:
@@ -136,5 +140,11 @@ func eachDifference(old, next *Group, visit func(was, is *Chunk)) {
 			}
 			was, is = was[1:], is[1:]
 		}
+	}
+	for _, c := range was {
+		visit(c, nil)
+	}
+	for _, c := range is {
+		visit(nil, c)
 	}
 }

@@ -17,12 +17,27 @@ func (b *batch) check(p *Push, old *Group, keep bool) error {
 		}
 	}
 	c := check{batch: b, push: p, old: old, keep: keep}
-	own := shapeOf(p.key)
+	if old != nil {
+		c.shape = old.shape
+	} else {
+		c.shape = shapeOf(p.key)
+	}
+	var held []*Chunk
+	if old != nil {
+		held = old.Chunks
+	}
 	for i := range p.families {
 		f := &p.families[i]
+		for len(held) > 0 && held[0].Name() < f.Name {
+			held = held[1:]
+		}
+		var same *Chunk // the group's family of that name
+		if len(held) > 0 && held[0].Name() == f.Name {
+			same = held[0]
+		}
 		// What the group holds already with this type fits beside all that is
 		// held; what else is pushed is checked against it in turn.
-		if held := old.Chunk(f.Name); held == nil || held.Type() != f.Type {
+		if same == nil || same.Type() != f.Type {
 			if err := c.checkType(f); err != nil {
 				return err
 			}
@@ -30,7 +45,7 @@ func (b *batch) check(p *Push, old *Group, keep bool) error {
 				return err
 			}
 		}
-		if err := c.checkSeries(f, own); err != nil {
+		if err := c.checkSeries(f, same); err != nil {
 			return err
 		}
 	}
@@ -60,9 +75,10 @@ func (b *batch) checkTwin(key metric.GroupingKey) error {
 // check is one push being checked.
 type check struct {
 	*batch
-	push *Push
-	old  *Group
-	keep bool
+	push  *Push
+	old   *Group
+	keep  bool
+	shape shape // of the push's key
 }
 
 // others returns the families of this name in all groups but the one pushed to.
@@ -161,14 +177,12 @@ func (c *check) checkSuffixes(f *metric.Family) error {
 }
 
 // checkSeries refuses series that another group has, by the shapes of the groups
-// that hold the family.
-func (c *check) checkSeries(f *metric.Family, own shape) error {
-	alone := true
-	c.eachShape(f.Name, func(s shape) bool {
-		alone = s.names == own.names
-		return alone
-	})
-	if alone {
+// that hold the family. same is the family as the group itself holds it, if it
+// does.
+func (c *check) checkSeries(f *metric.Family, same *Chunk) error {
+	known, added := c.shapesOf(f.Name, same)
+	own := c.shape.names
+	if len(added) == 0 && (len(known) == 0 || len(known) == 1 && known[0].names == own) {
 		return nil
 	}
 	var candidates []shape
@@ -178,12 +192,12 @@ func (c *check) checkSeries(f *metric.Family, own shape) error {
 		// Metrics of a family mostly have the same label names.
 		if mask := nameMask(labels); i == 0 || mask != candidatesFor {
 			candidates, candidatesFor = candidates[:0], mask
-			c.eachShape(f.Name, func(s shape) bool {
-				if s.mask&^mask == 0 && s.names != own.names {
-					candidates = append(candidates, s)
-				}
-				return true
-			})
+			for j := range known {
+				candidates = appendCandidate(candidates, known[j].shape, own, mask)
+			}
+			for _, s := range added {
+				candidates = appendCandidate(candidates, s, own, mask)
+			}
 		}
 		for _, s := range candidates {
 			key, ok := s.project(labels)
@@ -198,6 +212,15 @@ func (c *check) checkSeries(f *metric.Family, own shape) error {
 		}
 	}
 	return nil
+}
+
+// appendCandidate appends s unless it is the own shape or has a name that no label
+// of a series has.
+func appendCandidate(candidates []shape, s shape, own string, seriesMask uint64) []shape {
+	if s.mask&^seriesMask != 0 || s.names == own {
+		return candidates
+	}
+	return append(candidates, s)
 }
 
 // has tells whether the chunk, which may be nil, holds the series of these labels.

@@ -45,12 +45,17 @@ func (g *Group) Chunk(family string) *Chunk {
 	if g == nil {
 		return nil
 	}
-	i, found := slices.BinarySearchFunc(g.Chunks, family,
-		func(c *Chunk, name string) int { return strings.Compare(c.Name(), name) })
-	if !found {
-		return nil
+	if i := findChunk(g.Chunks, family); i < len(g.Chunks) && g.Chunks[i].Name() == family {
+		return g.Chunks[i]
 	}
-	return g.Chunks[i]
+	return nil
+}
+
+// findChunk returns where in chunks, sorted by name, the one of this name is or
+// would be.
+func findChunk(chunks []*Chunk, name string) int {
+	i, _ := slices.BinarySearchFunc(chunks, name, func(c *Chunk, name string) int { return strings.Compare(c.Name(), name) })
+	return i
 }
 
 // Chunk is one metric family of one group, encoded as it is served: in protobuf
@@ -64,7 +69,10 @@ type Chunk struct {
 	time     int64 // Unix nanoseconds
 	series   int32
 	plain    bool
-	home     *leaf[*Chunk] // for the run of the chunk's family
+
+	// For the store, once the chunk is in it.
+	family *family
+	home   *leaf[*Chunk]
 }
 
 // header is what the chunks of a family mostly share.
@@ -179,21 +187,19 @@ func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, va
 	return c
 }
 
-// after returns the group g (nil where there is none yet) after the push p. With
-// keep, families that are not pushed stay.
+// after returns the group g (nil where there is none yet) after the push p, which
+// is used up. With keep, families that are not pushed stay.
 func (g *Group) after(p *Push, keep bool) *Group {
-	next := &Group{Key: p.key, Pushed: p.at}
-	failure := g.Chunk(FailureTime)
-	if g != nil {
-		next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
-	} else {
+	next := &Group{Key: p.key, Pushed: p.at, Chunks: p.chunks}
+	if g == nil {
 		next.shape = shapeOf(p.key)
-		failure = newTimeChunk(FailureTime, p.key, p.bare, time.Time{}, p.at)
+		p.chunks[p.failureAt] = newTimeChunk(FailureTime, p.key, metric.GroupLabels(p.key), time.Time{}, p.at)
+		return next
 	}
-	times := [...]*Chunk{failure, newTimeChunk(PushTime, p.key, p.bare, p.at, p.at)}
-	next.Chunks = mergeChunks(p.chunks, times[:])
-	if keep && g != nil {
-		next.Chunks = mergeChunks(next.Chunks, g.Chunks)
+	next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
+	p.chunks[p.failureAt] = g.Chunk(FailureTime)
+	if keep {
+		next.Chunks = mergeChunks(p.chunks, g.Chunks)
 	}
 	return next
 }
@@ -203,7 +209,7 @@ func (g *Group) after(p *Push, keep bool) *Group {
 func mergeChunks(first, second []*Chunk) []*Chunk {
 	merged := make([]*Chunk, 0, len(first)+len(second))
 	for len(first) > 0 && len(second) > 0 {
-		switch c := strings.Compare(first[0].Name(), second[0].Name()); {
+		switch c := compareChunks(first[0], second[0]); {
 		case c > 0:
 			merged, second = append(merged, second[0]), second[1:]
 		case c == 0:
@@ -214,6 +220,14 @@ func mergeChunks(first, second []*Chunk) []*Chunk {
 		}
 	}
 	return append(append(merged, first...), second...)
+}
+
+// compareChunks orders chunks by their names.
+func compareChunks(a, b *Chunk) int {
+	if a.header == b.header {
+		return 0 // as mostly, and cheaper to see
+	}
+	return strings.Compare(a.Name(), b.Name())
 }
 
 // failed returns the group g (nil where there is none yet) after a push that was

@@ -13,9 +13,11 @@ import (
 type Push struct {
 	key      metric.GroupingKey
 	at       time.Time
-	bare     []metric.Label  // of metrics without labels of their own
-	families []metric.Family // as normalized, for the check against other groups
-	chunks   []*Chunk        // beside families
+	families []metric.Family // as normalized, sorted by name
+	// chunks are those of families and of the push time, sorted by name, with a
+	// place left for the failure time, which only the group knows.
+	chunks    []*Chunk
+	failureAt int
 }
 
 // Encoder makes pushes ready. It may be reused, which saves its allocations, but
@@ -37,9 +39,8 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names m
 		return f.Name == PushTime || f.Name == FailureTime || len(f.Metrics) == 0
 	})
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
-	p := &Push{key: key, at: at, families: families, chunks: make([]*Chunk, len(families))}
+	p := &Push{key: key, at: at, families: families, chunks: make([]*Chunk, 0, len(families)+2)}
 	e.normalizer.Reset(key, names)
-	p.bare = e.normalizer.Bare()
 	chunks := make([]Chunk, len(families))
 	for i := range families {
 		f := &families[i]
@@ -47,8 +48,12 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names m
 			return nil, err
 		}
 		e.scratch = chunks[i].encode(f, key, at, names == metric.LegacyNames || plainNames(f), e.scratch)
-		p.chunks[i] = &chunks[i]
+		p.chunks = append(p.chunks, &chunks[i])
 	}
+	pushed := newTimeChunk(PushTime, key, e.normalizer.Bare(), at, at)
+	p.chunks = slices.Insert(p.chunks, findChunk(p.chunks, PushTime), pushed)
+	p.failureAt = findChunk(p.chunks, FailureTime)
+	p.chunks = slices.Insert(p.chunks, p.failureAt, nil)
 	if cap(e.scratch) > largestScratch {
 		e.scratch = nil
 	}

@@ -168,15 +168,17 @@ func (s *Store) publishGroup(id string, old, next *Group) {
 			s.removeChunk(was, old.shape)
 			return
 		}
-		f := s.familyOf(is)
-		f.typ, f.view = is.Type(), nil
+		var f *family
 		if was == nil {
+			f = s.familyOf(is)
 			f.run.insert(is)
 			f.shapes.add(next.shape)
 		} else {
+			f = was.family
 			f.run.replace(was, is)
 			s.totals.addChunk(was, -1)
 		}
+		is.family, f.typ, f.view = f, is.Type(), nil
 		s.totals.addChunk(is, +1)
 	})
 	switch {
@@ -215,7 +217,7 @@ func (s *Store) findSorted(name string) (int, bool) {
 }
 
 func (s *Store) removeChunk(c *Chunk, of shape) {
-	f := s.families[c.Name()]
+	f := c.family
 	f.view = nil
 	f.run.remove(c)
 	f.shapes.remove(of)
