@@ -25,15 +25,20 @@ type TextParser struct {
 
 	line int // number of the line being parsed, from 1
 
-	families []metric.Family
-	states   []familyState // beside families
-	byName   map[string]int
-	labels   []metric.Label // backs the labels of all metrics
+	families   []metric.Family
+	states     []familyState // beside families
+	byName     map[string]int
+	composites bool           // some family is a summary or histogram
+	labels     []metric.Label // backs the labels of all metrics
 
 	// The last name and what it resolved to. A name resolves to the same family
 	// throughout a body.
-	lastName string
-	last     sampleName
+	lastName  string
+	lastPlain bool // it needs no quotes
+	last      sampleName
+
+	// The names of the last labels, by their place in the line.
+	labelNames []string
 
 	// Where to find the metric of a summary or histogram again, by family and
 	// sorted labels.
@@ -87,7 +92,8 @@ const byteOrderMark = "\ufeff"
 func (p *TextParser) reset() {
 	p.line = 0
 	p.families, p.states, p.labels = p.families[:0], p.states[:0], p.labels[:0]
-	p.lastName, p.last = "", sampleName{}
+	p.lastName, p.lastPlain, p.last, p.labelNames = "", false, sampleName{}, p.labelNames[:0]
+	p.composites = false
 	if p.byName == nil {
 		p.byName = map[string]int{}
 		p.series = map[string]int{}
@@ -146,7 +152,7 @@ func (p *TextParser) parseLine(line string) error {
 	case '{':
 		return p.parseBracedSample(line, i)
 	}
-	name, i, err := p.readName(line, i, metric.MetricNamePrefix)
+	name, i, err := p.readMetricName(line, i)
 	if err != nil {
 		return err
 	}
@@ -169,6 +175,16 @@ func (p *TextParser) parseLine(line string) error {
 		}
 	}
 	return p.parseValue(line, i, sample, start)
+}
+
+// readMetricName reads the metric name at i. Mostly that is the last one again,
+// which needs no look at its bytes.
+func (p *TextParser) readMetricName(line string, i int) (name string, end int, err error) {
+	end = i + len(p.lastName)
+	if p.lastPlain && end < len(line) && line[i:end] == p.lastName && (line[end] == '{' || line[end] == ' ') {
+		return p.lastName, end, nil
+	}
+	return p.readName(line, i, metric.MetricNamePrefix)
 }
 
 // parseBracedSample parses a sample whose name stands inside its braces, as in
@@ -196,7 +212,7 @@ func (p *TextParser) parseComment(line string, i int) error {
 	if i == len(line) || keyword != "HELP" && keyword != "TYPE" {
 		return nil
 	}
-	name, i, err := p.readName(line, skipBlank(line, i), metric.MetricNamePrefix)
+	name, i, err := p.readMetricName(line, skipBlank(line, i))
 	if err != nil || i == len(line) {
 		return err
 	}
@@ -229,6 +245,7 @@ func (p *TextParser) parseComment(line string, i int) error {
 		return p.refuse("unknown metric type %q for %q: use counter, gauge, histogram, summary or untyped", line[i:], f.Name)
 	}
 	state.hasType, f.Type = true, typ
+	p.composites = p.composites || typ == metric.Summary || typ.HasBuckets()
 	return nil
 }
 
@@ -284,7 +301,7 @@ func (p *TextParser) resolveComment(name string) (sampleName, error) {
 		return p.last, nil
 	}
 	sample, err := p.lookUp(name)
-	p.lastName, p.last = name, sample
+	p.lastName, p.last, p.lastPlain = name, sample, metric.LegacyMetricName(name)
 	return sample, err
 }
 
@@ -294,6 +311,9 @@ func (p *TextParser) lookUp(name string) (sampleName, error) {
 	}
 	if at, ok := p.byName[name]; ok {
 		return sampleName{family: at}, nil
+	}
+	if !p.composites {
+		return p.newFamily(name), nil
 	}
 	base, part := name, wholeSample
 	switch {
@@ -309,6 +329,10 @@ func (p *TextParser) lookUp(name string) (sampleName, error) {
 			return sampleName{at, part}, nil
 		}
 	}
+	return p.newFamily(name), nil
+}
+
+func (p *TextParser) newFamily(name string) sampleName {
 	at := len(p.families)
 	p.byName[name] = at
 	p.states = append(p.states, familyState{lastMetric: -1})
@@ -319,7 +343,7 @@ func (p *TextParser) lookUp(name string) (sampleName, error) {
 	} else {
 		p.families = append(p.families, metric.Family{Name: name})
 	}
-	return sampleName{family: at}, nil
+	return sampleName{family: at}
 }
 
 // cutSuffix takes suffix off s where something is left before it.
@@ -336,7 +360,7 @@ func cutSuffix(s *string, suffix string) bool {
 // metric's, and where the label set ends.
 func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err error) {
 	i++
-	for {
+	for at := 0; ; at++ {
 		i = skipBlank(line, i)
 		if i == len(line) {
 			return "", 0, p.refuse("the label set is not closed: '}' is missing")
@@ -344,33 +368,29 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 		if line[i] == '}' {
 			return alone, skipBlank(line, i+1), nil
 		}
-		var name string
-		if name, i, err = p.readName(line, i, metric.LabelNamePrefix); err != nil {
-			return "", 0, err
-		}
-		if name == "" {
-			return "", 0, p.refuse("invalid label name: %s", excerpt(line[i:]))
-		}
-		i = skipBlank(line, i)
-		if i < len(line) && line[i] != '=' && alone == "" && (line[i] == ',' || line[i] == '}') {
-			alone = name
-			if line[i] == ',' {
-				i++
+		name, valueAt, known := p.knownLabelName(line, i, at)
+		if !known {
+			if name, i, err = p.readName(line, i, metric.LabelNamePrefix); err != nil {
+				return "", 0, err
 			}
-			continue
-		}
-		if i == len(line) || line[i] != '=' {
-			return "", 0, p.refuse("expected '=' after label name %q: %s", name, excerpt(line[i:]))
-		}
-		if name == metric.NameLabel || !p.Names.ValidLabel(name) {
-			return "", 0, p.refuse("invalid label name %q", name)
-		}
-		i = skipBlank(line, i+1)
-		if i == len(line) || line[i] != '"' {
-			return "", 0, p.refuse("the value of label %q must stand in double quotes: %s", name, excerpt(line[i:]))
+			if name == "" {
+				return "", 0, p.refuse("invalid label name: %s", excerpt(line[i:]))
+			}
+			i = skipBlank(line, i)
+			if i < len(line) && line[i] != '=' && alone == "" && (line[i] == ',' || line[i] == '}') {
+				alone = name
+				if line[i] == ',' {
+					i++
+				}
+				continue
+			}
+			if valueAt, err = p.beginLabel(line, i, name); err != nil {
+				return "", 0, err
+			}
+			p.rememberLabelName(at, name)
 		}
 		var value string
-		if value, i, err = p.readLabelValue(line, i+1, name); err != nil {
+		if value, i, err = p.readLabelValue(line, valueAt, name); err != nil {
 			return "", 0, err
 		}
 		p.labels = append(p.labels, metric.Label{Name: name, Value: value})
@@ -383,14 +403,60 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 	}
 }
 
+// knownLabelName tells whether at i begins the same label as at this place of the
+// line before, and then where its value begins. Lines with the same labels follow
+// each other mostly.
+func (p *TextParser) knownLabelName(line string, i, at int) (name string, valueAt int, ok bool) {
+	if at >= len(p.labelNames) {
+		return "", 0, false
+	}
+	name = p.labelNames[at]
+	end := i + len(name)
+	if end+1 < len(line) && line[i:end] == name && line[end] == '=' && line[end+1] == '"' {
+		return name, end + 2, true
+	}
+	return "", 0, false
+}
+
+func (p *TextParser) rememberLabelName(at int, name string) {
+	if at > len(p.labelNames) {
+		return // one before was not remembered
+	}
+	p.labelNames = p.labelNames[:at]
+	if metric.LegacyLabelName(name) { // and so needs no quotes
+		p.labelNames = append(p.labelNames, name)
+	}
+}
+
+// beginLabel checks what is between a label's name and its value, from i on, and
+// the name itself.
+func (p *TextParser) beginLabel(line string, i int, name string) (valueAt int, err error) {
+	if i == len(line) || line[i] != '=' {
+		return 0, p.refuse("expected '=' after label name %q: %s", name, excerpt(line[i:]))
+	}
+	if name == metric.NameLabel || !p.Names.ValidLabel(name) {
+		return 0, p.refuse("invalid label name %q", name)
+	}
+	i = skipBlank(line, i+1)
+	if i == len(line) || line[i] != '"' {
+		return 0, p.refuse("the value of label %q must stand in double quotes: %s", name, excerpt(line[i:]))
+	}
+	return i + 1, nil
+}
+
 // readLabelValue reads a label's value up to its closing quote.
 func (p *TextParser) readLabelValue(line string, i int, name string) (value string, end int, err error) {
-	escaped := false
+	escaped, bits := false, byte(0)
 	for j := i; j < len(line); j++ {
-		switch line[j] {
+		c := line[j]
+		bits |= c
+		switch c {
 		case '\\':
 			escaped = true
 			j++
+			if j < len(line) {
+				bits |= line[j]
+			}
 		case '"':
 			value = line[i:j]
 			if escaped {
@@ -398,7 +464,7 @@ func (p *TextParser) readLabelValue(line string, i int, name string) (value stri
 					return "", 0, err
 				}
 			}
-			if !utf8.ValidString(value) {
+			if bits >= utf8.RuneSelf && !utf8.ValidString(value) {
 				return "", 0, p.refuse("the value of label %q is not valid UTF-8: %q", name, value)
 			}
 			return value, j + 1, nil
@@ -483,18 +549,18 @@ func (p *TextParser) parseValue(line string, i int, sample sampleName, start int
 // takeBound removes the labels called name from p.labels[start:] and parses the
 // last of them into bound.
 func (p *TextParser) takeBound(start int, name string, bound *float64) error {
-	kept := p.labels[:start]
-	for _, l := range p.labels[start:] {
-		if l.Name != name {
-			kept = append(kept, l)
+	for i := start; i < len(p.labels); i++ {
+		if p.labels[i].Name != name {
 			continue
 		}
+		value := p.labels[i].Value
 		var ok bool
-		if *bound, ok = parseFloat(l.Value); !ok {
-			return p.refuse("expected a number as the value of label %q, got %q", name, l.Value)
+		if *bound, ok = parseFloat(value); !ok {
+			return p.refuse("expected a number as the value of label %q, got %q", name, value)
 		}
+		p.labels = slices.Delete(p.labels, i, i+1)
+		i--
 	}
-	p.labels = kept
 	return nil
 }
 
@@ -627,18 +693,8 @@ func (p *TextParser) readName(line string, i int, prefix func(string) int) (name
 
 // parseFloat parses a number as the text format writes it.
 func parseFloat(s string) (float64, bool) {
-	if n := len(s); n > 0 && n <= 15 { // digits only, and exact as a float64
-		var v uint64
-		for i := 0; ; i++ {
-			if i == n {
-				return float64(v), true
-			}
-			d := s[i] - '0'
-			if d > 9 {
-				break
-			}
-			v = v*10 + uint64(d)
-		}
+	if v, ok := parseDecimal(s); ok {
+		return v, true
 	}
 	// Go also reads hexadecimal floats and underscores, which the format lacks.
 	for i := range len(s) {
@@ -649,6 +705,35 @@ func parseFloat(s string) (float64, bool) {
 	v, err := strconv.ParseFloat(s, 64)
 	return v, err == nil
 }
+
+// parseDecimal parses digits with at most one point among them, few enough that
+// both their integer and the power of ten it is to be divided by are exact as
+// float64, which makes the quotient the nearest one (Clinger 1990).
+func parseDecimal(s string) (float64, bool) {
+	if len(s) == 0 || len(s) > 16 {
+		return 0, false
+	}
+	var v uint64
+	point := -1
+	for i := range len(s) {
+		if d := s[i] - '0'; d <= 9 {
+			v = v*10 + uint64(d)
+		} else if s[i] == '.' && point < 0 {
+			point = i
+		} else {
+			return 0, false
+		}
+	}
+	switch {
+	case point < 0:
+		return float64(v), len(s) < 16
+	case len(s) == 1:
+		return 0, false
+	}
+	return float64(v) / powersOfTen[len(s)-1-point], true
+}
+
+var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 // token returns what stands from i up to the next blank or the end of the line.
 func token(line string, i int) (string, int) {
