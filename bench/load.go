@@ -161,31 +161,30 @@ func readExactly(in *bufio.Reader, n int64, sink io.Writer) error {
 // pusher pushes to a server that holds the groups 0 to groups-1, over one
 // connection.
 type pusher struct {
-	*client
+	transport
 	bodies [][]byte
 	groups int
 	status int // of a push that was taken: 200 if checked, 202 if not
 	rng    *rand.Rand
 	first  int // the body that it begins with
 	sent   int
-	buf    []byte
 	took   []float64 // see pushFor
 }
 
 // pushTo connects a pusher. Pushers of different stream numbers choose
 // different groups and begin with different bodies.
-func pushTo(p *process, bodies [][]byte, groups, stream int) (*pusher, error) {
-	c, err := dial(p.addr)
+func pushTo(p *process, through transportKind, bodies [][]byte, groups, stream int) (*pusher, error) {
+	t, err := through.connect(p.addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
 	return &pusher{
-		client: c,
-		bodies: bodies,
-		groups: groups,
-		status: p.pushStatus,
-		rng:    rand.New(rand.NewPCG(seed, uint64(stream))),
-		first:  stream * 17,
+		transport: t,
+		bodies:    bodies,
+		groups:    groups,
+		status:    p.pushStatus,
+		rng:       rand.New(rand.NewPCG(seed, uint64(stream))),
+		first:     stream * 17,
 	}, nil
 }
 
@@ -193,16 +192,15 @@ func pushTo(p *process, bodies [][]byte, groups, stream int) (*pusher, error) {
 func (p *pusher) push(group int) (time.Duration, error) {
 	body := p.bodies[(p.first+p.sent)%len(p.bodies)]
 	p.sent++
-	p.buf = appendPush(p.buf[:0], group, body)
 
 	start := time.Now()
-	a, err := p.exchange(p.buf, nil)
+	status, err := p.put(group, body)
 	took := time.Since(start)
 	if err != nil {
 		return 0, fmt.Errorf("push: %w", err)
 	}
-	if a.status != p.status {
-		return 0, fmt.Errorf("push: status %d, want %d", a.status, p.status)
+	if status != p.status {
+		return 0, fmt.Errorf("push: status %d, want %d", status, p.status)
 	}
 	return took, nil
 }
@@ -235,10 +233,10 @@ func (p *pusher) pushFor(d time.Duration) ([]float64, error) {
 type crowd []*pusher
 
 // crowdTo connects n pushers.
-func crowdTo(p *process, bodies [][]byte, groups, n int) (crowd, error) {
+func crowdTo(p *process, through transportKind, bodies [][]byte, groups, n int) (crowd, error) {
 	var all crowd
 	for i := range n {
-		one, err := pushTo(p, bodies, groups, i)
+		one, err := pushTo(p, through, bodies, groups, i)
 		if err != nil {
 			all.close()
 			return nil, err
@@ -250,7 +248,7 @@ func crowdTo(p *process, bodies [][]byte, groups, n int) (crowd, error) {
 
 func (c crowd) close() {
 	for _, p := range c {
-		p.client.close()
+		p.close()
 	}
 }
 
@@ -293,7 +291,7 @@ func (c crowd) rate(d time.Duration) (float64, error) {
 
 // fill pushes every group once, over eight connections.
 func fill(p *process, bodies [][]byte, groups int) error {
-	all, err := crowdTo(p, bodies, groups, 8)
+	all, err := crowdTo(p, throughRaw, bodies, groups, 8)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func main() {
 		profile = flag.String("profile", "", "directory for CPU profiles of ours under the load of each measure, taken after it")
 		ours    = flag.String("ours", "", "measure this binary in the place of one built from ./cmd/pushgateway")
 		awake   = flag.Bool("awake", false, "keep the processors from sleeping between requests (needs chrt), which takes the cost of waking a virtual machine out of latencies")
+		raw     = flag.Bool("raw", false, "push through "+throughRaw.String()+" instead of "+throughClient.String())
 		list    = flag.Bool("list", false, "list the measures and end")
 	)
 	flag.Parse()
@@ -61,7 +62,11 @@ func main() {
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err = run(ctx, chosen, settings{short: *short, profileDir: *profile, ours: *ours, awake: *awake})
+	through := throughClient
+	if *raw {
+		through = throughRaw
+	}
+	err = run(ctx, chosen, settings{short: *short, profileDir: *profile, ours: *ours, awake: *awake, through: through})
 	stop()
 	exit(err)
 }
@@ -81,6 +86,7 @@ type settings struct {
 	profileDir string // empty: no profiles
 	ours       string // empty: build it
 	awake      bool
+	through    transportKind
 }
 
 // choose returns the measures whose name matches the pattern.
@@ -181,6 +187,7 @@ func newLab(ctx context.Context, dir string, s settings) (*lab, error) {
 		originalPath: original,
 		oursPath:     ours,
 		oursFrom:     from,
+		through:      s.through,
 		short:        s.short,
 		profileDir:   s.profileDir,
 		bodies:       makeBodies(bodyCount),

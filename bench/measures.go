@@ -68,10 +68,12 @@ func (l *lab) slice(d time.Duration) time.Duration {
 type subject struct {
 	*process
 	crowd
+	scraper *client
 }
 
 func (s subject) stop() {
 	s.crowd.close()
+	s.scraper.close()
 	s.process.stop()
 }
 
@@ -96,11 +98,16 @@ func (l *lab) subject(start func() (*process, error), groups, connections int) (
 			return subject{}, err
 		}
 	}
-	all, err := crowdTo(p, l.bodies, groups, connections)
+	all, err := crowdTo(p, l.through, l.bodies, groups, connections)
 	if err != nil {
 		return subject{}, err
 	}
-	return subject{p, all}, nil
+	scraper, err := dial(p.addr)
+	if err != nil {
+		all.close()
+		return subject{}, err
+	}
+	return subject{p, all, scraper}, nil
 }
 
 // pair starts the original, without its check, and ours with 10,000 groups.
@@ -147,7 +154,7 @@ func (s subject) medianScrape(how coding, n, changes int) (seconds float64, size
 		if err := s.crowd[0].pushSome(changes); err != nil {
 			return 0, 0, err
 		}
-		took, bytes, err := s.crowd[0].scrape(how, nil)
+		took, bytes, err := s.scraper.scrape(how, nil)
 		if err != nil {
 			return 0, 0, err
 		}

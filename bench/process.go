@@ -26,6 +26,7 @@ type lab struct {
 	originalPath string
 	oursPath     string
 	oursFrom     string // where it comes from, in words
+	through      transportKind
 	short        bool
 	profileDir   string
 	bodies       [][]byte

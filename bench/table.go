@@ -123,6 +123,7 @@ func printMachine(w io.Writer, l *lab) {
 	fmt.Fprintf(w, "floor:    net/http of %s\n", runtime.Version())
 	fmt.Fprintf(w, "original: %s\n", version(l.ctx, l.originalPath))
 	fmt.Fprintf(w, "ours:     %s\n", l.oursFrom)
+	fmt.Fprintf(w, "pushes:   through %s\n", l.through)
 	fmt.Fprintf(w, "a push:   %d bytes, %d samples\n\n", len(l.bodies[0]), pushedSamples)
 }
 

@@ -60,6 +60,7 @@ func run(o options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	go keepCollectionsRare(ctx)
 	return serve(ctx, server, o.web, logger)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -111,13 +112,15 @@ func (m *metrics) counted(name string, h http.Handler) http.Handler {
 // parsing a small push.
 func (m *metrics) measuredPush(method string, h http.Handler) http.Handler {
 	method = strings.ToLower(method)
+	duration := sync.OnceValue(func() prometheus.Observer { return m.pushDuration.WithLabelValues(method) })
+	size := sync.OnceValue(func() prometheus.Observer { return m.pushSize.WithLabelValues(method) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		recorder := statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		h.ServeHTTP(&recorder, r)
 		m.requests.WithLabelValues("push", strconv.Itoa(recorder.status), method).Inc()
-		m.pushDuration.WithLabelValues(method).Observe(time.Since(started).Seconds())
-		m.pushSize.WithLabelValues(method).Observe(requestSize(r))
+		duration().Observe(time.Since(started).Seconds())
+		size().Observe(requestSize(r))
 	})
 }
 

@@ -37,6 +37,10 @@ type TextParser struct {
 	lastPlain bool // it needs no quotes
 	last      sampleName
 
+	// Histograms of this body, and of earlier ones.
+	histograms     []*metric.HistogramValue
+	histogramsUsed int
+
 	// The names of the last labels, by their place in the line.
 	labelNames []string
 
@@ -93,7 +97,7 @@ func (p *TextParser) reset() {
 	p.line = 0
 	p.families, p.states, p.labels = p.families[:0], p.states[:0], p.labels[:0]
 	p.lastName, p.lastPlain, p.last, p.labelNames = "", false, sampleName{}, p.labelNames[:0]
-	p.composites = false
+	p.composites, p.histogramsUsed = false, 0
 	if p.byName == nil {
 		p.byName = map[string]int{}
 		p.series = map[string]int{}
@@ -637,7 +641,7 @@ func (p *TextParser) compositeMetric(family, start int) *metric.Metric {
 		if f.Type == metric.Summary {
 			m.Summary = new(metric.SummaryValue)
 		} else {
-			m.Histogram = &metric.HistogramValue{Buckets: make([]metric.Bucket, 0, usualBuckets)}
+			m.Histogram = p.newHistogram()
 		}
 		f.Metrics = append(f.Metrics, m)
 	}
@@ -645,8 +649,17 @@ func (p *TextParser) compositeMetric(family, start int) *metric.Metric {
 	return &f.Metrics[at]
 }
 
-// usualBuckets is how many buckets client libraries give a histogram by default.
-const usualBuckets = 12
+// newHistogram returns an empty histogram, in memory that an earlier body used
+// where there is some.
+func (p *TextParser) newHistogram() *metric.HistogramValue {
+	if p.histogramsUsed == len(p.histograms) {
+		p.histograms = append(p.histograms, new(metric.HistogramValue))
+	}
+	h := p.histograms[p.histogramsUsed]
+	p.histogramsUsed++
+	*h = metric.HistogramValue{Buckets: h.Buckets[:0]}
+	return h
+}
 
 // duplicateName finds a name that two of the labels share.
 func duplicateName(labels []metric.Label) (string, bool) {
