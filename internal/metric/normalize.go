@@ -157,7 +157,7 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 			"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out; Prometheus records the time of its scrape",
 			f.Name, m.TimestampMs)
 	}
-	if !slices.IsSortedFunc(m.Labels, compareLabelNames) {
+	if len(m.Labels) > 1 && !slices.IsSortedFunc(m.Labels, compareLabelNames) {
 		slices.SortStableFunc(m.Labels, compareLabelNames)
 	}
 	for i, l := range m.Labels {

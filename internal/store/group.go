@@ -139,12 +139,12 @@ func (c *Chunk) Metrics() []metric.Metric {
 	return metrics
 }
 
-// encode makes c the chunk of f, which must be normalized for the group. plain
-// tells whether its names are. scratch is working space, returned for the next
+// encode makes c the chunk of f, which must be normalized for the group, with the
+// header h. plain tells whether its names are. scratch is working space, returned for the next
 // call.
-func (c *Chunk) encode(f *metric.Family, group metric.GroupingKey, at time.Time, plain bool, scratch []byte) []byte {
+func (c *Chunk) encode(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, scratch []byte) []byte {
 	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
-	c.header = unique.Make(header{f.Name, f.Help, f.Unit, f.Type})
+	c.header = h
 	c.group = group.ID()
 	c.protobuf = append(make([]byte, 0, len(scratch)), scratch...)
 	c.time = at.UnixNano()
@@ -183,7 +183,7 @@ func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, va
 		Metrics: []metric.Metric{{Labels: labels, HasValue: true, Value: seconds}}}
 	c := new(Chunk)
 	var scratch [512]byte
-	c.encode(&f, key, at, plainNames(&f), scratch[:0])
+	c.encode(&f, unique.Make(header{name, help, "", metric.Gauge}), key, at, plainNames(&f), scratch[:0])
 	return c
 }
 

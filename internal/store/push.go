@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"pushgateway/internal/metric"
 )
@@ -26,7 +27,36 @@ type Push struct {
 type Encoder struct {
 	normalizer metric.Normalizer
 	scratch    []byte
+	headers    []knownHeader // of the last push, by the place of the family in it
 }
+
+// knownHeader is a header and its handle.
+type knownHeader struct {
+	header header
+	handle unique.Handle[header]
+}
+
+// headerOf returns the handle of the header of the family in place i. Many pushes
+// in a row mostly come from the same program, and comparing is cheaper than
+// looking up.
+func (e *Encoder) headerOf(i int, f *metric.Family) unique.Handle[header] {
+	h := header{f.Name, f.Help, f.Unit, f.Type}
+	if i < len(e.headers) {
+		if e.headers[i].header != h {
+			handle := unique.Make(h)
+			e.headers[i] = knownHeader{handle.Value(), handle}
+		}
+		return e.headers[i].handle
+	}
+	handle := unique.Make(h)
+	if i < largestHeaders {
+		e.headers = append(e.headers, knownHeader{handle.Value(), handle})
+	}
+	return handle
+}
+
+// largestHeaders bounds how many headers an idle Encoder holds on to.
+const largestHeaders = 256
 
 // largestScratch bounds what an idle Encoder holds on to.
 const largestScratch = 1 << 20
@@ -47,7 +77,7 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names m
 		if err := e.normalizer.Normalize(f); err != nil {
 			return nil, err
 		}
-		e.scratch = chunks[i].encode(f, key, at, names == metric.LegacyNames || plainNames(f), e.scratch)
+		e.scratch = chunks[i].encode(f, e.headerOf(i, f), key, at, names == metric.LegacyNames || plainNames(f), e.scratch)
 		p.chunks = append(p.chunks, &chunks[i])
 	}
 	pushed := newTimeChunk(PushTime, key, e.normalizer.Bare(), at, at)
