@@ -21,7 +21,6 @@ import (
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
-	"pushgateway/internal/store"
 	"pushgateway/internal/web"
 	"pushgateway/internal/webui"
 )
@@ -49,28 +48,35 @@ func run(o options, logger *slog.Logger) error {
 
 	logger.Info("starting pushgateway", "version", version.Info())
 	logger.Info("build context", "build_context", version.BuildContext())
-	if o.persistenceFile != "" {
-		logger.Warn("this version keeps metrics in memory only: --persistence.file is not used, and nothing survives a restart",
-			"persistence.file", o.persistenceFile)
-	} else {
-		logger.Warn("metrics are kept in memory only: nothing survives a restart")
-	}
-
-	server, err := newServer(o, logger, cancel)
+	storage := newStorage(o, logger)
+	server, err := newServer(o, storage, logger, cancel)
 	if err != nil {
 		return err
 	}
 	go keepCollectionsRare(ctx)
-	return serve(ctx, server, o.web, logger)
+
+	// The server listens while the groups are loaded, and says so to those who
+	// ask.
+	loaded := make(chan error, 1)
+	go func() {
+		err := storage.load()
+		if err != nil {
+			cancel()
+		}
+		loaded <- err
+	}()
+	err = serve(ctx, server, o.web, logger)
+	return errors.Join(<-loaded, err, storage.close())
 }
 
-func newServer(o options, logger *slog.Logger, quit func()) (*http.Server, error) {
+func newServer(o options, storage *storage, logger *slog.Logger, quit func()) (*http.Server, error) {
 	pages, err := webui.New(webui.Config{External: o.externalURL, MetricsPath: o.telemetryPath})
 	if err != nil {
 		return nil, err
 	}
 	config := web.Config{
-		Store:         store.New(),
+		Store:         storage.store,
+		Storage:       storage,
 		Logger:        logger,
 		Now:           time.Now,
 		Names:         metric.LegacyNames,

@@ -12,7 +12,13 @@ import (
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	toolkitflag "github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"pushgateway/internal/journal"
 )
+
+// defaultFile is where metrics are kept unless the command line says otherwise,
+// below the working directory.
+const defaultFile = "data/pushgateway.db"
 
 // options are what the command line says.
 type options struct {
@@ -26,7 +32,9 @@ type options struct {
 	adminAPI      bool
 	openMetrics   bool
 
-	persistenceFile     string
+	persistenceFile     string // empty for memory only
+	persistenceDefault  bool   // the file was not named on the command line
+	persistenceSync     journal.Sync
 	persistenceInterval time.Duration
 
 	unchecked bool
@@ -57,9 +65,12 @@ func parseOptions(program string, args []string) options {
 		Default("false").BoolVar(&o.adminAPI)
 	app.Flag("web.enable-openmetrics", "Expose OpenMetrics to clients that ask for it. There, counters whose name does not end in _total are of unknown type.").
 		Default("false").BoolVar(&o.openMetrics)
-	app.Flag("persistence.file", "File to persist metrics. If empty, metrics are only kept in memory.").
-		Default("").StringVar(&o.persistenceFile)
-	app.Flag("persistence.interval", "The minimum interval at which to write out the persistence file.").
+	fileNamed := false
+	app.Flag("persistence.file", "File to persist metrics. If empty, metrics are only kept in memory. A file of the original Pushgateway is taken over.").
+		Default(defaultFile).IsSetByUser(&fileNamed).StringVar(&o.persistenceFile)
+	sync := app.Flag("persistence.sync", "When a push is on disk: before it is answered (push), or at the next interval (interval).").
+		Default(journal.SyncEachPush.String()).Enum(journal.SyncEachPush.String(), journal.SyncInterval.String())
+	app.Flag("persistence.interval", "The interval at which to write out the persistence file with --persistence.sync=interval.").
 		Default("5m").DurationVar(&o.persistenceInterval)
 	app.Flag("push.disable-consistency-check", "Answer pushes with 202, as clients of an unchecked gateway expect. They are checked all the same: an inconsistent one is refused.").
 		Default("false").BoolVar(&o.unchecked)
@@ -69,6 +80,10 @@ func parseOptions(program string, args []string) options {
 	promslogflag.AddFlags(app, o.log)
 
 	kingpin.MustParse(app.Parse(args))
+	o.persistenceDefault = !fileNamed
+	if *sync == journal.SyncInterval.String() {
+		o.persistenceSync = journal.SyncInterval
+	}
 	o.externalURL = *externalURL
 	if o.routePrefix == "" {
 		o.routePrefix = externalURL.Path

@@ -11,6 +11,7 @@ type Status struct {
 	Build   Build             `json:"build_information"`
 	Flags   map[string]string `json:"flags"` // name to value, of all flags
 	Started time.Time         `json:"start_time"`
+	Storage Storage           `json:"storage"`
 }
 
 // Build is how the program was built.

@@ -24,6 +24,21 @@ type pendingFamily struct {
 
 func (b *batch) empty() bool { return !b.wiped && len(b.changed) == 0 }
 
+func (b *batch) reset() {
+	b.wiped, b.changed = false, b.changed[:0]
+	clear(b.groups)
+	clear(b.families)
+}
+
+// changes returns what the journal has to keep.
+func (b *batch) changes() Changes {
+	c := Changes{Wiped: b.wiped, Groups: make([]Change, len(b.changed))}
+	for i, id := range b.changed {
+		c.Groups[i] = Change{ID: id, Group: b.groups[id]}
+	}
+	return c
+}
+
 // group returns the group of this ID, nil where there is none.
 func (b *batch) group(id string) *Group {
 	if g, ok := b.groups[id]; ok {

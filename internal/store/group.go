@@ -51,6 +51,15 @@ func (g *Group) Chunk(family string) *Chunk {
 	return nil
 }
 
+// Size returns about how many bytes the group takes to keep.
+func (g *Group) Size() int {
+	size := 0
+	for _, c := range g.Chunks {
+		size += c.Size() + len(c.Name()) + len(c.Help())
+	}
+	return size
+}
+
 // findChunk returns where in chunks, sorted by name, the one of this name is or
 // would be.
 func findChunk(chunks []*Chunk, name string) int {

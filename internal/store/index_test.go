@@ -101,7 +101,7 @@ func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T)
 // TestIndexAfterRandomChanges also makes families large and shapes many.
 func TestIndexAfterRandomChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	s := New()
+	s := New(Memory{})
 	at := time.Unix(1_700_000_000, 0)
 	key := func() metric.GroupingKey {
 		labels := []metric.Label{{Name: "job", Value: fmt.Sprint("j", random.IntN(30))}}

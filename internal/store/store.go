@@ -4,6 +4,7 @@
 package store
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type Store struct {
 	groups     map[string]*Group
 	families   map[string]*family
 	next       batch // scratch
+	journal    Journal
 
 	// visible guards what views are made of: the runs, sorted, totals and view.
 	// Who changes the index holds both locks.
@@ -37,11 +39,18 @@ type Store struct {
 	view     *View // nil once something has changed
 }
 
-// New returns an empty store.
-func New() *Store {
-	s := &Store{groups: map[string]*Group{}, families: map[string]*family{}}
+// New returns an empty store that keeps its changes in the journal.
+func New(journal Journal) *Store {
+	s := &Store{groups: map[string]*Group{}, families: map[string]*family{}, journal: journal}
 	s.next = batch{store: s, groups: map[string]*Group{}, families: map[string]pendingFamily{}}
 	return s
+}
+
+// Use gives the store another journal. It is called before the first change.
+func (s *Store) Use(journal Journal) {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	s.journal = journal
 }
 
 // Reserve gives the names and types of the metrics that are exposed beside the
@@ -139,10 +148,37 @@ func (s *Store) commit(decide func(*batch) error) error {
 		w.err = w.decide(b)
 		w.done = true
 	}
-	if !b.empty() {
-		s.publish(b)
+	if b.empty() {
+		return c.err
 	}
+	if err := s.journal.Commit(b.changes()); err != nil {
+		// Refusals stand; what would have been applied was not.
+		for _, w := range waiting {
+			if w.err == nil {
+				w.err = err
+			}
+		}
+		b.reset()
+		return c.err
+	}
+	s.publish(b)
 	return c.err
+}
+
+// Held returns the groups, as View has them.
+func (s *Store) Held() iter.Seq[*Group] { return s.View().Groups() }
+
+// Load adds groups that were kept, each of which passed the check when it was
+// pushed. It is called before the first change.
+func (s *Store) Load(groups []*Group) {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	s.view = nil
+	for _, g := range groups {
+		s.publishGroup(g.Key.ID(), s.groups[g.Key.ID()], g)
+	}
 }
 
 // publish makes the batch visible and empties it. The caller holds committing.
@@ -157,9 +193,7 @@ func (s *Store) publish(b *batch) {
 	for _, id := range b.changed {
 		s.publishGroup(id, s.groups[id], b.groups[id])
 	}
-	b.wiped, b.changed = false, b.changed[:0]
-	clear(b.groups)
-	clear(b.families)
+	b.reset()
 }
 
 func (s *Store) publishGroup(id string, old, next *Group) {
@@ -256,4 +290,44 @@ func (s *Store) Totals() Totals {
 	s.visible.Lock()
 	defer s.visible.Unlock()
 	return s.totals
+}
+
+// Restore adds a group that another program kept, with the times at which each of
+// its families was pushed. The two push times are among the families. The group is
+// checked like a push, but leaves no trace where it is refused.
+func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times map[string]time.Time) error {
+	valueOf := func(name string) time.Time {
+		for _, f := range families {
+			if f.Name == name && len(f.Metrics) == 1 && f.Metrics[0].Value != 0 {
+				return times[name]
+			}
+		}
+		return time.Time{}
+	}
+	pushed, failed := valueOf(PushTime), valueOf(FailureTime)
+	var encoder Encoder
+	p, err := encoder.Push(key, families, metric.UTF8Names, pushed)
+	if err != nil {
+		return err
+	}
+	return s.commit(func(b *batch) error {
+		if err := b.check(p, nil, false); err != nil {
+			return err
+		}
+		g := (*Group)(nil).after(p, false)
+		g.Pushed, g.Failed = pushed, failed
+		labels := metric.GroupLabels(key)
+		for i, c := range g.Chunks {
+			switch name := c.Name(); name {
+			case PushTime:
+				g.Chunks[i] = newTimeChunk(name, key, labels, pushed, times[name])
+			case FailureTime:
+				g.Chunks[i] = newTimeChunk(name, key, labels, failed, times[name])
+			default:
+				c.time = times[name].UnixNano()
+			}
+		}
+		b.put(key.ID(), g)
+		return nil
+	})
 }

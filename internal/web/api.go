@@ -31,7 +31,9 @@ func (s *Server) apiMetrics(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) apiStatus(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", jsonType)
-	if err := api.WriteStatus(w, s.Status); err != nil {
+	status := s.Status
+	status.Storage = s.Storage.Status()
+	if err := api.WriteStatus(w, status); err != nil {
 		s.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
 	}
 }

@@ -3,15 +3,23 @@ package web
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
 )
 
 // statusOf maps an error to the HTTP status that answers it.
 func statusOf(err error) int {
 	var refusal *metric.RefusalError
+	var unavailable *store.UnavailableError
 	switch {
+	case errors.As(err, &unavailable):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, errors.ErrUnsupported):
+		return http.StatusNotImplemented
 	case !errors.As(err, &refusal):
 		return http.StatusInternalServerError
 	case refusal.Reason == metric.WrongProtocol:
@@ -31,5 +39,9 @@ func reasonOf(err error) metric.Reason {
 
 // answerError answers a request with what went wrong, in plain text.
 func answerError(w http.ResponseWriter, err error) {
+	var unavailable *store.UnavailableError
+	if errors.As(err, &unavailable) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(unavailable.RetryAfter.Seconds()))))
+	}
 	http.Error(w, fmt.Sprint(err), statusOf(err))
 }

@@ -28,7 +28,7 @@ type metrics struct {
 	scrapeSize     prometheus.Histogram
 }
 
-func newMetrics(totals func() store.Totals) *metrics {
+func newMetrics(totals func() store.Totals, others []prometheus.Collector) *metrics {
 	objectives := map[float64]float64{0.1: 0.01, 0.5: 0.05, 0.9: 0.01}
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
@@ -76,6 +76,7 @@ func newMetrics(totals func() store.Totals) *metrics {
 		held("pushgateway_held_bytes", "Size of the pushed metrics held, in protobuf.",
 			func(t store.Totals) float64 { return float64(t.Bytes) }),
 	)
+	m.registry.MustRegister(others...)
 	for _, reason := range metric.Reasons() {
 		m.refused.WithLabelValues(string(reason)) // so that a first increase is one
 	}

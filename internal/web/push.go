@@ -46,7 +46,9 @@ func (p *pusher) handler(apply func(*store.Store, *store.Push) error) http.Handl
 			group = key.String()
 		}
 		reason := reasonOf(err)
-		p.metrics.refused.WithLabelValues(string(reason)).Inc()
+		if reason != "" {
+			p.metrics.refused.WithLabelValues(string(reason)).Inc()
+		}
 		p.Logger.Warn("push refused", "method", r.Method, "source", r.RemoteAddr, "group", group, "reason", string(reason), "err", err)
 		answerError(w, err)
 	})

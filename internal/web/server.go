@@ -22,10 +22,11 @@ import (
 
 // Config is what a Server needs. All fields are required unless they say so.
 type Config struct {
-	Store  *store.Store
-	Logger *slog.Logger
-	Now    func() time.Time
-	Names  metric.Names // which names pushes may use
+	Store   *store.Store
+	Storage Storage
+	Logger  *slog.Logger
+	Now     func() time.Time
+	Names   metric.Names // which names pushes may use
 
 	RoutePrefix   string // of all paths served, as /prefix; may be empty
 	TelemetryPath string // behind the route prefix
@@ -54,7 +55,7 @@ type route map[string]http.Handler
 // New returns a server. It reserves the names of the gateway's own metrics in
 // the store.
 func New(config Config) (*Server, error) {
-	s := &Server{Config: config, metrics: newMetrics(config.Store.Totals)}
+	s := &Server{Config: config, metrics: newMetrics(config.Store.Totals, config.Storage.Collectors())}
 	writer, err := exposition.NewWriter()
 	if err != nil {
 		return nil, err
@@ -78,17 +79,18 @@ func New(config Config) (*Server, error) {
 	s.apiOptions = counted("api/v1/options", withCORS(func(http.ResponseWriter, *http.Request) {}))
 	s.routes = map[string]route{
 		"/-/healthy":      get(counted("healthy", http.HandlerFunc(answerOK))),
-		"/-/ready":        get(counted("ready", http.HandlerFunc(answerOK))),
+		"/-/ready":        get(counted("ready", http.HandlerFunc(s.ready))),
 		"/-/quit":         s.quitRoute(),
 		"/":               get(counted("status", http.HandlerFunc(s.groupsPage))),
 		"/status":         get(counted("status", http.HandlerFunc(s.statusPage))),
-		"/api/v1/metrics": get(counted("api/v1/metrics", withCORS(s.apiMetrics))),
+		"/api/v1/metrics": get(counted("api/v1/metrics", s.whenLoaded(withCORS(s.apiMetrics)))),
 		"/api/v1/status":  get(counted("api/v1/status", withCORS(s.apiStatus))),
 	}
 	if s.AdminAPI {
 		s.routes["/api/v1/admin/wipe"] = route{http.MethodPut: counted("wipe", http.HandlerFunc(s.wipe))}
+		s.routes["/api/v1/admin/backup"] = get(counted("backup", http.HandlerFunc(s.backup)))
 	}
-	s.routes[s.TelemetryPath] = get(scrape)
+	s.routes[s.TelemetryPath] = get(s.whenLoaded(scrape))
 	return s, nil
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/encoding/protodelim"
@@ -35,7 +37,7 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 	}
 	var log bytes.Buffer
 	config := Config{
-		Store: store.New(), Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now, Names: metric.LegacyNames,
+		Store: store.New(store.Memory{}), Storage: noStorage{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now, Names: metric.LegacyNames,
 		TelemetryPath: "/metrics", Pages: pages, Status: api.Status{},
 	}
 	if change != nil {
@@ -46,6 +48,17 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 		t.Fatal(err)
 	}
 	return s, &log
+}
+
+// noStorage is the storage of those who keep nothing.
+type noStorage struct{}
+
+func (noStorage) Ready() error                       { return nil }
+func (noStorage) Loading() bool                      { return false }
+func (noStorage) Status() api.Storage                { return api.Storage{} }
+func (noStorage) Collectors() []prometheus.Collector { return nil }
+func (noStorage) Backup(func(int64, io.WriterTo) error) error {
+	return errors.ErrUnsupported
 }
 
 func do(s http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {

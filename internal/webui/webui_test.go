@@ -128,7 +128,7 @@ func attributes(page, name string) []string {
 
 func TestGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock starts at midnight, 2000-01-01
-		s := store.New()
+		s := store.New(store.Memory{})
 		put(t, s, key("job", "a", "instance", "i"))
 		time.Sleep(90 * time.Second)
 		if err := s.Fail(key("job", "b"), time.Now()); err != nil {
@@ -160,7 +160,7 @@ func TestGroups(t *testing.T) {
 }
 
 func TestEmpty(t *testing.T) {
-	s := store.New()
+	s := store.New(store.Memory{})
 	wantText(t, groups(t, newPages(t, ""), "", s),
 		"} 1' http://gateway:9091/metrics/job/my_job", "honor_labels: true",
 		"targets: ['gateway:9091']", "metrics_path: /metrics\n", "scheme: http\n")
@@ -180,7 +180,7 @@ func TestEmpty(t *testing.T) {
 }
 
 func TestPaging(t *testing.T) {
-	s := store.New()
+	s := store.New(store.Memory{})
 	p := newPages(t, "")
 	held := 0
 	check := func(total int, query, shown, first, last string, links ...string) {
@@ -221,7 +221,7 @@ func TestHostileLabels(t *testing.T) {
 		`<script>alert(1)</script>`, `" onclick="alert(1)`, `' x='`, `javascript:alert(1)`, `{{.Total}}`, `]]><!--`,
 		"\x00\x1b\n\t", "\u202egnp.exe", `\`, "a/b", "..", "%2e%2e", "?#&;+ ", "é",
 	} {
-		s := store.New()
+		s := store.New(store.Memory{})
 		group := key("job", hostile, "l"+hostile, hostile)
 		put(t, s, group)
 		page := groups(t, newPages(t, ""), "", s)
@@ -252,7 +252,7 @@ func TestHostileLabels(t *testing.T) {
 
 // Every link stays below the directory that the page is in, whatever that is.
 func TestLinksAreRelative(t *testing.T) {
-	s := store.New()
+	s := store.New(store.Memory{})
 	for i := range 300 {
 		put(t, s, key("job", fmt.Sprint(i)))
 	}
@@ -339,7 +339,7 @@ func TestStatic(t *testing.T) {
 func BenchmarkGroups(b *testing.B) {
 	for _, held := range []int{100, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("groups=%d", held), func(b *testing.B) {
-			s := store.New()
+			s := store.New(store.Memory{})
 			for i := range held {
 				put(b, s, key("job", fmt.Sprintf("job-%06d", i)))
 			}

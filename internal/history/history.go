@@ -1,0 +1,254 @@
+// Package history remembers, in memory and within bounds, what came of the last
+// pushes: a timeline per group, and the recent refusals of all. It knows neither
+// HTTP nor what the groups hold.
+package history
+
+import (
+	"container/list"
+	"sync"
+	"time"
+	"unicode/utf8"
+	"unique"
+
+	"pushgateway/internal/metric"
+)
+
+// Event is one push and what came of it.
+type Event struct {
+	At     time.Time
+	Method string // PUT or POST
+	Size   int64  // of the body as it was sent, in bytes
+	Source string // the address it came from
+	Client string // the User-Agent header; may be empty
+
+	// Key is the group's; the zero value where the URL named none, which
+	// then is in Path.
+	Key  metric.GroupingKey
+	Path string
+
+	// Message is why the push was refused, and Reason the same in one word,
+	// which is empty where the gateway itself failed. Both are empty for a push
+	// that was accepted.
+	Reason  metric.Reason
+	Message string
+}
+
+// Accepted tells whether the push was applied.
+func (e *Event) Accepted() bool { return e.Message == "" }
+
+// Bounds of what is remembered. Texts of a push may be long on purpose.
+const (
+	perGroup       = 20
+	refusals       = 100
+	longestMessage = 2000
+	longestText    = 200
+	// budget bounds all timelines together, in bytes as cost counts them. It is
+	// about 100,000 pushes.
+	budget = 32 << 20
+	// sweepAt is how many groups there are before it is looked, for the first
+	// time, which of them are gone.
+	sweepAt = 1024
+)
+
+// Log remembers pushes. It is safe for concurrent use.
+type Log struct {
+	held func(ids []string) []bool
+
+	mu       sync.Mutex // guards all below
+	groups   map[string]*list.Element
+	byAge    list.List // of *timeline, the one with the latest push at the back
+	spent    int       // bytes of all timelines
+	sweepAt  int
+	refusals []Event // the oldest first
+}
+
+// timeline is what is known of one group.
+type timeline struct {
+	id     string
+	events []event // the oldest first
+	// refused is the last refusal, which stays when later pushes have taken its
+	// place among events; nil where there was none.
+	refused *Event
+}
+
+// event is an Event as it is kept: what repeats in every event of a group, or of
+// many groups, is kept once.
+type event struct {
+	at      time.Time
+	size    int64
+	source  string
+	client  unique.Handle[string]
+	method  unique.Handle[string]
+	reason  metric.Reason
+	message string
+}
+
+// New returns an empty log. held tells which of the groups with these IDs are
+// still there; the timelines of others are dropped, at the latest when the log
+// has doubled.
+func New(held func(ids []string) []bool) *Log {
+	return &Log{held: held, groups: map[string]*list.Element{}, sweepAt: sweepAt}
+}
+
+// Record remembers the push. Cost: O(1), amortized.
+func (l *Log) Record(e Event) {
+	e.Source, e.Client, e.Path = shorten(e.Source, longestText), shorten(e.Client, longestText), shorten(e.Path, longestText)
+	e.Message = shorten(e.Message, longestMessage)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !e.Accepted() {
+		if len(l.refusals) == refusals {
+			l.refusals = append(l.refusals[:0], l.refusals[1:]...)
+		}
+		l.refusals = append(l.refusals, e)
+	}
+	id := e.Key.ID()
+	if id == "" {
+		return
+	}
+	element, ok := l.groups[id]
+	if ok {
+		l.byAge.MoveToBack(element)
+	} else {
+		if len(l.groups) >= l.sweepAt {
+			l.sweep()
+		}
+		element = l.byAge.PushBack(&timeline{id: id})
+		l.groups[id] = element
+		l.spent += costOfGroup(id)
+	}
+	t := element.Value.(*timeline)
+	if !e.Accepted() {
+		if t.refused != nil {
+			l.spent -= len(t.refused.Message)
+		}
+		last := e // a copy, so that accepted pushes need no allocation
+		t.refused = &last
+		l.spent += len(e.Message)
+	}
+	if len(t.events) == perGroup || len(t.events) > 0 && l.spent >= budget {
+		l.spent -= t.events[0].cost()
+		t.events = append(t.events[:0], t.events[1:]...)
+	}
+	t.events = append(t.events, event{
+		at: e.At, size: e.Size, source: e.Source, reason: e.Reason, message: e.Message,
+		client: unique.Make(e.Client), method: unique.Make(e.Method),
+	})
+	l.spent += t.events[len(t.events)-1].cost()
+	// The groups that were silent for longest give way.
+	for l.spent > budget && l.byAge.Len() > 1 {
+		l.drop(l.byAge.Front())
+	}
+}
+
+// Group returns the last pushes to the group, the latest first, and the last that
+// was refused; nil where none is known.
+func (l *Log) Group(key metric.GroupingKey) (pushes []Event, refused *Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	element, ok := l.groups[key.ID()]
+	if !ok {
+		return nil, nil
+	}
+	t := element.Value.(*timeline)
+	for i := len(t.events) - 1; i >= 0; i-- {
+		e := &t.events[i]
+		pushes = append(pushes, Event{
+			At: e.at, Method: e.method.Value(), Size: e.size, Source: e.source, Client: e.client.Value(),
+			Key: key, Reason: e.reason, Message: e.message,
+		})
+	}
+	if t.refused != nil {
+		copied := *t.refused
+		refused = &copied
+	}
+	return pushes, refused
+}
+
+// LastRefused returns the last refused push of the group; nil where none is known.
+func (l *Log) LastRefused(key metric.GroupingKey) *Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if element, ok := l.groups[key.ID()]; ok {
+		if refused := element.Value.(*timeline).refused; refused != nil {
+			copied := *refused
+			return &copied
+		}
+	}
+	return nil
+}
+
+// Refusals returns the recent refusals of all groups, the latest first.
+func (l *Log) Refusals() []Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	latest := make([]Event, 0, len(l.refusals))
+	for i := len(l.refusals) - 1; i >= 0; i-- {
+		latest = append(latest, l.refusals[i])
+	}
+	return latest
+}
+
+// Forget drops the timeline of a group that was deleted. The refusals of all keep
+// what they have.
+func (l *Log) Forget(key metric.GroupingKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if element, ok := l.groups[key.ID()]; ok {
+		l.drop(element)
+	}
+}
+
+// ForgetAll drops all timelines.
+func (l *Log) ForgetAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.groups)
+	l.byAge.Init()
+	l.spent = 0
+}
+
+// sweep drops the timelines of groups that are gone. The caller holds mu.
+func (l *Log) sweep() {
+	ids := make([]string, 0, len(l.groups))
+	for id := range l.groups {
+		ids = append(ids, id)
+	}
+	for i, held := range l.held(ids) {
+		if !held {
+			l.drop(l.groups[ids[i]])
+		}
+	}
+	l.sweepAt = max(sweepAt, 2*len(l.groups))
+}
+
+// drop drops a timeline. The caller holds mu.
+func (l *Log) drop(element *list.Element) {
+	t := l.byAge.Remove(element).(*timeline)
+	delete(l.groups, t.id)
+	l.spent -= costOfGroup(t.id)
+	for i := range t.events {
+		l.spent -= t.events[i].cost()
+	}
+	if t.refused != nil {
+		l.spent -= len(t.refused.Message)
+	}
+}
+
+// costOfGroup returns about how many bytes a timeline takes without its events.
+func costOfGroup(id string) int { return 250 + len(id) }
+
+// cost returns about how many bytes the event takes.
+func (e *event) cost() int { return 150 + len(e.source) + len(e.message) }
+
+// shorten cuts a text after at most n bytes, between two characters.
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}

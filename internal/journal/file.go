@@ -1,0 +1,222 @@
+// Package journal keeps the groups of a store in a file, so that they survive the
+// process: a bbolt database, changed in transactions, of which each is on disk
+// before the pushes in it are answered. It also reads the file of the original
+// Pushgateway.
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"pushgateway/internal/store"
+)
+
+// The database has two buckets:
+//
+//	meta    "version" → the version of this layout, one byte
+//	        "groups"  → what the other bucket holds: number of records and the sum
+//	                    of their fingerprints, 8 bytes each, little endian
+//	groups  key of a group → its record, see store.AppendRecord
+//
+// bbolt has checksums for its two root pages only. The records have their own, and
+// the sum of fingerprints tells when records are missing or old.
+var (
+	metaBucket   = []byte("meta")
+	groupsBucket = []byte("groups")
+	versionKey   = []byte("version")
+	contentKey   = []byte("groups")
+)
+
+// version is that of the layout. A file of a higher one is refused.
+const version = 1
+
+// content is what the groups bucket is said to hold.
+type content struct {
+	records     uint64
+	fingerprint uint64 // the sum of those of all records
+}
+
+func (c content) encode() []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, c.records), c.fingerprint)
+}
+
+func decodeContent(b []byte) (content, error) {
+	if len(b) != 16 {
+		return content{}, errors.New("the count of its groups is missing")
+	}
+	return content{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}, nil
+}
+
+func (c *content) add(key, record []byte) {
+	c.records++
+	c.fingerprint += fingerprint(key, record)
+}
+
+func (c *content) remove(key, record []byte) {
+	c.records--
+	c.fingerprint -= fingerprint(key, record)
+}
+
+// fingerprint is made of the key and the record's checksum, with which the record
+// begins.
+func fingerprint(key, record []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(key)
+	h.Write(record[:min(4, len(record))])
+	return h.Sum64()
+}
+
+// keyOf returns the key of a group's record: its ID, or, where that would be too
+// long for the database, its beginning and a hash.
+func keyOf(id string) []byte {
+	const most = 512
+	if len(id) <= most {
+		return []byte(id)
+	}
+	h := fnv.New128a()
+	h.Write([]byte(id))
+	return h.Sum([]byte(id[:most]))
+}
+
+// boltOptions are those of every database. The free list is not stored, but found
+// anew when the file is opened: one thing less to be damaged, and to be written at
+// each commit. The initial mapping is so large that growth seldom has to wait for
+// a backup that is being read.
+func boltOptions(readOnly bool) *bolt.Options {
+	return &bolt.Options{
+		Timeout:         time.Second,
+		ReadOnly:        readOnly,
+		NoFreelistSync:  true,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: 1 << 30,
+	}
+}
+
+// allocation is by how much the file grows at a time.
+const allocation = 1 << 20
+
+// openDatabase opens the file for writing, and makes it where there is none.
+func openDatabase(path string) (*bolt.DB, error) {
+	db, err := bolt.Open(path, 0o644, boltOptions(false))
+	if err != nil {
+		return nil, describeOpen(path, err)
+	}
+	db.AllocSize = allocation
+	err = db.Update(func(tx *bolt.Tx) error {
+		meta, err := tx.CreateBucketIfNotExists(metaBucket)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucketIfNotExists(groupsBucket); err != nil {
+			return err
+		}
+		if meta.Get(versionKey) != nil {
+			return nil
+		}
+		if err := meta.Put(contentKey, content{}.encode()); err != nil {
+			return err
+		}
+		return meta.Put(versionKey, []byte{version})
+	})
+	if err == nil {
+		err = syncDirectory(path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare %s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
+// describeOpen says what is behind an error of opening a file.
+func describeOpen(path string, err error) error {
+	directory := filepath.Dir(path)
+	switch {
+	case errors.Is(err, bolt.ErrTimeout):
+		return fmt.Errorf("open %s: another process holds it; only one gateway can use a file", path)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("open %s: %w; the user who runs the gateway needs to write to the file and to its directory %s", path, err, directory)
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("open %s: %w; does the directory %s exist?", path, err, directory)
+	}
+	return fmt.Errorf("open %s: %w", path, err)
+}
+
+// syncDirectory makes the name of a file durable.
+func syncDirectory(path string) error {
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// writeSnapshot writes the groups to a new file beside path and puts it in its
+// place. What was there is not touched before the new file is complete and on
+// disk.
+func writeSnapshot(path string, groups func(func(*store.Group) bool)) error {
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := openDatabase(temporary)
+	if err != nil {
+		return err
+	}
+	var c content
+	var failed error
+	batch := make([]*store.Group, 0, snapshotBatch)
+	flush := func() {
+		failed = db.Update(func(tx *bolt.Tx) error {
+			bucket := tx.Bucket(groupsBucket)
+			bucket.FillPercent = 0.9 // the keys come in order
+			for _, g := range batch {
+				key, record := keyOf(g.Key.ID()), store.AppendRecord(nil, g)
+				if err := bucket.Put(key, record); err != nil {
+					return err
+				}
+				c.add(key, record)
+			}
+			return tx.Bucket(metaBucket).Put(contentKey, c.encode())
+		})
+		batch = batch[:0]
+	}
+	db.NoSync = true // once at the end is enough for a file nobody uses yet
+	for g := range groups {
+		if batch = append(batch, g); len(batch) == snapshotBatch {
+			if flush(); failed != nil {
+				break
+			}
+		}
+	}
+	if failed == nil {
+		flush()
+	}
+	err = errors.Join(failed, db.Sync(), db.Close())
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err == nil {
+		err = syncDirectory(path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s anew: %w", path, errors.Join(err, removeIfThere(temporary)))
+	}
+	return nil
+}
+
+// snapshotBatch is how many groups go into one transaction of a snapshot.
+const snapshotBatch = 4096
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package journal
+
+import (
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+	"pushgateway/internal/wire"
+)
+
+// The original keeps a gob: a map from grouping key to group. Its types are given
+// here as far as gob needs them; it goes by the names of the fields.
+type (
+	originalGroup struct {
+		Labels  map[string]string
+		Metrics map[string]originalFamily
+	}
+	originalFamily struct {
+		Timestamp            time.Time
+		GobbableMetricFamily *originalMessage
+	}
+	// originalMessage is an io.prometheus.client.MetricFamily in protobuf.
+	originalMessage []byte
+)
+
+// GobDecode keeps the message's bytes.
+func (m *originalMessage) GobDecode(b []byte) error {
+	*m = slices.Clone(b)
+	return nil
+}
+
+// readOriginal reads a file of the original.
+func readOriginal(in io.Reader) (groups map[string]originalGroup, err error) {
+	defer func() {
+		if p := recover(); p != nil { // gob has been seen to on bad input
+			err = fmt.Errorf("decode gob: %v", p)
+		}
+	}()
+	decoder := gob.NewDecoder(in)
+	if err := decoder.Decode(&groups); err != nil {
+		return nil, fmt.Errorf("decode gob: %w", err)
+	}
+	var more struct{}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.New("decode gob: something follows after the groups")
+	}
+	return groups, nil
+}
+
+// takeOver reads the original's file, puts a file of ours in its place, and keeps
+// the original's beside it. At no moment is there no file under the name.
+func (j *Journal) takeOver() ([]*store.Group, error) {
+	f, err := os.Open(j.Path)
+	if err != nil {
+		return nil, describeOpen(j.Path, err)
+	}
+	originals, err := readOriginal(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, &DamageError{j.Path, fmt.Errorf("it is neither a file of this program nor, as far as can be read, of the original Pushgateway: %w", err)}
+	}
+	scratch := store.New(store.Memory{})
+	for _, id := range sortedKeys(originals) {
+		if err := restore(scratch, originals[id]); err != nil {
+			// What broke the original's scrapes can only be left out of ours.
+			j.Logger.Error("a group of the original's file could not be taken over; it stays in the file kept beside",
+				"group", fmt.Sprint(originals[id].Labels), "err", err)
+		}
+	}
+	view := scratch.View()
+	kept := j.Path + ".original"
+	if err := os.Link(j.Path, kept); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("keep the original's file as %s: %w", kept, err)
+	} else if err != nil {
+		return nil, fmt.Errorf("keep the original's file as %s: %w: move it away first", kept, err)
+	}
+	if err := writeSnapshot(j.Path, view.Groups()); err != nil {
+		return nil, errors.Join(err, os.Remove(kept))
+	}
+	j.Logger.Info("took over the file of the original Pushgateway", "file", j.Path, "groups", view.Totals.Groups, "of", len(originals), "kept_as", kept)
+	return slices.Collect(view.Groups()), nil
+}
+
+func sortedKeys(m map[string]originalGroup) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// restore puts a group of the original into the store.
+func restore(s *store.Store, g originalGroup) error {
+	labels := make([]metric.Label, 0, len(g.Labels))
+	for name, value := range g.Labels {
+		labels = append(labels, metric.Label{Name: name, Value: value})
+	}
+	key := metric.NewGroupingKey(labels)
+	if job, ok := key.Value(metric.JobLabel); !ok || job == "" {
+		return errors.New("the group has no job")
+	}
+	var body []byte
+	times := map[string]time.Time{}
+	for name, f := range g.Metrics {
+		if f.GobbableMetricFamily == nil {
+			continue
+		}
+		times[name] = f.Timestamp
+		body = protowire.AppendVarint(body, uint64(len(*f.GobbableMetricFamily)))
+		body = append(body, *f.GobbableMetricFamily...)
+	}
+	families, err := wire.ParseProtobuf(body)
+	if err != nil {
+		return err
+	}
+	return s.Restore(key, families, times)
+}

@@ -1,0 +1,250 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+
+	"pushgateway/internal/store"
+)
+
+// DamageError says that a file cannot be trusted. Nothing has been written to it.
+type DamageError struct {
+	Path   string
+	Reason error
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("the file %s is damaged: %v. It was left as it is. Restore it from a backup, "+
+		"or move it away to start empty; \"pushgateway dump %s\" prints what can still be read of it", e.Path, e.Reason, e.Path)
+}
+
+func (e *DamageError) Unwrap() error { return e.Reason }
+
+// kind is what a file turns out to be.
+type kind int
+
+const (
+	absent kind = iota // there is none, or an empty one
+	ours
+	foreign // perhaps of the original
+)
+
+// Where bbolt's two root pages have what is checked here; see its page.go and
+// meta.go. The sizes do not depend on the machine.
+const (
+	pageHeader   = 16
+	metaMagic    = 0xED0CDAED
+	metaPageSize = 8  // offset of the page size in the root
+	metaTxID     = 48 // of the transaction's number
+	metaSum      = 56 // of the checksum of all before
+	metaLength   = 64
+)
+
+// identify tells what the file is.
+func identify(path string) (kind, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return absent, nil
+	}
+	if err != nil {
+		return absent, describeOpen(path, err)
+	}
+	defer f.Close()
+	var head [pageHeader + metaLength]byte
+	n, err := f.ReadAt(head[:], 0)
+	switch {
+	case n == 0:
+		return absent, nil
+	case n >= pageHeader+4 && binary.LittleEndian.Uint32(head[pageHeader:]) == metaMagic:
+		return ours, nil
+	case n < len(head) && err == nil:
+		return foreign, err
+	}
+	// The first root page may be what is damaged.
+	var second [4]byte
+	if _, err := f.ReadAt(second[:], int64(os.Getpagesize()+pageHeader)); err == nil && binary.LittleEndian.Uint32(second[:]) == metaMagic {
+		return ours, nil
+	}
+	return foreign, nil
+}
+
+// checkRoots checks both root pages. bbolt itself would fall back to the older one
+// where the newer is damaged, and the last transaction would be gone without a
+// word.
+func checkRoots(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var first [pageHeader + metaLength]byte
+	if _, err := f.ReadAt(first[:], 0); err != nil {
+		return fmt.Errorf("its first page cannot be read: %w", err)
+	}
+	pageSize := binary.LittleEndian.Uint32(first[pageHeader+metaPageSize:])
+	if pageSize < 512 || pageSize > 1<<20 {
+		return fmt.Errorf("its first page gives a page size of %d", pageSize)
+	}
+	var numbers [2]uint64
+	for i := range numbers {
+		var page [pageHeader + metaLength]byte
+		if _, err := f.ReadAt(page[:], int64(i)*int64(pageSize)); err != nil {
+			return fmt.Errorf("root page %d cannot be read: %w", i, err)
+		}
+		root := page[pageHeader:]
+		h := fnv.New64a()
+		h.Write(root[:metaSum])
+		if binary.LittleEndian.Uint32(root) != metaMagic || h.Sum64() != binary.LittleEndian.Uint64(root[metaSum:]) {
+			return fmt.Errorf("the checksum of root page %d is wrong", i)
+		}
+		numbers[i] = binary.LittleEndian.Uint64(root[metaTxID:])
+	}
+	if newer, older := max(numbers[0], numbers[1]), min(numbers[0], numbers[1]); newer-older > 1 {
+		return fmt.Errorf("its root pages are of transactions %d and %d, which do not follow each other", older, newer)
+	}
+	return nil
+}
+
+// read reads all groups of a file of ours and checks everything there is to check,
+// without writing. Groups come in the order of their keys. With damage the error is
+// a *DamageError, and groups are those read until then.
+func read(path string) (groups []*store.Group, err error) {
+	if err := checkRoots(path); err != nil {
+		return nil, &DamageError{path, err}
+	}
+	db, err := bolt.Open(path, 0, boltOptions(true))
+	if errors.Is(err, bolt.ErrInvalid) || errors.Is(err, bolt.ErrChecksum) || errors.Is(err, bolt.ErrVersionMismatch) {
+		return nil, &DamageError{path, err}
+	}
+	if err != nil {
+		return nil, describeOpen(path, err)
+	}
+	err = guarded(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			var err error
+			if groups, err = readGroups(tx, path); err != nil {
+				return err
+			}
+			for err := range tx.Check() {
+				return err
+			}
+			return nil
+		})
+	})
+	var newer *NewerError
+	if err != nil && !errors.As(err, &newer) {
+		err = &DamageError{path, err}
+	}
+	return groups, errors.Join(err, closeGuarded(db))
+}
+
+// NewerError says that the file is of a layout that this program does not know.
+type NewerError struct {
+	Path    string
+	Version byte
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the file %s has version %d, but this program knows only version %d: use the program that wrote it, or a newer one", e.Path, e.Version, version)
+}
+
+// guarded runs f and makes an error of a panic, also of one for memory that is not
+// there because the file is shorter than its pages say.
+func guarded(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("its pages do not fit together: %v", p)
+		}
+	}()
+	return f()
+}
+
+func closeGuarded(db *bolt.DB) error { return guarded(db.Close) }
+
+func readGroups(tx *bolt.Tx, path string) ([]*store.Group, error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if info.Size() < tx.Size() {
+		return nil, fmt.Errorf("it is cut short: %d of %d bytes are there", info.Size(), tx.Size())
+	}
+	meta, records := tx.Bucket(metaBucket), tx.Bucket(groupsBucket)
+	if meta == nil && records == nil {
+		if key, _ := tx.Cursor().First(); key == nil {
+			return nil, nil // made, but the first transaction never came
+		}
+		return nil, errors.New("it is a bbolt database, but not of a Pushgateway")
+	}
+	if meta == nil || records == nil {
+		return nil, errors.New("a bucket is missing")
+	}
+	if v := meta.Get(versionKey); len(v) != 1 || v[0] == 0 {
+		return nil, errors.New("its version is missing")
+	} else if v[0] > version {
+		return nil, &NewerError{path, v[0]}
+	}
+	want, err := decodeContent(meta.Get(contentKey))
+	if err != nil {
+		return nil, err
+	}
+	var got content
+	var keys, values [][]byte
+	err = records.ForEach(func(key, record []byte) error {
+		if record == nil {
+			return fmt.Errorf("the group %q is a bucket", key)
+		}
+		got.add(key, record)
+		keys, values = append(keys, key), append(values, record)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	groups, err := decodeAll(keys, values)
+	if err == nil && got != want {
+		err = fmt.Errorf("it holds %d groups, should hold %d, and they are not those of the last transaction", got.records, want.records)
+	}
+	return groups, err
+}
+
+// decodeAll decodes records on all processors. With an error it returns those
+// before the first bad one.
+func decodeAll(keys, values [][]byte) ([]*store.Group, error) {
+	groups := make([]*store.Group, len(values))
+	errs := make([]error, len(values))
+	workers := runtime.GOMAXPROCS(0)
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			fault := guarded(func() error {
+				for i := w; i < len(values); i += workers {
+					g, err := store.DecodeRecord(values[i])
+					if err == nil && !bytes.Equal(keyOf(g.Key.ID()), keys[i]) {
+						err = errors.New("the record is that of another group")
+					}
+					groups[i], errs[i] = g, err
+				}
+				return nil
+			})
+			if fault != nil && w < len(errs) {
+				errs[w] = fault
+			}
+		})
+	}
+	wait.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return groups[:i], fmt.Errorf("group %q: %w", keys[i], err)
+		}
+	}
+	return groups, nil
+}

@@ -1,0 +1,318 @@
+package search_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/search"
+	"pushgateway/internal/store"
+)
+
+var noon = time.Unix(1_700_000_000, 0)
+
+func key(pairs ...string) metric.GroupingKey {
+	var labels []metric.Label
+	for i := 0; i < len(pairs); i += 2 {
+		labels = append(labels, metric.Label{Name: pairs[i], Value: pairs[i+1]})
+	}
+	return metric.NewGroupingKey(labels)
+}
+
+func put(t testing.TB, s *store.Store, key metric.GroupingKey, at time.Time, names ...string) {
+	t.Helper()
+	var families []metric.Family
+	for _, name := range names {
+		families = append(families, metric.Family{Name: name, Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}})
+	}
+	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Replace(p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fail(t testing.TB, s *store.Store, key metric.GroupingKey, at time.Time) {
+	t.Helper()
+	if err := s.Fail(key, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// held is a store with a group of each kind. Their jobs name them.
+func held(t testing.TB) *store.Store {
+	s := store.New(store.Memory{})
+	put(t, s, key("job", "backup-db", "instance", "db1", "env", "Prod"), noon.Add(-time.Minute), "backup_bytes", "backup_seconds")
+	put(t, s, key("job", "backup-files", "instance", "nas"), noon.Add(-30*time.Hour), "backup_bytes", "a", "b")
+	put(t, s, key("job", "cleaner", "path", "/var/tmp"), noon.Add(-2*time.Hour), "Removed_Total")
+	put(t, s, key("job", "import äÖ"), noon.Add(-3*time.Hour), "rows")
+	fail(t, s, key("job", "import äÖ"), noon.Add(-time.Hour))
+	fail(t, s, key("job", "never"), noon)
+	return s
+}
+
+func find(t testing.TB, s *store.Store, p search.Params) (jobs string, counts map[search.State]int) {
+	t.Helper()
+	q, err := search.NewQuery(p)
+	if err != nil {
+		t.Fatalf("%+v: %v", p, err)
+	}
+	found := new(search.Index).Of(s.View()).Find(q, noon)
+	var names []string
+	for _, row := range found.Rows {
+		job, _ := row.Group.Key.Value("job")
+		names = append(names, job)
+	}
+	return strings.Join(names, " "), found.Counts
+}
+
+func TestSearch(t *testing.T) {
+	s := held(t)
+	const all = "backup-db backup-files cleaner import äÖ never"
+	for _, c := range []struct{ search, want string }{
+		{"", all},
+		{"   ", all},
+		{"backup", "backup-db backup-files"},
+		{"BACKUP db", "backup-db"},
+		{"db1", "backup-db"},
+		{"prod", "backup-db"},
+		{"instance", "backup-db backup-files"},
+		{"instance=nas", "backup-files"},
+		{`instance="n`, "backup-files"},
+		{`instance="nas"`, "backup-files"},
+		{`instance="na"`, ""},
+		{"job=import", "import äÖ"},
+		{"ÄÖ", "import äÖ"},
+		{`"import ä"`, "import äÖ"},
+		{`"import ä`, "import äÖ"},
+		{`"port b"`, ""},
+		{"/var", "cleaner"},
+		{"backup_bytes", "backup-db backup-files"},
+		{"removed_total", "cleaner"},
+		{"removed path=", "cleaner"},
+		{"push_time_seconds", ""},
+		{"nothing", ""},
+		{`{job="cleaner"}`, "cleaner"},
+		{`{job=~"backup.*"}`, "backup-db backup-files"},
+		{`{job=~"backup.*",instance!="db1"}`, "backup-files"},
+		{`{job=~"backup"}`, ""},
+		{`{instance=""}`, "cleaner import äÖ never"},
+		{`{env!=""}`, "backup-db"},
+		{`backup_bytes{}`, "backup-db backup-files"},
+		{`backup_bytes{instance="nas"}`, "backup-files"},
+		{`{__name__=~"rows|a"}`, "backup-files import äÖ"},
+		{`{__name__=~"backup.*",__name__!="backup_bytes"}`, "backup-db"},
+		{`{}`, all},
+	} {
+		if got, _ := find(t, s, search.Params{Search: c.search}); got != c.want {
+			t.Errorf("%q finds %q, want %q", c.search, got, c.want)
+		}
+	}
+}
+
+func TestMatch(t *testing.T) {
+	s := held(t)
+	for _, c := range []struct {
+		params search.Params
+		want   string
+	}{
+		{search.Params{Match: []string{`{job="cleaner"}`, `rows`}}, "cleaner import äÖ"},
+		{search.Params{Match: []string{`{job=~".*b.*"}`}, Search: "nas"}, "backup-files"},
+		{search.Params{Match: []string{`{job=~".*b.*"}`}, Search: "cleaner"}, ""},
+	} {
+		if got, _ := find(t, s, c.params); got != c.want {
+			t.Errorf("%+v finds %q, want %q", c.params, got, c.want)
+		}
+	}
+}
+
+func TestStates(t *testing.T) {
+	s := held(t)
+	for _, c := range []struct{ state, age, want string }{
+		{"ok", "", "backup-db cleaner"},
+		{"failed", "", "import äÖ never"},
+		{"old", "", "backup-files"},
+		{"old", "90m", "backup-files cleaner"},
+		{"ok", "2d", "backup-db backup-files cleaner"},
+	} {
+		got, _ := find(t, s, search.Params{State: c.state, Age: c.age})
+		if got != c.want {
+			t.Errorf("%s by %q: %q, want %q", c.state, c.age, got, c.want)
+		}
+	}
+	_, counts := find(t, s, search.Params{State: "old"})
+	if counts[search.OK] != 2 || counts[search.Failed] != 2 || counts[search.Old] != 1 {
+		t.Errorf("counts %v do not depend on the state asked for", counts)
+	}
+}
+
+func TestSort(t *testing.T) {
+	s := held(t)
+	for _, c := range []struct{ sort, want string }{
+		{"labels", "backup-db backup-files cleaner import äÖ never"},
+		{"-labels", "never import äÖ cleaner backup-files backup-db"},
+		{"pushed", "never backup-files import äÖ cleaner backup-db"},
+		{"-pushed", "backup-db cleaner import äÖ backup-files never"},
+		{"-failed", "never import äÖ backup-db backup-files cleaner"},
+		{"series", "never cleaner import äÖ backup-db backup-files"},
+		{"-series", "backup-files backup-db cleaner import äÖ never"},
+		{"state", "backup-db cleaner import äÖ never backup-files"},
+	} {
+		if got, _ := find(t, s, search.Params{Sort: c.sort}); got != c.want {
+			t.Errorf("by %s: %q, want %q", c.sort, got, c.want)
+		}
+	}
+	biggest, _ := find(t, s, search.Params{Sort: "-bytes"})
+	smallest, _ := find(t, s, search.Params{Sort: "bytes"})
+	if !strings.HasPrefix(biggest, "backup-") || !strings.HasPrefix(smallest, "never") {
+		t.Errorf("by bytes: %q and %q", biggest, smallest)
+	}
+}
+
+func TestWrongParams(t *testing.T) {
+	for _, c := range []struct {
+		params search.Params
+		param  string
+		want   string
+	}{
+		{search.Params{Search: "{"}, "search", "not a PromQL selector"},
+		{search.Params{Search: `{job=~"("}`}, "search", "missing closing )"},
+		{search.Params{Search: `rate({job="x"}[5m])`}, "search", "not a PromQL selector"},
+		{search.Params{Match: []string{`{job="x"}`, ""}}, "match[]", ""},
+		{search.Params{State: "bad"}, "state", "ok, failed, old"},
+		{search.Params{Age: "1 day"}, "age", "duration"},
+		{search.Params{Age: "0s"}, "age", "longer"},
+		{search.Params{Sort: "name"}, "sort", "series"},
+		{search.Params{Sort: "--series"}, "sort", "series"},
+	} {
+		_, err := search.NewQuery(c.params)
+		var param *search.ParamError
+		if !errors.As(err, &param) || param.Param != c.param || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.params, err)
+		}
+	}
+}
+
+func TestAll(t *testing.T) {
+	for params, want := range map[*search.Params]bool{
+		{}: true, {Sort: "-bytes", Age: "5m"}: true, {Search: " "}: true, {Search: "x"}: false, {State: "old"}: false,
+		{Search: `{job=~".+"}`}: false, {Match: []string{"x"}}: false,
+	} {
+		if q, err := search.NewQuery(*params); err != nil || q.All() != want {
+			t.Errorf("%+v: %v, %v, want %v", params, q.All(), err, want)
+		}
+	}
+}
+
+// Rows taken over from the view before are those that a new index makes.
+func TestListingsFollowTheStore(t *testing.T) {
+	s := store.New(store.Memory{})
+	var kept search.Index
+	version := uint64(0)
+	step := func(what string, change func()) {
+		t.Helper()
+		change()
+		v := s.View()
+		got, want := kept.Of(v), new(search.Index).Of(v)
+		if got != kept.Of(v) {
+			t.Errorf("%s: two listings of one view", what)
+		}
+		if got.Version <= version {
+			t.Errorf("%s: version %d after %d", what, got.Version, version)
+		}
+		version = got.Version
+		same := slices.EqualFunc(got.Rows, want.Rows, func(a, b search.Row) bool {
+			return a.Group == b.Group && a.Series == b.Series && a.Bytes == b.Bytes
+		})
+		if !same || len(got.Rows) != v.Totals.Groups {
+			t.Errorf("%s: rows %v, want %v", what, got.Rows, want.Rows)
+		}
+		for _, name := range []string{"m", "n", "o"} {
+			q, _ := search.NewQuery(search.Params{Search: name + "{}"})
+			if a, b := got.Find(q, noon), want.Find(q, noon); len(a.Rows) != len(b.Rows) {
+				t.Errorf("%s: %d groups have %s, want %d", what, len(a.Rows), name, len(b.Rows))
+			}
+		}
+	}
+	step("empty", func() {})
+	step("first", func() { put(t, s, key("job", "d"), noon, "m") })
+	step("before", func() { put(t, s, key("job", "a"), noon, "n") })
+	step("between and after", func() { put(t, s, key("job", "b"), noon, "m", "n"); put(t, s, key("job", "z"), noon) })
+	step("other names", func() { put(t, s, key("job", "b"), noon, "o", "m") })
+	step("first deleted", func() { _, _ = s.Delete(key("job", "a")) })
+	step("last deleted", func() { _, _ = s.Delete(key("job", "z")) })
+	step("failed", func() { fail(t, s, key("job", "d"), noon) })
+	step("wiped", func() { _, _ = s.Wipe() })
+	step("again", func() { put(t, s, key("job", "q"), noon, "o") })
+}
+
+// Sets of metric names that no group has any more do not stay for ever.
+func TestManyNames(t *testing.T) {
+	s := store.New(store.Memory{})
+	var x search.Index
+	for i := range 5000 {
+		put(t, s, key("job", "a"), noon, fmt.Sprint("name_", i))
+		if i%7 == 0 {
+			x.Of(s.View())
+		}
+	}
+	q, _ := search.NewQuery(search.Params{Search: "name_4999"})
+	if found := x.Of(s.View()).Find(q, noon); len(found.Rows) != 1 {
+		t.Errorf("found %v", found.Rows)
+	}
+	q, _ = search.NewQuery(search.Params{Search: "name_4998"})
+	if found := x.Of(s.View()).Find(q, noon); len(found.Rows) != 0 {
+		t.Errorf("found %v", found.Rows)
+	}
+}
+
+func TestJobs(t *testing.T) {
+	s := store.New(store.Memory{})
+	// The order of IDs puts "a b" between the groups of "a".
+	put(t, s, key("job", "a"), noon, "m")
+	put(t, s, key("job", "a", "instance", "x"), noon, "m")
+	put(t, s, key("job", "a b"), noon, "m")
+	jobs := new(search.Index).Of(s.View()).Jobs()
+	if len(jobs) != 2 || jobs[0].Name != "a" || jobs[0].Groups != 2 || jobs[0].Series != 6 || jobs[1].Groups != 1 || jobs[0].Bytes <= jobs[1].Bytes {
+		t.Errorf("jobs %+v", jobs)
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	s := store.New(store.Memory{})
+	for i := range 100_000 {
+		put(b, s, key("job", fmt.Sprintf("job-%03d", i%500), "instance", fmt.Sprintf("host-%05d.example.org:9100", i)), noon, "last_success", "duration", "rows")
+	}
+	var x search.Index
+	for _, p := range []search.Params{
+		{}, {Search: "host-0123"}, {Search: "Duration rows"}, {Search: `{job=~"job-1.*"}`}, {Sort: "-pushed"}, {Search: "example", Sort: "-bytes", State: "old"},
+	} {
+		b.Run(fmt.Sprintf("%q,sort=%s", p.Search, p.Sort), func(b *testing.B) {
+			q, err := search.NewQuery(p)
+			if err != nil {
+				b.Fatal(err)
+			}
+			l := x.Of(s.View())
+			for b.Loop() {
+				l.Find(q, noon)
+			}
+		})
+	}
+	b.Run("next view", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			put(b, s, key("job", "new"), noon)
+			x.Of(s.View())
+		}
+	})
+	b.Run("first view", func(b *testing.B) {
+		for b.Loop() {
+			new(search.Index).Of(s.View())
+		}
+	})
+}

@@ -1,0 +1,160 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+	"unique"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/wire"
+)
+
+// A record is a group as it is kept: a checksum and then, in the order below,
+// lengths and counts as unsigned varints, times as signed varints, texts behind
+// their lengths. docs/OPERATING.md describes the file it stands in.
+//
+//	CRC-32C of all that follows, 4 bytes, little endian
+//	number of labels; for each its name and value
+//	time of the last push, time of the last refused push (Unix ns, 0 for never)
+//	number of families; for each:
+//	  name, help, unit, type (a byte)
+//	  time of its push, number of metrics, 1 byte: whether names are plain
+//	  the metrics as fields of a MetricFamily message
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// AppendRecord appends the record of g.
+func AppendRecord(dst []byte, g *Group) []byte {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	dst = binary.AppendUvarint(dst, uint64(len(g.Key.Labels())))
+	for _, l := range g.Key.Labels() {
+		dst = appendText(appendText(dst, l.Name), l.Value)
+	}
+	dst = appendTime(appendTime(dst, g.Pushed), g.Failed)
+	dst = binary.AppendUvarint(dst, uint64(len(g.Chunks)))
+	for _, c := range g.Chunks {
+		h := c.header.Value()
+		dst = appendText(appendText(appendText(dst, h.name), h.help), h.unit)
+		dst = append(dst, byte(h.typ))
+		dst = binary.AppendVarint(dst, c.time)
+		dst = binary.AppendUvarint(dst, uint64(c.series))
+		plain := byte(0)
+		if c.plain {
+			plain = 1
+		}
+		dst = append(dst, plain)
+		dst = binary.AppendUvarint(dst, uint64(len(c.protobuf)))
+		dst = append(dst, c.protobuf...)
+	}
+	binary.LittleEndian.PutUint32(dst[start:], crc32.Checksum(dst[start+4:], castagnoli))
+	return dst
+}
+
+func appendText(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+func appendTime(dst []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return binary.AppendVarint(dst, 0)
+	}
+	return binary.AppendVarint(dst, t.UnixNano())
+}
+
+// DecodeRecord decodes a record. The result does not alias it.
+func DecodeRecord(record []byte) (*Group, error) {
+	if len(record) < 4 {
+		return nil, errors.New("the record is cut short")
+	}
+	if got, want := crc32.Checksum(record[4:], castagnoli), binary.LittleEndian.Uint32(record); got != want {
+		return nil, fmt.Errorf("the record's checksum is %08x, but should be %08x", got, want)
+	}
+	// One copy for the whole group: its families mostly come and go together.
+	r := recordReader{rest: append([]byte(nil), record[4:]...)}
+	labels := make([]metric.Label, r.count())
+	for i := range labels {
+		labels[i] = metric.Label{Name: r.text(), Value: r.text()}
+	}
+	g := &Group{Key: metric.NewGroupingKey(labels)}
+	g.shape = shapeOf(g.Key)
+	g.Pushed, g.Failed = r.time(), r.time()
+	chunks := make([]Chunk, r.count())
+	g.Chunks = make([]*Chunk, len(chunks))
+	for i := range chunks {
+		c := &chunks[i]
+		c.header = unique.Make(header{name: r.text(), help: r.text(), unit: r.text(), typ: metric.Type(r.byte())})
+		c.group = g.Key.ID()
+		c.time = r.varint()
+		c.series = int32(r.count())
+		c.plain = r.byte() != 0
+		c.protobuf = r.bytes()
+		g.Chunks[i] = c
+	}
+	if r.short || len(r.rest) > 0 {
+		return nil, errors.New("the record's lengths do not fit together")
+	}
+	return g, nil
+}
+
+// recordReader reads a record from its beginning. Once something is missing it
+// returns zeros.
+type recordReader struct {
+	rest  []byte
+	short bool
+}
+
+func (r *recordReader) take(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.short, r.rest = true, nil
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *recordReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	r.take(uint64(max(n, 0)))
+	r.short = r.short || n <= 0
+	return v
+}
+
+func (r *recordReader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	r.take(uint64(max(n, 0)))
+	r.short = r.short || n <= 0
+	return v
+}
+
+// count reads a number of things that take at least a byte each.
+func (r *recordReader) count() int {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)) {
+		r.short = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *recordReader) bytes() []byte { return r.take(r.uvarint()) }
+func (r *recordReader) text() string  { return wire.Alias(r.bytes()) }
+
+func (r *recordReader) byte() byte {
+	if b := r.take(1); len(b) == 1 {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *recordReader) time() time.Time {
+	if ns := r.varint(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
+}
