@@ -30,6 +30,9 @@ import (
 const shutdownTime = 8 * time.Second
 
 func main() {
+	if status, done := inspect(os.Args[1:], os.Stdout, os.Stderr); done {
+		os.Exit(status)
+	}
 	options := parseOptions(filepath.Base(os.Args[0]), os.Args[1:])
 	logger := promslog.New(options.log)
 	if err := run(options, logger); err != nil {

@@ -48,7 +48,8 @@ type options struct {
 func parseOptions(program string, args []string) options {
 	var o options
 	var externalURL *url.URL
-	app := kingpin.New(program, "The Pushgateway: holds what short-lived jobs push until Prometheus scrapes it.")
+	app := kingpin.New(program, "The Pushgateway: holds what short-lived jobs push until Prometheus scrapes it.\n\n"+
+		"\"check FILE\" and \"dump FILE\" in the place of flags verify a persistence file and print what it holds.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("pushgateway"))
 

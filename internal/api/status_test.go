@@ -23,7 +23,7 @@ func TestWriteStatus(t *testing.T) {
 	}
 	const want = `{"status":"success","data":{"build_information":{"branch":"main","buildDate":"20261122-10:00:00",` +
 		`"buildUser":"me@here","goVersion":"go1.26","revision":"abc","version":"2.0"},` +
-		`"flags":{"log.level":"info","web.telemetry-path":"/metrics"},"start_time":"2026-11-22T12:00:00.123456789Z"}}`
+		`"flags":{"log.level":"info","web.telemetry-path":"/metrics"},"start_time":"2026-11-22T12:00:00.123456789Z","storage":{"durable":false}}}`
 	if got := b.String(); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}

@@ -55,37 +55,47 @@ func readOriginal(in io.Reader) (groups map[string]originalGroup, err error) {
 	return groups, nil
 }
 
-// takeOver reads the original's file, puts a file of ours in its place, and keeps
-// the original's beside it. At no moment is there no file under the name.
-func (j *Journal) takeOver() ([]*store.Group, error) {
-	f, err := os.Open(j.Path)
+// readOriginalFile reads a file of the original. refused says of which groups it
+// could not be taken, and why: they would break every scrape, as they did there.
+func readOriginalFile(path string) (groups []*store.Group, refused []error, err error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, describeOpen(j.Path, err)
+		return nil, nil, describeOpen(path, err)
 	}
 	originals, err := readOriginal(f)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, &DamageError{j.Path, fmt.Errorf("it is neither a file of this program nor, as far as can be read, of the original Pushgateway: %w", err)}
+		return nil, nil, &DamageError{path, fmt.Errorf("it is neither a file of this program nor, as far as can be read, of the original Pushgateway: %w", err)}
 	}
 	scratch := store.New(store.Memory{})
 	for _, id := range sortedKeys(originals) {
 		if err := restore(scratch, originals[id]); err != nil {
-			// What broke the original's scrapes can only be left out of ours.
-			j.Logger.Error("a group of the original's file could not be taken over; it stays in the file kept beside",
-				"group", fmt.Sprint(originals[id].Labels), "err", err)
+			refused = append(refused, fmt.Errorf("group %v: %w", originals[id].Labels, err))
 		}
 	}
-	view := scratch.View()
-	kept := j.Path + ".original"
-	if err := os.Link(j.Path, kept); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("keep the original's file as %s: %w", kept, err)
-	} else if err != nil {
-		return nil, fmt.Errorf("keep the original's file as %s: %w: move it away first", kept, err)
+	return slices.Collect(scratch.Held()), refused, nil
+}
+
+// takeOver reads the original's file, puts a file of ours in its place, and keeps
+// the original's beside it. At no moment is there no file under the name.
+func (j *Journal) takeOver() ([]*store.Group, error) {
+	groups, refused, err := readOriginalFile(j.Path)
+	if err != nil {
+		return nil, err
 	}
-	if err := writeSnapshot(j.Path, view.Groups()); err != nil {
+	kept := j.Path + ".original"
+	if err := os.Link(j.Path, kept); errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("keep the original's file as %s: there is one already: move it away first", kept)
+	} else if err != nil {
+		return nil, fmt.Errorf("keep the original's file as %s: %w", kept, err)
+	}
+	if err := writeSnapshot(j.Path, all(groups)); err != nil {
 		return nil, errors.Join(err, os.Remove(kept))
 	}
-	j.Logger.Info("took over the file of the original Pushgateway", "file", j.Path, "groups", view.Totals.Groups, "of", len(originals), "kept_as", kept)
-	return slices.Collect(view.Groups()), nil
+	for _, err := range refused {
+		j.Logger.Error("a group of the original's file could not be taken over; it stays in the file kept beside", "kept_as", kept, "err", err)
+	}
+	j.Logger.Info("took over the file of the original Pushgateway", "file", j.Path, "groups", len(groups), "refused", len(refused), "kept_as", kept)
+	return groups, nil
 }
 
 func sortedKeys(m map[string]originalGroup) []string {

@@ -51,6 +51,14 @@ func (g *Group) Chunk(family string) *Chunk {
 	return nil
 }
 
+// Changed returns when a push last changed the group, by success or refusal.
+func (g *Group) Changed() time.Time {
+	if g.Failed.After(g.Pushed) {
+		return g.Failed
+	}
+	return g.Pushed
+}
+
 // Size returns about how many bytes the group takes to keep.
 func (g *Group) Size() int {
 	size := 0

@@ -1,0 +1,118 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"pushgateway/internal/store"
+)
+
+// Inspection is what a file turned out to be and to hold.
+type Inspection struct {
+	Original bool           // it is of the original Pushgateway
+	Groups   []*store.Group // in the order of their IDs
+	// Guessed tells that the file is damaged and Groups are what could be found in
+	// it, which may include groups that were deleted since.
+	Guessed bool
+}
+
+// Inspect reads a file without changing it or anything beside it. With damage the
+// error is a *DamageError, and the groups are those that can still be read.
+func Inspect(path string) (Inspection, error) {
+	what, err := identify(path)
+	switch {
+	case err != nil:
+		return Inspection{}, err
+	case what == absent:
+		if _, err := os.Stat(path); err != nil {
+			return Inspection{}, describeOpen(path, err)
+		}
+		return Inspection{}, nil
+	case what == foreign:
+		groups, _, err := readOriginalFile(path)
+		if err == nil {
+			return Inspection{Original: true, Groups: groups}, nil
+		}
+		salvaged, salvageErr := salvage(path)
+		return Inspection{Groups: salvaged, Guessed: true}, errors.Join(err, salvageErr)
+	}
+	groups, err := read(path)
+	var damage *DamageError
+	if !errors.As(err, &damage) {
+		return Inspection{Groups: groups}, err
+	}
+	salvaged, salvageErr := salvage(path)
+	return Inspection{Groups: salvaged, Guessed: true}, errors.Join(err, salvageErr)
+}
+
+// Of a bbolt page that holds records; see its page.go. A page begins with its
+// number, flags, the count of its elements and how many pages it runs on for; then
+// come the elements, each with flags, the offset from itself to key and value, and
+// their lengths.
+const (
+	pageFlags   = 8
+	pageCount   = 10
+	leafPage    = 0x02
+	leafElement = 16
+	elementAt   = 4
+	elementKey  = 8
+	elementSize = 12
+)
+
+// salvage finds records wherever they stand in a file, by their checksums. Of each
+// group it takes the newest.
+func salvage(path string) ([]*store.Group, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pageSize := os.Getpagesize()
+	if len(file) > pageHeader+metaLength {
+		if size := binary.LittleEndian.Uint32(file[pageHeader+metaPageSize:]); size >= 512 && size <= 1<<20 && size&(size-1) == 0 {
+			pageSize = int(size)
+		}
+	}
+	newest := map[string]*store.Group{}
+	for at := 0; at+pageHeader <= len(file); at += pageSize {
+		page := file[at:]
+		if binary.LittleEndian.Uint16(page[pageFlags:]) != leafPage {
+			continue
+		}
+		for i := range int(binary.LittleEndian.Uint16(page[pageCount:])) {
+			g := recordAt(page, pageHeader+i*leafElement)
+			if g == nil {
+				continue
+			}
+			if known := newest[g.Key.ID()]; known == nil || g.Changed().After(known.Changed()) {
+				newest[g.Key.ID()] = g
+			}
+		}
+	}
+	groups := make([]*store.Group, 0, len(newest))
+	for _, g := range newest {
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, func(a, b *store.Group) int { return strings.Compare(a.Key.ID(), b.Key.ID()) })
+	return groups, nil
+}
+
+// recordAt decodes the record of a page's element, nil where there is no good one.
+func recordAt(page []byte, element int) *store.Group {
+	if element+leafElement > len(page) {
+		return nil
+	}
+	e := page[element:]
+	start := uint64(binary.LittleEndian.Uint32(e[elementAt:])) + uint64(binary.LittleEndian.Uint32(e[elementKey:]))
+	end := start + uint64(binary.LittleEndian.Uint32(e[elementSize:]))
+	if end > uint64(len(e)) {
+		return nil
+	}
+	g, err := store.DecodeRecord(e[start:end])
+	if err != nil {
+		return nil
+	}
+	return g
+}
