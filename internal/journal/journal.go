@@ -8,6 +8,8 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -65,8 +67,8 @@ type Journal struct {
 	mu      sync.Mutex // guards all below, and serializes transactions
 	db      *bolt.DB   // nil while broken
 	content content
-	pending store.Changes // not yet written, of SyncInterval
-	broken  error         // why nothing can be written, nil where it can
+	pending pending // not yet written, of SyncInterval
+	broken  error   // why nothing can be written, nil where it can
 
 	// status is what readers see, who must never wait for a disk.
 	status atomic.Pointer[Status]
@@ -176,13 +178,14 @@ func (j *Journal) Commit(changes store.Changes) error {
 		return j.unavailable()
 	}
 	if j.Sync == SyncInterval {
-		merged := merge(j.pending, changes)
-		if !changes.Deletes() {
-			j.pending = merged
-			j.setStatus(j.status.Load().LastCommit)
-			return nil
+		// Where flush fails, what is pending no longer matters: the journal is
+		// mended from what the store holds, without the changes refused here.
+		j.pending.add(changes)
+		if changes.Deletes() {
+			return j.flush()
 		}
-		changes = merged
+		j.setStatus(j.status.Load().LastCommit)
+		return nil
 	}
 	return j.writeOrFail(changes)
 }
@@ -193,29 +196,39 @@ func (j *Journal) writeOrFail(changes store.Changes) error {
 		j.fail(err)
 		return j.unavailable()
 	}
-	j.pending = store.Changes{}
+	j.pending = pending{}
 	j.setStatus(time.Now())
 	return nil
 }
 
-// merge returns the changes of both in their order, each group once.
-func merge(first, second store.Changes) store.Changes {
-	if second.Wiped || len(first.Groups) == 0 {
-		second.Wiped = second.Wiped || first.Wiped
-		return second
+// pending is changes that wait to be written, of each group the last.
+type pending struct {
+	wiped  bool
+	groups map[string]*store.Group // nil for one that was deleted
+}
+
+func (p *pending) empty() bool { return !p.wiped && len(p.groups) == 0 }
+
+// add adds changes.
+func (p *pending) add(changes store.Changes) {
+	if changes.Wiped {
+		*p = pending{wiped: true}
 	}
-	out := store.Changes{Wiped: first.Wiped, Groups: append([]store.Change(nil), first.Groups...)}
-	at := make(map[string]int, len(out.Groups))
-	for i, c := range out.Groups {
-		at[c.ID] = i
+	if p.groups == nil {
+		p.groups = make(map[string]*store.Group, len(changes.Groups))
 	}
-	for _, c := range second.Groups {
-		if i, ok := at[c.ID]; ok {
-			out.Groups[i] = c
-		} else {
-			out.Groups = append(out.Groups, c)
-		}
+	for _, c := range changes.Groups {
+		p.groups[c.ID] = c.Group
 	}
+}
+
+// changes returns all that waits.
+func (p *pending) changes() store.Changes {
+	out := store.Changes{Wiped: p.wiped, Groups: make([]store.Change, 0, len(p.groups))}
+	for id, g := range p.groups {
+		out.Groups = append(out.Groups, store.Change{ID: id, Group: g})
+	}
+	slices.SortFunc(out.Groups, func(a, b store.Change) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }
 
@@ -319,10 +332,10 @@ func (j *Journal) flush() error {
 	if j.broken != nil {
 		return j.unavailable()
 	}
-	if len(j.pending.Groups) == 0 && !j.pending.Wiped {
+	if j.pending.empty() {
 		return nil
 	}
-	return j.writeOrFail(j.pending)
+	return j.writeOrFail(j.pending.changes())
 }
 
 // mend tries to get a broken journal going again.
@@ -340,7 +353,7 @@ func (j *Journal) mend() {
 		}
 		return
 	}
-	j.broken, j.pending = nil, store.Changes{}
+	j.broken, j.pending = nil, pending{}
 	j.setStatus(time.Now())
 	j.Logger.Info("changes can be stored again", "file", j.Path)
 }
@@ -407,7 +420,7 @@ type Status struct {
 
 // setStatus makes the state visible. The caller holds mu.
 func (j *Journal) setStatus(lastCommit time.Time) {
-	j.status.Store(&Status{lastCommit, len(j.pending.Groups), j.broken})
+	j.status.Store(&Status{lastCommit, len(j.pending.groups), j.broken})
 }
 
 // Loading tells whether the file has not been loaded yet.
