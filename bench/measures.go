@@ -23,6 +23,7 @@ func measures() []measure {
 		{"scrape-changed", scrapeChanged},
 		{"push-under-scrape", pushUnderScrape},
 		{"memory", memory},
+		{"durable", durable},
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 const (
 	roleArgument = "-role-of-bench"
 	roleFloor    = "floor"   // <address>
+	roleAppend   = "append"  // <address> <file>
 	roleScraper  = "scraper" // <address> <coding>
 	roleAwake    = "awake"
 )
@@ -28,6 +29,8 @@ func playRole(args []string) error {
 	switch {
 	case len(args) == 2 && args[0] == roleFloor:
 		return serveFloor(args[1])
+	case len(args) == 3 && args[0] == roleAppend:
+		return serveAppend(args[1], args[2])
 	case len(args) == 3 && args[0] == roleScraper:
 		how, err := strconv.Atoi(args[2])
 		if err != nil {
