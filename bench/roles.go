@@ -128,7 +128,8 @@ func (l *lab) startScraper(p *process, how coding) (stop func() (int, error), er
 func stayAwake() error {
 	for range runtime.NumCPU() {
 		go func() {
-			for {
+			for spins := 0; ; spins++ {
+				_ = spins
 			}
 		}()
 	}

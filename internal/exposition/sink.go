@@ -3,6 +3,7 @@ package exposition
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -37,10 +38,6 @@ func (r representation) of(c *store.Chunk) []byte {
 	}
 	return c.Protobuf()
 }
-
-// Forms that a block keeps: one for each representation and compression.
-func gzipForm(r representation) store.Form { return store.Form(r) }
-func zstdForm(r representation) store.Form { return store.Form(2 + r) }
 
 // sink takes an exposition in pieces: bytes, and blocks of chunks that may be
 // there in compressed form already.
@@ -91,9 +88,9 @@ func (c compressors) newSink(out io.Writer, encoding Encoding) sink {
 	buffered := bufio.NewWriterSize(counted, 64<<10)
 	switch encoding {
 	case Gzip:
-		return newGzipSink(c, buffered, counted)
+		return &piecesSink{compression: newGzipPieces(c.deflaters, buffered), count: counted}
 	case Zstd:
-		return &zstdSink{compressors: c, out: buffered, count: counted}
+		return &piecesSink{compression: &zstdPieces{encoder: c.zstd, out: buffered}, count: counted}
 	}
 	return &plainSink{Writer: buffered, count: counted}
 }
@@ -127,60 +124,50 @@ func (s *plainSink) block(b *store.Block[*store.Chunk], r representation) error 
 func (s *plainSink) close() error   { return s.Flush() }
 func (s *plainSink) written() int64 { return s.count.count }
 
-// pendingSize is how many bytes a compressing sink gathers before it compresses
-// them as one piece.
+// piecesSink compresses an exposition in pieces: what is written gathers until it
+// makes a piece of its own, and blocks that are worth it are pieces that keep their
+// compressed form.
+type piecesSink struct {
+	compression
+	count   *countingWriter
+	pending []byte
+}
+
+// compression makes of pieces, of which none knows of those before it, one
+// compressed content.
+type compression interface {
+	// piece writes the piece that stands for plain.
+	piece(plain []byte) error
+	// encode makes the piece that stands for the chunks of a block.
+	encode(*store.Block[*store.Chunk], representation) *store.Memo
+	// kept writes a piece that encode made.
+	kept(*store.Memo) error
+	form(representation) store.Form
+	// end writes what follows the last piece.
+	end() error
+}
+
+// pendingSize is how many bytes make a piece.
 const pendingSize = 32 << 10
 
-// gzipSink writes one gzip member (RFC 1952), since several in a row, though
-// allowed, are cut off after the first by some readers. Its deflate stream is
-// made of pieces that each begin with an empty window and end on a byte boundary
-// (a sync flush, RFC 1951 section 3.2.4), so that they can stand in any order.
-// The checksum of the whole comes from those of the pieces.
-type gzipSink struct {
-	compressors
-	out      *bufio.Writer
-	count    *countingWriter
-	deflater *flate.Writer
-	pending  []byte
-	checksum uint32
-	size     uint32 // modulo 2^32, as the format has it
-}
-
-func newGzipSink(c compressors, out *bufio.Writer, count *countingWriter) *gzipSink {
-	// ID1 ID2 CM FLG MTIME(4) XFL OS: deflate, no time, unknown system. What
-	// cannot be written shows when the sink is closed.
-	_, _ = out.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff})
-	return &gzipSink{compressors: c, out: out, count: count, deflater: c.deflaters.Get().(*flate.Writer)}
-}
-
-func (s *gzipSink) Write(p []byte) (int, error) {
+func (s *piecesSink) Write(p []byte) (int, error) {
 	s.pending = append(s.pending, p...)
 	if len(s.pending) < pendingSize {
 		return len(p), nil
 	}
-	return len(p), s.flushPending()
+	return len(p), s.flush()
 }
 
-func (s *gzipSink) flushPending() error {
+func (s *piecesSink) flush() error {
 	if len(s.pending) == 0 {
 		return nil
 	}
-	s.append(uint32(len(s.pending)), crc32.ChecksumIEEE(s.pending))
-	s.deflater.Reset(s.out)
-	if _, err := s.deflater.Write(s.pending); err != nil {
-		return err
-	}
+	err := s.piece(s.pending)
 	s.pending = s.pending[:0]
-	return s.deflater.Flush()
+	return err
 }
 
-// append accounts for a piece of the plain exposition.
-func (s *gzipSink) append(size, checksum uint32) {
-	s.checksum = combineChecksums(s.checksum, checksum, int64(size))
-	s.size += size
-}
-
-func (s *gzipSink) block(b *store.Block[*store.Chunk], r representation) error {
+func (s *piecesSink) block(b *store.Block[*store.Chunk], r representation) error {
 	if !worthKeeping(b) {
 		for _, c := range b.Items {
 			if _, err := s.Write(r.of(c)); err != nil {
@@ -189,27 +176,64 @@ func (s *gzipSink) block(b *store.Block[*store.Chunk], r representation) error {
 		}
 		return nil
 	}
-	if err := s.flushPending(); err != nil {
+	if err := s.flush(); err != nil {
 		return err
 	}
-	m := b.Memo(gzipForm(r), func() *store.Memo { return s.deflate(b, r) })
-	s.append(uint32(m.Size), m.Checksum)
-	_, err := s.out.Write(m.Bytes)
-	return err
+	return s.kept(b.Memo(s.form(r), func() *store.Memo { return s.encode(b, r) }))
 }
 
-// deflate makes the piece that stands for the block.
-func (s *gzipSink) deflate(b *store.Block[*store.Chunk], r representation) *store.Memo {
+func (s *piecesSink) close() error { return errors.Join(s.flush(), s.end()) }
+
+func (s *piecesSink) written() int64 { return s.count.count }
+
+// gzipPieces write one gzip member (RFC 1952), since several in a row, though
+// allowed, are cut off after the first by some readers. Its deflate stream is made
+// of pieces that each begin with an empty window and end on a byte boundary (a sync
+// flush, RFC 1951 section 3.2.4), so that they can stand in any order. The checksum
+// of the whole comes from those of the pieces.
+type gzipPieces struct {
+	deflaters *sync.Pool
+	deflater  *flate.Writer
+	out       *bufio.Writer
+	checksum  uint32
+	size      uint32 // modulo 2^32, as the format has it
+}
+
+func newGzipPieces(deflaters *sync.Pool, out *bufio.Writer) *gzipPieces {
+	// ID1 ID2 CM FLG MTIME(4) XFL OS: deflate, no time, unknown system. What
+	// cannot be written shows at the end.
+	_, _ = out.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff})
+	return &gzipPieces{deflaters: deflaters, deflater: deflaters.Get().(*flate.Writer), out: out}
+}
+
+func (*gzipPieces) form(r representation) store.Form { return store.Form(r) }
+
+func (g *gzipPieces) piece(plain []byte) error {
+	g.append(uint32(len(plain)), crc32.ChecksumIEEE(plain))
+	g.deflater.Reset(g.out)
+	if _, err := g.deflater.Write(plain); err != nil {
+		return err
+	}
+	return g.deflater.Flush()
+}
+
+// append accounts for a piece of the plain exposition.
+func (g *gzipPieces) append(size, checksum uint32) {
+	g.checksum = combineChecksums(g.checksum, checksum, int64(size))
+	g.size += size
+}
+
+func (g *gzipPieces) encode(b *store.Block[*store.Chunk], r representation) *store.Memo {
 	var m store.Memo
 	out := appendWriter(make([]byte, 0, 2<<10))
-	s.deflater.Reset(&out)
+	g.deflater.Reset(&out)
 	for _, c := range b.Items {
 		p := r.of(c)
 		m.Size += len(p)
 		m.Checksum = crc32.Update(m.Checksum, crc32.IEEETable, p)
-		_, _ = s.deflater.Write(p) // to memory, which does not fail
+		_, _ = g.deflater.Write(p) // to memory, which does not fail
 	}
-	_ = s.deflater.Flush()
+	_ = g.deflater.Flush()
 	m.Bytes = append([]byte(nil), out...)
 	return &m
 }
@@ -221,83 +245,51 @@ func (w *appendWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (s *gzipSink) close() error {
-	err := s.flushPending()
-	s.deflater.Reset(io.Discard)
-	s.deflaters.Put(s.deflater)
-	if err != nil {
-		return err
-	}
-	// An empty last block with the fixed codes, then the trailer.
-	end := []byte{0x03, 0x00}
-	end = binary.LittleEndian.AppendUint32(end, s.checksum)
-	end = binary.LittleEndian.AppendUint32(end, s.size)
-	if _, err := s.out.Write(end); err != nil {
-		return err
-	}
-	return s.out.Flush()
+func (g *gzipPieces) kept(m *store.Memo) error {
+	g.append(uint32(m.Size), m.Checksum)
+	_, err := g.out.Write(m.Bytes)
+	return err
 }
 
-func (s *gzipSink) written() int64 { return s.count.count }
+func (g *gzipPieces) end() error {
+	g.deflater.Reset(io.Discard)
+	g.deflaters.Put(g.deflater)
+	// An empty last block with the fixed codes, then the trailer.
+	end := []byte{0x03, 0x00}
+	end = binary.LittleEndian.AppendUint32(end, g.checksum)
+	end = binary.LittleEndian.AppendUint32(end, g.size)
+	_, err := g.out.Write(end)
+	return errors.Join(err, g.out.Flush())
+}
 
-// zstdSink writes a zstd frame for each piece; readers take frames in a row as
+// zstdPieces write a zstd frame for each piece; readers take frames in a row as
 // one content (RFC 8878 section 3).
-type zstdSink struct {
-	compressors
+type zstdPieces struct {
+	encoder *zstd.Encoder
 	out     *bufio.Writer
-	count   *countingWriter
-	pending []byte
 	frame   []byte
 }
 
-func (s *zstdSink) Write(p []byte) (int, error) {
-	s.pending = append(s.pending, p...)
-	if len(s.pending) < pendingSize {
-		return len(p), nil
-	}
-	return len(p), s.flushPending()
-}
+func (*zstdPieces) form(r representation) store.Form { return store.Form(2 + r) }
 
-func (s *zstdSink) flushPending() error {
-	if len(s.pending) == 0 {
-		return nil
-	}
-	s.frame = s.zstd.EncodeAll(s.pending, s.frame[:0])
-	s.pending = s.pending[:0]
-	_, err := s.out.Write(s.frame)
+func (z *zstdPieces) piece(plain []byte) error {
+	z.frame = z.encoder.EncodeAll(plain, z.frame[:0])
+	_, err := z.out.Write(z.frame)
 	return err
 }
 
-func (s *zstdSink) block(b *store.Block[*store.Chunk], r representation) error {
-	if !worthKeeping(b) {
-		for _, c := range b.Items {
-			if _, err := s.Write(r.of(c)); err != nil {
-				return err
-			}
-		}
-		return nil
+func (z *zstdPieces) encode(b *store.Block[*store.Chunk], r representation) *store.Memo {
+	var plain []byte
+	for _, c := range b.Items {
+		plain = append(plain, r.of(c)...)
 	}
-	if err := s.flushPending(); err != nil {
-		return err
-	}
-	m := b.Memo(zstdForm(r), func() *store.Memo {
-		for _, c := range b.Items {
-			s.pending = append(s.pending, r.of(c)...)
-		}
-		size := len(s.pending)
-		frame := s.zstd.EncodeAll(s.pending, nil)
-		s.pending = s.pending[:0]
-		return &store.Memo{Bytes: append([]byte(nil), frame...), Size: size}
-	})
-	_, err := s.out.Write(m.Bytes)
+	frame := z.encoder.EncodeAll(plain, nil)
+	return &store.Memo{Bytes: append([]byte(nil), frame...), Size: len(plain)}
+}
+
+func (z *zstdPieces) kept(m *store.Memo) error {
+	_, err := z.out.Write(m.Bytes)
 	return err
 }
 
-func (s *zstdSink) close() error {
-	if err := s.flushPending(); err != nil {
-		return err
-	}
-	return s.out.Flush()
-}
-
-func (s *zstdSink) written() int64 { return s.count.count }
+func (z *zstdPieces) end() error { return z.out.Flush() }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"pushgateway/internal/store"
 )
@@ -138,7 +139,7 @@ func openDatabase(path string) (*bolt.DB, error) {
 func describeOpen(path string, err error) error {
 	directory := filepath.Dir(path)
 	switch {
-	case errors.Is(err, bolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("open %s: another process holds it; only one gateway can use a file", path)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("open %s: %w; the user who runs the gateway needs to write to the file and to its directory %s", path, err, directory)

@@ -8,14 +8,11 @@ import (
 	"iter"
 	"log/slog"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	bolt "go.etcd.io/bbolt"
 
 	"pushgateway/internal/store"
@@ -199,37 +196,6 @@ func (j *Journal) writeOrFail(changes store.Changes) error {
 	j.pending = pending{}
 	j.setStatus(time.Now())
 	return nil
-}
-
-// pending is changes that wait to be written, of each group the last.
-type pending struct {
-	wiped  bool
-	groups map[string]*store.Group // nil for one that was deleted
-}
-
-func (p *pending) empty() bool { return !p.wiped && len(p.groups) == 0 }
-
-// add adds changes.
-func (p *pending) add(changes store.Changes) {
-	if changes.Wiped {
-		*p = pending{wiped: true}
-	}
-	if p.groups == nil {
-		p.groups = make(map[string]*store.Group, len(changes.Groups))
-	}
-	for _, c := range changes.Groups {
-		p.groups[c.ID] = c.Group
-	}
-}
-
-// changes returns all that waits.
-func (p *pending) changes() store.Changes {
-	out := store.Changes{Wiped: p.wiped, Groups: make([]store.Change, 0, len(p.groups))}
-	for id, g := range p.groups {
-		out.Groups = append(out.Groups, store.Change{ID: id, Group: g})
-	}
-	slices.SortFunc(out.Groups, func(a, b store.Change) int { return strings.Compare(a.ID, b.ID) })
-	return out
 }
 
 // write writes the changes in one transaction. The caller holds mu.
@@ -475,44 +441,4 @@ func (j *Journal) Close() error {
 		j.setStatus(j.status.Load().LastCommit)
 	}
 	return err
-}
-
-// metrics are those of a journal.
-type metrics struct {
-	duration prometheus.Histogram
-	batch    prometheus.Histogram
-	errors   prometheus.Counter
-}
-
-func newMetrics() metrics {
-	return metrics{
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "pushgateway_persistence_commit_duration_seconds",
-			Help:    "Time taken to write a batch of changes to the file, including the sync.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 3, 9),
-		}),
-		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "pushgateway_persistence_commit_groups",
-			Help:    "Number of changed groups in a batch written to the file.",
-			Buckets: prometheus.ExponentialBuckets(1, 4, 7),
-		}),
-		errors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pushgateway_persistence_errors_total",
-			Help: "Total failed attempts to write a batch of changes to the file.",
-		}),
-	}
-}
-
-// Collectors returns the journal's metrics.
-func (j *Journal) Collectors() []prometheus.Collector {
-	gauge := func(name, help string, value func(Status) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(j.Status()) })
-	}
-	return []prometheus.Collector{
-		j.metrics.duration, j.metrics.batch, j.metrics.errors,
-		gauge("pushgateway_persistence_last_commit_timestamp_seconds", "Unix time at which changes were last written to the file.",
-			func(s Status) float64 { return float64(s.LastCommit.UnixNano()) / 1e9 }),
-		gauge("pushgateway_persistence_file_size_bytes", "Size of the file that metrics are kept in.",
-			func(Status) float64 { return float64(j.Size()) }),
-	}
 }

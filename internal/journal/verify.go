@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"pushgateway/internal/store"
 )
@@ -122,7 +123,7 @@ func read(path string) (groups []*store.Group, err error) {
 		return nil, &DamageError{path, err}
 	}
 	db, err := bolt.Open(path, 0, boltOptions(true))
-	if errors.Is(err, bolt.ErrInvalid) || errors.Is(err, bolt.ErrChecksum) || errors.Is(err, bolt.ErrVersionMismatch) {
+	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) {
 		return nil, &DamageError{path, err}
 	}
 	if err != nil {

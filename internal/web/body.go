@@ -98,7 +98,11 @@ func (b *bodyReader) decompressor(encoding string, body io.Reader) (io.Reader, e
 }
 
 func (b *bodyReader) parse(h http.Header, names metric.Names) ([]metric.Family, error) {
-	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	contentType := h.Get("Content-Type")
+	if strings.HasPrefix(contentType, "text/") {
+		contentType = "" // no need to look closer
+	}
+	mediaType, params, err := mime.ParseMediaType(contentType)
 	switch {
 	case err != nil: // such as none at all
 	case mediaType == protobufType && params["encoding"] == "delimited" && params["proto"] == "io.prometheus.client.MetricFamily":

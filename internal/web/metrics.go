@@ -115,11 +115,16 @@ func (m *metrics) measuredPush(method string, h http.Handler) http.Handler {
 	method = strings.ToLower(method)
 	duration := sync.OnceValue(func() prometheus.Observer { return m.pushDuration.WithLabelValues(method) })
 	size := sync.OnceValue(func() prometheus.Observer { return m.pushSize.WithLabelValues(method) })
+	taken := sync.OnceValue(func() prometheus.Counter { return m.requests.WithLabelValues("push", "200", method) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		recorder := statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		h.ServeHTTP(&recorder, r)
-		m.requests.WithLabelValues("push", strconv.Itoa(recorder.status), method).Inc()
+		if recorder.status == http.StatusOK {
+			taken().Inc() // nearly all, and without a look-up
+		} else {
+			m.requests.WithLabelValues("push", strconv.Itoa(recorder.status), method).Inc()
+		}
 		duration().Observe(time.Since(started).Seconds())
 		size().Observe(requestSize(r))
 	})

@@ -39,7 +39,7 @@ func parseGroupPath(path string, names metric.Names) (metric.GroupingKey, error)
 	if job == "" {
 		return none, metric.Refuse(metric.BadPath, "the job name is missing: push to %s<job name>", jobPath)
 	}
-	labels := []metric.Label{{Name: metric.JobLabel, Value: job}}
+	labels := append(make([]metric.Label, 0, 4), metric.Label{Name: metric.JobLabel, Value: job})
 	if more && rest != "" {
 		var err error
 		if labels, err = appendPathLabels(labels, rest, names); err != nil {
