@@ -14,6 +14,10 @@ import (
 // than this anyway.
 const heapHeadroom = 32 << 20
 
+// smallestHeap is the least that the collector reckons with, whatever lives: its
+// percentage is of no less than this.
+const smallestHeap = 4 << 20
+
 // keepCollectionsRare adjusts the collector to heapHeadroom until ctx ends, unless
 // the environment says how it should run.
 func keepCollectionsRare(ctx context.Context) {
@@ -28,7 +32,7 @@ func keepCollectionsRare(ctx context.Context) {
 		metrics.Read(live)
 		percent := usual
 		if bytes := live[0].Value.Uint64(); bytes < heapHeadroom {
-			percent = int(usual * heapHeadroom / max(bytes, 1<<20))
+			percent = int(usual * heapHeadroom / max(bytes, smallestHeap))
 		}
 		if percent != set {
 			debug.SetGCPercent(percent)

@@ -20,7 +20,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 	"pushgateway/internal/wire"
 )
@@ -157,7 +156,12 @@ func encodeFamilies(s sink, view *store.View, own []*dto.MetricFamily, format ex
 		if err != nil {
 			return err
 		}
-		return encoder.Encode(names.adapt(family))
+		for _, adapted := range names.adapt(family) {
+			if err := encoder.Encode(adapted); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if closer, ok := encoder.(expfmt.Closer); ok && err == nil {
 		err = closer.Close()
@@ -185,89 +189,4 @@ func decodeFamily(f *store.Family, own *dto.MetricFamily) (*dto.MetricFamily, er
 		family.Metric = append(own.Metric[:len(own.Metric):len(own.Metric)], family.Metric...)
 	}
 	return family, nil
-}
-
-// naming adapts names to a format so that no two families and no two series
-// become one.
-type naming struct {
-	scheme      model.EscapingScheme
-	openMetrics bool
-	held        map[string]bool // names of all families, as they are
-	taken       map[string]bool // names given to families
-}
-
-func newNaming(view *store.View, own []*dto.MetricFamily, format expfmt.Format) naming {
-	n := naming{
-		scheme:      format.ToEscapingScheme(),
-		openMetrics: format.FormatType() == expfmt.TypeOpenMetrics,
-		held:        map[string]bool{},
-		taken:       map[string]bool{},
-	}
-	_ = eachFamily(view, own, func(f *store.Family, o *dto.MetricFamily) error {
-		name := o.GetName()
-		if f != nil {
-			name = f.Name
-		}
-		n.held[name] = true
-		if metric.LegacyMetricName(name) {
-			// Names that are fine as they are go before those that are not.
-			n.taken[model.EscapeName(name, n.scheme)] = true
-		}
-		return nil
-	})
-	return n
-}
-
-// adapt returns the family as it can be exposed. It does not change f.
-func (n naming) adapt(f *dto.MetricFamily) *dto.MetricFamily {
-	out := model.EscapeMetricFamily(f, n.scheme)
-	needed := !metric.LegacyMetricName(f.GetName()) && n.scheme != model.NoEscaping
-	if needed && n.taken[out.GetName()] || n.scheme != model.NoEscaping && !distinct(out) {
-		out = model.EscapeMetricFamily(f, model.ValueEncodingEscaping)
-	}
-	n.taken[out.GetName()] = true
-	if n.openMetrics {
-		out = n.openMetricsFamily(f.GetName(), out)
-	}
-	return out
-}
-
-// openMetricsFamily makes a family fit OpenMetrics, which has more rules for
-// names than the text format.
-func (n naming) openMetricsFamily(name string, f *dto.MetricFamily) *dto.MetricFamily {
-	out := &dto.MetricFamily{Name: f.Name, Help: f.Help, Type: f.Type, Metric: f.Metric, Unit: f.Unit}
-	if base, total := strings.CutSuffix(name, "_total"); total && f.GetType() == dto.MetricType_COUNTER && n.held[base] {
-		// A counter x_total announces itself as x. Beside another family of that
-		// name it keeps its own, as every counter without _total does, at the
-		// price of its type.
-		out.Type = dto.MetricType_UNTYPED.Enum()
-		out.Metric = make([]*dto.Metric, len(f.Metric))
-		for i, m := range f.Metric {
-			out.Metric[i] = &dto.Metric{Label: m.Label, Untyped: &dto.Untyped{Value: m.Counter.Value}}
-		}
-	}
-	if out.Unit != nil && !strings.HasSuffix(strings.TrimSuffix(f.GetName(), "_total"), "_"+f.GetUnit()) {
-		out.Unit = nil // units are only allowed as a suffix of the name
-	}
-	return out
-}
-
-// distinct tells whether no metric of the family has a label twice and no two
-// have the same labels.
-func distinct(f *dto.MetricFamily) bool {
-	seen := make(map[string]struct{}, len(f.Metric))
-	for _, m := range f.Metric {
-		labels := make([]metric.Label, len(m.Label))
-		names := make(map[string]struct{}, len(m.Label))
-		for i, l := range m.Label {
-			labels[i] = metric.Label{Name: l.GetName(), Value: l.GetValue()}
-			names[l.GetName()] = struct{}{}
-		}
-		id := metric.NewGroupingKey(labels).String()
-		if _, twice := seen[id]; twice || len(names) < len(labels) {
-			return false
-		}
-		seen[id] = struct{}{}
-	}
-	return true
 }

@@ -276,6 +276,34 @@ func TestOpenMetrics(t *testing.T) {
 	}
 }
 
+// TestHostileNames pushes what only meets once it is escaped or in OpenMetrics: all
+// of it must stay readable, without a series twice.
+func TestHostileNames(t *testing.T) {
+	for _, body := range []string{
+		"# TYPE foo summary\nfoo_count 1\n{\"foo.count\"} 3\n",
+		"# TYPE foo histogram\nfoo_count 1\n{\"foo.bucket\"} 3\n",
+		"# TYPE \"f.o\" histogram\n{\"f.o_count\"} 1\nf_o_count 2\n",
+		"{\"a.b\"} 1\na_b 3\nU__a_2e_b 2\n",
+		"x{\"a.b\"=\"1\",\"a-b\"=\"1\",U__a_2e_b=\"2\"} 1\ny 1\n",
+		"# TYPE h histogram\nh_bucket{le=\"1\"} 0.5\nh_count 1.5\nh_sum 2\n",
+		"{\"shared.x\"} 1\n",
+	} {
+		s := store.New(store.Memory{})
+		push(t, s, "a", body)
+		for _, scheme := range []model.EscapingScheme{model.NoEscaping, model.UnderscoreEscaping, model.DotsEscaping, model.ValueEncodingEscaping} {
+			for _, typ := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeOpenMetrics} {
+				format := expfmt.NewFormat(typ).WithEscapingScheme(scheme)
+				exposed := write(t, newWriter(t), s.View(), ownMetrics(t), format, exposition.Identity)
+				got := series(t, exposed, string(format))
+				slices.Sort(got)
+				if len(slices.Compact(slices.Clone(got))) != len(got) {
+					t.Errorf("%q as %s has a series twice:\n%s", body, format, exposed)
+				}
+			}
+		}
+	}
+}
+
 // TestScrapesDuringPushes pushes whole groups of one value each and expects every
 // scrape to parse and to show no group in two values. It is for the race
 // detector, too.

@@ -5,6 +5,7 @@ package history
 
 import (
 	"container/list"
+	"maps"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -52,19 +53,21 @@ const (
 
 // Log remembers pushes. It is safe for concurrent use.
 type Log struct {
-	held func(ids []string) []bool
+	held func(keys []metric.GroupingKey) []bool
 
 	mu       sync.Mutex // guards all below
 	groups   map[string]*list.Element
 	byAge    list.List // of *timeline, the one with the latest push at the back
 	spent    int       // bytes of all timelines
 	sweepAt  int
-	refusals []Event // the oldest first
+	refused  map[string]time.Time // when a group's last refusal was, by its ID
+	refusals []Event              // the oldest first
+	version  uint64
 }
 
 // timeline is what is known of one group.
 type timeline struct {
-	id     string
+	key    metric.GroupingKey
 	events []event // the oldest first
 	// refused is the last refusal, which stays when later pushes have taken its
 	// place among events; nil where there was none.
@@ -83,11 +86,10 @@ type event struct {
 	message string
 }
 
-// New returns an empty log. held tells which of the groups with these IDs are
-// still there; the timelines of others are dropped, at the latest when the log
-// has doubled.
-func New(held func(ids []string) []bool) *Log {
-	return &Log{held: held, groups: map[string]*list.Element{}, sweepAt: sweepAt}
+// New returns an empty log. held tells which of these groups are still there; the
+// timelines of others are dropped, at the latest when the log has doubled.
+func New(held func(keys []metric.GroupingKey) []bool) *Log {
+	return &Log{held: held, groups: map[string]*list.Element{}, refused: map[string]time.Time{}, sweepAt: sweepAt}
 }
 
 // Record remembers the push. Cost: O(1), amortized.
@@ -102,6 +104,7 @@ func (l *Log) Record(e Event) {
 			l.refusals = append(l.refusals[:0], l.refusals[1:]...)
 		}
 		l.refusals = append(l.refusals, e)
+		l.version++
 	}
 	id := e.Key.ID()
 	if id == "" {
@@ -114,9 +117,9 @@ func (l *Log) Record(e Event) {
 		if len(l.groups) >= l.sweepAt {
 			l.sweep()
 		}
-		element = l.byAge.PushBack(&timeline{id: id})
+		element = l.byAge.PushBack(&timeline{key: e.Key})
 		l.groups[id] = element
-		l.spent += costOfGroup(id)
+		l.spent += costOfGroup(e.Key)
 	}
 	t := element.Value.(*timeline)
 	if !e.Accepted() {
@@ -125,6 +128,7 @@ func (l *Log) Record(e Event) {
 		}
 		last := e // a copy, so that accepted pushes need no allocation
 		t.refused = &last
+		l.refused[id] = e.At
 		l.spent += len(e.Message)
 	}
 	if len(t.events) == perGroup || len(t.events) > 0 && l.spent >= budget {
@@ -179,6 +183,21 @@ func (l *Log) LastRefused(key metric.GroupingKey) *Event {
 	return nil
 }
 
+// Refused returns when the last refused push of each group was, by the group's ID,
+// as far as it is known. Cost: O(groups with a refusal).
+func (l *Log) Refused() map[string]time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.refused)
+}
+
+// Version counts the refusals. While it is the same, there are no new ones.
+func (l *Log) Version() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.version
+}
+
 // Refusals returns the recent refusals of all groups, the latest first.
 func (l *Log) Refusals() []Event {
 	l.mu.Lock()
@@ -205,19 +224,20 @@ func (l *Log) ForgetAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.groups)
+	clear(l.refused)
 	l.byAge.Init()
 	l.spent = 0
 }
 
 // sweep drops the timelines of groups that are gone. The caller holds mu.
 func (l *Log) sweep() {
-	ids := make([]string, 0, len(l.groups))
-	for id := range l.groups {
-		ids = append(ids, id)
+	keys := make([]metric.GroupingKey, 0, len(l.groups))
+	for element := l.byAge.Front(); element != nil; element = element.Next() {
+		keys = append(keys, element.Value.(*timeline).key)
 	}
-	for i, held := range l.held(ids) {
+	for i, held := range l.held(keys) {
 		if !held {
-			l.drop(l.groups[ids[i]])
+			l.drop(l.groups[keys[i].ID()])
 		}
 	}
 	l.sweepAt = max(sweepAt, 2*len(l.groups))
@@ -226,8 +246,9 @@ func (l *Log) sweep() {
 // drop drops a timeline. The caller holds mu.
 func (l *Log) drop(element *list.Element) {
 	t := l.byAge.Remove(element).(*timeline)
-	delete(l.groups, t.id)
-	l.spent -= costOfGroup(t.id)
+	delete(l.groups, t.key.ID())
+	delete(l.refused, t.key.ID())
+	l.spent -= costOfGroup(t.key)
 	for i := range t.events {
 		l.spent -= t.events[i].cost()
 	}
@@ -237,7 +258,7 @@ func (l *Log) drop(element *list.Element) {
 }
 
 // costOfGroup returns about how many bytes a timeline takes without its events.
-func costOfGroup(id string) int { return 250 + len(id) }
+func costOfGroup(key metric.GroupingKey) int { return 300 + 2*len(key.ID()) + 32*len(key.Labels()) }
 
 // cost returns about how many bytes the event takes.
 func (e *event) cost() int { return 150 + len(e.source) + len(e.message) }

@@ -27,8 +27,8 @@ func refused(job string, at int64, message string) history.Event {
 }
 
 // held says that all groups are still there.
-func held(ids []string) []bool {
-	all := make([]bool, len(ids))
+func held(keys []metric.GroupingKey) []bool {
+	all := make([]bool, len(keys))
 	for i := range all {
 		all[i] = true
 	}
@@ -76,6 +76,28 @@ func TestLastRefusalStaysWhenPushesFollow(t *testing.T) {
 	}
 	if last := l.LastRefused(key("b")); last != nil {
 		t.Errorf("LastRefused of another group: %v", last)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	l := history.New(held)
+	l.Record(accepted("a", 1))
+	l.Record(refused("b", 2, "x"))
+	if l.Version() != 1 {
+		t.Errorf("version %d after one refusal", l.Version())
+	}
+	l.Record(refused("b", 3, "x"))
+	l.Record(refused("c", 4, "x"))
+	l.Forget(key("c"))
+	if r := l.Refused(); len(r) != 1 || r["b"].Unix() != 3 {
+		t.Errorf("refused at %v", r)
+	}
+	if l.Version() != 3 {
+		t.Errorf("version %d after three refusals", l.Version())
+	}
+	l.ForgetAll()
+	if r := l.Refused(); len(r) != 0 {
+		t.Errorf("refused at %v", r)
 	}
 }
 
@@ -131,10 +153,10 @@ func TestForget(t *testing.T) {
 
 // Groups that go without a word, as by expiry, do not stay.
 func TestGroupsThatAreGoneDoNotLeak(t *testing.T) {
-	l := history.New(func(ids []string) []bool {
-		there := make([]bool, len(ids))
-		for i, id := range ids {
-			there[i] = strings.HasPrefix(id, "stays")
+	l := history.New(func(keys []metric.GroupingKey) []bool {
+		there := make([]bool, len(keys))
+		for i, key := range keys {
+			there[i] = strings.HasPrefix(key.ID(), "stays")
 		}
 		return there
 	})

@@ -15,20 +15,23 @@ const (
 	UTF8Names   = Names(model.UTF8Validation)   // any UTF-8
 )
 
-// ValidMetric tells whether name may name a metric.
+// ValidMetric tells whether name may name a metric. Prometheus cannot read a name
+// with a zero byte in it.
 func (n Names) ValidMetric(name string) bool {
-	return LegacyMetricName(name) || n == UTF8Names && name != "" && utf8.ValidString(name)
+	return LegacyMetricName(name) ||
+		n == UTF8Names && name != "" && utf8.ValidString(name) && !strings.Contains(name, "\x00")
 }
 
-// ValidLabel tells whether name may name a label.
+// ValidLabel tells whether name may name a label. A colon is left to metric names:
+// expositions write a label's name that has one without the quotes it needs.
 func (n Names) ValidLabel(name string) bool {
-	return LegacyLabelName(name) || n == UTF8Names && name != "" && utf8.ValidString(name)
+	return LegacyLabelName(name) ||
+		n == UTF8Names && name != "" && utf8.ValidString(name) && !strings.ContainsAny(name, ":\x00")
 }
 
-// ValidGroupingLabel tells whether name may name a label of a grouping key.
-func (n Names) ValidGroupingLabel(name string) bool {
-	return n.ValidLabel(name) && !strings.HasPrefix(name, model.ReservedLabelPrefix)
-}
+// Reserved tells whether a label's name begins as those do that Prometheus uses
+// itself.
+func Reserved(label string) bool { return strings.HasPrefix(label, model.ReservedLabelPrefix) }
 
 // LegacyMetricName tells whether name needs neither quotes nor escaping in any
 // exposition format.

@@ -164,6 +164,8 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 		switch {
 		case !n.names.ValidLabel(l.Name) || l.Name == NameLabel:
 			return Refuse(BadName, "metric family %q has the invalid label name %q%s", f.Name, l.Name, n.names.advice())
+		case Reserved(l.Name):
+			return Refuse(BadName, "metric family %q has the label name %q: names that begin with two underscores are reserved", f.Name, l.Name)
 		case i > 0 && m.Labels[i-1].Name == l.Name:
 			return Refuse(BadName, "a metric of family %q has the label %q twice", f.Name, l.Name)
 		case !utf8.ValidString(l.Value):
@@ -172,6 +174,9 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	}
 	if err := checkExemplar(f, m.Exemplar); err != nil {
 		return err
+	}
+	if !m.Created.valid() {
+		return Refuse(BadValue, "metric family %q has a created timestamp that is not between the years 1 and 9999", f.Name)
 	}
 	switch f.Type {
 	case Counter, Gauge, Untyped:
@@ -228,7 +233,13 @@ func checkHistogram(f *Family, h *HistogramValue) error {
 	if le, ok := duplicate(len(h.Buckets), func(i int) float64 { return h.Buckets[i].UpperBound }); ok {
 		return Refuse(DuplicateSeries, "a metric of the histogram %q has the bucket le=\"%v\" twice", f.Name, le)
 	}
+	if h.CountFloat < 0 {
+		return Refuse(BadValue, "a metric of the histogram %q has a negative count", f.Name)
+	}
 	for i := range h.Buckets {
+		if h.Buckets[i].CumulativeCountFloat < 0 {
+			return Refuse(BadValue, "a metric of the histogram %q has a bucket with a negative count", f.Name)
+		}
 		if err := checkExemplar(f, h.Buckets[i].Exemplar); err != nil {
 			return err
 		}
@@ -247,16 +258,29 @@ func checkHistogram(f *Family, h *HistogramValue) error {
 	return nil
 }
 
+// checkExemplar refuses exemplars that an exposition could not be read with.
 func checkExemplar(f *Family, e *Exemplar) error {
 	if e == nil {
 		return nil
 	}
 	for _, l := range e.Labels {
-		if !utf8.ValidString(l.Name) || !utf8.ValidString(l.Value) {
-			return Refuse(BadUTF8, "an exemplar of metric family %q has a label that is not valid UTF-8: %q=%q", f.Name, l.Name, l.Value)
+		switch {
+		case !LegacyLabelName(l.Name):
+			return Refuse(BadName, "an exemplar of metric family %q has the invalid label name %q", f.Name, l.Name)
+		case !utf8.ValidString(l.Value) || strings.Contains(l.Value, "\x00"):
+			return Refuse(BadUTF8, "an exemplar of metric family %q has a label %q whose value is not valid UTF-8 or has a zero byte: %q", f.Name, l.Name, l.Value)
 		}
 	}
+	if !e.Timestamp.valid() {
+		return Refuse(BadValue, "an exemplar of metric family %q has a timestamp that is not between the years 1 and 9999", f.Name)
+	}
 	return nil
+}
+
+// valid tells whether t is one that google.protobuf.Timestamp allows.
+func (t Timestamp) valid() bool {
+	const first, last = -62135596800, 253402300799
+	return t.Seconds >= first && t.Seconds <= last && t.Nanos >= 0 && t.Nanos < 1e9
 }
 
 // duplicate finds a number that stands twice among the n that at returns; all

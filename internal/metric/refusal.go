@@ -1,6 +1,9 @@
 package metric
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Reason says in one word why a push was refused. It is the value of a label of
 // the gateway's own metrics, so there are few and they stay.
@@ -19,13 +22,14 @@ const (
 	TypeConflict    Reason = "type_conflict"    // the name is held elsewhere with another type
 	SuffixCollision Reason = "suffix_collision" // the name is a sample of a histogram or summary
 	WrongProtocol   Reason = "protocol"         // the body is of another protocol, such as remote write
+	TooLarge        Reason = "size"             // the push is larger than any gateway takes
 )
 
 // Reasons returns all reasons.
 func Reasons() []Reason {
 	return []Reason{
 		BadPath, BadEncoding, Malformed, BadTimestamp, BadName, BadUTF8, BadValue,
-		ReservedLabel, DuplicateSeries, TypeConflict, SuffixCollision, WrongProtocol,
+		ReservedLabel, DuplicateSeries, TypeConflict, SuffixCollision, WrongProtocol, TooLarge,
 	}
 }
 
@@ -38,7 +42,18 @@ type RefusalError struct {
 
 func (e *RefusalError) Error() string { return e.Message }
 
-// Refuse returns a RefusalError with the formatted message.
+// Refuse returns a RefusalError with the formatted message, of which Shorten keeps
+// the ends: whoever pushes chooses how long names and values in it are.
 func Refuse(reason Reason, format string, args ...any) *RefusalError {
-	return &RefusalError{Reason: reason, Message: fmt.Sprintf(format, args...)}
+	return &RefusalError{Reason: reason, Message: Shorten(fmt.Sprintf(format, args...))}
+}
+
+// Shorten cuts from the middle of a text that is too long for a log line or an
+// answer.
+func Shorten(text string) string {
+	const most, end = 2000, 700
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-end], "") + " […] " + strings.ToValidUTF8(text[len(text)-end:], "")
 }

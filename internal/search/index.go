@@ -21,6 +21,16 @@ type Row struct {
 	names  int32 // number of the set of metric names
 }
 
+// RowOf returns the row of a group by itself.
+func RowOf(g *store.Group) Row {
+	row := Row{Group: g}
+	for _, c := range g.Chunks {
+		row.Series += c.Series()
+		row.Bytes += int64(c.Size())
+	}
+	return row
+}
+
 // Index keeps the rows of the view that was asked for last, so that asking again
 // costs a look at each row, and a next view what has changed. It is safe for
 // concurrent use.
@@ -68,17 +78,17 @@ func (x *Index) Of(v *store.View) *Listing {
 			next.Rows = append(next.Rows, old[0])
 			continue
 		}
-		row := Row{Group: g, names: next.sets.of(g)}
-		for _, c := range g.Chunks {
-			row.Series += c.Series()
-			row.Bytes += int64(c.Size())
-		}
+		row := RowOf(g)
+		row.names = next.sets.of(g)
 		next.Rows = append(next.Rows, row)
 	}
 	next.jobs = sync.OnceValue(next.sumJobs)
 	x.last = next
 	return next
 }
+
+// View returns the view that is listed.
+func (l *Listing) View() *store.View { return l.view }
 
 // nameSets numbers the sets of metric names that groups have. Most groups of a job
 // have the same, so that a name need not be looked for in each group.
@@ -155,7 +165,7 @@ type Found struct {
 
 // Find returns the groups that match the query at the given time. Cost: O(groups),
 // and sorting those that match.
-func (l *Listing) Find(q Query, now time.Time) Found {
+func (l *Listing) Find(q Query, refused Refused, now time.Time) Found {
 	found := Found{Counts: map[State]int{}}
 	matches := l.compile(&q)
 	var counts [len(States)]int
@@ -164,7 +174,7 @@ func (l *Listing) Find(q Query, now time.Time) Found {
 		if !matches(row) {
 			continue
 		}
-		state := q.StateOf(row.Group, now)
+		state := q.StateOf(row.Group, refused, now)
 		counts[slices.Index(States[:], state)]++
 		if q.State == Any || q.State == state {
 			found.Rows = append(found.Rows, row)
@@ -173,7 +183,7 @@ func (l *Listing) Find(q Query, now time.Time) Found {
 	for i, state := range States {
 		found.Counts[state] = counts[i]
 	}
-	q.sort(found.Rows, now)
+	q.sort(found.Rows, refused, now)
 	return found
 }
 
@@ -237,7 +247,7 @@ func (l *Listing) compileSelector(matchers []*labels.Matcher) func(*Row) bool {
 }
 
 // sort orders rows, which are in the order of their IDs. Equal ones stay in it.
-func (q *Query) sort(rows []*Row, now time.Time) {
+func (q *Query) sort(rows []*Row, refused Refused, now time.Time) {
 	if q.Sort == ByLabels {
 		if q.Descending {
 			slices.Reverse(rows)
@@ -251,7 +261,7 @@ func (q *Query) sort(rows []*Row, now time.Time) {
 	}
 	all := make([]keyed, len(rows))
 	for i, row := range rows {
-		all[i] = keyed{q.sortKey(row, now), i, row}
+		all[i] = keyed{q.sortKey(row, refused, now), i, row}
 	}
 	slices.SortFunc(all, func(a, b keyed) int {
 		c := cmp.Compare(a.key, b.key)
@@ -268,7 +278,7 @@ func (q *Query) sort(rows []*Row, now time.Time) {
 	}
 }
 
-func (q *Query) sortKey(r *Row, now time.Time) int64 {
+func (q *Query) sortKey(r *Row, refused Refused, now time.Time) int64 {
 	switch q.Sort {
 	case BySeries:
 		return int64(r.Series)
@@ -277,9 +287,9 @@ func (q *Query) sortKey(r *Row, now time.Time) int64 {
 	case ByPushed:
 		return unixNano(r.Group.Pushed)
 	case ByFailure:
-		return unixNano(r.Group.Failed)
+		return unixNano(refused.FailedAt(r.Group))
 	}
-	return int64(slices.Index(States[:], q.StateOf(r.Group, now)))
+	return int64(slices.Index(States[:], q.StateOf(r.Group, refused, now)))
 }
 
 // unixNano puts what never happened before all that did.

@@ -79,9 +79,18 @@ type ParamError struct {
 func (e *ParamError) Error() string { return fmt.Sprintf("%s: %v", e.Param, e.Err) }
 func (e *ParamError) Unwrap() error { return e.Err }
 
+// longestParam bounds each parameter of a query, in bytes.
+const longestParam = 4000
+
 // NewQuery parses a query. The error is a *ParamError.
 func NewQuery(p Params) (Query, error) {
 	q := Query{Age: DefaultAge, Sort: ByLabels}
+	if len(p.Search) > longestParam {
+		return Query{}, &ParamError{"search", fmt.Errorf("longer than %d bytes", longestParam)}
+	}
+	if len(strings.Join(p.Match, "")) > longestParam {
+		return Query{}, &ParamError{"match[]", fmt.Errorf("longer than %d bytes", longestParam)}
+	}
 	for _, text := range p.Match {
 		matchers, err := parseSelector(text)
 		if err != nil {
@@ -101,7 +110,7 @@ func NewQuery(p Params) (Query, error) {
 	switch q.State = State(p.State); q.State {
 	case Any, OK, Failed, Old:
 	default:
-		return Query{}, &ParamError{"state", fmt.Errorf("%q is none of ok, failed, old", p.State)}
+		return Query{}, &ParamError{"state", fmt.Errorf("%.20q is none of ok, failed, old", p.State)}
 	}
 	if p.Age != "" {
 		age, err := model.ParseDuration(p.Age)
@@ -116,7 +125,7 @@ func NewQuery(p Params) (Query, error) {
 		name, descending := strings.CutPrefix(p.Sort, "-")
 		q.Sort, q.Descending = Column(name), descending
 		if !isColumn(q.Sort) {
-			return Query{}, &ParamError{"sort", fmt.Errorf("%q is none of labels, state, pushed, failed, series, bytes, with or without - in front", p.Sort)}
+			return Query{}, &ParamError{"sort", fmt.Errorf("%.20q is none of labels, state, pushed, failed, series, bytes, with or without - in front", p.Sort)}
 		}
 	}
 	return q, nil
@@ -172,10 +181,23 @@ func splitWords(text string) []string {
 	return words
 }
 
+// Refused is when a push to a group was last refused, by the group's ID, for those
+// where the store does not say so itself: it leaves out bodies that could not be
+// read.
+type Refused map[string]time.Time
+
+// FailedAt returns when a push to the group was last refused; zero where none was.
+func (r Refused) FailedAt(g *store.Group) time.Time {
+	if at := r[g.Key.ID()]; at.After(g.Failed) {
+		return at
+	}
+	return g.Failed
+}
+
 // StateOf returns the group's state at the given time.
-func (q *Query) StateOf(g *store.Group, now time.Time) State {
+func (q *Query) StateOf(g *store.Group, refused Refused, now time.Time) State {
 	switch {
-	case g.Failed.After(g.Pushed):
+	case refused.FailedAt(g).After(g.Pushed):
 		return Failed
 	case now.Sub(g.Pushed) > q.Age:
 		return Old

@@ -63,7 +63,7 @@ func find(t testing.TB, s *store.Store, p search.Params) (jobs string, counts ma
 	if err != nil {
 		t.Fatalf("%+v: %v", p, err)
 	}
-	found := new(search.Index).Of(s.View()).Find(q, noon)
+	found := new(search.Index).Of(s.View()).Find(q, nil, noon)
 	var names []string
 	for _, row := range found.Rows {
 		job, _ := row.Group.Key.Value("job")
@@ -152,6 +152,47 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// A body that could not be read leaves no trace in the store.
+func TestRefusedBesideTheStore(t *testing.T) {
+	s := store.New(store.Memory{})
+	put(t, s, key("job", "a"), noon, "m")
+	put(t, s, key("job", "b"), noon, "m")
+	put(t, s, key("job", "c"), noon, "m")
+	refused := search.Refused{"b": noon.Add(time.Second), "c": noon.Add(-time.Second)}
+	q, _ := search.NewQuery(search.Params{State: "failed", Sort: "failed"})
+	found := new(search.Index).Of(s.View()).Find(q, refused, noon)
+	if len(found.Rows) != 1 || found.Rows[0].Group.Key.ID() != "b" {
+		t.Errorf("failed: %v", found.Rows)
+	}
+	q, _ = search.NewQuery(search.Params{Sort: "-failed"})
+	found = new(search.Index).Of(s.View()).Find(q, refused, noon)
+	if found.Rows[0].Group.Key.ID() != "b" || found.Rows[1].Group.Key.ID() != "c" {
+		t.Errorf("sorted: %v", found.Rows)
+	}
+}
+
+// A long key has a short name in links, which leads back to it.
+func TestRefs(t *testing.T) {
+	s := store.New(store.Memory{})
+	short, long := key("job", "a", "path", "/x"), key("job", "a", "path", strings.Repeat("/é", 2000))
+	put(t, s, short, noon, "m")
+	put(t, s, long, noon, "n")
+	l := new(search.Index).Of(s.View())
+	if ref := search.Ref(short); ref != "job/a/path@base64/L3g" {
+		t.Errorf("ref %q", ref)
+	}
+	ref := search.Ref(long)
+	if key, isHash := l.ByHash(ref); !isHash || key.ID() != long.ID() || len(ref) > 50 {
+		t.Errorf("%q leads to %v, %v", ref, key, isHash)
+	}
+	if _, isHash := l.ByHash("job/a"); isHash {
+		t.Error("a path is taken for a hash")
+	}
+	if key, isHash := l.ByHash("~/00"); !isHash || key.ID() != "" {
+		t.Errorf("a hash of no group leads to %v", key)
+	}
+}
+
 func TestSort(t *testing.T) {
 	s := held(t)
 	for _, c := range []struct{ sort, want string }{
@@ -235,7 +276,7 @@ func TestListingsFollowTheStore(t *testing.T) {
 		}
 		for _, name := range []string{"m", "n", "o"} {
 			q, _ := search.NewQuery(search.Params{Search: name + "{}"})
-			if a, b := got.Find(q, noon), want.Find(q, noon); len(a.Rows) != len(b.Rows) {
+			if a, b := got.Find(q, nil, noon), want.Find(q, nil, noon); len(a.Rows) != len(b.Rows) {
 				t.Errorf("%s: %d groups have %s, want %d", what, len(a.Rows), name, len(b.Rows))
 			}
 		}
@@ -263,11 +304,11 @@ func TestManyNames(t *testing.T) {
 		}
 	}
 	q, _ := search.NewQuery(search.Params{Search: "name_4999"})
-	if found := x.Of(s.View()).Find(q, noon); len(found.Rows) != 1 {
+	if found := x.Of(s.View()).Find(q, nil, noon); len(found.Rows) != 1 {
 		t.Errorf("found %v", found.Rows)
 	}
 	q, _ = search.NewQuery(search.Params{Search: "name_4998"})
-	if found := x.Of(s.View()).Find(q, noon); len(found.Rows) != 0 {
+	if found := x.Of(s.View()).Find(q, nil, noon); len(found.Rows) != 0 {
 		t.Errorf("found %v", found.Rows)
 	}
 }
@@ -300,7 +341,7 @@ func BenchmarkFind(b *testing.B) {
 			}
 			l := x.Of(s.View())
 			for b.Loop() {
-				l.Find(q, noon)
+				l.Find(q, nil, noon)
 			}
 		})
 	}

@@ -65,7 +65,7 @@ func (b *batch) family(name string) pendingFamily {
 // shapesOf returns the shapes of the groups that hold the family, and perhaps some
 // that no longer do: those the store knows, and those the batch added. held is a
 // chunk of the family that a group has, nil where none is at hand.
-func (b *batch) shapesOf(name string, held *Chunk) (known []shapeCount, added []shape) {
+func (b *batch) shapesOf(name string, held *Chunk) (known *shapes, added []shape) {
 	if len(b.families) > 0 {
 		added = b.families[name].added
 	}
@@ -78,9 +78,9 @@ func (b *batch) shapesOf(name string, held *Chunk) (known []shapeCount, added []
 		f = b.store.families[name]
 	}
 	if f != nil {
-		known = f.shapes.list
+		return &f.shapes, added
 	}
-	return known, added
+	return &shapes{}, added
 }
 
 // put makes next the group of this ID; nil deletes it.

@@ -8,15 +8,15 @@ import (
 )
 
 // check tells whether the push fits beside everything else that the batch will
-// leave in the store. old is the group it goes to, and keep whether families
-// that are not pushed stay in it. Cost: O(series pushed), whatever is held.
-func (b *batch) check(p *Push, old *Group, keep bool) error {
+// leave in the store. old is the group it goes to. Cost: O(n log n) in the series
+// pushed, whatever is held; see checkSeries.
+func (b *batch) check(p *Push, old *Group, m mode) error {
 	if old == nil {
 		if err := b.checkTwin(p.key); err != nil {
 			return err
 		}
 	}
-	c := check{batch: b, push: p, old: old, keep: keep}
+	c := check{batch: b, push: p, old: old, mode: m}
 	if old != nil {
 		c.shape = old.shape
 	} else {
@@ -77,7 +77,7 @@ type check struct {
 	*batch
 	push  *Push
 	old   *Group
-	keep  bool
+	mode  mode
 	shape shape // of the push's key
 }
 
@@ -102,7 +102,7 @@ func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 	if f := c.others(name); f.holders > 0 {
 		return f.typ, c.holder(name), true
 	}
-	if kept := c.old.Chunk(name); kept != nil && c.keep {
+	if kept := c.old.Chunk(name); kept != nil && c.mode == sameFamilies {
 		return kept.Type(), fmt.Sprintf("the same group %s", c.push.key), true
 	}
 	return 0, "", false
@@ -130,7 +130,7 @@ func (c *check) holder(name string) string {
 }
 
 func describe(key metric.GroupingKey) string {
-	return fmt.Sprintf("group %s (to delete it: curl -X DELETE <this gateway>%s)", key, key.Path())
+	return fmt.Sprintf("group %s (to delete it: curl -X DELETE '<this gateway>%s')", key, key.Path())
 }
 
 func (c *check) checkType(f *metric.Family) error {
@@ -178,57 +178,55 @@ func (c *check) checkSuffixes(f *metric.Family) error {
 
 // checkSeries refuses series that another group has, by the shapes of the groups
 // that hold the family. same is the family as the group itself holds it, if it
-// does.
+// does. Cost: O(n log n) in the series pushed and those of the groups they might be
+// in.
 func (c *check) checkSeries(f *metric.Family, same *Chunk) error {
 	known, added := c.shapesOf(f.Name, same)
-	own := c.shape.names
-	if len(added) == 0 && (len(known) == 0 || len(known) == 1 && known[0].names == own) {
+	if len(added) == 0 && !known.others(c.shape) {
 		return nil
 	}
-	var candidates []shape
-	candidatesFor := uint64(0) // the mask of the names that candidates were chosen for
+	held := map[*Chunk][]metric.Metric{} // decoded once, however many series ask
 	for i := range f.Metrics {
 		labels := f.Metrics[i].Labels
-		// Metrics of a family mostly have the same label names.
-		if mask := nameMask(labels); i == 0 || mask != candidatesFor {
-			candidates, candidatesFor = candidates[:0], mask
-			for j := range known {
-				candidates = appendCandidate(candidates, known[j].shape, own, mask)
+		var owner *Group
+		look := func(s shape) {
+			if s == c.shape || owner != nil {
+				return
 			}
-			for _, s := range added {
-				candidates = appendCandidate(candidates, s, own, mask)
-			}
-		}
-		for _, s := range candidates {
 			key, ok := s.project(labels)
 			if !ok {
-				continue
+				return
 			}
-			if c.group(key.ID()).Chunk(f.Name).has(labels) {
-				return metric.Refuse(metric.DuplicateSeries,
-					"the series %s%s is pushed to group %s, but is held already by %s: give the two different labels, or delete one",
-					f.Name, metric.FormatLabels(labels), c.push.key, describe(key))
+			candidate := c.group(key.ID())
+			chunk := candidate.Chunk(f.Name)
+			if chunk == nil {
+				return
 			}
+			metrics, decoded := held[chunk]
+			if !decoded {
+				metrics = chunk.Metrics()
+				held[chunk] = metrics
+			}
+			if hasSeries(metrics, labels) {
+				owner = candidate
+			}
+		}
+		known.each(labels, look)
+		for _, s := range added {
+			look(s)
+		}
+		if owner != nil {
+			return metric.Refuse(metric.DuplicateSeries,
+				"the series %s%s is pushed to group %s, but is held already by %s: give the two different labels, or delete one",
+				f.Name, metric.FormatLabels(labels), c.push.key, describe(owner.Key))
 		}
 	}
 	return nil
 }
 
-// appendCandidate appends s unless it is the own shape or has a name that no label
-// of a series has.
-func appendCandidate(candidates []shape, s shape, own string, seriesMask uint64) []shape {
-	if s.mask&^seriesMask != 0 || s.names == own {
-		return candidates
-	}
-	return append(candidates, s)
-}
-
-// has tells whether the chunk, which may be nil, holds the series of these labels.
-func (c *Chunk) has(labels []metric.Label) bool {
-	if c == nil {
-		return false
-	}
-	_, found := slices.BinarySearchFunc(c.Metrics(), labels,
+// hasSeries tells whether one of the metrics, which are sorted, has these labels.
+func hasSeries(metrics []metric.Metric, labels []metric.Label) bool {
+	_, found := slices.BinarySearchFunc(metrics, labels,
 		func(m metric.Metric, labels []metric.Label) int { return metric.CompareLabels(m.Labels, labels) })
 	return found
 }

@@ -205,8 +205,8 @@ func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, va
 }
 
 // after returns the group g (nil where there is none yet) after the push p, which
-// is used up. With keep, families that are not pushed stay.
-func (g *Group) after(p *Push, keep bool) *Group {
+// is used up.
+func (g *Group) after(p *Push, m mode) *Group {
 	next := &Group{Key: p.key, Pushed: p.at, Chunks: p.chunks}
 	if g == nil {
 		next.shape = shapeOf(p.key)
@@ -215,7 +215,7 @@ func (g *Group) after(p *Push, keep bool) *Group {
 	}
 	next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
 	p.chunks[p.failureAt] = g.Chunk(FailureTime)
-	if keep {
+	if m == sameFamilies {
 		next.Chunks = mergeChunks(p.chunks, g.Chunks)
 	}
 	return next

@@ -41,7 +41,7 @@ func checkIndex(t *testing.T, s *Store) {
 				t.Fatalf("%s is of two types", c.Name())
 			}
 			k.chunks = append(k.chunks, c)
-			k.shapes[g.shape.names]++
+			k.shapes[string(g.shape)]++
 		}
 	}
 	if s.totals != totals {
@@ -64,10 +64,16 @@ func checkIndex(t *testing.T, s *Store) {
 		}
 		checkRun(t, name, &f.run, slices.Values(k.chunks))
 		got := map[string]int{}
-		for j, c := range f.shapes.list {
-			got[c.names] = c.groups
-			if f.shapes.find(c.names) != j {
-				t.Fatalf("family %s: shape %q is not found", name, c.names)
+		counts := []shapeCount{f.shapes.first}
+		for _, more := range f.shapes.more {
+			counts = append(counts, more...)
+		}
+		for _, c := range counts {
+			if c.groups > 0 {
+				got[string(c.shape)] = c.groups
+				if found, _ := f.shapes.find(c.shape); found == nil || *found != c {
+					t.Fatalf("family %s: shape %q is not found", name, c.shape)
+				}
 			}
 		}
 		if !maps.Equal(got, k.shapes) {

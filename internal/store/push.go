@@ -9,6 +9,14 @@ import (
 	"pushgateway/internal/metric"
 )
 
+// mode is what a push replaces of its group.
+type mode int
+
+const (
+	wholeGroup   mode = iota
+	sameFamilies      // those of the names pushed; the others stay
+)
+
 // Push is a push ready to be applied: checked in itself and encoded, which is
 // most of its cost and needs nothing of the store.
 type Push struct {
@@ -71,6 +79,9 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names m
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
 	p := &Push{key: key, at: at, families: families, chunks: make([]*Chunk, 0, len(families)+2)}
 	e.normalizer.Reset(key, names)
+	if err := checkSize(key, families); err != nil {
+		return nil, err
+	}
 	chunks := make([]Chunk, len(families))
 	for i := range families {
 		f := &families[i]
@@ -88,6 +99,25 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names m
 		e.scratch = nil
 	}
 	return p, nil
+}
+
+// checkSize refuses a push whose metrics would be huge once each has the labels of
+// the group.
+func checkSize(key metric.GroupingKey, families []metric.Family) error {
+	labels := 0
+	for _, l := range key.Labels() {
+		labels += len(l.Name) + len(l.Value) + 6
+	}
+	metrics := 0
+	for i := range families {
+		metrics += len(families[i].Metrics)
+	}
+	const largest = 256 << 20
+	if labels*metrics > largest {
+		return metric.Refuse(metric.TooLarge, "the %d metrics pushed, each with %d bytes of labels from the URL, are more than %d MiB: push fewer, or use shorter labels",
+			metrics, labels, largest>>20)
+	}
+	return nil
 }
 
 // Key returns the key of the group the push goes to.

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"iter"
+	"slices"
 	"strings"
 
 	"pushgateway/internal/metric"
@@ -13,50 +15,39 @@ import (
 // that hold the family, the one group whose key is what the series has under
 // those names. So the check needs no index of series.
 
-// shape is the set of label names of a grouping key.
-type shape struct {
-	names string // sorted, each before a separator
-	mask  uint64 // has a bit for each name, see nameBit
-}
+// shape is the set of label names of a grouping key: sorted, each before a
+// separator.
+type shape string
 
 const nameSeparator = "\xff"
 
 func shapeOf(key metric.GroupingKey) shape {
-	var s shape
 	var b strings.Builder
 	for _, l := range key.Labels() {
 		b.WriteString(l.Name)
 		b.WriteString(nameSeparator)
-		s.mask |= nameBit(l.Name)
 	}
-	s.names = b.String()
-	return s
+	return shape(b.String())
 }
 
-// nameBit maps a name to one of 64 bits, to tell fast that a name is missing.
-func nameBit(name string) uint64 {
-	hash := uint32(2166136261)
-	for i := range len(name) {
-		hash = (hash ^ uint32(name[i])) * 16777619
+// names returns the label names, in order.
+func (s shape) names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for rest := string(s); rest != ""; {
+			name, after, _ := strings.Cut(rest, nameSeparator)
+			if !yield(name) {
+				return
+			}
+			rest = after
+		}
 	}
-	return 1 << (hash >> 26)
-}
-
-func nameMask(labels []metric.Label) uint64 {
-	mask := uint64(0)
-	for _, l := range labels {
-		mask |= nameBit(l.Name)
-	}
-	return mask
 }
 
 // project returns the key that labels, sorted by name, have under the names of
 // the shape; false where a name is missing.
 func (s shape) project(labels []metric.Label) (metric.GroupingKey, bool) {
 	var key []metric.Label
-	for rest := s.names; rest != ""; {
-		name, after, _ := strings.Cut(rest, nameSeparator)
-		rest = after
+	for name := range s.names() {
 		for len(labels) > 0 && labels[0].Name < name {
 			labels = labels[1:]
 		}
@@ -68,65 +59,84 @@ func (s shape) project(labels []metric.Label) (metric.GroupingKey, bool) {
 	return metric.NewGroupingKey(key), true
 }
 
-// shapes counts the groups of each shape. They are few wherever label names are
-// names and not values; even where not, walking them is cheap.
+// shapes counts the groups of each shape. Mostly there is one. Others are filed
+// under one of their names, whichever has the fewest by then, so that few are to be
+// looked at for a series even where every group has label names of its own.
 type shapes struct {
-	list []shapeCount
-	at   map[string]int // index into list by names, made when the list grows
+	first shapeCount
+	more  map[string][]shapeCount
 }
 
 type shapeCount struct {
-	shape
+	shape  shape
 	groups int
 }
 
-// linearShapes is up to how many shapes a search goes without the map.
-const linearShapes = 8
+// others tells whether there are shapes but x.
+func (s *shapes) others(x shape) bool {
+	return len(s.more) > 0 || s.first.groups > 0 && s.first.shape != x
+}
 
-func (s *shapes) find(names string) int {
-	if s.at != nil {
-		if i, ok := s.at[names]; ok {
-			return i
-		}
-		return -1
+// find returns the count of x and the name it is filed under; nil where there is
+// none.
+func (s *shapes) find(x shape) (count *shapeCount, name string) {
+	if s.first.groups > 0 && s.first.shape == x {
+		return &s.first, ""
 	}
-	for i := range s.list {
-		if s.list[i].names == names {
-			return i
+	for name := range x.names() {
+		for i := range s.more[name] {
+			if s.more[name][i].shape == x {
+				return &s.more[name][i], name
+			}
 		}
 	}
-	return -1
+	return nil, ""
 }
 
 func (s *shapes) add(x shape) {
-	if i := s.find(x.names); i >= 0 {
-		s.list[i].groups++
+	if known, _ := s.find(x); known != nil {
+		known.groups++
 		return
 	}
-	s.list = append(s.list, shapeCount{x, 1})
-	switch {
-	case s.at != nil:
-		s.at[x.names] = len(s.list) - 1
-	case len(s.list) > linearShapes:
-		s.at = make(map[string]int, len(s.list))
-		for i := range s.list {
-			s.at[s.list[i].names] = i
+	if s.first.groups == 0 {
+		s.first = shapeCount{x, 1}
+		return
+	}
+	fewest, found := "", -1
+	for name := range x.names() {
+		if n := len(s.more[name]); found < 0 || n < found {
+			fewest, found = name, n
 		}
 	}
+	if s.more == nil {
+		s.more = map[string][]shapeCount{}
+	}
+	s.more[fewest] = append(s.more[fewest], shapeCount{x, 1})
 }
 
 func (s *shapes) remove(x shape) {
-	i := s.find(x.names)
-	if s.list[i].groups--; s.list[i].groups > 0 {
+	count, name := s.find(x)
+	if count.groups--; count.groups > 0 || count == &s.first {
 		return
 	}
-	last := len(s.list) - 1
-	s.list[i] = s.list[last]
-	s.list = s.list[:last]
-	if s.at != nil {
-		delete(s.at, x.names)
-		if i < last {
-			s.at[s.list[i].names] = i
+	rest := slices.DeleteFunc(s.more[name], func(c shapeCount) bool { return c.shape == x })
+	if s.more[name] = rest; len(rest) == 0 {
+		delete(s.more, name)
+	}
+}
+
+// each calls visit with the shapes that a series of these labels may have all the
+// names of, and with others.
+func (s *shapes) each(labels []metric.Label, visit func(shape)) {
+	if s.first.groups > 0 {
+		visit(s.first.shape)
+	}
+	if len(s.more) == 0 {
+		return
+	}
+	for _, l := range labels {
+		for _, c := range s.more[l.Name] {
+			visit(c.shape)
 		}
 	}
 }

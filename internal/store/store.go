@@ -4,6 +4,7 @@
 package store
 
 import (
+	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -61,20 +62,20 @@ func (s *Store) Reserve(own map[string]metric.Type) { s.own = own }
 // Replace makes the push the whole of its group. It returns once the push is
 // visible to View. On error, a *metric.RefusalError, only the group's failure
 // time has changed. Cost: O(series pushed or replaced), not O(store).
-func (s *Store) Replace(p *Push) error { return s.push(p, false) }
+func (s *Store) Replace(p *Push) error { return s.push(p, wholeGroup) }
 
 // Merge replaces the families of its group that the push holds and keeps the
 // others. Otherwise it is as Replace.
-func (s *Store) Merge(p *Push) error { return s.push(p, true) }
+func (s *Store) Merge(p *Push) error { return s.push(p, sameFamilies) }
 
-func (s *Store) push(p *Push, keep bool) error {
+func (s *Store) push(p *Push, m mode) error {
 	return s.commit(func(b *batch) error {
 		old := b.group(p.key.ID())
-		if err := b.check(p, old, keep); err != nil {
+		if err := b.check(p, old, m); err != nil {
 			b.fail(p.key, p.at)
 			return err
 		}
-		b.put(p.key.ID(), old.after(p, keep))
+		b.put(p.key.ID(), old.after(p, m))
 		return nil
 	})
 }
@@ -143,10 +144,14 @@ func (s *Store) commit(decide func(*batch) error) error {
 	s.queue = nil
 	s.queueing.Unlock()
 
+	// Should something below panic, nobody must believe that all went well.
+	for _, w := range waiting {
+		w.done, w.err = true, errAborted
+	}
 	b := &s.next
+	defer b.reset()
 	for _, w := range waiting {
 		w.err = w.decide(b)
-		w.done = true
 	}
 	if b.empty() {
 		return c.err
@@ -158,12 +163,13 @@ func (s *Store) commit(decide func(*batch) error) error {
 				w.err = err
 			}
 		}
-		b.reset()
 		return c.err
 	}
 	s.publish(b)
 	return c.err
 }
+
+var errAborted = errors.New("the change was aborted by an error in the gateway, see its log")
 
 // Held returns the groups, as View has them.
 func (s *Store) Held() iter.Seq[*Group] { return s.View().Groups() }
@@ -181,7 +187,7 @@ func (s *Store) Load(groups []*Group) {
 	}
 }
 
-// publish makes the batch visible and empties it. The caller holds committing.
+// publish makes the batch visible. The caller holds committing.
 func (s *Store) publish(b *batch) {
 	s.visible.Lock()
 	defer s.visible.Unlock()
@@ -193,7 +199,6 @@ func (s *Store) publish(b *batch) {
 	for _, id := range b.changed {
 		s.publishGroup(id, s.groups[id], b.groups[id])
 	}
-	b.reset()
 }
 
 func (s *Store) publishGroup(id string, old, next *Group) {
@@ -311,10 +316,10 @@ func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times 
 		return err
 	}
 	return s.commit(func(b *batch) error {
-		if err := b.check(p, nil, false); err != nil {
+		if err := b.check(p, nil, wholeGroup); err != nil {
 			return err
 		}
-		g := (*Group)(nil).after(p, false)
+		g := (*Group)(nil).after(p, wholeGroup)
 		g.Pushed, g.Failed = pushed, failed
 		labels := metric.GroupLabels(key)
 		for i, c := range g.Chunks {

@@ -30,8 +30,13 @@ type bodyReader struct {
 	gzip   gzip.Reader
 }
 
-// largestKept bounds what an idle bodyReader holds on to.
-const largestKept = 1 << 20
+// largestBody is how large a body may be once it is decompressed. Nobody pushes as
+// much; a few kilobytes can expand to gigabytes.
+const largestBody = 256 << 20
+
+// largestKept bounds what an idle bodyReader holds on to: what a body of the size
+// was parsed to takes many times as much.
+const largestKept = 128 << 10
 
 // fitToKeep tells whether the reader should serve another body.
 func (b *bodyReader) fitToKeep() bool { return b.buffer.Cap() <= largestKept }
@@ -68,10 +73,14 @@ func (b *bodyReader) decompress(r *http.Request) error {
 	encoding := r.Header.Get("Content-Encoding")
 	body, err := b.decompressor(strings.ToLower(encoding), r.Body)
 	if err == nil {
-		_, err = b.buffer.ReadFrom(body)
+		_, err = b.buffer.ReadFrom(io.LimitReader(body, largestBody+1))
 	}
-	if err == nil {
+	switch {
+	case err == nil && b.buffer.Len() <= largestBody:
 		return nil
+	case err == nil:
+		b.buffer = bytes.Buffer{}
+		return metric.Refuse(metric.TooLarge, "the body is larger than %d MiB, decompressed: push less, in several groups if need be", largestBody>>20)
 	}
 	if body == nil || body != io.Reader(r.Body) {
 		return metric.Refuse(metric.BadEncoding, "the body is not what its header Content-Encoding: %s says: %v", encoding, err)

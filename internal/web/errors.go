@@ -24,6 +24,8 @@ func statusOf(err error) int {
 		return http.StatusInternalServerError
 	case refusal.Reason == metric.WrongProtocol:
 		return http.StatusUnsupportedMediaType
+	case refusal.Reason == metric.TooLarge:
+		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusBadRequest
 }

@@ -66,7 +66,7 @@ func appendPathLabels(labels []metric.Label, path string, names metric.Names) ([
 		if names == metric.UTF8Names {
 			name = model.UnescapeName(name, model.ValueEncodingEscaping)
 		}
-		if !names.ValidGroupingLabel(name) {
+		if !names.ValidLabel(name) || metric.Reserved(name) {
 			return nil, badPathLabel(path, parts, i, name)
 		}
 		switch {
@@ -77,8 +77,10 @@ func appendPathLabels(labels []metric.Label, path string, names metric.Names) ([
 			}
 			value = decoded
 		case value == "" && i+2 < len(parts):
-			return nil, metric.Refuse(metric.BadPath, "the label %q has an empty value, which a URL cannot hold as it is: write %s%s/= instead",
-				name, name, metric.Base64Suffix)
+			meant := "/" + strings.Join(parts[i+2:], "/")
+			return nil, metric.Refuse(metric.BadPath,
+				"the label %q has an empty value, which a URL cannot hold as it is: write %s%s/= instead; or, if the value is %q, %s%s/%s",
+				name, name, metric.Base64Suffix, meant, name, metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(meant)))
 		}
 		same := func(l metric.Label) bool { return l.Name == name }
 		if at := slices.IndexFunc(labels, same); at < 0 {
@@ -108,7 +110,7 @@ func badPathLabel(path string, parts []string, at int, name string) error {
 	switch {
 	case name == "":
 		hint = ": two slashes in a row; an empty value is written <label>" + metric.Base64Suffix + "/="
-	case strings.HasPrefix(name, model.ReservedLabelPrefix):
+	case metric.Reserved(name):
 		hint = ": names that begin with two underscores are reserved"
 	case at > 0:
 		hint = ": where the value before it holds a slash, write that in base64, as in " + parts[at-2] + metric.Base64Suffix + "/<base64>"

@@ -34,9 +34,11 @@ func (p *pusher) handler(apply func(*store.Store, *store.Push) error) http.Handl
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := p.relativePath(r)
 		key, err := parseGroupPath(path, p.Names)
+		size := measureBody(r)
 		if err == nil {
 			err = p.push(r, key, apply)
 		}
+		p.remember(r, path, key, size(), err)
 		if err == nil {
 			w.WriteHeader(accepted)
 			return
@@ -49,7 +51,7 @@ func (p *pusher) handler(apply func(*store.Store, *store.Push) error) http.Handl
 		if reason != "" {
 			p.metrics.refused.WithLabelValues(string(reason)).Inc()
 		}
-		p.Logger.Warn("push refused", "method", r.Method, "source", r.RemoteAddr, "group", group, "reason", string(reason), "err", err)
+		p.Logger.Warn("push refused", "method", r.Method, "source", r.RemoteAddr, "group", metric.Shorten(group), "reason", string(reason), "err", err)
 		answerError(w, err)
 	})
 }
@@ -87,6 +89,7 @@ func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request) {
 		answerError(w, err)
 		return
 	}
+	s.history.Forget(key)
 	w.Header().Set("Content-Type", plainText)
 	w.WriteHeader(http.StatusAccepted)
 	if found {
@@ -102,6 +105,7 @@ func (s *Server) wipe(w http.ResponseWriter, _ *http.Request) {
 		answerError(w, err)
 		return
 	}
+	s.history.ForgetAll()
 	s.Logger.Warn("all groups deleted through the admin API", "groups", count)
 	w.WriteHeader(http.StatusAccepted)
 }

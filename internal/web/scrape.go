@@ -1,6 +1,7 @@
 package web
 
 import (
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,8 +33,13 @@ func (s *Server) scrapeHandler(writer *exposition.Writer) http.Handler {
 		}
 		size, err := writer.Write(w, s.Store.View(), own, format, encoding)
 		if err != nil {
-			// The status is out already: the scraper sees a body cut short.
-			s.Logger.Error("scrape failed", "source", r.RemoteAddr, "err", err)
+			// The status is out already: the scraper sees a body cut short. Mostly
+			// it has gone itself.
+			level := slog.LevelError
+			if r.Context().Err() != nil {
+				level = slog.LevelDebug
+			}
+			s.Logger.Log(r.Context(), level, "scrape failed", "source", r.RemoteAddr, "err", err)
 			panic(http.ErrAbortHandler)
 		}
 		s.metrics.scrapeDuration.Observe(time.Since(started).Seconds())

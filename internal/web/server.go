@@ -15,7 +15,9 @@ import (
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/exposition"
+	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
 )
@@ -43,9 +45,13 @@ type Config struct {
 type Server struct {
 	Config
 	metrics    *metrics
+	history    *history.Log
+	index      search.Index
 	routes     map[string]route // by path, relative to the route prefix
 	group      route            // of all paths below /metrics/job
 	static     route            // of all paths below /static
+	groupPage  route            // of all paths below /groups
+	apiGroup   route            // of all paths below /api/v1/groups
 	apiOptions http.Handler     // of OPTIONS for all paths below /api/v1
 }
 
@@ -55,7 +61,7 @@ type route map[string]http.Handler
 // New returns a server. It reserves the names of the gateway's own metrics in
 // the store.
 func New(config Config) (*Server, error) {
-	s := &Server{Config: config, metrics: newMetrics(config.Store.Totals, config.Storage.Collectors())}
+	s := &Server{Config: config, metrics: newMetrics(config.Store.Totals, config.Storage.Collectors()), history: newHistory(config.Store)}
 	writer, err := exposition.NewWriter()
 	if err != nil {
 		return nil, err
@@ -77,12 +83,19 @@ func New(config Config) (*Server, error) {
 	get := func(h http.Handler) route { return route{http.MethodGet: h} }
 	s.static = get(counted("static", s.Pages.Static()))
 	s.apiOptions = counted("api/v1/options", withCORS(func(http.ResponseWriter, *http.Request) {}))
+	pages := newPages(s)
+	page := func(h http.Handler) http.Handler { return counted("status", h) }
+	s.groupPage = get(page(pages.onceLoaded(pages.group)))
+	s.apiGroup = get(counted("api/v1/groups", s.whenLoaded(withCORS(s.apiOneGroup))))
 	s.routes = map[string]route{
 		"/-/healthy":      get(counted("healthy", http.HandlerFunc(answerOK))),
 		"/-/ready":        get(counted("ready", http.HandlerFunc(s.ready))),
 		"/-/quit":         s.quitRoute(),
-		"/":               get(counted("status", http.HandlerFunc(s.groupsPage))),
-		"/status":         get(counted("status", http.HandlerFunc(s.statusPage))),
+		"/":               get(page(pages.onceLoaded(pages.groups))),
+		"/status":         get(page(pages.page(pages.status))),
+		"/help":           get(page(pages.page(s.Pages.Help))),
+		"/delete":         {http.MethodGet: page(pages.onceLoaded(pages.confirmation)), http.MethodPost: page(pages.onceLoaded(pages.delete))},
+		"/api/v1/groups":  get(counted("api/v1/groups", s.whenLoaded(withCORS(s.apiGroups)))),
 		"/api/v1/metrics": get(counted("api/v1/metrics", s.whenLoaded(withCORS(s.apiMetrics)))),
 		"/api/v1/status":  get(counted("api/v1/status", withCORS(s.apiStatus))),
 	}
@@ -141,7 +154,11 @@ func (s *Server) find(path string) route {
 	case isGroupPath(path):
 		return s.group
 	case strings.HasPrefix(path, "/debug/pprof/"):
-		return route{http.MethodGet: http.HandlerFunc(s.profile), http.MethodPost: http.HandlerFunc(s.profile)}
+		return route{http.MethodGet: http.HandlerFunc(s.profile)}
+	case strings.HasPrefix(path, groupsPrefix):
+		return s.groupPage
+	case strings.HasPrefix(path, apiGroupsPrefix):
+		return s.apiGroup
 	case strings.HasPrefix(path, "/static/"):
 		return s.static
 	}
@@ -151,6 +168,10 @@ func (s *Server) find(path string) route {
 // notFound answers paths without a route. One that only ends in a slash too many
 // is sent to where it belongs.
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request, path string) {
+	if path == "/debug/pprof" {
+		http.Redirect(w, r, s.RoutePrefix+"/debug/pprof/", http.StatusMovedPermanently)
+		return
+	}
 	if trimmed := strings.TrimRight(path, "/"); trimmed != path && trimmed != "" && s.find(trimmed) != nil {
 		target := *r.URL
 		target.Path, target.RawPath = s.RoutePrefix+trimmed, ""

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -260,6 +261,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/", 200, "<!DOCTYPE html>"}, {"GET", "/status", 200, "<!DOCTYPE html>"}, {"GET", "/nothing", 404, ""}, {"GET", "/static/nothing", 404, ""},
 		{"GET", "/api/v1/status", 200, "build_information"}, {"GET", "/api/v1/metrics", 200, `{"status":"success","data":[]}`}, {"OPTIONS", "/api/v1/whatever", 200, ""},
 		{"OPTIONS", "/metrics", 200, ""}, {"PUT", "/api/v1/admin/wipe", 202, ""}, {"GET", "/api/v1/admin/wipe", 405, ""},
+		{"PUT", "/metrics//job/a", 404, ""}, {"GET", "/a/../metrics", 404, ""}, {"GET", "/debug/pprof", 301, ""}, {"POST", "/debug/pprof/", 405, ""},
 		{"GET", "/debug/pprof/", 200, "goroutine"}, {"GET", "/debug/pprof/cmdline", 200, ""}, {"GET", "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
 		{"GET", "/-/quit", 405, "Only POST or PUT"}, {"PUT", "/-/quit", 200, "Goodbye"},
 	} {
@@ -417,5 +419,50 @@ func TestOwnHelpWins(t *testing.T) {
 	if strings.Count(body, "# HELP go_goroutines Number of goroutines") != 1 || strings.Contains(body, "Another text") ||
 		!strings.Contains(body, "\ngo_goroutines{instance=\"\",job=\"a\"} 7\n") {
 		t.Error(body)
+	}
+}
+
+// TestLimits pushes what takes little to send and would take much to hold.
+func TestLimits(t *testing.T) {
+	s, log := newTestServer(t, nil)
+	bomb := asGzip(t, strings.Repeat("\n", 257<<20))
+	if w := do(s, "PUT", "/metrics/job/a", bomb, "Content-Encoding", "gzip"); w.Code != 413 || !strings.Contains(w.Body.String(), "256 MiB") {
+		t.Errorf("%d bytes of gzip: %d %s", len(bomb), w.Code, w.Body)
+	}
+	log.Reset()
+	if w := do(s, "PUT", "/metrics/job/a", strings.Repeat("a", 1<<20)); w.Code != 400 || w.Body.Len() > 4096 || log.Len() > 8192 {
+		t.Errorf("a long name: %d, answer of %d bytes, log of %d", w.Code, w.Body.Len(), log.Len())
+	}
+	path := "/metrics/job/a"
+	for i := range 500 {
+		path += fmt.Sprintf("/label%d/%s", i, strings.Repeat("x", 100))
+	}
+	var body strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&body, "m{i=\"%d\"} 1\n", i)
+	}
+	if w := do(s, "PUT", path, body.String()); w.Code != 413 {
+		t.Errorf("many labels times many series: %d %s", w.Code, w.Body)
+	}
+}
+
+// BenchmarkPushBesideOtherKeys pushes series that might each be in another group,
+// and are not.
+func BenchmarkPushBesideOtherKeys(b *testing.B) {
+	for _, series := range []int{100, 1000, 10_000} {
+		b.Run(fmt.Sprint("series=", series), func(b *testing.B) {
+			s, _ := newTestServer(b, nil)
+			var held, pushed strings.Builder
+			for i := range series {
+				fmt.Fprintf(&held, "x{i=\"%d\"} 1\n", i)
+				fmt.Fprintf(&pushed, "x{b=\"c\",i=\"%d\",z=\"1\"} 1\n", i)
+			}
+			do(s, "PUT", "/metrics/job/a/b/c", held.String())
+			for b.Loop() {
+				if w := do(s, "PUT", "/metrics/job/a", pushed.String()); w.Code != 200 {
+					b.Fatal(w.Code, w.Body)
+				}
+			}
+		})
 	}
 }

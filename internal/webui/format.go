@@ -3,7 +3,10 @@ package webui
 import (
 	"fmt"
 	"hash/fnv"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // moment is a point in time as the pages show it.
@@ -24,7 +27,8 @@ func momentOf(t, now time.Time) moment {
 	}
 }
 
-// formatAge writes how long ago something was, rounded down.
+// formatAge writes how long ago something was, rounded down. page.js does the
+// same while a page is open.
 func formatAge(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
@@ -52,6 +56,58 @@ func formatBytes(n int64) string {
 		size, units = size/1024, units[1:]
 	}
 	return fmt.Sprintf("%.1f %s", size, units[0])
+}
+
+// formatCount writes a number with separators, such as 100,000.
+func formatCount(n int) string {
+	s := strconv.Itoa(n)
+	for at := len(s) - 3; at > 0 && s[at-1] != '-'; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return s
+}
+
+// formatValue writes a sample's value as the text format does.
+func formatValue(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// formatShort writes a value for a reader rather than for a program.
+func formatShort(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+
+// meaning says in words what a value of a metric of this name is, going by the
+// unit in the name; empty where the value says it all.
+func meaning(name string, v float64, now time.Time) string {
+	switch {
+	case strings.HasSuffix(name, "_timestamp_seconds") || strings.HasSuffix(name, "_time_seconds"):
+		if v < 1e8 || v > 1e11 {
+			return ""
+		}
+		t := time.Unix(int64(v), 0)
+		return momentOf(t, now).Exact + ", " + formatAge(now.Sub(t))
+	case strings.HasSuffix(name, "_bytes"):
+		if v < 1024 || v > 1e18 {
+			return ""
+		}
+		return formatBytes(int64(v))
+	case strings.HasSuffix(name, "_seconds"):
+		if v < 60 || v > 1e9 {
+			return ""
+		}
+		return time.Duration(v * float64(time.Second)).Round(time.Second).String()
+	}
+	return ""
+}
+
+// cut shortens a text to n characters.
+func cut(s string, n int) string {
+	if len(s) <= n || utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	at := 0
+	for range n {
+		_, size := utf8.DecodeRuneInString(s[at:])
+		at += size
+	}
+	return s[:at] + "…"
 }
 
 // etag identifies the content for browsers that have it already.

@@ -1,23 +1,22 @@
-// Package webui renders the pages for people: the groups held, and the status of
-// the gateway. Their links are relative, so they work under any path prefix, also
-// one that only a proxy knows of.
+// Package webui renders the pages for people: the groups held, one of them, the
+// status of the gateway, and help. Their links are relative, so they work under
+// any path prefix, also one that only a proxy knows of.
 package webui
 
 import (
 	"bytes"
+	"crypto/rand"
 	"embed"
 	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
-	"pushgateway/internal/api"
-	"pushgateway/internal/metric"
-	"pushgateway/internal/store"
+	"pushgateway/internal/history"
+	"pushgateway/internal/search"
 )
 
 //go:embed assets
@@ -27,6 +26,9 @@ var assets embed.FS
 type Pages struct {
 	config    Config
 	templates *template.Template
+	// process tells this process' pages from those of others, whose listings
+	// count their versions from the beginning, too.
+	process string
 }
 
 // Config says where the gateway is to be found.
@@ -46,101 +48,32 @@ func New(c Config) (*Pages, error) {
 		prefix = "/" + prefix
 	}
 	c.External = url.URL{Scheme: c.External.Scheme, Host: c.External.Host, Path: prefix}
-	t, err := template.ParseFS(assets, "assets/*.html")
+	t, err := template.New("").Funcs(template.FuncMap{
+		"count": formatCount,
+		"bytes": formatBytes,
+	}).ParseFS(assets, "assets/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse page templates: %w", err)
 	}
-	return &Pages{config: c, templates: t}, nil
+	return &Pages{config: c, templates: t, process: rand.Text()[:8]}, nil
 }
 
-// pageSize is how many groups a page shows.
-const pageSize = 100
-
-// Groups answers GET /: the groups of v by their IDs, of which the query
-// parameter page, counted from 1, chooses a part. A page that does not exist
-// gives the nearest one that does. Cost: O(groups) steps to find the page.
-func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, v *store.View) error {
-	total := v.Totals.Groups
-	pages := max(1, (total+pageSize-1)/pageSize)
-	page, _ := strconv.Atoi(r.URL.Query().Get("page"))
-	page = min(max(page, 1), pages)
-	first := (page - 1) * pageSize
-
-	data := groupsPage{
-		place: p.placeOf(r),
-		Page:  page, Pages: pages, Previous: page - 1, Next: page + 1,
-		First: first + 1, Last: min(first+pageSize, total), Total: total,
-	}
-	now := time.Now()
-	at := 0
-	for g := range v.Groups() {
-		if at >= first {
-			data.Groups = append(data.Groups, rowOf(g, now))
-		}
-		if at++; at == first+pageSize {
-			break
-		}
-	}
-	return p.render(w, "groups", data)
+// Held is what the pages tell of.
+type Held struct {
+	Listing *search.Listing
+	Log     *history.Log
+	Admin   bool // whether all groups may be deleted at once
 }
 
-type groupsPage struct {
+// layout is what every page has.
+type layout struct {
+	Title string
+	Here  string // the entry of the navigation that the page belongs to
+	Root  string // the way to the gateway's own folder, as ./ or ../../
+	// Refresh is after how many seconds the page asks for what changed; 0 never.
+	Refresh int
+	Version string // for the page to say what it has
 	place
-	Page, Pages, Previous, Next int
-	First, Last, Total          int // of the groups, counted from 1
-	Groups                      []groupRow
-}
-
-type groupRow struct {
-	Labels         []metric.Label
-	Name           string // of the group, in words for a question
-	Path           string // of the group, relative to the page
-	Pushed, Failed moment
-	Refused        bool // the last push was
-	Series         int
-	Size           string
-}
-
-func rowOf(g *store.Group, now time.Time) groupRow {
-	row := groupRow{
-		Labels:  g.Key.Labels(),
-		Name:    g.Key.String(),
-		Path:    strings.TrimPrefix(g.Key.Path(), "/"),
-		Pushed:  momentOf(g.Pushed, now),
-		Failed:  momentOf(g.Failed, now),
-		Refused: g.Failed.After(g.Pushed),
-	}
-	var bytes int64
-	for _, c := range g.Chunks {
-		row.Series += c.Series()
-		bytes += int64(c.Size())
-	}
-	row.Size = formatBytes(bytes)
-	return row
-}
-
-// Status is what the status page shows.
-type Status struct {
-	api.Status
-	Totals store.Totals
-	KeptIn string // the file that the groups are kept in; empty where memory is all
-}
-
-// Status answers GET /status.
-func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status) error {
-	return p.render(w, "status", statusPage{
-		place:   p.placeOf(r),
-		Status:  s,
-		Size:    formatBytes(s.Totals.Bytes),
-		Started: momentOf(s.Started, time.Now()),
-	})
-}
-
-type statusPage struct {
-	place
-	Status
-	Size    string
-	Started moment
 }
 
 // place is where the gateway can be reached.
@@ -166,8 +99,32 @@ func (p *Pages) placeOf(r *http.Request) place {
 	}
 }
 
+// layoutOf returns the layout of a page that lies depth folders below the
+// gateway's own.
+func (p *Pages) layoutOf(r *http.Request, title, here string, depth int) layout {
+	root := "./"
+	if depth > 0 {
+		root = strings.Repeat("../", depth)
+	}
+	return layout{Title: title, Here: here, Root: root, place: p.placeOf(r)}
+}
+
+// unchanged answers a page that asks for what changed, where nothing did. Times
+// are relative, and groups grow old, so a page is the same for a minute at most.
+func (p *Pages) unchanged(w http.ResponseWriter, r *http.Request, l *layout, held Held, now time.Time) bool {
+	l.Version = fmt.Sprintf(`"%s-%d-%d-%d"`, p.process, held.Listing.Version, held.Log.Version(), now.Unix()/60)
+	w.Header().Set("ETag", l.Version)
+	if r.Header.Get("If-None-Match") != l.Version {
+		return false
+	}
+	protect(w.Header())
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNotModified)
+	return true
+}
+
 // render writes a page once it is complete.
-func (p *Pages) render(w http.ResponseWriter, name string, data any) error {
+func (p *Pages) render(w http.ResponseWriter, status int, name string, data any) error {
 	var page bytes.Buffer
 	if err := p.templates.ExecuteTemplate(&page, name, data); err != nil {
 		return fmt.Errorf("render page %q: %w", name, err)
@@ -175,17 +132,44 @@ func (p *Pages) render(w http.ResponseWriter, name string, data any) error {
 	protect(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_, err := page.WriteTo(w)
 	return err
+}
+
+// Problem answers a request for a page, depth folders below the gateway's own,
+// that there is none for.
+func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, depth, status int, title, text string) error {
+	page := problemPage{p.layoutOf(r, title, "", depth), text}
+	if status == http.StatusServiceUnavailable {
+		page.Refresh = 1
+	}
+	return p.render(w, status, "problem", page)
+}
+
+type problemPage struct {
+	layout
+	Text string
+}
+
+// Help answers GET /help.
+func (p *Pages) Help(w http.ResponseWriter, r *http.Request) error {
+	return p.render(w, http.StatusOK, "help", helpPage{p.layoutOf(r, "Help", "help", 0), helpReasons})
+}
+
+type helpPage struct {
+	layout
+	Reasons []helpReason
 }
 
 // protect forbids the browser all that the pages have no need of, so that
 // escaping is not the only thing between a push and a script.
 func protect(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
-		"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
 }
 
 // Static serves what the pages load, under any path that ends in /static/ and a

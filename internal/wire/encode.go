@@ -126,7 +126,11 @@ func appendLabels(dst []byte, labels []metric.Label) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendName(dst, l.Name)
+		if metric.LegacyLabelName(l.Name) {
+			dst = append(dst, l.Name...)
+		} else {
+			dst = appendQuoted(dst, l.Name)
+		}
 		dst = append(dst, '=', '"')
 		dst = appendEscaped(dst, l.Value, true)
 		dst = append(dst, '"')
@@ -134,11 +138,15 @@ func appendLabels(dst []byte, labels []metric.Label) []byte {
 	return dst
 }
 
-// appendName appends a name, in quotes where it is not a plain one.
+// appendName appends a metric's name, in quotes where it is not a plain one.
 func appendName(dst []byte, name string) []byte {
 	if metric.LegacyMetricName(name) {
 		return append(dst, name...)
 	}
+	return appendQuoted(dst, name)
+}
+
+func appendQuoted(dst []byte, name string) []byte {
 	dst = append(dst, '"')
 	dst = appendEscaped(dst, name, true)
 	return append(dst, '"')

@@ -230,13 +230,18 @@ func decodeFamily(message []byte) (metric.Family, error) {
 	if err != nil {
 		return f, err
 	}
-	f.Metrics = make([]metric.Metric, 0, metrics)
+	// A metric with a value takes more bytes than this.
+	f.Metrics = make([]metric.Metric, 0, min(metrics, len(message)/8))
+	valueless := false
 	err = eachField(message, func(x field) error {
 		if !x.is(familyMetric, protowire.BytesType) {
 			return nil
 		}
 		m, err := decodeMetric(f.Type, x.bytes)
-		f.Metrics = append(f.Metrics, m)
+		if none := !m.HasValue && m.Summary == nil && m.Histogram == nil; !none || !valueless {
+			f.Metrics = append(f.Metrics, m)
+			valueless = valueless || none // one is enough to refuse the family
+		}
 		return err
 	})
 	return f, err

@@ -1,21 +1,349 @@
 "use strict";
 
-// Deletes the group of the pressed button. Browsers let only this origin send a
-// DELETE, unless the gateway agreed to others, which it does not.
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("button[data-delete]");
-  if (!button || !confirm(`Delete the group ${button.dataset.group}?`)) {
+// The pages work without this script. It adds: results while one types, a list
+// that refreshes by itself, and buttons that copy.
+
+const main = document.getElementById("main");
+
+// --- Taking over what changed -------------------------------------------------
+
+const keyOf = (node) => node.nodeType === 1 ? node.id || node.dataset?.key || "" : "";
+
+// picked is what the visitor has selected, while a page is taken over.
+let picked = null;
+
+// morph makes the element old like next. What is the same stays, and with it
+// focus, selection, scroll position, and what is being typed.
+function morph(old, next) {
+  if (old.isEqualNode(next) || old.localName === "time" && picked?.intersectsNode(old)) {
     return;
   }
-  button.disabled = true;
-  try {
-    const answer = await fetch(button.dataset.delete, { method: "DELETE" });
-    if (!answer.ok) {
-      throw new Error(`${answer.status}: ${await answer.text()}`);
+  for (const { name } of [...old.attributes]) {
+    if (!next.hasAttribute(name) && !(name === "open" && old.localName === "details")) {
+      old.removeAttribute(name);
     }
-    location.reload();
+  }
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) !== value && !(name === "hidden" && old.matches(".copy"))) {
+      old.setAttribute(name, value);
+    }
+  }
+  if (old.localName === "select" && document.activeElement === old) {
+    return;
+  }
+  morphChildren(old, next);
+}
+
+function morphChildren(old, next) {
+  const keyed = new Map();
+  for (const child of old.children) {
+    if (keyOf(child)) {
+      keyed.set(keyOf(child), child);
+    }
+  }
+  const wanted = new Set([...next.children].map(keyOf));
+  let at = old.firstChild;
+  for (const child of [...next.childNodes]) {
+    // Elements that go make room, so that those that stay need not move.
+    while (at && keyOf(at) && !wanted.has(keyOf(at))) {
+      const gone = at;
+      at = at.nextSibling;
+      gone.remove();
+    }
+    const key = keyOf(child);
+    const known = key ? keyed.get(key) : at && !keyOf(at) && at.nodeName === child.nodeName ? at : null;
+    if (!known || known.nodeName !== child.nodeName) {
+      const added = document.importNode(child, true);
+      prepare(added);
+      if (added.localName === "tr") {
+        added.classList.add("fresh");
+      }
+      old.insertBefore(added, at);
+      continue;
+    }
+    if (known === at) {
+      at = at.nextSibling;
+    } else {
+      old.insertBefore(known, at);
+    }
+    if (known.nodeType !== 1) {
+      if (known.data !== child.data) {
+        known.data = child.data;
+      }
+    } else {
+      morph(known, child);
+    }
+  }
+  while (at) {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  }
+}
+
+// take shows the page that was fetched.
+function take(text) {
+  const page = new DOMParser().parseFromString(text, "text/html");
+  const next = page.getElementById("main");
+  if (!next) {
+    throw new Error("not a page of the gateway");
+  }
+  const focused = document.activeElement;
+  const selection = getSelection();
+  picked = selection.rangeCount && !selection.isCollapsed ? selection.getRangeAt(0).cloneRange() : null;
+  const { scrollX, scrollY } = window;
+  document.title = page.title;
+  next.querySelectorAll("time").forEach(tick);
+  morph(main, next);
+  for (const select of main.querySelectorAll("form[role=search] select")) {
+    if (select !== focused) {
+      select.value = select.querySelector("option[selected]")?.value ?? "";
+    }
+  }
+  if (focused !== document.activeElement && focused.isConnected) {
+    focused.focus({ preventScroll: true });
+  }
+  if (picked && selection.isCollapsed && picked.startContainer.isConnected && picked.endContainer.isConnected && !picked.collapsed) {
+    selection.removeAllRanges();
+    selection.addRange(picked);
+  }
+  if (window.scrollX !== scrollX || window.scrollY !== scrollY) {
+    window.scrollTo({ left: scrollX, top: scrollY, behavior: "instant" });
+  }
+}
+
+let asking = null; // the request under way
+
+// ask fetches a page of this kind and shows it. Only the latest request counts.
+async function ask(url, version) {
+  asking?.abort();
+  const mine = asking = new AbortController();
+  try {
+    const answer = await fetch(url, {
+      cache: "no-store",
+      headers: version ? { "If-None-Match": version } : {},
+      signal: mine.signal,
+    });
+    if (answer.status === 304) {
+      return false;
+    }
+    if (!answer.ok && answer.status !== 404 && answer.status !== 503) {
+      throw new Error(`status ${answer.status}`);
+    }
+    const text = await answer.text();
+    if (asking !== mine) {
+      return false;
+    }
+    take(text);
+    return true;
+  } finally {
+    if (asking === mine) {
+      asking = null;
+    }
+  }
+}
+
+// --- Refreshing ---------------------------------------------------------------
+
+// A page asks only while it is visible. When nobody touches it, it asks less and
+// less often, and after an hour no more until somebody comes back.
+const soon = 1000 * (main.dataset.refresh ?? 0);
+const rarest = 60_000;
+const patience = 3_600_000;
+let touched = Date.now();
+let timer = 0;
+
+function waitingTime() {
+  const idle = Date.now() - touched;
+  return Math.min(rarest, soon * (1 + Math.floor(idle / 120_000)));
+}
+
+function schedule() {
+  clearTimeout(timer);
+  if (soon && !document.hidden && Date.now() - touched < patience) {
+    timer = setTimeout(refresh, waitingTime());
+  }
+}
+
+async function refresh() {
+  if (!asking) {
+    const started = Date.now();
+    try {
+      await ask(location.href, main.dataset.version);
+      main.removeAttribute("data-stale");
+    } catch (error) {
+      if (error.name !== "AbortError") {
+        main.dataset.stale = error.message; // asked again later
+      }
+    }
+    // A gateway that takes long to answer is asked less often.
+    await new Promise((done) => setTimeout(done, Math.min(rarest, 10 * (Date.now() - started))));
+  }
+  schedule();
+}
+
+if (soon) {
+  for (const sign of ["pointerdown", "keydown", "wheel", "touchstart"]) {
+    addEventListener(sign, () => {
+      const away = Date.now() - touched >= 120_000;
+      touched = Date.now();
+      if (away) {
+        schedule();
+      }
+    }, { passive: true });
+  }
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    if (!document.hidden) {
+      touched = Date.now();
+      refresh();
+    }
+  });
+  schedule();
+}
+
+// --- Searching, sorting, paging without a new page -----------------------------
+
+// go shows another view of this page; its address says which.
+async function go(url, replace) {
+  url.searchParams.delete("deleted");
+  if (url.href !== location.href) {
+    history[replace ? "replaceState" : "pushState"](null, "", url);
+  }
+  try {
+    await ask(url.href);
   } catch (error) {
-    button.disabled = false;
-    alert(`The group was not deleted. ${error.message}`);
+    if (error.name !== "AbortError") {
+      location.reload();
+    }
+  }
+}
+
+function addressOf(form) {
+  const url = new URL(form.action);
+  url.search = "";
+  for (const [name, value] of new FormData(form)) {
+    if (value !== "") {
+      url.searchParams.append(name, value);
+    }
+  }
+  return url;
+}
+
+let typing = 0;
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[role=search]");
+  if (form && event.target.type === "search") {
+    clearTimeout(typing);
+    typing = setTimeout(() => go(addressOf(form), true), 150);
   }
 });
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[role=search]");
+  if (form && event.target.localName === "select") {
+    go(addressOf(form), false);
+  }
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("form[role=search]")) {
+    event.preventDefault();
+    clearTimeout(typing);
+    go(addressOf(event.target), false);
+  }
+});
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-live]");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
+    return;
+  }
+  event.preventDefault();
+  go(new URL(link.href), false).then(() => {
+    if (link.closest(".paging") || !link.isConnected) {
+      scrollTo({ top: 0, behavior: "instant" });
+    }
+    if (!link.isConnected) {
+      main.focus({ preventScroll: true });
+    }
+  });
+});
+addEventListener("popstate", () => {
+  ask(location.href).then(() => {
+    const box = document.getElementById("search-text");
+    if (box) {
+      box.value = new URL(location.href).searchParams.get("search") ?? "";
+    }
+  }, () => location.reload());
+});
+if (new URL(location.href).searchParams.has("deleted")) {
+  const url = new URL(location.href);
+  url.searchParams.delete("deleted");
+  history.replaceState(null, "", url);
+  main.removeAttribute("data-version");
+}
+
+// --- Times ----------------------------------------------------------------------
+
+// As formatAge in format.go.
+function ageOf(seconds) {
+  if (seconds < 0) return "in the future";
+  if (seconds < 1) return "just now";
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 2 * 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86400)} days ago`;
+}
+
+function tick(element) {
+  const seconds = (Date.now() - Date.parse(element.dateTime)) / 1000;
+  // Where the clocks differ by a little, that is not worth a word.
+  const text = ageOf(seconds < 0 && seconds > -60 ? 0 : seconds);
+  if (element.textContent !== text) {
+    element.textContent = text;
+  }
+}
+
+setInterval(() => {
+  if (!document.hidden && getSelection().isCollapsed) {
+    document.querySelectorAll("time").forEach(tick);
+  }
+}, 1000);
+
+// --- Copying --------------------------------------------------------------------
+
+// Browsers offer the clipboard to pages of https only; the old way works elsewhere.
+async function copy(source) {
+  if (navigator.clipboard) {
+    return navigator.clipboard.writeText(source.textContent);
+  }
+  const selection = getSelection();
+  selection.selectAllChildren(source);
+  const copied = document.execCommand("copy");
+  selection.removeAllRanges();
+  if (!copied) {
+    throw new Error("the browser does not allow it");
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copies]");
+  if (!button) {
+    return;
+  }
+  try {
+    await copy(document.getElementById(button.dataset.copies));
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not copied";
+  }
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+});
+
+// prepare readies what only works with this script.
+function prepare(node) {
+  if (node.nodeType === 1) {
+    for (const button of node.querySelectorAll(".copy")) {
+      button.hidden = false;
+    }
+  }
+}
+prepare(document.body);

@@ -1,0 +1,205 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+
+	"pushgateway/internal/exposition"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+	"pushgateway/internal/wire"
+)
+
+// memoryDir returns a directory in memory where the machine has one: what these
+// tests look at does not depend on the disk, and the sync pairs add up.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "pushgateway-journal-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func groupKey(labels ...string) metric.GroupingKey {
+	var ls []metric.Label
+	for i := 0; i < len(labels); i += 2 {
+		ls = append(ls, metric.Label{Name: labels[i], Value: labels[i+1]})
+	}
+	return metric.NewGroupingKey(ls)
+}
+
+// pushText pushes a body in the text format.
+func pushText(s *store.Store, key metric.GroupingKey, body string, at time.Time, apply func(*store.Store, *store.Push) error) error {
+	parser := wire.TextParser{Names: metric.UTF8Names}
+	families, err := parser.Parse(body)
+	if err != nil {
+		return err
+	}
+	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, at)
+	if err != nil {
+		return err
+	}
+	return apply(s, p)
+}
+
+// records is what is held, encoded, by group: equal where nothing differs.
+type records map[string]string
+
+func recordsOf(groups iter.Seq[*store.Group]) records {
+	r := records{}
+	for g := range groups {
+		r[g.Key.ID()] = string(store.AppendRecord(nil, g))
+	}
+	return r
+}
+
+func (r records) equal(other records) bool { return maps.Equal(r, other) }
+
+// text returns what a gateway exposes that holds the groups.
+func text(t testing.TB, groups []*store.Group) string {
+	t.Helper()
+	s := store.New(store.Memory{})
+	s.Load(copies(t, slices.Values(groups)))
+	return exposed(t, s)
+}
+
+// copies returns groups that another store may load.
+func copies(t testing.TB, groups iter.Seq[*store.Group]) []*store.Group {
+	t.Helper()
+	var out []*store.Group
+	for g := range groups {
+		c, err := store.DecodeRecord(store.AppendRecord(nil, g))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func exposed(t testing.TB, s *store.Store) string {
+	t.Helper()
+	writer, err := exposition.NewWriter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if _, err := writer.Write(&out, s.View(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// open opens the file for a new store. The journal takes changes, but nothing
+// happens in the background: the test says when it flushes and mends.
+func open(t testing.TB, path string, sync Sync) (*Journal, *store.Store) {
+	t.Helper()
+	s := store.New(store.Memory{})
+	j := New(Options{Path: path, Sync: sync, Interval: time.Hour, Logger: quiet}, s.Held)
+	groups, err := j.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Load(groups)
+	s.Use(j)
+	j.mu.Lock()
+	j.broken = nil
+	j.setStatus(time.Now())
+	j.mu.Unlock()
+	t.Cleanup(func() { shut(t, j) })
+	return j, s
+}
+
+// shut closes the file as it is, with nothing more written: the process is gone.
+func shut(t testing.TB, j *Journal) {
+	t.Helper()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db != nil {
+		if err := j.db.Close(); err != nil {
+			t.Error(err)
+		}
+		j.db = nil
+	}
+}
+
+// afterCrash returns what a process finds that starts from the file as it is now.
+func afterCrash(t testing.TB, path string) []*store.Group {
+	t.Helper()
+	copied := path + ".crashed"
+	copyFile(t, path, copied)
+	j := New(Options{Path: copied, Logger: quiet}, nil)
+	groups, err := j.Open()
+	if err != nil {
+		t.Fatalf("after a crash: %v", err)
+	}
+	shut(t, j)
+	if err := os.Remove(copied); err != nil {
+		t.Fatal(err)
+	}
+	return groups
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// wantOnly checks that nothing is left in the directory of path but the given
+// names.
+func wantOnly(t testing.TB, path string, names ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{}
+	for _, n := range names {
+		want[n] = true
+	}
+	for _, e := range entries {
+		if !want[e.Name()] {
+			t.Errorf("%s is left in the directory of the file", e.Name())
+		}
+	}
+}

@@ -1,0 +1,346 @@
+package webui
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pushgateway/internal/history"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/search"
+	"pushgateway/internal/store"
+)
+
+// How much of a group one page shows. A family that has more is linked to a page
+// of its own.
+const (
+	familiesPerPage = 20
+
+	previewSamples    = 10 // of each family
+	previewCharts     = 2
+	previewBucketRows = 20
+
+	samplesPerPage   = 100
+	chartsPerPage    = 5
+	pageBucketRows   = 200
+	longestTimelined = 300 // characters of a refusal in the timeline
+)
+
+// groupPage is one group.
+type groupPage struct {
+	layout
+	group
+	Held    bool // false where only pushes are known, none of which was accepted
+	Labels  []chip
+	More    int
+	Refused *refusal
+	Pushes  []push
+	Copies  []copyable
+	Delete  string // link
+
+	Search      string
+	Self        string // link to the group's page
+	Family      string // the only one shown; empty where all are
+	Families    []family
+	FamilyCount int // that match
+	Paging      paging
+}
+
+// refusal is a refused push.
+type refusal struct {
+	At             moment
+	Reason         string
+	Message        string
+	Source, Client string
+	Group          []chip
+	GroupLink      string // empty where there is no group
+	Path           string // where the URL named no group
+}
+
+// push is an entry of the timeline.
+type push struct {
+	At             moment
+	Method, Size   string
+	Accepted       bool
+	Reason         string
+	Message        string
+	Source, Client string
+}
+
+// copyable is a text to take away.
+type copyable struct{ ID, Title, Text string }
+
+// family is a metric family as the page shows it.
+type family struct {
+	Name, Type, Help, Unit string
+	At                     moment
+	Series                 int
+	Link                   string // to the family's own page
+	Samples                []sample
+	Charts                 []chart
+	Hidden                 int // samples not shown here
+	Open                   bool
+}
+
+// sample is a metric with a single value.
+type sample struct {
+	Labels  []chip
+	More    int
+	Value   string
+	Meaning string
+}
+
+// Group answers GET /groups/…, depth folders below the gateway's own, with the
+// group of the key; g is nil where none is held. The query's parameters are
+// search, family and page. Cost: O(bytes of the group).
+func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held Held, key metric.GroupingKey, g *store.Group) error {
+	now := time.Now()
+	values := r.URL.Query()
+	job, _ := key.Value(metric.JobLabel)
+	page := groupPage{
+		layout: p.layoutOf(r, "Group of job "+cut(job, 60), "group", depth),
+		Held:   g != nil,
+		Search: cut(values.Get("search"), 1000),
+		Family: values.Get("family"),
+	}
+	page.Refresh = 5
+	pushes, refused := held.Log.Group(key)
+	if g == nil && len(pushes) == 0 && refused == nil {
+		return p.Problem(w, r, depth, http.StatusNotFound, "No such group",
+			"There is no group "+cut(key.String(), 1000)+". It may have been deleted, or nothing was ever pushed to it. A group is named by all its labels, not by some of them.")
+	}
+	if p.unchanged(w, r, &page.layout, held, now) {
+		return nil
+	}
+	ref := search.Ref(key)
+	page.Labels, page.More = chips(key.Labels(), 20_000)
+	page.Self = page.Root + "groups/" + ref
+	page.Delete = page.Root + "delete?" + url.Values{"group": {ref}}.Encode()
+	page.Copies = copies(page.Address, key)
+	for i := range pushes {
+		page.Pushes = append(page.Pushes, pushOf(&pushes[i], now, page.Address))
+	}
+	if refused != nil {
+		shown := refusalOf(refused, now, &page.layout)
+		page.Refused = &shown
+	}
+	if g == nil {
+		page.group = group{Name: cut(key.String(), 300), State: search.Failed, StateText: "refused", Pushed: moment{Never: true}, Failed: moment{Never: true}}
+		return p.render(w, http.StatusOK, "group", page)
+	}
+	query := search.Query{Age: search.DefaultAge}
+	row := search.RowOf(g)
+	seen := search.Refused{}
+	if refused != nil {
+		seen[key.ID()] = refused.At
+	}
+	page.group = groupOf(&row, &query, held.Log, seen, now)
+	number, _ := strconv.Atoi(values.Get("page"))
+	page.fill(g, number, now)
+	return p.render(w, http.StatusOK, "group", page)
+}
+
+// link returns a link to this page with another choice.
+func (page *groupPage) link(family string, number int) string {
+	v := url.Values{}
+	if page.Search != "" {
+		v.Set("search", page.Search)
+	}
+	if family != "" {
+		v.Set("family", family)
+	}
+	if number > 1 {
+		v.Set("page", strconv.Itoa(number))
+	}
+	if len(v) == 0 {
+		return page.Self
+	}
+	return page.Self + "?" + v.Encode()
+}
+
+// fill adds the families that the page shows.
+func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
+	type match struct {
+		chunk   *store.Chunk
+		metrics []metric.Metric // those that match; nil for all
+	}
+	var matching []match
+	word := strings.ToLower(page.Search)
+	for _, c := range ordered(g.Chunks) {
+		switch {
+		case page.Family != "" && c.Name() != page.Family:
+		case word == "" || strings.Contains(strings.ToLower(c.Name()), word) || strings.Contains(strings.ToLower(c.Help()), word):
+			matching = append(matching, match{chunk: c})
+		default:
+			if metrics := having(c.Metrics(), word); len(metrics) > 0 {
+				matching = append(matching, match{c, metrics})
+			}
+		}
+	}
+	page.FamilyCount = len(matching)
+	if page.Family != "" {
+		if len(matching) == 0 {
+			return
+		}
+		c, metrics := matching[0].chunk, matching[0].metrics
+		if metrics == nil {
+			metrics = c.Metrics()
+		}
+		perPage := samplesPerPage
+		if isChart(c.Type()) {
+			perPage = chartsPerPage
+		}
+		pages := max(1, (len(metrics)+perPage-1)/perPage)
+		number = min(max(number, 1), pages)
+		page.Paging = pagingOf(number, pages, func(n int) string { return page.link(page.Family, n) })
+		first := (number - 1) * perPage
+		f := page.familyOf(c, now, 10_000)
+		f.Open = true
+		f.show(g.Key, metrics[first:min(first+perPage, len(metrics))], now, pageBucketRows)
+		page.Families = []family{f}
+		return
+	}
+	pages := max(1, (len(matching)+familiesPerPage-1)/familiesPerPage)
+	number = min(max(number, 1), pages)
+	page.Paging = pagingOf(number, pages, func(n int) string { return page.link("", n) })
+	first := (number - 1) * familiesPerPage
+	for _, m := range matching[first:min(first+familiesPerPage, len(matching))] {
+		f := page.familyOf(m.chunk, now, 300)
+		metrics := m.metrics
+		if metrics == nil {
+			metrics = m.chunk.Metrics()
+		}
+		shown := previewSamples
+		if isChart(m.chunk.Type()) {
+			shown = previewCharts
+		}
+		shown = min(shown, len(metrics))
+		f.Hidden = len(metrics) - shown
+		f.show(g.Key, metrics[:shown], now, previewBucketRows)
+		page.Families = append(page.Families, f)
+	}
+}
+
+// ordered returns the chunks with the pushed ones first.
+func ordered(chunks []*store.Chunk) []*store.Chunk {
+	isOwn := func(c *store.Chunk) bool { return c.Name() == store.PushTime || c.Name() == store.FailureTime }
+	var pushed, own []*store.Chunk
+	for _, c := range chunks {
+		if isOwn(c) {
+			own = append(own, c)
+		} else {
+			pushed = append(pushed, c)
+		}
+	}
+	return append(pushed, own...)
+}
+
+// having returns the metrics of which a label's name or value contains the word.
+func having(metrics []metric.Metric, word string) []metric.Metric {
+	return slices.DeleteFunc(metrics, func(m metric.Metric) bool {
+		return !slices.ContainsFunc(m.Labels, func(l metric.Label) bool {
+			return strings.Contains(strings.ToLower(l.Name), word) || strings.Contains(strings.ToLower(l.Value), word)
+		})
+	})
+}
+
+func (page *groupPage) familyOf(c *store.Chunk, now time.Time, longestHelp int) family {
+	return family{
+		Name:   c.Name(),
+		Type:   c.Type().String(),
+		Help:   cut(c.Help(), longestHelp),
+		Unit:   cut(c.Unit(), 60),
+		At:     momentOf(c.Time(), now),
+		Series: c.Series(),
+		Link:   page.link(c.Name(), 1),
+	}
+}
+
+// isChart tells whether metrics of the type are drawn.
+func isChart(t metric.Type) bool { return t.HasBuckets() || t == metric.Summary }
+
+// show adds metrics to what is shown of the family.
+func (f *family) show(key metric.GroupingKey, metrics []metric.Metric, now time.Time, rows int) {
+	for i := range metrics {
+		m := &metrics[i]
+		labels, more := chips(besides(key, m.Labels), 400)
+		switch {
+		case m.Histogram != nil:
+			c := histogramChart(m.Histogram, rows)
+			c.Labels, c.More = labels, more
+			f.Charts = append(f.Charts, c)
+		case m.Summary != nil:
+			c := summaryChart(m.Summary, rows)
+			c.Labels, c.More = labels, more
+			f.Charts = append(f.Charts, c)
+		default:
+			f.Samples = append(f.Samples, sample{labels, more, formatValue(m.Value), meaning(f.Name, m.Value, now)})
+		}
+	}
+}
+
+// besides returns the labels that are not the group's, which all its metrics have.
+func besides(key metric.GroupingKey, labels []metric.Label) []metric.Label {
+	var own []metric.Label
+	for _, l := range labels {
+		if _, ofGroup := key.Value(l.Name); !ofGroup && !(l.Name == metric.InstanceLabel && l.Value == "") {
+			own = append(own, l)
+		}
+	}
+	return own
+}
+
+// copies returns what can be copied to work with the group from elsewhere.
+func copies(address string, key metric.GroupingKey) []copyable {
+	target := address + key.Path()
+	quotedTarget := shellQuote(target)
+	return []copyable{
+		{"copy-url", "URL of the group", target},
+		{"copy-push", "Push to it", "echo 'my_metric 1' | curl --data-binary @- " + quotedTarget},
+		{"copy-delete", "Delete it", "curl -X DELETE " + quotedTarget},
+		{"copy-selector", "PromQL selector", key.String()},
+	}
+}
+
+// shellQuote quotes a URL for a POSIX shell, where that is needed.
+func shellQuote(s string) string {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("/:.-_%@+=,", c) >= 0:
+		default:
+			return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+		}
+	}
+	return s
+}
+
+func pushOf(e *history.Event, now time.Time, address string) push {
+	p := push{
+		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Reason: string(e.Reason),
+		Message: cut(placed(e.Message, address), longestTimelined), Source: e.Source, Client: e.Client,
+	}
+	if e.Size >= 0 {
+		p.Size = formatBytes(e.Size)
+	}
+	return p
+}
+
+// placed returns a message with the gateway's address where it leaves that open.
+func placed(message, address string) string {
+	return strings.ReplaceAll(message, "<this gateway>", address)
+}
+
+func refusalOf(e *history.Event, now time.Time, at *layout) refusal {
+	shown := refusal{
+		At: momentOf(e.At, now), Reason: string(e.Reason), Message: placed(e.Message, at.Address),
+		Source: e.Source, Client: e.Client, Path: e.Path,
+	}
+	if e.Key.ID() != "" {
+		shown.Group, _ = chips(e.Key.Labels(), 240)
+		shown.GroupLink = at.Root + "groups/" + search.Ref(e.Key)
+	}
+	return shown
+}

@@ -1,0 +1,358 @@
+package webui
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"pushgateway/internal/history"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/search"
+)
+
+// pageSize is how many groups a page shows.
+const pageSize = 50
+
+// choice is what the visitor asked for. Its parameters are those of the API.
+type choice struct {
+	Match  []string
+	Search string
+	State  string
+	Age    string
+	Sort   string
+	Page   int
+}
+
+// choiceOf reads the choice from a URL's query or a form.
+func choiceOf(values url.Values) choice {
+	c := choice{
+		Match:  values["match[]"],
+		Search: values.Get("search"),
+		State:  values.Get("state"),
+		Age:    values.Get("age"),
+		Sort:   values.Get("sort"),
+	}
+	c.Page, _ = strconv.Atoi(values.Get("page"))
+	c.Page = max(c.Page, 1)
+	return c
+}
+
+// Query returns the choice as a query.
+func (c choice) query() (search.Query, error) {
+	return search.NewQuery(search.Params{Match: c.Match, Search: c.Search, State: c.State, Age: c.Age, Sort: c.Sort})
+}
+
+// values returns the choice as a URL's query, without what is usual.
+func (c choice) values() url.Values {
+	v := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if len(c.Match) > 0 {
+		v["match[]"] = c.Match
+	}
+	set("search", c.Search)
+	set("state", c.State)
+	set("age", c.Age)
+	set("sort", c.Sort)
+	if c.Page > 1 {
+		v.Set("page", strconv.Itoa(c.Page))
+	}
+	return v
+}
+
+// link returns the choice as a relative URL.
+func (c choice) link(page string) string {
+	if query := c.values().Encode(); query != "" {
+		return page + "?" + query
+	}
+	return page
+}
+
+// groupsPage is the list.
+type groupsPage struct {
+	layout
+	choice
+	Total   int // groups held
+	Count   int // groups that match
+	Deleted string
+	Error   string // what is wrong with the search
+
+	States  []option // to filter by
+	Ages    []option // of old
+	Sorts   []option // for narrow screens
+	Columns []column
+
+	Rows        []groupRow
+	First, Last int // of the rows, counted from 1
+	Paging      paging
+	Delete      string // link to delete what is shown; empty where that is not offered
+	DeleteCount int
+}
+
+// option is one of several to choose from.
+type option struct {
+	Value, Text, Link string
+	Count             int
+	Chosen            bool
+}
+
+// column is a column of the list to sort by.
+type column struct {
+	Text, Link, Class string
+	Sorted            string // ascending, descending, or empty
+}
+
+// paging is links to the other pages; empty where there are none.
+type paging struct {
+	Page, Pages                 int
+	First, Previous, Next, Last string
+}
+
+func pagingOf(page, pages int, link func(page int) string) paging {
+	p := paging{Page: page, Pages: pages}
+	if page > 1 {
+		p.First, p.Previous = link(1), link(page-1)
+	}
+	if page < pages {
+		p.Next, p.Last = link(page+1), link(pages)
+	}
+	return p
+}
+
+type groupRow struct {
+	Link   string
+	Delete string
+	Ref    string
+	group
+	Labels []chip
+	More   int // labels not shown
+}
+
+// Groups answers GET /: the groups that the URL's query asks for. A page that
+// does not exist gives the nearest one that does. A search that is not valid
+// shows what is wrong with it, and no group. Cost: O(groups).
+func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, held Held) error {
+	now := time.Now()
+	values := r.URL.Query()
+	page := groupsPage{
+		layout:  p.layoutOf(r, "Groups", "groups", 0),
+		choice:  choiceOf(values),
+		Total:   len(held.Listing.Rows),
+		Deleted: digits(values.Get("deleted")),
+	}
+	page.Refresh = 5
+	if p.unchanged(w, r, &page.layout, held, now) {
+		return nil
+	}
+	query, err := page.choice.query()
+	refused := search.Refused(held.Log.Refused())
+	var found search.Found
+	if err != nil {
+		page.Error = cut(err.Error(), 500)
+		// What is wrong may be its length, and links repeat it.
+		page.Search, page.Match = cut(page.Search, 1000), nil
+		page.State, page.Age, page.Sort = cut(page.State, 20), cut(page.Age, 20), cut(page.Sort, 20)
+		found.Counts = map[search.State]int{}
+	} else {
+		found = held.Listing.Find(query, refused, now)
+	}
+	page.Count = len(found.Rows)
+	pages := max(1, (page.Count+pageSize-1)/pageSize)
+	page.Page = min(page.Page, pages)
+	first := (page.Page - 1) * pageSize
+	shown := found.Rows[first:min(first+pageSize, page.Count)]
+	page.First, page.Last = first+1, first+len(shown)
+	for _, row := range shown {
+		page.Rows = append(page.Rows, rowOf(row, &query, held.Log, refused, now))
+	}
+	page.Paging = pagingOf(page.Page, pages, func(n int) string {
+		c := page.choice
+		c.Page = n
+		return c.link("./")
+	})
+	page.offer(found.Counts)
+	switch {
+	case page.Count == 0:
+	case !query.All():
+		c := page.choice
+		c.Page, c.Sort = 1, ""
+		page.Delete, page.DeleteCount = c.link("delete"), page.Count
+	case held.Admin:
+		page.Delete, page.DeleteCount = "delete?all=yes", page.Count
+	}
+	return p.render(w, http.StatusOK, "groups", page)
+}
+
+// offer fills in what else can be chosen.
+func (page *groupsPage) offer(counts map[search.State]int) {
+	all := 0
+	for _, n := range counts {
+		all += n
+	}
+	state := func(value search.State, text string, count int) {
+		c := page.choice
+		c.State, c.Page = string(value), 1
+		page.States = append(page.States, option{string(value), text, c.link("./"), count, page.State == string(value)})
+	}
+	state(search.Any, "All", all)
+	state(search.OK, "OK", counts[search.OK])
+	state(search.Failed, "Failed", counts[search.Failed])
+	state(search.Old, "Old", counts[search.Old])
+
+	known := false
+	for _, age := range []struct{ value, text string }{
+		{"1h", "1 hour"}, {"6h", "6 hours"}, {"", "1 day"}, {"1w", "1 week"}, {"30d", "30 days"},
+	} {
+		chosen := page.Age == age.value
+		known = known || chosen
+		page.Ages = append(page.Ages, option{Value: age.value, Text: age.text, Chosen: chosen})
+	}
+	if !known {
+		page.Ages = append(page.Ages, option{Value: page.Age, Text: cut(page.Age, 20), Chosen: true})
+	}
+
+	for _, c := range []struct {
+		by         search.Column
+		text       string
+		descending bool // at first
+		class      string
+		sorts      [2]string // in words, ascending and descending
+	}{
+		{search.ByLabels, "Labels", false, "", [2]string{"Labels, A to Z", "Labels, Z to A"}},
+		{search.ByState, "State", true, "", [2]string{"State, OK first", "State, old first"}},
+		{search.ByPushed, "Last push", true, "", [2]string{"Last push, oldest first", "Last push, latest first"}},
+		{search.ByFailure, "Last refused", true, "", [2]string{"Last refused, oldest first", "Last refused, latest first"}},
+		{search.BySeries, "Series", true, "number", [2]string{"Series, fewest first", "Series, most first"}},
+		{search.ByBytes, "Size", true, "number", [2]string{"Size, smallest first", "Size, largest first"}},
+	} {
+		name := string(c.by)
+		next := name
+		if c.descending {
+			next = "-" + name
+		}
+		col := column{Text: c.text, Class: c.class}
+		switch page.Sort {
+		case name:
+			col.Sorted, next = "ascending", "-"+name
+		case "-" + name:
+			col.Sorted, next = "descending", name
+		case "":
+			if c.by == search.ByLabels {
+				col.Sorted, next = "ascending", "-"+name
+			}
+		}
+		link := page.choice
+		link.Page, link.Sort = 1, next
+		if next == string(search.ByLabels) {
+			link.Sort = ""
+		}
+		col.Link = link.link("./")
+		page.Columns = append(page.Columns, col)
+
+		for i, value := range []string{name, "-" + name} {
+			if value == string(search.ByLabels) {
+				value = ""
+			}
+			page.Sorts = append(page.Sorts, option{Value: value, Text: c.sorts[i], Chosen: page.Sort == value || value == "" && page.Sort == name})
+		}
+	}
+}
+
+func rowOf(row *search.Row, query *search.Query, log *history.Log, refused search.Refused, now time.Time) groupRow {
+	g := row.Group
+	ref := search.Ref(g.Key)
+	r := groupRow{
+		Link:   "groups/" + ref,
+		Delete: "delete?" + url.Values{"group": {ref}}.Encode(),
+		Ref:    ref,
+		group:  groupOf(row, query, log, refused, now),
+	}
+	r.Labels, r.More = chips(g.Key.Labels(), 240)
+	return r
+}
+
+// group is what the list and the page of a group say of it.
+type group struct {
+	Name           string // in words
+	State          search.State
+	StateText      string
+	Why            string // of the last refusal; where known and where it matters
+	Pushed, Failed moment
+	Series         int
+	Bytes          int64
+}
+
+func groupOf(row *search.Row, query *search.Query, log *history.Log, refused search.Refused, now time.Time) group {
+	g := row.Group
+	data := group{
+		Name:   cut(g.Key.String(), 300),
+		State:  query.StateOf(g, refused, now),
+		Pushed: momentOf(g.Pushed, now),
+		Failed: momentOf(refused.FailedAt(g), now),
+		Series: row.Series,
+		Bytes:  row.Bytes,
+	}
+	data.StateText = stateTexts[data.State]
+	if data.State == search.Failed {
+		if g.Pushed.IsZero() {
+			data.StateText = "never accepted"
+		}
+		if e := log.LastRefused(g.Key); e != nil {
+			data.Why = cut(firstLine(e.Message), 140)
+		}
+	}
+	return data
+}
+
+var stateTexts = map[search.State]string{search.OK: "ok", search.Failed: "failed since", search.Old: "old"}
+
+// chip is a label as it is shown.
+type chip struct {
+	Name, Value string
+	Job         bool
+}
+
+// chips returns the labels, the job first, cut to about the given number of
+// characters, and how many are left out altogether.
+func chips(labels []metric.Label, budget int) (shown []chip, more int) {
+	add := func(l metric.Label) {
+		if budget <= 0 {
+			more++
+			return
+		}
+		c := chip{cut(l.Name, min(budget, 60)), "", l.Name == metric.JobLabel}
+		budget -= len(c.Name)
+		c.Value = cut(l.Value, min(max(budget, 10), 120))
+		budget -= len(c.Value)
+		shown = append(shown, c)
+	}
+	for _, l := range labels {
+		if l.Name == metric.JobLabel {
+			add(l)
+		}
+	}
+	for _, l := range labels {
+		if l.Name != metric.JobLabel {
+			add(l)
+		}
+	}
+	return shown, more
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// digits returns s where it is a number that can be shown.
+func digits(s string) string {
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return formatCount(int(n))
+	}
+	return ""
+}
