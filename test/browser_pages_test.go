@@ -85,21 +85,17 @@ func testList(t *testing.T, browser context.Context) {
 	b.want("121 groups", "Page 1 of 3")
 
 	// Search as one types, over labels and names of metrics.
-	b.run(chromedp.SendKeys("#search-text", "CLEANER host-00", chromedp.ByQuery))
+	b.write("CLEANER host-00")
 	b.awaitRows(3)
 	b.want("3 of 121 groups")
 	if got := b.address(); got != "/?search=CLEANER+host-00" {
 		t.Errorf("address %q", got)
 	}
-	search := func(text string) {
-		t.Helper()
-		b.run(chromedp.SetValue("#search-text", "", chromedp.ByQuery), chromedp.SendKeys("#search-text", text, chromedp.ByQuery))
-	}
-	search("big_metric")
+	b.write("big_metric")
 	b.awaitRows(1)
-	search(`{job=~"backup.*",instance!~".*1."}`)
+	b.write(`{job=~"backup.*",instance!~".*1."}`)
 	b.await("the selector is applied", `document.getElementById("search-result").innerText.startsWith("7")`)
-	search(`{job=~"(`)
+	b.write(`{job=~"(`)
 	b.await("the error is shown", `document.querySelector("#search-result .error") !== null`)
 	b.want("not a PromQL selector")
 	b.awaitRows(0)
@@ -233,7 +229,7 @@ func testPolling(t *testing.T, browser context.Context) {
 		document.dispatchEvent(new Event("visibilitychange"));
 		return true;
 	})()`)
-	b.await("requests under way have ended", `new Promise((done) => setTimeout(() => done(true), 30000))`)
+	eval[bool](b, `new Promise((done) => setTimeout(() => done(true), 30000))`) // requests under way end
 	asked := eval[int](b, "window.asked")
 	started = eval[float64](b, "Date.now()")
 	b.await("three minutes have passed", fmt.Sprintf("Date.now() - %f > 180000", started))
@@ -321,7 +317,7 @@ func testLargeGroup(t *testing.T, browser context.Context) {
 	p.push(t, "PUT", "/metrics/job/a", body.String())
 	b := open(t, browser, p.URL, "/groups/job/a")
 	b.want("Metrics 63", "Page 1 of 4", "family_00")
-	b.run(chromedp.SendKeys("#search-text", "large", chromedp.ByQuery))
+	b.write("large")
 	b.await("the search is applied", `document.querySelectorAll("article").length === 1`)
 	b.want("4,990 more of large")
 	b.click(`article p a[href*="family=large"]`)
@@ -405,7 +401,7 @@ func testBulkDelete(t *testing.T, browser context.Context) {
 	if strings.Contains(b.text(), "Delete all") {
 		t.Error("everything may be deleted at once without the admin API")
 	}
-	b.run(chromedp.SendKeys("#search-text", `{job="cleaner"}`, chromedp.ByQuery))
+	b.write(`{job="cleaner"}`)
 	b.await("the search is applied", `document.getElementById("search-result").innerText === "40 of 120 groups"`)
 	b.clickTo(".bar a.danger")
 	b.want("Delete 40 groups?", "and 20 more")
@@ -636,7 +632,7 @@ func testPrefix(t *testing.T, browser context.Context) {
 		b.awaitRows(2)
 		b.clickTo("table.list tbody th a")
 		b.want("job=a", "path=/a", c.address+"/metrics/job/a/path@base64/L2E")
-		b.run(chromedp.SendKeys("#search-text", "m", chromedp.ByQuery))
+		b.write("m")
 		b.await("the search is applied", `location.search === "?search=m"`)
 		b.clickTo(`header a[href$="status"]`)
 		b.want("Biggest jobs")

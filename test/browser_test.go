@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -145,9 +146,27 @@ func eval[T any](b *tab, expression string) T {
 // await waits until a JavaScript expression is true.
 func (b *tab) await(what, expression string) {
 	b.t.Helper()
-	if err := chromedp.Run(b.ctx, chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(patience))); err != nil {
-		b.t.Fatalf("until %s: %v; the page says\n%s", what, err, b.text())
+	var last error
+	deadline := time.Now().Add(patience)
+	for {
+		// Asked from here, as the page may go meanwhile, and has a clock of its own.
+		var holds bool
+		last = chromedp.Run(b.ctx, chromedp.Evaluate(expression, &holds))
+		if holds {
+			return
+		}
+		if time.Now().After(deadline) || b.ctx.Err() != nil {
+			b.t.Fatalf("waited in vain until %s: %v; the page says\n%s", what, last, b.text())
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// write replaces what is in the search box by typing.
+func (b *tab) write(text string) {
+	b.t.Helper()
+	eval[bool](b, `(() => { const box = document.getElementById("search-text"); box.focus(); box.select(); return true; })()`)
+	b.run(chromedp.KeyEvent(text))
 }
 
 // text returns what the page shows.

@@ -44,8 +44,8 @@ const (
 	longestMessage = 2000
 	longestText    = 200
 	// budget bounds all timelines together, in bytes as cost counts them. It is
-	// about 100,000 pushes.
-	budget = 32 << 20
+	// about 25,000 pushes.
+	budget = 8 << 20
 	// sweepAt is how many groups there are before it is looked, for the first
 	// time, which of them are gone.
 	sweepAt = 1024

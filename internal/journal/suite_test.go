@@ -6,6 +6,7 @@ import (
 	"iter"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -203,8 +204,18 @@ func newRun(t *testing.T, open func(t *testing.T, held func() iter.Seq[*store.Gr
 	return r
 }
 
-// TestEveryJournal runs the suite.
+// TestEveryJournal runs the suite. It forbids writes to files for moments, which
+// the log of go test does not survive, so it does that in a process of its own.
 func TestEveryJournal(t *testing.T) {
+	const child = "PUSHGATEWAY_JOURNAL_SUITE"
+	if os.Getenv(child) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestEveryJournal$", "-test.count=1")
+		cmd.Env = append(os.Environ(), child+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
 	dir := memoryDir(t)
 	files := 0
 	file := func(sync Sync) func(*testing.T, func() iter.Seq[*store.Group]) subject {
@@ -428,8 +439,8 @@ func (j *fileSubject) faulty(writes bool, f func() error) error {
 	return j.unavailable()
 }
 
-// forbidWrites makes every write to a file fail, in the whole process: these tests
-// cannot run in parallel.
+// forbidWrites makes every write to a file fail, in the whole process, which must be
+// one where that does no harm.
 func forbidWrites() (restore func(), err error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unique"
@@ -127,12 +128,19 @@ func (c *Chunk) Text() []byte {
 	}
 	// Most pushes are replaced before anyone scrapes them, so their text is not
 	// made before it is needed. Two readers may both make it.
-	f := metric.Family{Name: c.Name(), Type: c.Type(), Metrics: c.Metrics()}
-	text := wire.AppendText(make([]byte, 0, len(c.protobuf)+len(c.protobuf)/2), &f)
-	text = append(make([]byte, 0, len(text)), text...)
+	w := textWriters.Get().(*wire.TextWriter)
+	defer textWriters.Put(w)
+	written, err := w.Text(c.Name(), c.Type(), c.protobuf)
+	if err != nil {
+		panic(c.undecodable(err))
+	}
+	text := append(make([]byte, 0, len(written)), written...)
 	c.text.Store(&text)
 	return text
 }
+
+// textWriters holds what is used to write text, between two uses.
+var textWriters = sync.Pool{New: func() any { return new(wire.TextWriter) }}
 
 // Series returns how many metrics the chunk holds: label sets, not samples.
 func (c *Chunk) Series() int { return int(c.series) }
@@ -151,9 +159,13 @@ func (c *Chunk) Plain() bool { return c.plain }
 func (c *Chunk) Metrics() []metric.Metric {
 	metrics, err := wire.DecodeMetrics(c.Type(), c.protobuf, c.Series())
 	if err != nil {
-		panic(fmt.Sprintf("chunk %s of group %q, which was encoded here, does not decode: %v", c.Name(), c.group, err))
+		panic(c.undecodable(err))
 	}
 	return metrics
+}
+
+func (c *Chunk) undecodable(err error) string {
+	return fmt.Sprintf("chunk %s of group %q, which was encoded here, does not decode: %v", c.Name(), c.group, err)
 }
 
 // encode makes c the chunk of f, which must be normalized for the group, with the

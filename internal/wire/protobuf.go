@@ -251,7 +251,13 @@ func decodeFamily(message []byte) (metric.Family, error) {
 // typ.
 func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
 	m := metric.Metric{Labels: make([]metric.Label, 0, countFields(message, metricLabel))}
-	err := eachField(message, func(x field) error {
+	return m, decodeMetricInto(&m, typ, message)
+}
+
+// decodeMetricInto is decodeMetric into a metric that is empty, but may lend
+// memory.
+func decodeMetricInto(m *metric.Metric, typ metric.Type, message []byte) error {
+	return eachField(message, func(x field) error {
 		switch {
 		case x.is(metricLabel, protowire.BytesType):
 			l, err := decodeLabel(x.bytes)
@@ -260,24 +266,43 @@ func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
 		case x.is(metricTimestamp, protowire.VarintType):
 			m.TimestampMs, m.HasTimestamp = int64(x.bits), true
 		case x.typ == protowire.BytesType && x.number == valueField(typ):
-			return decodeValue(&m, x)
+			return decodeValue(m, x)
 		case x.typ == protowire.BytesType:
 			// Decoded for nothing but to find a broken message.
 			return decodeValue(new(metric.Metric), x)
 		}
 		return nil
 	})
-	return m, err
 }
 
-// countFields counts the leading fields of the message that have this number, of
-// at most 127 bytes each. It is a guess for how much memory to make.
-func countFields(message []byte, number protowire.Number) int {
-	count := 0
-	for at := 0; at+1 < len(message) && message[at] == byte(number<<3)|byte(protowire.BytesType) && message[at+1] < 0x80; count++ {
-		at += 2 + int(message[at+1])
-	}
-	return count
+// TextWriter writes chunks in the text format. It may be reused, which saves its
+// allocations, but not concurrently. The zero value is ready for use.
+type TextWriter struct {
+	one    [1]metric.Metric // the metric being written
+	buffer []byte
+}
+
+// Text returns the samples of a chunk of AppendProtobufMetrics in the text format.
+// The result is overwritten by the next call.
+func (w *TextWriter) Text(name string, typ metric.Type, chunk []byte) ([]byte, error) {
+	w.buffer = w.buffer[:0]
+	f := metric.Family{Name: name, Type: typ, Metrics: w.one[:]}
+	err := eachField(chunk, func(x field) error {
+		m := &w.one[0]
+		*m = metric.Metric{Labels: m.Labels[:0], Summary: m.Summary, Histogram: m.Histogram}
+		if m.Summary != nil {
+			*m.Summary = metric.SummaryValue{Quantiles: m.Summary.Quantiles[:0]}
+		}
+		if m.Histogram != nil {
+			*m.Histogram = metric.HistogramValue{Buckets: m.Histogram.Buckets[:0]}
+		}
+		if err := decodeMetricInto(m, typ, x.bytes); err != nil {
+			return err
+		}
+		w.buffer = AppendText(w.buffer, &f)
+		return nil
+	})
+	return w.buffer, err
 }
 
 // valueField returns the field that holds the value of a metric of the type.
@@ -316,6 +341,16 @@ func decodeValue(m *metric.Metric, x field) error {
 		return decodeHistogram(m, x.bytes)
 	}
 	return nil
+}
+
+// countFields counts the leading fields of the message that have this number, of
+// at most 127 bytes each. It is a guess for how much memory to make.
+func countFields(message []byte, number protowire.Number) int {
+	count := 0
+	for at := 0; at+1 < len(message) && message[at] == byte(number<<3)|byte(protowire.BytesType) && message[at+1] < 0x80; count++ {
+		at += 2 + int(message[at+1])
+	}
+	return count
 }
 
 func decodeLabel(message []byte) (metric.Label, error) {
