@@ -79,6 +79,7 @@ func DecodeRecord(record []byte) (*Group, error) {
 	labels := make([]metric.Label, r.count())
 	for i := range labels {
 		labels[i] = metric.Label{Name: r.text(), Value: r.text()}
+		r.bad = r.bad || i > 0 && labels[i-1].Name >= labels[i].Name
 	}
 	g := &Group{Key: metric.NewGroupingKey(labels)}
 	g.shape = shapeOf(g.Key)
@@ -87,30 +88,34 @@ func DecodeRecord(record []byte) (*Group, error) {
 	g.Chunks = make([]*Chunk, len(chunks))
 	for i := range chunks {
 		c := &chunks[i]
-		c.header = unique.Make(header{name: r.text(), help: r.text(), unit: r.text(), typ: metric.Type(r.byte())})
+		h := header{name: r.text(), help: r.text(), unit: r.text(), typ: metric.Type(r.byte())}
+		r.bad = r.bad || !h.typ.Known() || i > 0 && g.Chunks[i-1].Name() >= h.name
+		c.header = unique.Make(h)
 		c.group = g.Key.ID()
 		c.time = r.varint()
 		c.series = int32(r.count())
-		c.plain = r.byte() != 0
+		plain := r.byte()
+		r.bad = r.bad || plain > 1
+		c.plain = plain == 1
 		c.protobuf = r.bytes()
 		g.Chunks[i] = c
 	}
-	if r.short || len(r.rest) > 0 {
-		return nil, errors.New("the record's lengths do not fit together")
+	if r.bad || len(r.rest) > 0 {
+		return nil, errors.New("the record is not one that this program writes")
 	}
 	return g, nil
 }
 
 // recordReader reads a record from its beginning. Once something is missing it
-// returns zeros.
+// returns zeros. What AppendRecord would have written otherwise is bad, too.
 type recordReader struct {
-	rest  []byte
-	short bool
+	rest []byte
+	bad  bool
 }
 
 func (r *recordReader) take(n uint64) []byte {
 	if n > uint64(len(r.rest)) {
-		r.short, r.rest = true, nil
+		r.bad, r.rest = true, nil
 		return nil
 	}
 	b := r.rest[:n:n]
@@ -120,15 +125,19 @@ func (r *recordReader) take(n uint64) []byte {
 
 func (r *recordReader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.rest)
-	r.take(uint64(max(n, 0)))
-	r.short = r.short || n <= 0
+	r.skipNumber(n)
 	return v
+}
+
+// skipNumber takes the n bytes of a number, which is as short as it can be.
+func (r *recordReader) skipNumber(n int) {
+	b := r.take(uint64(max(n, 0)))
+	r.bad = r.bad || n <= 0 || n > 1 && len(b) == n && b[n-1] == 0
 }
 
 func (r *recordReader) varint() int64 {
 	v, n := binary.Varint(r.rest)
-	r.take(uint64(max(n, 0)))
-	r.short = r.short || n <= 0
+	r.skipNumber(n)
 	return v
 }
 
@@ -136,7 +145,7 @@ func (r *recordReader) varint() int64 {
 func (r *recordReader) count() int {
 	n := r.uvarint()
 	if n > uint64(len(r.rest)) {
-		r.short = true
+		r.bad = true
 		return 0
 	}
 	return int(n)
