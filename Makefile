@@ -28,7 +28,7 @@ IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,\
 	$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
 FUZZTIME ?= 20s
 
-.PHONY: build test check bench image fuzz clean
+.PHONY: build test check bench profile image fuzz clean
 
 # The static program, and the empty folder that the image needs. The image's
 # user must get at both, whatever the umask.
@@ -54,6 +54,13 @@ check:
 
 bench:
 	go run ./bench
+
+# What the compiler optimizes for: the profile of pushes and scrapes that stands in
+# cmd/pushgateway and is used by every build. Taken anew when the hot paths changed.
+profile:
+	rm -rf dist/profiles
+	go run ./bench -only 'push-(rate|latency)|scrape-changed' -profile dist/profiles
+	go tool pprof -proto dist/profiles/*.pprof > cmd/pushgateway/default.pgo
 
 image: build
 	@test -n "$(IMAGE_TOOL)" || { echo "install docker, podman or buildah"; exit 1; }
