@@ -62,6 +62,11 @@ profile:
 	go run ./bench -only 'push-(rate|latency)|scrape-changed' -profile dist/profiles
 	go tool pprof -proto dist/profiles/*.pprof > cmd/pushgateway/default.pgo
 
+# The pictures in docs/screenshots, made anew.
+screenshots:
+	scripts/setup
+	go test -count=1 -run '^TestScreenshots$$' ./test -update
+
 image: build
 	@test -n "$(IMAGE_TOOL)" || { echo "install docker, podman or buildah"; exit 1; }
 	$(IMAGE_TOOL) build -t $(IMAGE) .

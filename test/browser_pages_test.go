@@ -44,6 +44,7 @@ func TestPagesInBrowser(t *testing.T) {
 		{"prefix and external URL", testPrefix},
 		{"without script", testWithoutScript},
 		{"accessible", testAccessible},
+		{"100,000 groups", testHundredThousand},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, browser) })
 	}
@@ -94,7 +95,7 @@ func testList(t *testing.T, browser context.Context) {
 	b.write("big_metric")
 	b.awaitRows(1)
 	b.write(`{job=~"backup.*",instance!~".*1."}`)
-	b.await("the selector is applied", `document.getElementById("search-result").innerText.startsWith("7")`)
+	b.await("the selector is applied", `document.getElementById("search-result").innerText === "67 of 121 groups"`)
 	b.write(`{job=~"(`)
 	b.await("the error is shown", `document.querySelector("#search-result .error") !== null`)
 	b.want("not a PromQL selector")
@@ -341,7 +342,7 @@ func testCopy(t *testing.T, browser context.Context) {
 		t.Helper()
 		b.run(chromedp.Evaluate(`navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }`, nil))
 		b.click(fmt.Sprintf("button[data-copies=%q]", id))
-		b.await("copied", fmt.Sprintf(`document.querySelector("button[data-copies=%q]").innerText === "Copied"`, id))
+		b.await("copied", fmt.Sprintf(`document.querySelector('button[data-copies=%q]').innerText === "Copied"`, id))
 		return eval[string](b, "window.copied")
 	}
 	target := p.URL + "/metrics/job/a$b/path@base64/L3Zhci90bXA"
@@ -678,16 +679,61 @@ func testAccessible(t *testing.T, browser context.Context) {
 	if a := p.do(t, "PUT", "/metrics/job/b/x/y/z", "m 1\n"); a.status != http.StatusBadRequest {
 		t.Fatal(a)
 	}
-	for _, path := range []string{
-		"/", "/?state=failed", "/?search=%7Bjob", "/?search=nothing", "/?age=1s&state=old", "/?deleted=3", "/groups/job/a", "/groups/job/a?family=backup_table_duration_seconds",
-		"/groups/job/nobody", "/status", "/help", "/delete?search=host", "/delete?group=job/a", "/delete?all=yes", "/delete",
+	for i, path := range []string{
+		"/", "/groups/job/a", "/status", "/help", "/delete?search=host", // these in all sizes and colours
+		"/?state=failed", "/?search=%7Bjob", "/?search=nothing", "/?age=1s&state=old", "/?deleted=3", "/groups/job/a?family=backup_table_duration_seconds",
+		"/groups/job/nobody", "/delete?group=job/a", "/delete?all=yes", "/delete",
 	} {
 		b := open(t, browser, p.URL, path)
-		for _, dark := range []bool{false, true} {
-			b.screen(1280, 900, dark)
-			b.axe(fmt.Sprintf("%s, dark %v", path, dark))
+		b.axe(path)
+		if i < 5 {
+			b.screen(1280, 900, true)
+			b.axe(path + ", dark")
+			b.screen(360, 740, false)
+			b.axe(path + ", narrow")
 		}
-		b.screen(360, 740, false)
-		b.axe(path + ", narrow")
+	}
+}
+
+// testHundredThousand uses the pages of a gateway that holds as many groups.
+func testHundredThousand(t *testing.T, browser context.Context) {
+	p := start(t)
+	const n = 100_000
+	pushGroups(t, p, n, func(i int) string {
+		return fmt.Sprintf("/metrics/job/job-%03d/instance/host-%05d.example.org:9100", i%500, i)
+	}, "last_success_timestamp_seconds 1.7e9\nrows 5\n")
+	b := open(t, browser, p.URL, "/")
+	b.awaitRows(50)
+	b.want("100,000 groups", "Page 1 of 2,000")
+	b.write("host-0123")
+	b.awaitRows(10)
+	b.want("10 of 100,000 groups")
+	b.write(`{job=~"job-1.*",instance=~".*7.example.*"}`)
+	b.await("the selector is applied", `document.getElementById("search-result").innerText === "2,000 of 100,000 groups"`)
+	b.click(`a[href*="sort=-pushed"]`)
+	b.await("sorted", `location.search.includes("sort=-pushed") && document.querySelector("th[aria-sort=descending]") !== null`)
+	b.click(".paging a:last-child")
+	b.await("the last page is there", `document.querySelector(".paging span").innerText === "Page 40 of 40"`)
+	b.clickTo(".bar a.danger")
+	b.want("Delete 2,000 groups?")
+	b.clickTo(".confirm button")
+	b.want("2,000 groups deleted.", "98,000 groups")
+	b.visit("/status")
+	b.want("98,000", "Biggest jobs")
+
+	// Each view within 150 ms and 200 KB, as the best of three: other programs
+	// have their share of this machine.
+	for _, path := range []string{"/", "/?page=1900", "/?search=host-0123", "/?search=rows&sort=-bytes", "/?state=old", "/status", "/groups/job/job-001/instance/host-00001.example.org:9100", "/api/v1/groups?search=rows"} {
+		fastest, size := time.Hour, 0
+		for try := range 3 {
+			p.push(t, "PUT", "/metrics/job/other", fmt.Sprintf("m %d\n", try))
+			started := time.Now()
+			size = len(p.get(t, path))
+			fastest = min(fastest, time.Since(started))
+		}
+		t.Logf("%s: %v, %d bytes", path, fastest, size)
+		if fastest > 150*time.Millisecond || size > 200<<10 {
+			t.Errorf("%s takes %v and %d bytes", path, fastest, size)
+		}
 	}
 }

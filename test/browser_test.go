@@ -82,7 +82,7 @@ func open(t *testing.T, browser context.Context, url, path string) *tab {
 	}
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithTargetID(id))
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, patience)
+	ctx, cancel = context.WithTimeout(ctx, 5*patience)
 	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx, URL: url}
 	chromedp.ListenTarget(ctx, func(event any) {
@@ -147,7 +147,7 @@ func eval[T any](b *tab, expression string) T {
 func (b *tab) await(what, expression string) {
 	b.t.Helper()
 	var last error
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(patience / 2)
 	for {
 		// Asked from here, as the page may go meanwhile, and has a clock of its own.
 		var holds bool

@@ -6,6 +6,7 @@ package history
 import (
 	"container/list"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -43,8 +44,8 @@ const (
 	refusals       = 100
 	longestMessage = 2000
 	longestText    = 200
-	// budget bounds all timelines together, in bytes as cost counts them. It is
-	// about 25,000 pushes.
+	// budget bounds all timelines together, in bytes as cost counts them. Some 3,000
+	// groups have whole timelines, or 15,000 their last push.
 	budget = 8 << 20
 	// sweepAt is how many groups there are before it is looked, for the first
 	// time, which of them are gone.
@@ -59,6 +60,7 @@ type Log struct {
 	groups   map[string]*list.Element
 	byAge    list.List // of *timeline, the one with the latest push at the back
 	spent    int       // bytes of all timelines
+	limit    int       // events of each timeline; less than perGroup where all would exceed the budget
 	sweepAt  int
 	refused  map[string]time.Time // when a group's last refusal was, by its ID
 	refusals []Event              // the oldest first
@@ -77,7 +79,7 @@ type timeline struct {
 // event is an Event as it is kept: what repeats in every event of a group, or of
 // many groups, is kept once.
 type event struct {
-	at      time.Time
+	at      int64 // Unix nanoseconds
 	size    int64
 	source  string
 	client  unique.Handle[string]
@@ -89,7 +91,7 @@ type event struct {
 // New returns an empty log. held tells which of these groups are still there; the
 // timelines of others are dropped, at the latest when the log has doubled.
 func New(held func(keys []metric.GroupingKey) []bool) *Log {
-	return &Log{held: held, groups: map[string]*list.Element{}, refused: map[string]time.Time{}, sweepAt: sweepAt}
+	return &Log{held: held, groups: map[string]*list.Element{}, refused: map[string]time.Time{}, limit: perGroup, sweepAt: sweepAt}
 }
 
 // Record remembers the push. Cost: O(1), amortized.
@@ -131,18 +133,37 @@ func (l *Log) Record(e Event) {
 		l.refused[id] = e.At
 		l.spent += len(e.Message)
 	}
-	if len(t.events) == perGroup || len(t.events) > 0 && l.spent >= budget {
+	if len(t.events) >= l.limit {
 		l.spent -= t.events[0].cost()
 		t.events = append(t.events[:0], t.events[1:]...)
 	}
 	t.events = append(t.events, event{
-		at: e.At, size: e.Size, source: e.Source, reason: e.Reason, message: e.Message,
+		at: e.At.UnixNano(), size: e.Size, source: e.Source, reason: e.Reason, message: e.Message,
 		client: unique.Make(e.Client), method: unique.Make(e.Method),
 	})
 	l.spent += t.events[len(t.events)-1].cost()
-	// The groups that were silent for longest give way.
 	for l.spent > budget && l.byAge.Len() > 1 {
-		l.drop(l.byAge.Front())
+		if l.limit > 1 {
+			l.shrink()
+		} else {
+			// The groups that were silent for longest give way.
+			l.drop(l.byAge.Front())
+		}
+	}
+}
+
+// shrink halves what each timeline may hold. It happens a few times at most until
+// the log is swept. The caller holds mu.
+func (l *Log) shrink() {
+	l.limit /= 2
+	for element := l.byAge.Front(); element != nil; element = element.Next() {
+		t := element.Value.(*timeline)
+		if surplus := len(t.events) - l.limit; surplus > 0 {
+			for i := range surplus {
+				l.spent -= t.events[i].cost()
+			}
+			t.events = slices.Clone(t.events[surplus:]) // the rest goes, too
+		}
 	}
 }
 
@@ -159,7 +180,7 @@ func (l *Log) Group(key metric.GroupingKey) (pushes []Event, refused *Event) {
 	for i := len(t.events) - 1; i >= 0; i-- {
 		e := &t.events[i]
 		pushes = append(pushes, Event{
-			At: e.at, Method: e.method.Value(), Size: e.size, Source: e.source, Client: e.client.Value(),
+			At: time.Unix(0, e.at), Method: e.method.Value(), Size: e.size, Source: e.source, Client: e.client.Value(),
 			Key: key, Reason: e.reason, Message: e.message,
 		})
 	}
@@ -226,7 +247,7 @@ func (l *Log) ForgetAll() {
 	clear(l.groups)
 	clear(l.refused)
 	l.byAge.Init()
-	l.spent = 0
+	l.spent, l.limit, l.sweepAt = 0, perGroup, sweepAt
 }
 
 // sweep drops the timelines of groups that are gone. The caller holds mu.
@@ -241,6 +262,9 @@ func (l *Log) sweep() {
 		}
 	}
 	l.sweepAt = max(sweepAt, 2*len(l.groups))
+	if l.spent < budget/4 {
+		l.limit = perGroup
+	}
 }
 
 // drop drops a timeline. The caller holds mu.
@@ -261,7 +285,7 @@ func (l *Log) drop(element *list.Element) {
 func costOfGroup(key metric.GroupingKey) int { return 300 + 2*len(key.ID()) + 32*len(key.Labels()) }
 
 // cost returns about how many bytes the event takes.
-func (e *event) cost() int { return 150 + len(e.source) + len(e.message) }
+func (e *event) cost() int { return 110 + len(e.source) + len(e.message) }
 
 // shorten cuts a text after at most n bytes, between two characters.
 func shorten(s string, n int) string {

@@ -204,6 +204,30 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// Where not all fits, each group has less, rather than some nothing.
+func TestManyGroupsShare(t *testing.T) {
+	l := history.New(held)
+	const groups = 10_000
+	for round := range int64(25) {
+		for i := range groups {
+			l.Record(accepted(fmt.Sprint("job", i), round))
+		}
+	}
+	for i := range groups {
+		pushes, _ := l.Group(key(fmt.Sprint("job", i)))
+		if len(pushes) == 0 || len(pushes) > 19 || pushes[0].At.Unix() != 24 {
+			t.Fatalf("group %d has %d pushes", i, len(pushes))
+		}
+	}
+	l.ForgetAll()
+	for i := range int64(30) {
+		l.Record(accepted("a", i))
+	}
+	if pushes, _ := l.Group(key("a")); len(pushes) != 20 {
+		t.Errorf("alone again, a group has %d pushes", len(pushes))
+	}
+}
+
 func BenchmarkRecord(b *testing.B) {
 	l := history.New(held)
 	events := make([]history.Event, 10_000)

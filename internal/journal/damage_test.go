@@ -178,7 +178,7 @@ func TestNotOurs(t *testing.T) {
 		"noise":          noise,
 		"text":           []byte("global:\n  scrape_interval: 15s\n"),
 		"original, cut":  readFile(t, "testdata/v1.11.3.store")[:3000],
-		"original, more": append(readFile(t, "testdata/v1.11.3.store"), 0),
+		"original, more": append(readFile(t, "testdata/v1.11.3.store"), "more"...),
 	} {
 		if !opens(t, path, file, "", what) {
 			t.Errorf("%s: accepted", what)

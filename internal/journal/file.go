@@ -140,7 +140,7 @@ func describeOpen(path string, err error) error {
 	directory := filepath.Dir(path)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return fmt.Errorf("open %s: another process holds it; only one gateway can use a file", path)
+		return fmt.Errorf("open %s: %w", path, errHeld)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("open %s: %w; the user who runs the gateway needs to write to the file and to its directory %s", path, err, directory)
 	case errors.Is(err, os.ErrNotExist):
@@ -168,7 +168,7 @@ func writeSnapshot(path string, groups func(func(*store.Group) bool)) error {
 	}
 	db, err := openDatabase(temporary)
 	if err != nil {
-		return err
+		return errors.Join(err, removeIfThere(temporary))
 	}
 	var c content
 	var failed error

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,6 +141,12 @@ func shut(t testing.TB, j *Journal) {
 		}
 		j.db = nil
 	}
+	if j.lock != nil {
+		if err := j.lock.Close(); err != nil {
+			t.Error(err)
+		}
+		j.lock = nil
+	}
 }
 
 // afterCrash returns what a process finds that starts from the file as it is now.
@@ -153,7 +160,7 @@ func afterCrash(t testing.TB, path string) []*store.Group {
 		t.Fatalf("after a crash: %v", err)
 	}
 	shut(t, j)
-	if err := os.Remove(copied); err != nil {
+	if err := errors.Join(os.Remove(copied), os.Remove(copied+".lock")); err != nil {
 		t.Fatal(err)
 	}
 	return groups
@@ -198,6 +205,9 @@ func wantOnly(t testing.TB, path string, names ...string) {
 		want[n] = true
 	}
 	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".lock") {
+			continue // beside each file that was ever open
+		}
 		if !want[e.Name()] {
 			t.Errorf("%s is left in the directory of the file", e.Name())
 		}

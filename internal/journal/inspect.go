@@ -48,20 +48,6 @@ func Inspect(path string) (Inspection, error) {
 	return Inspection{Groups: salvaged, Guessed: true}, errors.Join(err, salvageErr)
 }
 
-// Of a bbolt page that holds records; see its page.go. A page begins with its
-// number, flags, the count of its elements and how many pages it runs on for; then
-// come the elements, each with flags, the offset from itself to key and value, and
-// their lengths.
-const (
-	pageFlags   = 8
-	pageCount   = 10
-	leafPage    = 0x02
-	leafElement = 16
-	elementAt   = 4
-	elementKey  = 8
-	elementSize = 12
-)
-
 // salvage finds records wherever they stand in a file, by their checksums. Of each
 // group it takes the newest.
 func salvage(path string) ([]*store.Group, error) {
@@ -82,7 +68,7 @@ func salvage(path string) ([]*store.Group, error) {
 			continue
 		}
 		for i := range int(binary.LittleEndian.Uint16(page[pageCount:])) {
-			g := recordAt(page, pageHeader+i*leafElement)
+			g := recordAt(page, pageHeader+i*elementSize)
 			if g == nil {
 				continue
 			}
@@ -101,12 +87,12 @@ func salvage(path string) ([]*store.Group, error) {
 
 // recordAt decodes the record of a page's element, nil where there is no good one.
 func recordAt(page []byte, element int) *store.Group {
-	if element+leafElement > len(page) {
+	if element+elementSize > len(page) {
 		return nil
 	}
 	e := page[element:]
-	start := uint64(binary.LittleEndian.Uint32(e[elementAt:])) + uint64(binary.LittleEndian.Uint32(e[elementKey:]))
-	end := start + uint64(binary.LittleEndian.Uint32(e[elementSize:]))
+	start := uint64(binary.LittleEndian.Uint32(e[leafAt:])) + uint64(binary.LittleEndian.Uint32(e[leafKey:]))
+	end := start + uint64(binary.LittleEndian.Uint32(e[leafValueSize:]))
 	if end > uint64(len(e)) {
 		return nil
 	}

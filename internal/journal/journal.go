@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -54,6 +55,7 @@ const retryAfter = 2 * time.Second
 type Journal struct {
 	Options
 	metrics metrics
+	lock    *os.File           // against other processes, from Open to Close
 	stop    context.CancelFunc // set by Start
 	stopped sync.WaitGroup
 
@@ -83,9 +85,17 @@ var errLoading = errors.New("the groups that are kept are still being loaded")
 
 // Open opens the file and returns what it holds, for the store. With an error
 // nothing was changed; a *DamageError says that the file cannot be trusted.
-func (j *Journal) Open() ([]*store.Group, error) {
-	groups, err := j.load()
-	if err != nil {
+func (j *Journal) Open() (groups []*store.Group, err error) {
+	j.Path = followLinks(j.Path)
+	if j.lock, err = lock(j.Path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.lock.Close())
+		}
+	}()
+	if groups, err = j.load(); err != nil {
 		return nil, err
 	}
 	j.mu.Lock()
@@ -97,6 +107,22 @@ func (j *Journal) Open() ([]*store.Group, error) {
 		return nil, errors.Join(&DamageError{j.Path, err}, j.db.Close())
 	}
 	return groups, nil
+}
+
+// followLinks returns what a symbolic link names, which need not be there yet, so
+// that a file written anew does not take the place of a link to it.
+func followLinks(path string) string {
+	for range 40 { // as many as the kernel follows
+		target, err := os.Readlink(path)
+		if err != nil {
+			return path
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return path
 }
 
 // Start lets changes come, once the store has what Open returned.
@@ -119,6 +145,10 @@ func (j *Journal) load() ([]*store.Group, error) {
 	}
 	switch what {
 	case absent:
+		if _, err := os.Lstat(j.Path); errors.Is(err, os.ErrNotExist) {
+			// Whole or not at all: half a file would be taken for a damaged one.
+			return nil, writeSnapshot(j.Path, all(nil))
+		}
 		return nil, nil
 	case foreign:
 		return j.takeOver()
@@ -252,8 +282,9 @@ func (j *Journal) fail(err error) {
 	j.metrics.errors.Inc()
 	j.broken = err
 	j.setStatus(j.status.Load().LastCommit)
-	if j.db != nil {
-		err = errors.Join(err, closeGuarded(j.db))
+	if db := j.db; db != nil {
+		// Closing waits for backups that are being read.
+		go func() { _ = closeGuarded(db) }()
 		j.db = nil
 	}
 	j.Logger.Error("changes cannot be stored: pushes and deletes are refused until they can", "file", j.Path, "err", err)
@@ -330,7 +361,8 @@ func (j *Journal) mend() {
 // failed sync, the kernel may show pages that are not on disk: then the file is
 // written anew, under another name, and takes the place of the old one.
 func (j *Journal) reopen() error {
-	noSpace := errors.Is(j.broken, syscall.ENOSPC) || errors.Is(j.broken, syscall.EDQUOT)
+	var write *os.PathError // as opposed to a sync that says that there is no space
+	noSpace := errors.As(j.broken, &write) && (errors.Is(write, syscall.ENOSPC) || errors.Is(write, syscall.EDQUOT))
 	if !noSpace || !j.fileIsCurrent() {
 		if err := writeSnapshot(j.Path, j.held()); err != nil {
 			return err
@@ -431,6 +463,8 @@ func (j *Journal) Close() error {
 	var err error
 	if j.broken == nil {
 		err = j.flush()
+	} else if !j.pending.empty() {
+		err = j.reopen() // the last chance for what was acknowledged
 	}
 	if j.db != nil {
 		err = errors.Join(err, j.db.Close())
@@ -439,6 +473,10 @@ func (j *Journal) Close() error {
 	if j.broken == nil {
 		j.broken = errors.New("the gateway is stopping")
 		j.setStatus(j.status.Load().LastCommit)
+	}
+	if j.lock != nil {
+		err = errors.Join(err, j.lock.Close())
+		j.lock = nil
 	}
 	return err
 }

@@ -83,7 +83,9 @@ func (j *Journal) takeOver() ([]*store.Group, error) {
 		return nil, err
 	}
 	kept := j.Path + ".original"
-	if err := os.Link(j.Path, kept); errors.Is(err, os.ErrExist) {
+	if err := os.Link(j.Path, kept); errors.Is(err, os.ErrExist) && sameFile(j.Path, kept) {
+		// A start that was cut off here has kept it already.
+	} else if errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("keep the original's file as %s: there is one already: move it away first", kept)
 	} else if err != nil {
 		return nil, fmt.Errorf("keep the original's file as %s: %w", kept, err)
@@ -132,4 +134,10 @@ func restore(s *store.Store, g originalGroup) error {
 		return err
 	}
 	return s.Restore(key, families, times)
+}
+
+func sameFile(a, b string) bool {
+	first, firstErr := os.Stat(a)
+	second, secondErr := os.Stat(b)
+	return firstErr == nil && secondErr == nil && os.SameFile(first, second)
 }

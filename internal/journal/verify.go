@@ -45,6 +45,8 @@ const (
 	pageHeader   = 16
 	metaMagic    = 0xED0CDAED
 	metaPageSize = 8  // offset of the page size in the root
+	metaRoot     = 16 // of the number of the page that the tree begins with
+	metaPages    = 40 // of how many pages there are
 	metaTxID     = 48 // of the transaction's number
 	metaSum      = 56 // of the checksum of all before
 	metaLength   = 64
@@ -109,7 +111,9 @@ func checkRoots(path string) error {
 		}
 		numbers[i] = binary.LittleEndian.Uint64(root[metaTxID:])
 	}
-	if newer, older := max(numbers[0], numbers[1]), min(numbers[0], numbers[1]); newer-older > 1 {
+	// Two apart are those of a backup after its first transaction: bbolt gives both
+	// pages to a copy, whichever had the last number, and overwrites one by number.
+	if newer, older := max(numbers[0], numbers[1]), min(numbers[0], numbers[1]); newer-older > 2 {
 		return fmt.Errorf("its root pages are of transactions %d and %d, which do not follow each other", older, newer)
 	}
 	return nil
@@ -122,6 +126,9 @@ func read(path string) (groups []*store.Group, err error) {
 	if err := checkRoots(path); err != nil {
 		return nil, &DamageError{path, err}
 	}
+	if err := checkPages(path); err != nil {
+		return nil, &DamageError{path, err}
+	}
 	db, err := bolt.Open(path, 0, boltOptions(true))
 	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) {
 		return nil, &DamageError{path, err}
@@ -130,15 +137,9 @@ func read(path string) (groups []*store.Group, err error) {
 		return nil, describeOpen(path, err)
 	}
 	err = guarded(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			var err error
-			if groups, err = readGroups(tx, path); err != nil {
-				return err
-			}
-			for err := range tx.Check() {
-				return err
-			}
-			return nil
+		return db.View(func(tx *bolt.Tx) (err error) {
+			groups, err = readGroups(tx, path)
+			return err
 		})
 	})
 	var newer *NewerError
@@ -173,25 +174,23 @@ func guarded(f func() error) (err error) {
 func closeGuarded(db *bolt.DB) error { return guarded(db.Close) }
 
 func readGroups(tx *bolt.Tx, path string) ([]*store.Group, error) {
-	if info, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if info.Size() < tx.Size() {
-		return nil, fmt.Errorf("it is cut short: %d of %d bytes are there", info.Size(), tx.Size())
-	}
 	meta, records := tx.Bucket(metaBucket), tx.Bucket(groupsBucket)
 	if meta == nil && records == nil {
-		if key, _ := tx.Cursor().First(); key == nil {
+		if key, _ := tx.Cursor().First(); key == nil && tx.ID() <= 1 {
 			return nil, nil // made, but the first transaction never came
 		}
 		return nil, errors.New("it is a bbolt database, but not of a Pushgateway")
 	}
-	if meta == nil || records == nil {
+	if meta == nil {
 		return nil, errors.New("a bucket is missing")
 	}
 	if v := meta.Get(versionKey); len(v) != 1 || v[0] == 0 {
 		return nil, errors.New("its version is missing")
 	} else if v[0] > version {
 		return nil, &NewerError{path, v[0]}
+	}
+	if records == nil {
+		return nil, errors.New("a bucket is missing")
 	}
 	want, err := decodeContent(meta.Get(contentKey))
 	if err != nil {

@@ -21,13 +21,12 @@ import (
 type pages struct {
 	*Server
 	secret []byte // of the tokens of confirmation pages
-	origin *http.CrossOriginProtection
 }
 
 func newPages(s *Server) *pages {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
-	return &pages{Server: s, secret: secret, origin: http.NewCrossOriginProtection()}
+	return &pages{Server: s, secret: secret}
 }
 
 // held returns what the pages tell of.
@@ -117,11 +116,7 @@ const largestForm = 64 << 10
 // delete answers POST /delete: it deletes the groups that the visitor has seen on
 // the confirmation page, and no others.
 func (p *pages) delete(w http.ResponseWriter, r *http.Request) error {
-	// Browsers say where a request comes from, by Sec-Fetch-Site or Origin. Over
-	// plain HTTP the first is missing, and the second is null on pages without
-	// referrers; then only the token tells a page of ours, which no other site
-	// can read.
-	if err := p.origin.Check(r); err != nil && r.Header.Get("Origin") != "null" || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+	if fromOtherSite(r) {
 		p.Logger.Warn("deletion refused: it comes from another site", "source", r.RemoteAddr, "origin", r.Header.Get("Origin"))
 		return p.Pages.Problem(w, r, 0, http.StatusForbidden, "Not deleted", "This request comes from another site, which must not delete anything here.")
 	}
@@ -155,6 +150,26 @@ func (p *pages) delete(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// fromOtherSite tells whether a browser says that the request comes from another
+// site. Where it says nothing, only the token tells a page of ours, which no
+// other site can read: over plain HTTP browsers do not send Sec-Fetch-Site, and
+// the Origin of pages without referrers is null.
+func fromOtherSite(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin":
+		return false
+	case "":
+	default:
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" || origin == "null" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host != r.Host
+}
+
 // problem is why something cannot be shown or done.
 type problem struct {
 	status      int
@@ -176,7 +191,12 @@ func (p *pages) deletion(fields url.Values) (webui.Deletion, *problem) {
 	switch {
 	case fields.Get("group") != "":
 		take("group")
-		key, err := p.keyOf(held.Listing, fields.Get("group"))
+		// The ref is as in a URL; in a path the server has decoded it already.
+		var key metric.GroupingKey
+		ref, err := url.PathUnescape(fields.Get("group"))
+		if err == nil {
+			key, err = p.keyOf(held.Listing, ref)
+		}
 		if err != nil {
 			return d, &problem{http.StatusNotFound, "No such group", err.Error()}
 		}

@@ -27,6 +27,12 @@ const (
 	chartsPerPage    = 5
 	pageBucketRows   = 200
 	longestTimelined = 300 // characters of a refusal in the timeline
+
+	// pageBudget bounds all families of a page together, in characters, whatever
+	// was pushed. Escaped, a character takes five bytes at most.
+	pageBudget = 18_000
+	// longestCopied bounds the path of a group that is offered to copy.
+	longestCopied = 10_000
 )
 
 // groupPage is one group.
@@ -38,8 +44,8 @@ type groupPage struct {
 	More    int
 	Refused *refusal
 	Pushes  []push
-	Copies  []copyable
-	Delete  string // link
+	Copies  []copyable // none where they would be too long
+	Delete  string     // link
 
 	Search      string
 	Self        string // link to the group's page
@@ -47,6 +53,7 @@ type groupPage struct {
 	Families    []family
 	FamilyCount int // that match
 	Paging      paging
+	budget      int // what is left of pageBudget
 }
 
 // refusal is a refused push.
@@ -103,7 +110,8 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 	page := groupPage{
 		layout: p.layoutOf(r, "Group of job "+cut(job, 60), "group", depth),
 		Held:   g != nil,
-		Search: cut(values.Get("search"), 1000),
+		Search: cut(values.Get("search"), longestSearch),
+		budget: pageBudget,
 		Family: values.Get("family"),
 	}
 	page.Refresh = 5
@@ -116,10 +124,12 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 		return nil
 	}
 	ref := search.Ref(key)
-	page.Labels, page.More = chips(key.Labels(), 20_000)
+	page.Labels, page.More = chips(key.Labels(), 8000)
 	page.Self = page.Root + "groups/" + ref
 	page.Delete = page.Root + "delete?" + url.Values{"group": {ref}}.Encode()
-	page.Copies = copies(page.Address, key)
+	if len(key.Path()) <= longestCopied {
+		page.Copies = copies(page.Address, key)
+	}
 	for i := range pushes {
 		page.Pushes = append(page.Pushes, pushOf(&pushes[i], now, page.Address))
 	}
@@ -199,7 +209,7 @@ func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
 		first := (number - 1) * perPage
 		f := page.familyOf(c, now, 10_000)
 		f.Open = true
-		f.show(g.Key, metrics[first:min(first+perPage, len(metrics))], now, pageBucketRows)
+		page.show(&f, g.Key, metrics[first:min(first+perPage, len(metrics))], now, pageBucketRows)
 		page.Families = []family{f}
 		return
 	}
@@ -217,9 +227,8 @@ func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
 		if isChart(m.chunk.Type()) {
 			shown = previewCharts
 		}
-		shown = min(shown, len(metrics))
-		f.Hidden = len(metrics) - shown
-		f.show(g.Key, metrics[:shown], now, previewBucketRows)
+		page.show(&f, g.Key, metrics[:min(shown, len(metrics))], now, previewBucketRows)
+		f.Hidden = len(metrics) - len(f.Samples) - len(f.Charts)
 		page.Families = append(page.Families, f)
 	}
 }
@@ -248,37 +257,49 @@ func having(metrics []metric.Metric, word string) []metric.Metric {
 }
 
 func (page *groupPage) familyOf(c *store.Chunk, now time.Time, longestHelp int) family {
-	return family{
-		Name:   c.Name(),
+	f := family{
+		Name:   cut(c.Name(), 120),
 		Type:   c.Type().String(),
 		Help:   cut(c.Help(), longestHelp),
 		Unit:   cut(c.Unit(), 60),
 		At:     momentOf(c.Time(), now),
 		Series: c.Series(),
-		Link:   page.link(c.Name(), 1),
 	}
+	if len(c.Name()) <= 400 {
+		f.Link = page.link(c.Name(), 1)
+	}
+	page.budget -= 200 + len(f.Help)
+	return f
 }
 
 // isChart tells whether metrics of the type are drawn.
 func isChart(t metric.Type) bool { return t.HasBuckets() || t == metric.Summary }
 
-// show adds metrics to what is shown of the family.
-func (f *family) show(key metric.GroupingKey, metrics []metric.Metric, now time.Time, rows int) {
+// show adds metrics to what is shown of the family, as long as the budget lasts.
+func (page *groupPage) show(f *family, key metric.GroupingKey, metrics []metric.Metric, now time.Time, rows int) {
 	for i := range metrics {
+		if page.budget < 0 {
+			return
+		}
 		m := &metrics[i]
 		labels, more := chips(besides(key, m.Labels), 400)
+		for _, l := range labels {
+			page.budget -= len(l.Name) + len(l.Value) + 15
+		}
+		var c chart
 		switch {
 		case m.Histogram != nil:
-			c := histogramChart(m.Histogram, rows)
-			c.Labels, c.More = labels, more
-			f.Charts = append(f.Charts, c)
+			c = histogramChart(m.Histogram, rows)
 		case m.Summary != nil:
-			c := summaryChart(m.Summary, rows)
-			c.Labels, c.More = labels, more
-			f.Charts = append(f.Charts, c)
+			c = summaryChart(m.Summary, rows)
 		default:
+			page.budget -= 30
 			f.Samples = append(f.Samples, sample{labels, more, formatValue(m.Value), meaning(f.Name, m.Value, now)})
+			continue
 		}
+		page.budget -= 200 + 30*len(c.Bars) + 20*len(c.Rows) + len(c.Path)/5
+		c.Labels, c.More = labels, more
+		f.Charts = append(f.Charts, c)
 	}
 }
 

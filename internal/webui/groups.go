@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -39,8 +40,15 @@ func choiceOf(values url.Values) choice {
 	return c
 }
 
-// Query returns the choice as a query.
+// longestSearch bounds what a visitor may ask for, since every link repeats it. The
+// API takes more.
+const longestSearch = 500
+
+// query returns the choice as a query.
 func (c choice) query() (search.Query, error) {
+	if len(c.Search)+len(strings.Join(c.Match, "")) > longestSearch {
+		return search.Query{}, fmt.Errorf("longer than %d characters: GET /api/v1/groups takes more", longestSearch)
+	}
 	return search.NewQuery(search.Params{Match: c.Match, Search: c.Search, State: c.State, Age: c.Age, Sort: c.Sort})
 }
 
@@ -155,7 +163,7 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, held Held) error 
 	if err != nil {
 		page.Error = cut(err.Error(), 500)
 		// What is wrong may be its length, and links repeat it.
-		page.Search, page.Match = cut(page.Search, 1000), nil
+		page.Search, page.Match = cut(page.Search, longestSearch), nil
 		page.State, page.Age, page.Sort = cut(page.State, 20), cut(page.Age, 20), cut(page.Sort, 20)
 		found.Counts = map[search.State]int{}
 	} else {

@@ -35,4 +35,6 @@ var helpReasons = []helpReason{
 		"Rename one of the two."},
 	{metric.WrongProtocol, "The body belongs to another protocol, such as remote write.",
 		"Point remote_write at a Prometheus server, and let that scrape this gateway."},
+	{metric.TooLarge, "The push is larger than a gateway takes.",
+		"Push fewer series at once, or to several groups; the message names the bound."},
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"html"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,7 +16,9 @@ import (
 	"time"
 
 	"pushgateway/internal/api"
+	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
 )
@@ -59,7 +62,29 @@ func groups(t testing.TB, p *webui.Pages, query string, s *store.Store) string {
 	t.Helper()
 	r := httptest.NewRequest("GET", "http://gateway:9091/"+query, nil)
 	w := httptest.NewRecorder()
-	if err := p.Groups(w, r, s.View()); err != nil {
+	if err := p.Groups(w, r, heldBy(s)); err != nil {
+		t.Fatal(err)
+	}
+	checkPage(t, w)
+	return w.Body.String()
+}
+
+// heldBy is what pages tell of a store about whose pushes nothing is known.
+func heldBy(s *store.Store) webui.Held {
+	return webui.Held{Listing: new(search.Index).Of(s.View()), Log: newLog()}
+}
+
+func newLog() *history.Log {
+	return history.New(func(keys []metric.GroupingKey) []bool { return make([]bool, len(keys)) })
+}
+
+// group returns the page of a group that lies at the depth of its path.
+func group(t testing.TB, p *webui.Pages, query string, held webui.Held, key metric.GroupingKey) string {
+	t.Helper()
+	ref := search.Ref(key)
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "http://gateway:9091/groups/"+ref+query, nil)
+	if err := p.Group(w, r, 1+strings.Count(ref, "/"), held, key, held.Listing.View().Group(key)); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -69,7 +94,7 @@ func groups(t testing.TB, p *webui.Pages, query string, s *store.Store) string {
 func status(t testing.TB, p *webui.Pages, s webui.Status) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := p.Status(w, httptest.NewRequest("GET", "http://gateway:9091/status", nil), s); err != nil {
+	if err := p.Status(w, httptest.NewRequest("GET", "http://gateway:9091/status", nil), s, heldBy(store.New(store.Memory{}))); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -91,8 +116,9 @@ func checkPage(t testing.TB, w *httptest.ResponseRecorder) {
 		t.Errorf("headers %v", h)
 	}
 	policy := h.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
-		t.Errorf("policy %q", policy)
+	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") ||
+		!strings.Contains(policy, "frame-ancestors 'none'") || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Frame-Options") != "DENY" {
+		t.Errorf("policy %q, headers %v", policy, h)
 	}
 	body := w.Body.String()
 	for _, tag := range tag.FindAllString(body, -1) {
@@ -140,29 +166,25 @@ func TestGroups(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		put(t, s, key("job", "c"))
 		page := groups(t, newPages(t, ""), "", s)
-		rows := strings.Split(page, "<tr")[2:]
-		if len(rows) != 3 {
-			t.Fatalf("%d rows, want 3: %s", len(rows), page)
-		}
-		wantText(t, page, "1–3 of 3 groups")
+		rows := strings.Split(page, "<tr")[1:]
+		rows = rows[len(rows)-3:]
+		wantText(t, page, "3 groups", `OK <span>2</span>`, `Failed <span>1</span>`, `Old <span>0</span>`)
 		wantText(t, rows[0],
-			`<bdi>instance</bdi>="<bdi>i</bdi>"`, `<bdi>job</bdi>="<bdi>a</bdi>"`,
-			`<time datetime="2000-01-01T00:00:00Z">1 min ago<br><small>2000-01-01 00:00:00 UTC</small></time>`,
-			`>never<`, `<td class="number">3</td>`, ` B</td>`)
-		wantText(t, rows[1], `class="refused"`, `>never<`, `>3 s ago<`, "after the last push")
-		wantText(t, rows[2], `>just now<`, `>3 s ago<`)
-		for _, row := range []string{rows[0], rows[2]} {
-			if strings.Contains(row, "refused") {
-				t.Errorf("the last push was not refused: %s", row)
-			}
-		}
+			`<span class="chip job"><bdi>job</bdi>=<b><bdi>a</bdi></b></span> <span class="chip"><bdi>instance</bdi>=<b><bdi>i</bdi></b></span>`,
+			`<time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">1 min ago</time>`,
+			`>never<`, `class="number">3</td>`, ` B</td>`, `state ok`)
+		wantText(t, rows[1], `state failed`, `never accepted`, `>never<`, `>3 s ago<`)
+		wantText(t, rows[2], `state ok`, `>just now<`, `>3 s ago<`)
+		time.Sleep(25 * time.Hour)
+		page = groups(t, newPages(t, ""), "?state=old", s)
+		wantText(t, page, "2 of 3 groups", `state old`, `Old <span>2</span>`)
 	})
 }
 
 func TestEmpty(t *testing.T) {
 	s := store.New(store.Memory{})
 	wantText(t, groups(t, newPages(t, ""), "", s),
-		"} 1' http://gateway:9091/metrics/job/my_job", "honor_labels: true",
+		"curl --data-binary @- http://gateway:9091/metrics/job/my_job", "honor_labels: true",
 		"targets: ['gateway:9091']", "metrics_path: /metrics\n", "scheme: http\n")
 	wantText(t, groups(t, newPages(t, "/a b/"), "", s),
 		"http://gateway:9091/a%20b/metrics/job/my_job", "metrics_path: /a%20b/metrics\n")
@@ -173,7 +195,7 @@ func TestEmpty(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Host, r.TLS = "[::1]:9091", &tls.ConnectionState{}
 	w := httptest.NewRecorder()
-	if err := newPages(t, "").Groups(w, r, s.View()); err != nil {
+	if err := newPages(t, "").Groups(w, r, heldBy(s)); err != nil {
 		t.Fatal(err)
 	}
 	wantText(t, w.Body.String(), " https://[::1]:9091/metrics/job/my_job")
@@ -183,37 +205,84 @@ func TestPaging(t *testing.T) {
 	s := store.New(store.Memory{})
 	p := newPages(t, "")
 	held := 0
-	check := func(total int, query, shown, first, last string, links ...string) {
+	check := func(total int, query, first, last string, links ...string) {
 		t.Helper()
 		for ; held < total; held++ {
 			put(t, s, key("job", fmt.Sprintf("job-%04d", held)))
 		}
 		page := groups(t, p, query, s)
-		wantText(t, page, shown+fmt.Sprintf(" of %d groups", total))
-		rows := attributes(page, "data-delete")
-		if rows[0] != "metrics/job/"+first || rows[len(rows)-1] != "metrics/job/"+last || len(rows) > 100 {
+		rows := attributes(page, "data-key")
+		if rows[0] != "job/"+first || rows[len(rows)-1] != "job/"+last || len(rows) > 50 {
 			t.Errorf("%d rows from %s to %s", len(rows), rows[0], rows[len(rows)-1])
 		}
-		got := slices.DeleteFunc(attributes(page, "href"), func(href string) bool { return href[0] != '?' })
-		slices.Sort(got)
-		if got = slices.Compact(got); !slices.Equal(got, links) {
+		var got []string
+		if _, paging, ok := strings.Cut(page, `class="paging"`); ok {
+			got = attributes(paging, "href")
+		}
+		if !slices.Equal(got, links) {
 			t.Errorf("%s of %d links to %q, want %q", query, total, got, links)
 		}
 	}
-	check(1, "", "1–1", "job-0000", "job-0000")
-	check(100, "", "1–100", "job-0000", "job-0099")
-	check(101, "", "1–100", "job-0000", "job-0099", "?page=2")
-	check(101, "?page=2", "101–101", "job-0100", "job-0100", "?page=1")
-	check(250, "?page=2", "101–200", "job-0100", "job-0199", "?page=1", "?page=3")
-	check(250, "?page=3", "201–250", "job-0200", "job-0249", "?page=1", "?page=2")
-	check(450, "?page=3", "201–300", "job-0200", "job-0299", "?page=1", "?page=2", "?page=4", "?page=5")
+	check(1, "", "job-0000", "job-0000")
+	check(50, "", "job-0000", "job-0049")
+	check(51, "", "job-0000", "job-0049", "./?page=2", "./?page=2")
+	check(51, "?page=2", "job-0050", "job-0050", "./", "./")
+	check(230, "?page=3", "job-0100", "job-0149", "./", "./?page=2", "./?page=4", "./?page=5")
+	check(230, "?page=3&search=job&sort=-labels", "job-0129", "job-0080",
+		"./?search=job&sort=-labels", "./?page=2&search=job&sort=-labels", "./?page=4&search=job&sort=-labels", "./?page=5&search=job&sort=-labels")
+	check(230, "?page=77", "job-0200", "job-0229", "./", "./?page=4")
 	for _, query := range []string{"?page=0", "?page=-3", "?page=x", "?page=", "?page=99999999999999999999999"} {
-		page := groups(t, p, query, s)
-		if !strings.Contains(page, "1–100 of") && !strings.Contains(page, "401–450 of") {
+		if page := groups(t, p, query, s); !strings.Contains(page, "Groups 1 to 50 of 230") && !strings.Contains(page, "Groups 201 to 230 of 230") {
 			t.Errorf("%s shows neither the first nor the last page", query)
 		}
 	}
-	check(450, "?page=77", "401–450", "job-0400", "job-0449", "?page=1", "?page=4")
+}
+
+// A page that says what it has is answered with nothing where that is the same.
+func TestUnchangedPagesAreNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(store.Memory{})
+		put(t, s, key("job", "a"))
+		p, held := newPages(t, ""), heldBy(s)
+		ask := func(version string, held webui.Held) *httptest.ResponseRecorder {
+			t.Helper()
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest("GET", "http://gateway:9091/", nil)
+			r.Header.Set("If-None-Match", version)
+			if err := p.Groups(w, r, held); err != nil {
+				t.Fatal(err)
+			}
+			return w
+		}
+		first := ask("", held)
+		version := first.Header().Get("ETag")
+		if got := attributes(first.Body.String(), "data-version"); got[0] != version || version == "" {
+			t.Errorf("the page says %q, its header %q", got, version)
+		}
+		if w := ask(version, held); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+			t.Errorf("unchanged: %d, %d bytes", w.Code, w.Body.Len())
+		}
+		if w := ask(version+"x", held); w.Code != http.StatusOK {
+			t.Errorf("another version: %d", w.Code)
+		}
+		held.Log.Record(history.Event{Key: key("job", "b"), Message: "refused"})
+		if w := ask(version, held); w.Code != http.StatusOK {
+			t.Errorf("after a refusal: %d", w.Code)
+		}
+		version = ask("", held).Header().Get("ETag")
+		time.Sleep(time.Minute) // times on it are relative
+		if w := ask(version, held); w.Code != http.StatusOK {
+			t.Errorf("a minute later: %d", w.Code)
+		}
+		if other := newPages(t, ""); other == p {
+			t.Fatal("the same pages")
+		} else {
+			p = other
+		}
+		if w := ask(version, held); w.Code != http.StatusOK {
+			t.Errorf("after a restart: %d", w.Code)
+		}
+	})
 }
 
 func TestHostileLabels(t *testing.T) {
@@ -222,8 +291,8 @@ func TestHostileLabels(t *testing.T) {
 		"\x00\x1b\n\t", "\u202egnp.exe", `\`, "a/b", "..", "%2e%2e", "?#&;+ ", "é",
 	} {
 		s := store.New(store.Memory{})
-		group := key("job", hostile, "l"+hostile, hostile)
-		put(t, s, group)
+		group1 := key("job", hostile, "l"+hostile, hostile)
+		put(t, s, group1)
 		page := groups(t, newPages(t, ""), "", s)
 		for _, markup := range []string{"<script>", "<!--"} {
 			if strings.Contains(page, markup) {
@@ -233,17 +302,21 @@ func TestHostileLabels(t *testing.T) {
 		if n := strings.Count(page, "<script"); n != 1 {
 			t.Errorf("%d scripts with %q", n, hostile)
 		}
+		if page := group(t, newPages(t, ""), "", heldBy(s), group1); strings.Count(page, "<script") != 1 || strings.Contains(page, "<!--") {
+			t.Errorf("the page of the group has markup of %q", hostile)
+		}
 		// A browser resolves the link to the path that names the group.
 		for _, base := range []string{"http://h/", "http://h/pg/?page=2"} {
 			u, err := url.Parse(base)
 			if err != nil {
 				t.Fatal(err)
 			}
-			link, err := u.Parse(attributes(page, "data-delete")[0])
+			_, row, _ := strings.Cut(page, "data-key=")
+			link, err := u.Parse(attributes(row, "href")[0])
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := strings.TrimSuffix(u.Path, "/") + group.Path(); link.EscapedPath() != want || link.Host != "h" {
+			if want := strings.TrimSuffix(u.Path, "/") + strings.Replace(group1.Path(), "/metrics/", "/groups/", 1); link.EscapedPath() != want || link.Host != "h" {
 				t.Errorf("the link resolves to %s, want %s", link, want)
 			}
 		}
@@ -258,8 +331,8 @@ func TestLinksAreRelative(t *testing.T) {
 	}
 	p := newPages(t, "http://example.org/elsewhere")
 	base, _ := url.Parse("https://proxy/some/prefix/?page=2")
-	for _, page := range []string{groups(t, p, "?page=2", s), status(t, p, webui.Status{})} {
-		links := slices.Concat(attributes(page, "href"), attributes(page, "src"), attributes(page, "data-delete"))
+	for _, page := range []string{groups(t, p, "?page=2&search=1", s), status(t, p, webui.Status{})} {
+		links := slices.Concat(attributes(page, "href"), attributes(page, "src"), attributes(page, "action"))
 		if len(links) < 5 {
 			t.Errorf("only the links %q", links)
 		}
@@ -284,18 +357,207 @@ func TestStatus(t *testing.T) {
 		}
 		time.Sleep(50 * time.Hour)
 		page := status(t, newPages(t, ""), s)
-		wantText(t, page, ">2.0<", ">abc<", ">go1.26<", ">3<", ">44<", ">5.0 MiB<", "2 days ago", "honor_labels: true",
-			"--web.telemetry-path</code><td><code>/metrics<", "&lt;b&gt;", "in memory only: nothing survives a restart")
+		wantText(t, page, ">2.0<", ">abc<", ">go1.26<", ">3<", ">44<", ">5.0 MiB<", "2 days ago",
+			"--web.telemetry-path</code></th><td><code>/metrics<", "&lt;b&gt;", "in memory only: nothing survives a restart", "None since the gateway started")
 		if strings.Index(page, "--log.level") > strings.Index(page, "--web.telemetry-path") {
 			t.Error("the flags are not sorted")
 		}
-		s.KeptIn = "/var/lib/pushgateway"
+		if strings.Contains(page, "Delete everything") {
+			t.Error("a wipe is offered without the admin API")
+		}
+		s.Storage = api.Storage{Durable: true, File: "/var/lib/pushgateway", Sync: "push", SizeBytes: 3 << 20, LastCommit: time.Now()}
 		page = status(t, newPages(t, ""), s)
-		wantText(t, page, "/var/lib/pushgateway")
+		wantText(t, page, "/var/lib/pushgateway", "is on disk", "3.0 MiB", "just now")
 		if strings.Contains(page, "in memory only") {
 			t.Error("what is kept is said not to be")
 		}
+		s.Storage.Sync, s.Storage.Pending = "interval", 12
+		wantText(t, status(t, newPages(t, ""), s), "a crash loses", "12 groups")
+		s.Storage.Error = "no space left <on device>"
+		wantText(t, status(t, newPages(t, ""), s), "failing", "no space left &lt;on device&gt;")
 	})
+}
+
+func TestBiggestJobs(t *testing.T) {
+	s := store.New(store.Memory{})
+	for i := range 30 {
+		for n := range i + 1 {
+			put(t, s, key("job", fmt.Sprintf("job-%02d", i), "n", fmt.Sprint(n)))
+		}
+	}
+	w := httptest.NewRecorder()
+	if err := newPages(t, "").Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{}, heldBy(s)); err != nil {
+		t.Fatal(err)
+	}
+	page := w.Body.String()
+	if n := strings.Count(page, "<bdi>job-"); n != 20 || strings.Index(page, "job-29") > strings.Index(page, "job-28") {
+		t.Errorf("%d jobs: %s", n, page)
+	}
+	wantText(t, page, `width="100.0"`, `width="96.7"`, `href="./?search=%7Bjob%3D%22job-29%22%7D"`, `<td class="number">90</td>`)
+}
+
+func TestGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(store.Memory{})
+		a := key("job", "a", "instance", "i")
+		push(t, s, a, metric.Family{Name: "started_timestamp_seconds", Help: "When <it> started.", Type: metric.Gauge, Metrics: []metric.Metric{
+			{HasValue: true, Value: float64(time.Now().Unix()), Labels: []metric.Label{{Name: "x", Value: "1"}}}}})
+		held := heldBy(s)
+		page := group(t, newPages(t, ""), "", held, a)
+		wantText(t, page, "started_timestamp_seconds", "When &lt;it&gt; started.", ">gauge<", "9.466848e&#43;08", "2000-01-01 00:00:00 UTC, just now",
+			"http://gateway:9091/metrics/job/a/instance/i</code>", "curl -X DELETE http://gateway:9091/metrics/job/a/instance/i</code>",
+			"curl --data-binary @- http://gateway:9091/metrics/job/a/instance/i</code>", `{instance=&#34;i&#34;,job=&#34;a&#34;}</code>`,
+			"None since the gateway started", `href="../../../../static/page.css"`, `href="../../../../delete?group=job%2Fa%2Finstance%2Fi"`)
+
+		held.Log.Record(history.Event{At: time.Now(), Key: a, Method: "PUT", Size: 2000, Source: "10.0.0.1:5", Client: "curl/8"})
+		time.Sleep(5 * time.Second)
+		held.Log.Record(history.Event{At: time.Now(), Key: a, Method: "POST", Size: -1, Source: "10.0.0.2:5", Client: "py<thon>", Reason: metric.TypeConflict,
+			Message: "m is held by another (to delete it: curl -X DELETE '<this gateway>/metrics/job/b')"})
+		page = group(t, newPages(t, ""), "", held, a)
+		wantText(t, page, "The last push was refused", "failed since", "10.0.0.2:5", "py&lt;thon&gt;", "type_conflict",
+			"curl -X DELETE &#39;http://gateway:9091/metrics/job/b&#39;", "2.0 KiB", "unknown", "accepted", ">refused<", "5 s ago")
+		list := httptest.NewRecorder()
+		if err := newPages(t, "").Groups(list, httptest.NewRequest("GET", "/?state=failed", nil), held); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, list.Body.String(), "failed since", "m is held by another")
+	})
+}
+
+// push is put for families of any kind.
+func push(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {
+	t.Helper()
+	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Replace(p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The last refusal may be known to the store alone, as after a restart.
+func TestForgottenRefusal(t *testing.T) {
+	s := store.New(store.Memory{})
+	put(t, s, key("job", "a"))
+	if err := s.Fail(key("job", "a"), time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, group(t, newPages(t, ""), "", heldBy(s), key("job", "a")), "The last push was refused", "the log has it")
+}
+
+func TestCharts(t *testing.T) {
+	histogram := func(h metric.HistogramValue) metric.Family {
+		return metric.Family{Name: "h", Type: metric.Histogram, Metrics: []metric.Metric{{Histogram: &h}}}
+	}
+	for name, c := range map[string]struct {
+		family metric.Family
+		want   []string
+	}{
+		"classic": {histogram(metric.HistogramValue{Count: 10, Sum: 20, Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCount: 2}, {UpperBound: 2, CumulativeCount: 9}}}),
+			[]string{`<title>≤ 1: 2</title>`, `<title>1 – 2: 7</title>`, `<title>&gt; 2: 1</title>`, "mean <b>2</b>", "10 observations in 3 buckets, most of them, 7, in 1 – 2"}},
+		"no buckets":   {histogram(metric.HistogramValue{Count: 10, Sum: 20}), []string{"all: 10"}},
+		"nothing":      {histogram(metric.HistogramValue{}), []string{"all: 0"}},
+		"not a number": {histogram(metric.HistogramValue{Count: 1, Sum: math.NaN()}), []string{"sum <b>NaN</b>"}},
+		"float":        {histogram(metric.HistogramValue{CountFloat: 1.5, Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCountFloat: 0.5}}}), []string{"≤ 1: 0.5", "&gt; 1: 1"}},
+		"native": {histogram(metric.HistogramValue{Count: 6, Schema: 0, ZeroThreshold: 0.001, ZeroCount: 1,
+			Positive: metric.NativeBuckets{Spans: []metric.Span{{Offset: 0, Length: 2}, {Offset: 3, Length: 1}}, Deltas: []int64{1, 1, -1}},
+			Negative: metric.NativeBuckets{Spans: []metric.Span{{Offset: 1, Length: 1}}, Deltas: []int64{1}}}),
+			[]string{"native histogram", "-2 – -1: 1", "near 0: 1", "0.5 – 1: 1", "1 – 2: 2", "16 – 32: 1"}},
+		"summary": {metric.Family{Name: "s", Type: metric.Summary, Metrics: []metric.Metric{{Summary: &metric.SummaryValue{Count: 4, Sum: 8,
+			Quantiles: []metric.Quantile{{Quantile: 0.9, Value: 3}, {Quantile: 0.5, Value: 1}}}}}},
+			[]string{`class="line" d="M300 64L533.6 8"`, "from 1 at 0.5 to 3 at 0.9", "mean <b>2</b>"}},
+		"summary of nothing": {metric.Family{Name: "s", Type: metric.Summary, Metrics: []metric.Metric{{Summary: &metric.SummaryValue{
+			Quantiles: []metric.Quantile{{Quantile: 0.5, Value: math.NaN()}}}}}}, []string{"NaN"}},
+	} {
+		k := key("job", name)
+		s := store.New(store.Memory{})
+		push(t, s, k, c.family)
+		page := group(t, newPages(t, ""), "", heldBy(s), k)
+		for _, text := range c.want {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s: %q is missing in %s", name, text, page)
+			}
+		}
+	}
+}
+
+// Whatever is pushed, no page grows beyond bounds.
+func TestPagesStaySmall(t *testing.T) {
+	s := store.New(store.Memory{})
+	long := strings.Repeat("<\"&>", 2500) // 10 KB, five times that when escaped
+	held := webui.Held{Log: newLog(), Admin: true}
+	var many []metric.Label
+	for i := range 100 {
+		many = append(many, metric.Label{Name: fmt.Sprintf("l%03d", i), Value: long})
+	}
+	one := func(i int) metric.GroupingKey {
+		return metric.NewGroupingKey(append(slices.Clone(many[:i%10]), metric.Label{Name: "job", Value: fmt.Sprint(i) + long}))
+	}
+	for i := range 100 {
+		put(t, s, one(i))
+		held.Log.Record(history.Event{At: time.Now().Add(time.Second), Key: one(i), Method: "PUT", Source: long, Client: long, Reason: metric.Malformed, Message: long})
+	}
+	big := key("job", "big")
+	var families []metric.Family
+	for i := range 100 {
+		var buckets []metric.Bucket
+		for n := range 500 {
+			buckets = append(buckets, metric.Bucket{UpperBound: float64(n), CumulativeCount: uint64(n)})
+		}
+		h := metric.Family{Name: fmt.Sprintf("h%02d", i), Help: long, Type: metric.Histogram}
+		g := metric.Family{Name: fmt.Sprintf("g%02d", i), Help: long, Type: metric.Gauge}
+		for n := range 20 {
+			labels := append(slices.Clone(many[:5]), metric.Label{Name: "n", Value: fmt.Sprint(n)})
+			h.Metrics = append(h.Metrics, metric.Metric{Labels: labels, Histogram: &metric.HistogramValue{Count: 500, Buckets: buckets}})
+			g.Metrics = append(g.Metrics, metric.Metric{Labels: labels, HasValue: true})
+		}
+		families = append(families, h, g)
+	}
+	push(t, s, big, families...)
+	for range 30 {
+		held.Log.Record(history.Event{At: time.Now(), Key: big, Method: "PUT", Source: long, Client: long, Reason: metric.Malformed, Message: long})
+	}
+	held.Listing = new(search.Index).Of(s.View())
+	p := newPages(t, "")
+	sizes := map[string]int{}
+	sizes["big"] = len(group(t, p, "", held, big))
+	sizes["page of big"] = len(group(t, p, "?page=3&search=h", held, big))
+	sizes["family of big"] = len(group(t, p, "?family=h00", held, big))
+	sizes["gauges of big"] = len(group(t, p, "?family=g00", held, big))
+	sizes["long labels"] = len(group(t, p, "", held, one(3)))
+	sizes["long label"] = len(group(t, p, "", held, one(1)))
+	for _, query := range []string{"", "?page=2", "?sort=-labels", "?search=l000", "?search=" + strings.Repeat("%22", 1300)} {
+		w := httptest.NewRecorder()
+		if err := p.Groups(w, httptest.NewRequest("GET", "/"+query, nil), held); err != nil {
+			t.Fatal(err)
+		}
+		sizes["list"+query[:min(len(query), 20)]] = w.Body.Len()
+	}
+	w := httptest.NewRecorder()
+	if err := p.Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{}, held); err != nil {
+		t.Fatal(err)
+	}
+	sizes["status"] = w.Body.Len()
+	for what, size := range sizes {
+		if size > 200<<10 {
+			t.Errorf("%s: %d KiB", what, size>>10)
+		}
+	}
+}
+
+func TestHelpExplainsAllReasons(t *testing.T) {
+	w := httptest.NewRecorder()
+	if err := newPages(t, "https://example.org/pg").Help(w, httptest.NewRequest("GET", "/help", nil)); err != nil {
+		t.Fatal(err)
+	}
+	checkPage(t, w)
+	page := w.Body.String()
+	for _, reason := range metric.Reasons() {
+		wantText(t, page, fmt.Sprintf(`id="%s"`, reason))
+	}
+	wantText(t, page, "https://example.org/pg/metrics/job/", "push_to_gateway(\"https://example.org/pg\"", "push.New(\"https://example.org/pg\"",
+		"honor_labels: true", "0 3 * * *", "targets: ['example.org']", "metrics_path: /pg/metrics", "scheme: https")
 }
 
 func TestStatic(t *testing.T) {
@@ -312,6 +574,7 @@ func TestStatic(t *testing.T) {
 	page := status(t, newPages(t, ""), webui.Status{})
 	loaded := 0
 	for _, link := range slices.Concat(attributes(page, "href"), attributes(page, "src")) {
+		link = strings.TrimPrefix(link, "./")
 		if !strings.HasPrefix(link, "static/") {
 			continue
 		}
@@ -325,17 +588,17 @@ func TestStatic(t *testing.T) {
 			t.Errorf("%s, known to the browser: %d", link, w.Code)
 		}
 	}
-	if loaded != 3 {
+	if loaded != 4 { // the icon twice
 		t.Errorf("the page loads %d files", loaded)
 	}
-	for _, path := range []string{"/static/", "/static/pages.html", "/static/nothing.js", "/static/..", "/static/../webui.go", "/static/assets"} {
+	for _, path := range []string{"/static/", "/static/groups.html", "/static/nothing.js", "/static/..", "/static/../webui.go", "/static/assets"} {
 		if w := get(path, ""); w.Code != http.StatusNotFound {
 			t.Errorf("%s: %d, want 404", path, w.Code)
 		}
 	}
 }
 
-// A page costs what it shows, but for the steps to find it.
+// A page costs what it shows, and a look at each group.
 func BenchmarkGroups(b *testing.B) {
 	for _, held := range []int{100, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("groups=%d", held), func(b *testing.B) {
@@ -343,11 +606,10 @@ func BenchmarkGroups(b *testing.B) {
 			for i := range held {
 				put(b, s, key("job", fmt.Sprintf("job-%06d", i)))
 			}
-			p := newPages(b, "")
-			v := s.View()
+			p, held := newPages(b, ""), heldBy(s)
 			r := httptest.NewRequest("GET", "/?page=1000000", nil)
 			for b.Loop() {
-				if err := p.Groups(httptest.NewRecorder(), r, v); err != nil {
+				if err := p.Groups(httptest.NewRecorder(), r, held); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,0 +1,354 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"pushgateway/internal/store"
+)
+
+func mustPush(t testing.TB, s *store.Store, job, body string) {
+	t.Helper()
+	if err := pushText(s, groupKey("job", job), body, time.Now(), (*store.Store).Replace); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// breakWith has the journal treat its file as after a transaction that failed.
+func breakWith(j *Journal, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.fail(err)
+}
+
+// backup returns a copy made with Backup.
+func backup(t testing.TB, j *Journal) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	err := j.Backup(func(size int64, content io.WriterTo) error {
+		n, err := content.WriteTo(&out)
+		if n != size {
+			t.Errorf("a backup of %d bytes was said to have %d", n, size)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestBackupLivesOn opens a backup taken after each of some transactions, again and
+// again, as a gateway does that is restarted with it.
+func TestBackupLivesOn(t *testing.T) {
+	dir := memoryDir(t)
+	j, s := open(t, filepath.Join(dir, "first.db"), SyncEachPush)
+	for n := range 4 {
+		mustPush(t, s, "a", fmt.Sprintf("m %d\n", n))
+		path := filepath.Join(dir, fmt.Sprintf("copy%d.db", n))
+		if err := os.WriteFile(path, backup(t, j), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := exposed(t, s)
+		for restart := range 4 {
+			again, restored := open(t, path, SyncEachPush)
+			if got := exposed(t, restored); got != want {
+				t.Errorf("copy %d, start %d: exposed\n%s\nwant\n%s", n, restart, got, want)
+			}
+			mustPush(t, restored, "b", fmt.Sprintf("m %d\n", restart))
+			want = exposed(t, restored)
+			shut(t, again)
+		}
+	}
+}
+
+// TestBackupIncludesPending: what was acknowledged is in a backup.
+func TestBackupIncludesPending(t *testing.T) {
+	dir := memoryDir(t)
+	j, s := open(t, filepath.Join(dir, "first.db"), SyncInterval)
+	mustPush(t, s, "a", "m 1\n")
+	if j.Status().Pending != 1 {
+		t.Errorf("%d groups pending, want 1", j.Status().Pending)
+	}
+	path := filepath.Join(dir, "copy.db")
+	if err := os.WriteFile(path, backup(t, j), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, restored := open(t, path, SyncInterval); exposed(t, restored) != exposed(t, s) {
+		t.Error("the backup holds other than was acknowledged")
+	}
+}
+
+// TestSlowBackupHoldsNothingUp: while someone takes a backup and does not read it,
+// pushes are stored, refused when the file fails, and stored again.
+func TestSlowBackupHoldsNothingUp(t *testing.T) {
+	j, s := open(t, filepath.Join(memoryDir(t), "f.db"), SyncEachPush)
+	mustPush(t, s, "a", "m 1\n")
+	begun, release := make(chan struct{}), make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		_ = j.Backup(func(int64, io.WriterTo) error {
+			close(begun)
+			<-release
+			return nil
+		})
+	})
+	<-begun
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		mustPush(t, s, "a", "m 2\n")
+		breakWith(j, syscall.EIO)
+		err := pushText(s, groupKey("job", "a"), "m 3\n", time.Now(), (*store.Store).Replace)
+		if unavailable := (*store.UnavailableError)(nil); !errors.As(err, &unavailable) {
+			t.Errorf("push while the file fails: %v", err)
+		}
+		j.mend()
+		mustPush(t, s, "a", "m 4\n")
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second): // of a test that fails
+		t.Error("a backup that nobody reads holds up pushes")
+	}
+	close(release)
+	wait.Wait()
+	<-done
+}
+
+// TestBrokenFileStaysOurs: a journal that cannot write keeps others from the file,
+// since it writes it anew once it can.
+func TestBrokenFileStaysOurs(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	j, s := open(t, path, SyncEachPush)
+	mustPush(t, s, "first", "m 1\n")
+	breakWith(j, syscall.EIO)
+
+	second := store.New(store.Memory{})
+	other := New(Options{Path: path, Logger: quiet}, second.Held)
+	groups, err := other.Open()
+	if err != nil {
+		return // as it should be
+	}
+	second.Load(groups)
+	second.Use(other)
+	other.mu.Lock()
+	other.broken = nil
+	other.setStatus(time.Now())
+	other.mu.Unlock()
+	mustPush(t, second, "second", "m 2\n")
+	j.mend()
+	shut(t, other)
+	if got := text(t, afterCrash(t, path)); !strings.Contains(got, `job="second"`) {
+		t.Errorf("two journals had the file, and what one acknowledged is gone:\n%s", got)
+	}
+}
+
+// TestCloseTellsOfLoss: a journal that stops with changes that it acknowledged and
+// could not write says so.
+func TestCloseTellsOfLoss(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	j, s := open(t, path, SyncInterval)
+	mustPush(t, s, "a", "m 1\n")
+	breakWith(j, syscall.EIO)
+	err := j.Close()
+	if err == nil && !strings.Contains(text(t, afterCrash(t, path)), `m{instance="",job="a"} 1`) {
+		t.Error("closed without an error, but a push that was acknowledged is not in the file")
+	}
+}
+
+// TestSymlink: a file that is a link to another place stays there.
+func TestSymlink(t *testing.T) {
+	dir := memoryDir(t)
+	if err := os.Mkdir(filepath.Join(dir, "elsewhere"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	target, path := filepath.Join(dir, "elsewhere", "f.db"), filepath.Join(dir, "link.db")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	j, s := open(t, path, SyncEachPush)
+	mustPush(t, s, "a", "m 1\n")
+	breakWith(j, syscall.EIO)
+	j.mend()
+	mustPush(t, s, "a", "m 2\n")
+	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link was replaced: %v, %v", info, err)
+	}
+	if got := text(t, afterCrash(t, target)); !strings.Contains(got, "m{instance=\"\",job=\"a\"} 2") {
+		t.Errorf("the file that the link names holds\n%s", got)
+	}
+}
+
+// TestOriginalFiles takes over the files that real gateways wrote.
+func TestOriginalFiles(t *testing.T) {
+	for _, name := range []string{"v1.11.3", "v1.5.1"} {
+		path := filepath.Join(memoryDir(t), "f.db")
+		copyFile(t, "testdata/"+name+".store", path)
+		want := string(readFile(t, "testdata/"+name+".metrics"))
+		for start := range 2 {
+			j, s := open(t, path, SyncEachPush)
+			if got := exposed(t, s); sortedLines(got) != sortedLines(want) {
+				t.Errorf("%s, start %d: exposed\n%s\nwant\n%s", name, start, sortedLines(got), sortedLines(want))
+			}
+			shut(t, j)
+		}
+		if !bytes.Equal(readFile(t, path+".original"), readFile(t, "testdata/"+name+".store")) {
+			t.Errorf("%s: the file that was kept is another", name)
+		}
+		wantOnly(t, path, "f.db", "f.db.original")
+	}
+}
+
+// sortedLines makes expositions comparable whose series come in different orders.
+func sortedLines(text string) string {
+	return strings.Join(slices.Sorted(strings.SplitSeq(text, "\n")), "\n")
+}
+
+// TestTakeOverCutOff: a process that dies between the steps of a takeover leaves
+// what the next one completes.
+func TestTakeOverCutOff(t *testing.T) {
+	want := string(readFile(t, "testdata/v1.11.3.metrics"))
+	for what, leave := range map[string]func(path string) error{
+		"kept only": func(path string) error { return os.Link(path, path+".original") },
+		"kept, new file half done": func(path string) error {
+			return errors.Join(os.Link(path, path+".original"), os.WriteFile(path+".new", make([]byte, 5000), 0o600))
+		},
+	} {
+		path := filepath.Join(memoryDir(t), "f.db")
+		copyFile(t, "testdata/v1.11.3.store", path)
+		if err := leave(path); err != nil {
+			t.Fatal(err)
+		}
+		j := New(Options{Path: path, Logger: quiet}, nil)
+		groups, err := j.Open()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		shut(t, j)
+		if got := text(t, groups); sortedLines(got) != sortedLines(want) {
+			t.Errorf("%s: exposed\n%s", what, got)
+		}
+		if !bytes.Equal(readFile(t, path+".original"), readFile(t, "testdata/v1.11.3.store")) {
+			t.Errorf("%s: the file that was kept is another", what)
+		}
+		wantOnly(t, path, "f.db", "f.db.original")
+	}
+}
+
+// TestKeptFileIsNotOverwritten: a file that has the name under which the original's
+// is to be kept is somebody's.
+func TestKeptFileIsNotOverwritten(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	copyFile(t, "testdata/v1.11.3.store", path)
+	if err := os.WriteFile(path+".original", []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Path: path, Logger: quiet}, nil).Open(); err == nil || !strings.Contains(err.Error(), path+".original") {
+		t.Errorf("error %v, want one that names the file that is in the way", err)
+	}
+	if string(readFile(t, path+".original")) != "precious" || !bytes.Equal(readFile(t, path), readFile(t, "testdata/v1.11.3.store")) {
+		t.Error("a file was changed")
+	}
+	wantOnly(t, path, "f.db", "f.db.original")
+}
+
+// body returns about two kilobytes of text.
+func body(value int) string {
+	var b strings.Builder
+	b.WriteString("# HELP load_seconds Time taken by a part of the job.\n# TYPE load_seconds gauge\n")
+	for i := range 25 {
+		fmt.Fprintf(&b, "load_seconds{part=\"a-part-with-a-name-%02d\",zone=\"north-%d\"} %d.%03d\n", i, i%3, value, i)
+	}
+	return b.String()
+}
+
+// TestFileSize: overwriting does not make the file grow without end, and it shrinks
+// once most of it is unused.
+func TestFileSize(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	j, s := open(t, path, SyncEachPush)
+	const groups, overwrites, batch = 10_000, 60_000, 64
+	var states [2][]*store.Group
+	for i := range states {
+		of := store.New(store.Memory{})
+		for n := range groups {
+			mustPush(t, of, fmt.Sprintf("job-%d", n), body(i*groups+n))
+		}
+		states[i] = slices.Collect(of.Held())
+	}
+	live := int64(0)
+	for _, g := range states[0] {
+		live += int64(len(store.AppendRecord(nil, g)))
+	}
+	// Straight to the journal, in the order of the groups first and then in none.
+	random := rand.New(rand.NewPCG(15, 16))
+	for n := 0; n < groups+overwrites; n += batch {
+		var changes store.Changes
+		for i := n; i < n+batch; i++ {
+			g := states[0][i%groups]
+			if i >= groups {
+				g = states[random.IntN(2)][random.IntN(groups)]
+			}
+			if !slices.ContainsFunc(changes.Groups, func(c store.Change) bool { return c.ID == g.Key.ID() }) {
+				changes.Groups = append(changes.Groups, store.Change{ID: g.Key.ID(), Group: g})
+			}
+		}
+		if err := j.Commit(changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := j.Size()
+	t.Logf("%d groups, %d bytes each; the file has %.2f x the live bytes", groups, live/int64(groups), float64(size)/float64(live))
+	if size > 3*live {
+		t.Errorf("the file has %d bytes, more than 3 x the %d that live", size, live)
+	}
+	if _, err := s.Wipe(); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, j)
+	j, _ = open(t, path, SyncEachPush)
+	if after := j.Size(); after > size/10 {
+		t.Errorf("with nothing left and opened again, the file still has %d of %d bytes", after, size)
+	}
+}
+
+// BenchmarkLoad opens files of 2 KB groups. x-read is the time taken as a multiple
+// of what reading the bytes takes.
+func BenchmarkLoad(b *testing.B) {
+	for _, count := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "f.db")
+			s := store.New(store.Memory{})
+			for n := range count {
+				mustPush(b, s, fmt.Sprintf("job-%d", n), body(n))
+			}
+			if err := writeSnapshot(path, s.Held()); err != nil {
+				b.Fatal(err)
+			}
+			started := time.Now()
+			readFile(b, path)
+			reading := time.Since(started)
+			for b.Loop() {
+				j, loaded := open(b, path, SyncEachPush)
+				if loaded.Totals().Groups != count {
+					b.Fatal("not all groups are there")
+				}
+				shut(b, j)
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(reading), "x-read")
+		})
+	}
+}

@@ -1,0 +1,137 @@
+package test
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	kills   = 8
+	clients = 8
+)
+
+// TestKilledWithSyncOfEachPush kills the gateway under load, again and again:
+// whatever it has answered with 200 or 202 is there.
+func TestKilledWithSyncOfEachPush(t *testing.T) {
+	t.Parallel()
+	killAgainAndAgain(t, 5, func(*testing.T, *program) (floor func() time.Time) {
+		return time.Now
+	}, "--persistence.sync=push")
+}
+
+// TestKilledWithSyncInIntervals does the same where pushes are synced in intervals.
+// What was answered before the last but one sync began is there: each sync covers
+// all that came before it.
+func TestKilledWithSyncInIntervals(t *testing.T) {
+	t.Parallel()
+	// Deletes are rare: each has everything written.
+	killAgainAndAgain(t, 1000, func(t *testing.T, p *program) func() time.Time {
+		// The last two times at which a commit was complete.
+		var mu sync.Mutex // guards last, before, gap
+		var last, before time.Time
+		var gap time.Duration
+		go func() {
+			for pace := time.NewTicker(20 * time.Millisecond); ; <-pace.C {
+				a, err := p.try(http.MethodGet, "/api/v1/status", "")
+				if err != nil {
+					return // killed
+				}
+				var status struct {
+					Data struct {
+						Storage struct {
+							LastCommit time.Time `json:"last_commit"`
+						} `json:"storage"`
+					} `json:"data"`
+				}
+				if err := json.Unmarshal([]byte(a.body), &status); err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				if at := status.Data.Storage.LastCommit; at.After(last) {
+					if !last.IsZero() {
+						gap = max(gap, at.Sub(last))
+					}
+					before, last = last, at
+				}
+				mu.Unlock()
+			}
+		}()
+		return func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			if last.IsZero() {
+				t.Error("the gateway does not tell when it last committed")
+			}
+			t.Logf("commits were up to %v apart", gap)
+			return before
+		}
+	}, "--persistence.sync=interval", "--persistence.interval=200ms")
+}
+
+// killAgainAndAgain runs the gateway under load and kills it. What was answered
+// before the floor must be there afterwards.
+func killAgainAndAgain(t *testing.T, deletes int, watch func(*testing.T, *program) (floor func() time.Time), args ...string) {
+	file := filepath.Join(t.TempDir(), "f.db")
+	ledgers := newLedgers(clients)
+	for _, l := range ledgers {
+		l.deletes = deletes
+	}
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	answered := 0
+	for range kills {
+		p := gateway(t, file, args...)
+		found := states(t, p.get(t, "/metrics"))
+		for _, l := range ledgers {
+			l.settle(found)
+			answered -= l.value
+		}
+		floor := watch(t, p)
+		running := load(p, ledgers, nil)
+		// How long is of no matter, only that it is another moment each time.
+		<-time.After(time.Duration(400+random.IntN(500)) * time.Millisecond)
+		mustKeep := floor()
+		p.kill(t)
+		killed := time.Now()
+		running.Wait()
+
+		p = gateway(t, file, args...)
+		lost, oldest := audit(t, ledgers, states(t, p.get(t, "/metrics")), mustKeep)
+		if lost > 0 {
+			t.Logf("%d groups lost their latest state, the oldest of them %v before the kill", lost, killed.Sub(oldest))
+		}
+		p.kill(t) // right after the start is a moment too
+		for _, l := range ledgers {
+			answered += l.value
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	if answered < 50*kills {
+		t.Errorf("only %d requests in all", answered)
+	}
+	t.Logf("%d requests, %d kills", answered, 2*kills)
+
+	// An orderly end loses nothing in either mode.
+	p := gateway(t, file, args...)
+	found := states(t, p.get(t, "/metrics"))
+	for _, l := range ledgers {
+		l.settle(found)
+	}
+	stop := make(chan struct{})
+	running := load(p, ledgers, stop)
+	<-time.After(200 * time.Millisecond)
+	close(stop)
+	running.Wait()
+	p.end(t)
+	p = gateway(t, file, args...)
+	if lost, _ := audit(t, ledgers, states(t, p.get(t, "/metrics")), time.Now()); lost > 0 {
+		t.Errorf("%d groups lost their latest state though the gateway ended in order", lost)
+	}
+}
