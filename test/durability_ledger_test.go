@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -109,8 +110,8 @@ func groupBody(families string, value int) string {
 	return b.String()
 }
 
-// step does something with one of the client's groups, and tells whether it was
-// acknowledged. unsure is for answers that leave open what a restart will find.
+// step does something with one of the client's groups. Without an answer, or with
+// another than 2xx, it is open what a restart will find.
 func (l *ledger) step(p *program) (a answer, err error) {
 	name := fmt.Sprintf("%d-%d", l.client, l.random.IntN(6))
 	g := l.groups[name]
@@ -120,10 +121,7 @@ func (l *ledger) step(p *program) (a answer, err error) {
 	}
 	l.value++
 	path := "/metrics/job/" + name
-	m, n := "", ""
-	if g.now != "" {
-		m, n, _ = strings.Cut(g.now, " ")
-	}
+	m, _, _ := strings.Cut(g.now, " ")
 	var next string
 	var durable bool
 	switch {
@@ -131,11 +129,7 @@ func (l *ledger) step(p *program) (a answer, err error) {
 		next, durable = "", true
 		a, err = p.try(http.MethodDelete, path, "")
 	case l.random.IntN(4) == 0:
-		n = fmt.Sprintf("n=%d", l.value)
-		next = strings.TrimSpace(m + " " + n)
-		if m == "" {
-			next = "- " + n
-		}
+		next = fmt.Sprintf("%s n=%d", cmp.Or(m, "-"), l.value)
 		a, err = p.try(http.MethodPost, path, groupBody("n", l.value))
 	default:
 		next = fmt.Sprintf("m=%d n=%d", l.value, l.value)

@@ -79,6 +79,8 @@ func TestCutFile(t *testing.T) {
 	file, want := sample(t, dir)
 	path := filepath.Join(dir, "cut.db")
 	refused, longest := 0, 0
+	// What lies behind the pages in use is free space, of which a little will do.
+	file = file[:min(len(file), pagesInUse(file)+64*512)]
 	for at := 512; at < len(file); at += 512 {
 		if opens(t, path, file[:at], want, fmt.Sprintf("cut at %d", at)) {
 			refused++
@@ -94,12 +96,19 @@ func TestCutFile(t *testing.T) {
 	}
 }
 
+// pagesInUse returns how many bytes the pages take that a file of the gateway has,
+// which is more.
+func pagesInUse(file []byte) int {
+	size := os.Getpagesize()
+	return size * int(max(binary.LittleEndian.Uint64(file[pageHeader+metaPages:]), binary.LittleEndian.Uint64(file[size+pageHeader+metaPages:])))
+}
+
 // TestFlippedBits flips one bit at a time: random ones, and each of the bits that
 // hold the pages together.
 func TestFlippedBits(t *testing.T) {
 	dir := memoryDir(t)
 	file, want := sample(t, dir)
-	inUse := int(binary.LittleEndian.Uint64(file[pageHeader+40:])) * os.Getpagesize() // bbolt's high water mark
+	inUse := pagesInUse(file)
 	if inUse < 20*os.Getpagesize() || inUse > len(file) {
 		t.Fatalf("the first root page says that %d of %d bytes are in use", inUse, len(file))
 	}
