@@ -109,6 +109,23 @@ func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
 	return found, err
 }
 
+// DeleteAll deletes the groups in one step and returns how many of them there were.
+func (s *Store) DeleteAll(keys []metric.GroupingKey) (count int, err error) {
+	err = s.commit(func(b *batch) error {
+		for _, key := range keys {
+			if b.group(key.ID()) != nil {
+				b.put(key.ID(), nil)
+				count++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return count, nil
+}
+
 // Wipe deletes all groups in one step and returns how many there were.
 func (s *Store) Wipe() (count int, err error) {
 	err = s.commit(func(b *batch) error {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
@@ -240,38 +239,17 @@ func (p *pages) token(groups []*store.Group) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// deleteAll deletes the groups and returns how many were still there. Several at
-// a time share a commit of the store.
-func (s *Server) deleteAll(groups []*store.Group) (count int, err error) {
-	var (
-		workers sync.WaitGroup
-		mu      sync.Mutex // guards count, err and groups
-	)
-	next := func() *store.Group {
-		mu.Lock()
-		defer mu.Unlock()
-		if len(groups) == 0 || err != nil {
-			return nil
+// deleteAll deletes the groups in one step and returns how many were still there.
+func (s *Server) deleteAll(groups []*store.Group) (int, error) {
+	keys := make([]metric.GroupingKey, len(groups))
+	for i, g := range groups {
+		keys[i] = g.Key
+	}
+	count, err := s.Store.DeleteAll(keys)
+	if err == nil {
+		for _, key := range keys {
+			s.history.Forget(key)
 		}
-		g := groups[0]
-		groups = groups[1:]
-		return g
 	}
-	for range min(64, len(groups)) {
-		workers.Go(func() {
-			for g := next(); g != nil; g = next() {
-				found, failed := s.Store.Delete(g.Key)
-				s.history.Forget(g.Key)
-				mu.Lock()
-				if failed != nil {
-					err = errors.Join(err, failed)
-				} else if found {
-					count++
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	workers.Wait()
 	return count, err
 }

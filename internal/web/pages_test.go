@@ -244,7 +244,7 @@ func TestHundredThousandGroups(t *testing.T) {
 		"/?sort=-bytes&search=example&state=ok", "/?state=failed", "/?search=nothing", "/status", "/groups/job/job-001/instance/host-00001.example.org:9100",
 		"/delete?search=host-012", "/delete?search=example", "/api/v1/groups?search=host&sort=-series",
 	}
-	const most = 10 // times the labels
+	const most = 10       // times the labels
 	do(s, "GET", "/", "") // the first one after a start looks at all chunks
 	for _, path := range paths {
 		fastest, labels, size := time.Hour, time.Hour, 0
