@@ -66,8 +66,10 @@ func TestBackupLivesOn(t *testing.T) {
 			if got := exposed(t, restored); got != want {
 				t.Errorf("copy %d, start %d: exposed\n%s\nwant\n%s", n, restart, got, want)
 			}
-			mustPush(t, restored, "b", fmt.Sprintf("m %d\n", restart))
-			want = exposed(t, restored)
+			if restart%2 == 1 { // so that the numbers of transactions are even and odd
+				mustPush(t, restored, "b", fmt.Sprintf("m %d\n", restart))
+				want = exposed(t, restored)
+			}
 			shut(t, again)
 		}
 	}
