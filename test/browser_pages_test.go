@@ -524,6 +524,7 @@ func testKeyboard(t *testing.T, browser context.Context) {
 		}
 		t.Fatalf("%s cannot be reached by keys", selector)
 	}
+	b.await("the page and its script are there", `document.readyState === "complete"`)
 	focus(".skip")
 	b.key(kb.Enter)
 	focus("#search-text")

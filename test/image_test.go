@@ -102,6 +102,7 @@ func TestImage(t *testing.T) {
 	wantText(t, out, "pushgateway, version "+strings.TrimSpace(string(version))+" ")
 
 	p := launch(t, inside("--web.listen-address=127.0.0.1:0"))
+	until(t, "the file of the image is loaded", func() bool { return p.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK })
 	p.push(t, http.MethodPut, "/metrics/job/contained", "m 1\n")
 	wantText(t, p.pushed(t), `m{instance="",job="contained"} 1`)
 }
