@@ -5,8 +5,10 @@ import "time"
 // Journal keeps changes so that a later process finds them.
 //
 // Commit is called by one goroutine at a time. When it returns nil, all changes
-// are kept as the journal promises; otherwise none is, now or later, whatever
-// happened to them on the way. An error that may pass is an *UnavailableError.
+// are kept as the journal promises; otherwise the store does not apply them, and a
+// journal that goes on drops what may have been written. Only a process that dies
+// before that may find them at its next start, all or none. An error that may pass
+// is an *UnavailableError.
 type Journal interface {
 	Commit(Changes) error
 }
