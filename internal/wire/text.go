@@ -704,50 +704,6 @@ func (p *TextParser) readName(line string, i int, prefix func(string) int) (name
 	return "", 0, p.refuse("the quoted name is not closed: '\"' is missing: %s", excerpt(line[i:]))
 }
 
-// parseFloat parses a number as the text format writes it.
-func parseFloat(s string) (float64, bool) {
-	if v, ok := parseDecimal(s); ok {
-		return v, true
-	}
-	// Go also reads hexadecimal floats and underscores, which the format lacks.
-	for i := range len(s) {
-		if c := s[i]; c == 'p' || c == 'P' || c == '_' {
-			return 0, false
-		}
-	}
-	v, err := strconv.ParseFloat(s, 64)
-	return v, err == nil
-}
-
-// parseDecimal parses digits with at most one point among them, few enough that
-// both their integer and the power of ten it is to be divided by are exact as
-// float64, which makes the quotient the nearest one (Clinger 1990).
-func parseDecimal(s string) (float64, bool) {
-	if len(s) == 0 || len(s) > 16 {
-		return 0, false
-	}
-	var v uint64
-	point := -1
-	for i := range len(s) {
-		if d := s[i] - '0'; d <= 9 {
-			v = v*10 + uint64(d)
-		} else if s[i] == '.' && point < 0 {
-			point = i
-		} else {
-			return 0, false
-		}
-	}
-	switch {
-	case point < 0:
-		return float64(v), len(s) < 16
-	case len(s) == 1:
-		return 0, false
-	}
-	return float64(v) / powersOfTen[len(s)-1-point], true
-}
-
-var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
-
 // token returns what stands from i up to the next blank or the end of the line.
 func token(line string, i int) (string, int) {
 	j := i
