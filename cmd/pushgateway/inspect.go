@@ -4,32 +4,40 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
 	"pushgateway/internal/exposition"
 	"pushgateway/internal/journal"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
 
 // The subcommands that look into a file, beside the flags of the gateway itself.
 const (
-	checkCommand = "check"
-	dumpCommand  = "dump"
+	checkCommand  = "check"
+	dumpCommand   = "dump"
+	configCommand = "check-config"
 )
 
 // inspect carries out a subcommand, if args are one, and returns the exit code: 1
-// where the file is damaged or cannot be read.
+// where the file is damaged or wrong, or cannot be read.
 func inspect(args []string, out, errOut io.Writer) (status int, done bool) {
-	if len(args) == 0 || args[0] != checkCommand && args[0] != dumpCommand {
+	commands := []string{checkCommand, dumpCommand, configCommand}
+	if len(args) == 0 || !slices.Contains(commands, args[0]) {
 		return 0, false
 	}
 	if len(args) != 2 {
-		fmt.Fprintf(errOut, "usage: pushgateway %s|%s FILE\n", checkCommand, dumpCommand)
+		fmt.Fprintf(errOut, "usage: pushgateway %s FILE\n", strings.Join(commands, "|"))
 		return 2, true
 	}
 	path := args[1]
+	if args[0] == configCommand {
+		return checkConfig(path, out, errOut), true
+	}
 	found, err := journal.Inspect(path)
 	if args[0] == dumpCommand {
 		if dumpErr := dump(out, found.Groups); dumpErr != nil {
@@ -64,6 +72,24 @@ func describe(out io.Writer, path string, found journal.Inspection) {
 	}
 	fmt.Fprintf(out, "%s: good\nformat: of %s\ngroups: %d\nmetrics: %d\nbytes of metrics: %d\nbytes of the file: %d\n",
 		path, format, totals.Groups, totals.Series, totals.Bytes, size)
+}
+
+// checkConfig says which rules are in a file, or what is wrong with them.
+func checkConfig(path string, out, errOut io.Writer) (status int) {
+	read, err := rules.Load(path)
+	if err != nil {
+		fmt.Fprintln(errOut, err)
+		return 1
+	}
+	noun := "rules"
+	if read.Len() == 1 {
+		noun = "rule"
+	}
+	fmt.Fprintf(out, "%s: %d %s\n", path, read.Len(), noun)
+	for i, rule := range read.All() {
+		fmt.Fprintf(out, "%d: %s\n", i+1, rule)
+	}
+	return 0
 }
 
 // dump writes groups in the text format.

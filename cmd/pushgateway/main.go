@@ -21,6 +21,7 @@ import (
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/web"
 	"pushgateway/internal/webui"
 )
@@ -52,47 +53,77 @@ func run(o options, logger *slog.Logger) error {
 	logger.Info("starting pushgateway", "version", version.Info())
 	logger.Info("build context", "build_context", version.BuildContext())
 	storage := newStorage(o, logger)
-	server, err := newServer(o, storage, logger, cancel)
+	handler, err := newHandler(o, storage, logger, cancel)
 	if err != nil {
 		return err
+	}
+	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
+	if o.configFile != "" {
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		go reloadOnHangup(ctx, hangup, handler, logger)
 	}
 	go keepCollectionsRare(ctx)
 
 	// The server listens while the groups are loaded, and says so to those who
 	// ask.
-	loaded := make(chan error, 1)
+	done := make(chan error, 1)
 	go func() {
 		err := storage.load()
 		if err != nil {
 			cancel()
+		} else {
+			handler.EndGroups(ctx)
 		}
-		loaded <- err
+		done <- err
 	}()
 	err = serve(ctx, server, o.web, logger)
-	return errors.Join(<-loaded, err, storage.close())
+	cancel()
+	return errors.Join(<-done, err, storage.close())
 }
 
-func newServer(o options, storage *storage, logger *slog.Logger, quit func()) (*http.Server, error) {
+// reloadOnHangup loads the rules anew at each SIGHUP, until ctx ends.
+func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, handler *web.Server, logger *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			if err := handler.Reload(); err != nil {
+				logger.Error("the rules stay as they were: the file cannot be used", "err", err)
+			} else {
+				logger.Info("rules reloaded")
+			}
+		}
+	}
+}
+
+func newHandler(o options, storage *storage, logger *slog.Logger, quit func()) (*web.Server, error) {
 	pages, err := webui.New(webui.Config{External: o.externalURL, MetricsPath: o.telemetryPath})
 	if err != nil {
 		return nil, err
 	}
+	started := time.Now()
 	config := web.Config{
-		Store:         storage.store,
-		Storage:       storage,
-		Logger:        logger,
-		Now:           time.Now,
-		Names:         metric.LegacyNames,
-		RoutePrefix:   o.routePrefix,
-		TelemetryPath: o.telemetryPath,
-		Pages:         pages,
+		Store:          storage.store,
+		Storage:        storage,
+		Logger:         logger,
+		Now:            time.Now,
+		Elapsed:        func() time.Duration { return time.Since(started) },
+		Names:          metric.LegacyNames,
+		Defaults:       o.defaults,
+		RoutePrefix:    o.routePrefix,
+		TelemetryPath:  o.telemetryPath,
+		OwnMetricsPath: o.ownPath,
+		Pages:          pages,
 		Status: api.Status{
 			Build: api.Build{
 				Branch: version.Branch, Date: version.BuildDate, User: version.BuildUser,
 				GoVersion: version.GoVersion, Revision: version.GetRevision(), Version: version.Version,
 			},
 			Flags:   o.all,
-			Started: time.Now(),
+			Started: started,
 		},
 		Unchecked:   o.unchecked,
 		OpenMetrics: o.openMetrics,
@@ -107,11 +138,10 @@ func newServer(o options, storage *storage, logger *slog.Logger, quit func()) (*
 			quit()
 		})
 	}
-	handler, err := web.New(config)
-	if err != nil {
-		return nil, err
+	if o.configFile != "" {
+		config.LoadRules = func() (*rules.Rules, error) { return rules.Load(o.configFile) }
 	}
-	return &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}, nil
+	return web.New(config)
 }
 
 // serve serves until ctx ends, then lets requests under way finish.

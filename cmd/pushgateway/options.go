@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/promslog"
 	promslogflag "github.com/prometheus/common/promslog/flag"
 	"github.com/prometheus/common/version"
@@ -14,6 +15,7 @@ import (
 	toolkitflag "github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"pushgateway/internal/journal"
+	"pushgateway/internal/metric"
 )
 
 // defaultFile is where metrics are kept unless the command line says otherwise,
@@ -25,7 +27,9 @@ type options struct {
 	web *toolkit.FlagConfig
 	log *promslog.Config
 
+	configFile    string // with the rules for pushes; may be empty
 	telemetryPath string // behind the route prefix
+	ownPath       string // of own metrics, behind the route prefix; may be empty
 	routePrefix   string // as /prefix, or empty
 	externalURL   url.URL
 	lifecycle     bool
@@ -39,6 +43,7 @@ type options struct {
 
 	unchecked bool
 	utf8Names bool
+	defaults  metric.Options // of pushes
 
 	all map[string]string // every flag as it stands, for the status page
 }
@@ -49,13 +54,18 @@ func parseOptions(program string, args []string) options {
 	var o options
 	var externalURL *url.URL
 	app := kingpin.New(program, "The Pushgateway: holds what short-lived jobs push until Prometheus scrapes it.\n\n"+
-		"\"check FILE\" and \"dump FILE\" in the place of flags verify a persistence file and print what it holds.")
+		"\"check FILE\" and \"dump FILE\" in the place of flags verify a persistence file and print what it holds; "+
+		"\"check-config FILE\" verifies a file of rules.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("pushgateway"))
 
 	o.web = toolkitflag.AddFlags(app, ":9091")
+	app.Flag("config.file", "YAML file with rules for pushes: which groups expire, add up, and so on. Read again on SIGHUP and by /-/reload.").
+		Default("").StringVar(&o.configFile)
 	app.Flag("web.telemetry-path", "Path under which to expose metrics.").
 		Default("/metrics").StringVar(&o.telemetryPath)
+	app.Flag("web.own-metrics-path", "Path under which to expose the Pushgateway's own metrics, which are then no longer among those pushed. If empty, they are under --web.telemetry-path.").
+		Default("").StringVar(&o.ownPath)
 	app.Flag("web.external-url", "The URL under which the Pushgateway is externally reachable.").
 		Default("").URLVar(&externalURL)
 	app.Flag("web.route-prefix", "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.").
@@ -77,10 +87,19 @@ func parseOptions(program string, args []string) options {
 		Default("false").BoolVar(&o.unchecked)
 	app.Flag("push.enable-utf8-names", "Allow UTF-8 characters in metric and label names.").
 		Default("false").BoolVar(&o.utf8Names)
+	var ttl model.Duration
+	app.Flag("push.ttl", "How long a group stays after its last successful push, unless the push or a rule says otherwise, such as 48h or 7d. 0 is for ever.").
+		Default("0s").SetValue(&ttl)
+	timestamps := app.Flag("push.timestamps", "What becomes of pushes whose samples have timestamps, unless they or a rule say otherwise: refused (reject), or taken without (drop).").
+		Default("reject").Enum("reject", "drop")
 	o.log = &promslog.Config{}
 	promslogflag.AddFlags(app, o.log)
 
 	kingpin.MustParse(app.Parse(args))
+	o.defaults.Lifetime = metric.Lifetime{Limited: true, TTL: time.Duration(ttl)}
+	if *timestamps == "drop" {
+		o.defaults.Timestamps = metric.TimestampsDrop
+	}
 	o.persistenceDefault = !fileNamed
 	if *sync == journal.SyncInterval.String() {
 		o.persistenceSync = journal.SyncInterval
@@ -91,6 +110,9 @@ func parseOptions(program string, args []string) options {
 	}
 	o.routePrefix = pathPrefix(o.routePrefix)
 	o.telemetryPath = path.Join("/", o.telemetryPath)
+	if o.ownPath != "" {
+		o.ownPath = path.Join("/", o.ownPath)
+	}
 	o.all = flagValues(app)
 	return o
 }

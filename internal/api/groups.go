@@ -17,6 +17,8 @@ type Group struct {
 	Pushed      time.Time // zero where no push was accepted
 	Failed      time.Time // zero where none was refused
 	LastRefused *history.Event
+	Summed      bool      // pushes are added up
+	Expires     time.Time // zero where the group stays
 	Families    int
 	Series      int
 	Bytes       int64
@@ -55,6 +57,8 @@ type groupData struct {
 	LastPush    *time.Time        `json:"last_push"`
 	LastFailure *time.Time        `json:"last_failure"`
 	LastError   *refusalData      `json:"last_error"`
+	Summed      bool              `json:"summed"`
+	ExpiresAt   *time.Time        `json:"expires_at"`
 	Families    int               `json:"families"`
 	Series      int               `json:"series"`
 	Bytes       int64             `json:"bytes"`
@@ -80,19 +84,24 @@ type pushData struct {
 }
 
 func dataOf(g *Group) groupData {
-	labels := map[string]string{}
-	for _, l := range g.Key.Labels() {
-		labels[l.Name] = l.Value
-	}
 	data := groupData{
-		Labels: labels, Path: g.Key.Path(), State: g.State,
-		LastPush: timeOrNull(g.Pushed), LastFailure: timeOrNull(g.Failed),
+		Labels: labelsOf(g.Key), Path: g.Key.Path(), State: g.State, Summed: g.Summed,
+		ExpiresAt: timeOrNull(g.Expires),
+		LastPush:  timeOrNull(g.Pushed), LastFailure: timeOrNull(g.Failed),
 		Families: g.Families, Series: g.Series, Bytes: g.Bytes,
 	}
 	if e := g.LastRefused; e != nil {
 		data.LastError = &refusalData{e.At.UTC(), string(e.Reason), e.Message, e.Source, e.Client}
 	}
 	return data
+}
+
+func labelsOf(key metric.GroupingKey) map[string]string {
+	labels := map[string]string{}
+	for _, l := range key.Labels() {
+		labels[l.Name] = l.Value
+	}
+	return labels
 }
 
 func timeOrNull(t time.Time) *time.Time {
@@ -142,8 +151,9 @@ func WriteGroup(w io.Writer, g Group, pushes []history.Event, held *store.Group)
 
 // Kinds of errors, as Prometheus names them in its own HTTP API.
 const (
-	BadData  = "bad_data"
-	NotFound = "not_found"
+	BadData     = "bad_data"
+	NotFound    = "not_found"
+	Unavailable = "unavailable"
 )
 
 // WriteError writes the answer to a request that cannot be answered otherwise.

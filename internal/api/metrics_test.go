@@ -32,11 +32,11 @@ func key(pairs ...string) metric.GroupingKey {
 // put replaces the group by the families.
 func put(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {
 	t.Helper()
-	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, noon)
+	p, err := new(store.Encoder).Push(key, families, noon, store.Manner{Names: metric.UTF8Names})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Replace(p); err != nil {
+	if _, err := s.Apply(p); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -262,12 +262,12 @@ func FuzzWriteMetrics(f *testing.F) {
 			if err != nil {
 				return
 			}
-			p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, noon)
+			p, err := new(store.Encoder).Push(key, families, noon, store.Manner{Names: metric.UTF8Names, Merge: metric.MergeFamily})
 			if err != nil {
 				_ = s.Fail(key, noon)
 				return
 			}
-			_ = s.Merge(p) // a refusal is fine
+			_, _ = s.Apply(p) // a refusal is fine
 		}
 		parser := wire.TextParser{Names: metric.UTF8Names}
 		families, err := parser.Parse(text)

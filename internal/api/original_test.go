@@ -37,16 +37,16 @@ step_seconds_count 4
 func TestLegacy(t *testing.T) {
 	p := pusher{store.New(store.Memory{}), noon}
 	families := strings.SplitAfter(allTypes, "untyped_thing NaN\n")
-	p.text(t, key("job", "backup"), families[0], replace)
-	p.text(t, key("job", "backup"), "late 1 1700000000\n", replace)
-	p.text(t, key("job", "backup", "instance", "host-1"), families[1], replace)
-	p.text(t, key("job", "titan", "name", "Προ", "path", "/var/tmp"), `weird{l="q\"b\\n\nx"} -Inf`, replace)
-	p.text(t, key("job", "rejected"), "late 1 1700000000\n", replace)
+	p.text(t, key("job", "backup"), families[0], metric.MergeGroup)
+	p.text(t, key("job", "backup"), "late 1 1700000000\n", metric.MergeGroup)
+	p.text(t, key("job", "backup", "instance", "host-1"), families[1], metric.MergeGroup)
+	p.text(t, key("job", "titan", "name", "Προ", "path", "/var/tmp"), `weird{l="q\"b\\n\nx"} -Inf`, metric.MergeGroup)
+	p.text(t, key("job", "rejected"), "late 1 1700000000\n", metric.MergeGroup)
 	native, err := wire.ParseProtobuf(nativeBody(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.push(t, key("job", "native"), native, replace)
+	p.push(t, key("job", "native"), native, metric.MergeGroup)
 
 	recorded, err := os.ReadFile("testdata/v1.11.3.api.json")
 	if err != nil {
@@ -101,10 +101,10 @@ cases:
 				case step.Headers["Content-Type"] != "":
 					families, err := wire.ParseProtobuf(append(step.Body, step.Text...))
 					if err == nil {
-						p.push(t, key, families, mode(step.Method))
+						p.push(t, key, families, mergeOf(step.Method))
 					}
 				default:
-					p.text(t, key, step.Text, mode(step.Method))
+					p.text(t, key, step.Text, mergeOf(step.Method))
 				}
 			}
 			same(t, readGroups(t, write(t, p.Store)), c.State.API)
@@ -136,12 +136,13 @@ func plainKey(path string) (metric.GroupingKey, bool) {
 	return key(pairs...), true
 }
 
-type mode string
-
-const (
-	replace mode = "PUT"
-	merge   mode = "POST"
-)
+// mergeOf returns what the method of a push stands for.
+func mergeOf(method string) metric.Merge {
+	if method == "PUT" {
+		return metric.MergeGroup
+	}
+	return metric.MergeFamily
+}
 
 // pusher applies pushes as the gateway does, one second after the other.
 type pusher struct {
@@ -150,7 +151,7 @@ type pusher struct {
 }
 
 // text pushes a body in the text format; one that does not parse changes nothing.
-func (p *pusher) text(t *testing.T, key metric.GroupingKey, body string, m mode) {
+func (p *pusher) text(t *testing.T, key metric.GroupingKey, body string, m metric.Merge) {
 	t.Helper()
 	parser := wire.TextParser{Names: metric.LegacyNames}
 	if families, err := parser.Parse(body); err == nil {
@@ -158,17 +159,14 @@ func (p *pusher) text(t *testing.T, key metric.GroupingKey, body string, m mode)
 	}
 }
 
-func (p *pusher) push(t *testing.T, key metric.GroupingKey, families []metric.Family, m mode) {
+func (p *pusher) push(t *testing.T, key metric.GroupingKey, families []metric.Family, m metric.Merge) {
 	t.Helper()
 	p.now = p.now.Add(time.Second)
-	push, err := new(store.Encoder).Push(key, families, metric.LegacyNames, p.now)
-	switch {
-	case err != nil:
+	push, err := new(store.Encoder).Push(key, families, p.now, store.Manner{Names: metric.LegacyNames, Merge: m})
+	if err != nil {
 		err = p.Fail(key, p.now)
-	case m == merge:
-		_ = p.Merge(push) // a refusal shows in the group
-	default:
-		_ = p.Replace(push)
+	} else {
+		_, _ = p.Apply(push) // a refusal shows in the group
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -42,11 +42,11 @@ func push(t *testing.T, s *store.Store, job, body string) {
 		t.Fatal(err)
 	}
 	key := metric.NewGroupingKey([]metric.Label{{Name: "job", Value: job}})
-	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, time.Unix(1_700_000_000, 0))
+	p, err := new(store.Encoder).Push(key, families, time.Unix(1_700_000_000, 0), store.Manner{Names: metric.UTF8Names})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Replace(p); err != nil {
+	if _, err := s.Apply(p); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,6 +1,10 @@
 package metric
 
-import "github.com/prometheus/prometheus/model/histogram"
+import (
+	"sort"
+
+	"github.com/prometheus/prometheus/model/histogram"
+)
 
 // validateNative checks the native histogram in h as Prometheus does when it
 // scrapes one; a single invalid one would fail the whole scrape.
@@ -49,4 +53,30 @@ func nativeSpans(spans []Span) []histogram.Span {
 		out[i] = histogram.Span{Offset: s.Offset, Length: s.Length}
 	}
 	return out
+}
+
+// farthestNative is more than the index of any native bucket that a number falls in.
+const farthestNative = 1 << 20
+
+// customBuckets tells whether the native buckets of h have bounds of their own
+// rather than those of a resolution. Such a histogram has no zero bucket.
+func (h *HistogramValue) customBuckets() bool { return histogram.IsCustomBucketsSchema(h.Schema) }
+
+// nativeBound returns the upper bound of a positive bucket.
+func nativeBound(index, schema int32) float64 {
+	one := histogram.FloatHistogram{
+		Schema:          schema,
+		PositiveSpans:   []histogram.Span{{Offset: index, Length: 1}},
+		PositiveBuckets: []float64{1},
+	}
+	buckets := one.PositiveBucketIterator()
+	buckets.Next()
+	return buckets.At().Upper
+}
+
+// nativeBucketOf returns the index of the positive bucket that x > 0 falls in.
+func nativeBucketOf(x float64, schema int32) int32 {
+	return int32(sort.Search(2*farthestNative, func(i int) bool {
+		return nativeBound(int32(i-farthestNative), schema) >= x
+	}) - farthestNative)
 }

@@ -10,6 +10,10 @@ import (
 // Normalizer makes families parts of one group, that of the last Reset. It may be
 // reused, which saves its allocations, but not concurrently.
 type Normalizer struct {
+	// DropTimestamps drops timestamps, which are refused otherwise.
+	DropTimestamps bool
+
+	dropped  int
 	names    Names
 	grouping []groupingLabel
 	bare     []Label // what a metric without labels of its own gets
@@ -19,7 +23,7 @@ type Normalizer struct {
 // Reset prepares n for the group called key. Metrics normalized before lose their
 // labels.
 func (n *Normalizer) Reset(key GroupingKey, names Names) {
-	n.names = names
+	n.names, n.dropped = names, 0
 	n.grouping = appendGrouping(n.grouping[:0], key.Labels())
 	n.bare = appendMerged(n.bare[:0], nil, n.grouping)
 	n.arena = n.arena[:0]
@@ -34,6 +38,9 @@ func GroupLabels(key GroupingKey) []Label {
 // Bare returns the labels of a metric that has none of its own. The result is
 // overwritten by the next Reset.
 func (n *Normalizer) Bare() []Label { return n.bare }
+
+// Dropped returns how many timestamps were dropped since the last Reset.
+func (n *Normalizer) Dropped() int { return n.dropped }
 
 // Normalize gives every metric of f the key's labels, which overwrite the
 // metric's own, and an empty instance label where there is none, and sorts labels
@@ -153,9 +160,13 @@ func appendMerged(dst, own []Label, grouping []groupingLabel) []Label {
 // checkMetric checks m as it was pushed and sorts its labels.
 func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	if m.HasTimestamp {
-		return Refuse(BadTimestamp,
-			"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out; Prometheus records the time of its scrape",
-			f.Name, m.TimestampMs)
+		if !n.DropTimestamps {
+			return Refuse(BadTimestamp,
+				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, or push with ?timestamps=drop; Prometheus records the time of its scrape",
+				f.Name, m.TimestampMs)
+		}
+		m.HasTimestamp, m.TimestampMs = false, 0
+		n.dropped++
 	}
 	if len(m.Labels) > 1 && !slices.IsSortedFunc(m.Labels, compareLabelNames) {
 		slices.SortStableFunc(m.Labels, compareLabelNames)

@@ -23,13 +23,15 @@ const (
 	SuffixCollision Reason = "suffix_collision" // the name is a sample of a histogram or summary
 	WrongProtocol   Reason = "protocol"         // the body is of another protocol, such as remote write
 	TooLarge        Reason = "size"             // the push is larger than any gateway takes
+	BadOption       Reason = "option"           // an option of the push is wrong, or does not fit
+	BadMerge        Reason = "merge"            // the push cannot be merged with the group as asked
 )
 
 // Reasons returns all reasons.
 func Reasons() []Reason {
 	return []Reason{
 		BadPath, BadEncoding, Malformed, BadTimestamp, BadName, BadUTF8, BadValue,
-		ReservedLabel, DuplicateSeries, TypeConflict, SuffixCollision, WrongProtocol, TooLarge,
+		ReservedLabel, DuplicateSeries, TypeConflict, SuffixCollision, WrongProtocol, TooLarge, BadOption, BadMerge,
 	}
 }
 

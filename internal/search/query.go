@@ -6,6 +6,7 @@ package search
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,6 +135,22 @@ func NewQuery(p Params) (Query, error) {
 // All tells whether the query asks for all groups, in whatever order.
 func (q *Query) All() bool {
 	return len(q.matches) == 0 && len(q.selector) == 0 && len(q.words) == 0 && q.State == Any
+}
+
+// Unbounded returns a selector of the query's matches that any group fits, since it
+// also fits a group without labels; empty where each demands something.
+func (q *Query) Unbounded() string {
+	for _, matchers := range q.matches {
+		demands := func(m *labels.Matcher) bool { return !m.Matches("") }
+		if !slices.ContainsFunc(matchers, demands) {
+			var all []string
+			for _, m := range matchers {
+				all = append(all, m.String())
+			}
+			return "{" + strings.Join(all, ",") + "}"
+		}
+	}
+	return ""
 }
 
 func isColumn(c Column) bool {

@@ -29,11 +29,11 @@ func put(t testing.TB, s *store.Store, key metric.GroupingKey, at time.Time, nam
 	for _, name := range names {
 		families = append(families, metric.Family{Name: name, Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}})
 	}
-	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, at)
+	p, err := new(store.Encoder).Push(key, families, at, store.Manner{Names: metric.UTF8Names})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Replace(p); err != nil {
+	if _, err := s.Apply(p); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,13 +10,16 @@ import (
 // check tells whether the push fits beside everything else that the batch will
 // leave in the store. old is the group it goes to. Cost: O(n log n) in the series
 // pushed, whatever is held; see checkSeries.
-func (b *batch) check(p *Push, old *Group, m mode) error {
+func (b *batch) check(p *Push, old *Group) error {
+	if err := p.checkManner(old); err != nil {
+		return err
+	}
 	if old == nil {
 		if err := b.checkTwin(p.key); err != nil {
 			return err
 		}
 	}
-	c := check{batch: b, push: p, old: old, mode: m}
+	c := check{batch: b, push: p, old: old, replaces: p.replaces(old)}
 	if old != nil {
 		c.shape = old.shape
 	} else {
@@ -38,6 +41,9 @@ func (b *batch) check(p *Push, old *Group, m mode) error {
 		// What the group holds already with this type fits beside all that is
 		// held; what else is pushed is checked against it in turn.
 		if same == nil || same.Type() != f.Type {
+			if err := c.checkOwnType(f, same); err != nil {
+				return err
+			}
 			if err := c.checkType(f); err != nil {
 				return err
 			}
@@ -75,10 +81,10 @@ func (b *batch) checkTwin(key metric.GroupingKey) error {
 // check is one push being checked.
 type check struct {
 	*batch
-	push  *Push
-	old   *Group
-	mode  mode
-	shape shape // of the push's key
+	push     *Push
+	old      *Group
+	replaces bool  // what is not pushed goes
+	shape    shape // of the push's key
 }
 
 // others returns the families of this name in all groups but the one pushed to.
@@ -102,7 +108,7 @@ func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 	if f := c.others(name); f.holders > 0 {
 		return f.typ, c.holder(name), true
 	}
-	if kept := c.old.Chunk(name); kept != nil && c.mode == sameFamilies {
+	if kept := c.old.Chunk(name); kept != nil && !c.replaces {
 		return kept.Type(), fmt.Sprintf("the same group %s", c.push.key), true
 	}
 	return 0, "", false
@@ -145,6 +151,17 @@ func (c *check) checkType(f *metric.Family) error {
 			f.Name, f.Type, held.typ, c.holder(f.Name), typeAdvice(f.Type))
 	}
 	return nil
+}
+
+// checkOwnType refuses another type than the group's own, same, where metrics of
+// it stay.
+func (c *check) checkOwnType(f *metric.Family, same *Chunk) error {
+	if same == nil || c.replaces || c.push.manner.Merge == metric.MergeFamily {
+		return nil
+	}
+	return metric.Refuse(metric.TypeConflict,
+		"%q is pushed as %s, but group %s holds it as %s, and merging series keeps what is there: give it that type, or replace the group with PUT%s",
+		f.Name, f.Type, c.push.key, same.Type(), typeAdvice(f.Type))
 }
 
 // typeAdvice tells those who pushed no type that they could.

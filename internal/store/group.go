@@ -31,9 +31,15 @@ type Group struct {
 	// Pushed and Failed are when a push last succeeded and was last refused;
 	// zero where that has not happened.
 	Pushed, Failed time.Time
+	// Summed tells whether pushes are added up in the group.
+	Summed bool
+	// Lifetime is what the last push said itself of the group's end.
+	Lifetime metric.Lifetime
 
+	used  usedKeys // of the pushes applied last
 	shape shape
 	home  *leaf[*Group] // for the store's run of groups
+	end   *end          // in the store's queue of ends, nil where the group stays
 }
 
 func (g *Group) order() string           { return g.Key.ID() }
@@ -59,6 +65,12 @@ func (g *Group) Changed() time.Time {
 	}
 	return g.Pushed
 }
+
+// empty tells whether the group has no pushed family, but its two push times alone.
+func (g *Group) empty() bool { return g == nil || len(g.Chunks) == timeChunks }
+
+// timeChunks is how many of a group's chunks are push times.
+const timeChunks = 2
 
 // Size returns about how many bytes the group takes to keep.
 func (g *Group) Size() int {
@@ -217,20 +229,29 @@ func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, va
 }
 
 // after returns the group g (nil where there is none yet) after the push p, which
-// is used up.
-func (g *Group) after(p *Push, m mode) *Group {
-	next := &Group{Key: p.key, Pushed: p.at, Chunks: p.chunks}
+// is used up. The error is a *metric.RefusalError.
+func (g *Group) after(p *Push) (*Group, error) {
+	next := &Group{Key: p.key, Pushed: p.at, Chunks: p.chunks, Summed: p.manner.Merge == metric.MergeSum, Lifetime: p.manner.Lifetime}
 	if g == nil {
 		next.shape = shapeOf(p.key)
+		next.used = next.used.with(p)
 		p.chunks[p.failureAt] = newTimeChunk(FailureTime, p.key, metric.GroupLabels(p.key), time.Time{}, p.at)
-		return next
+		return next, nil
 	}
 	next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
+	next.used = g.used.with(p)
 	p.chunks[p.failureAt] = g.Chunk(FailureTime)
-	if m == sameFamilies {
-		next.Chunks = mergeChunks(p.chunks, g.Chunks)
+	if p.replaces(g) {
+		return next, nil
 	}
-	return next
+	next.Summed = next.Summed || g.Summed // an empty push leaves it as it is
+	if p.manner.Merge != metric.MergeFamily {
+		if err := p.mergeSeries(g); err != nil {
+			return nil, err
+		}
+	}
+	next.Chunks = mergeChunks(p.chunks, g.Chunks)
+	return next, nil
 }
 
 // mergeChunks unites two lists that are sorted by name. Of chunks of the same
@@ -273,7 +294,7 @@ func (g *Group) failed(key metric.GroupingKey, at time.Time) *Group {
 		}
 	}
 	next := *g
-	next.Failed = at
+	next.Failed, next.home, next.end = at, nil, nil
 	next.Chunks = mergeChunks([]*Chunk{failure}, g.Chunks)
 	return &next
 }

@@ -145,15 +145,14 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 		case 3:
 			s.View() // from here on its blocks are shared
 		default:
-			p, err := new(Encoder).Push(k, families(), metric.LegacyNames, at)
+			p, err := new(Encoder).Push(k, families(), at, Manner{
+				Names: metric.LegacyNames,
+				Merge: metric.Merge(random.IntN(int(metric.MergeSum) + 1)),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			apply := s.Replace
-			if random.IntN(2) == 0 {
-				apply = s.Merge
-			}
-			_ = apply(p) // may be refused
+			_, _ = s.Apply(p) // may be refused
 		}
 		if step%50 == 0 || step > 5900 {
 			checkIndex(t, s)

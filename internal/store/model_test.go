@@ -277,15 +277,17 @@ func pushText(s *store.Store, key metric.GroupingKey, bodies []string, replace b
 		}
 		families = append(families, parsed...)
 	}
-	p, err := new(store.Encoder).Push(key, families, metric.LegacyNames, at)
+	merge := metric.MergeFamily
+	if replace {
+		merge = metric.MergeGroup
+	}
+	p, err := new(store.Encoder).Push(key, families, at, store.Manner{Names: metric.LegacyNames, Merge: merge})
 	if err != nil {
 		if failErr := s.Fail(key, at); failErr != nil {
 			return failErr
 		}
 		return err
 	}
-	if replace {
-		return s.Replace(p)
-	}
-	return s.Merge(p)
+	_, err = s.Apply(p)
+	return err
 }

@@ -9,24 +9,38 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// mode is what a push replaces of its group.
-type mode int
-
-const (
-	wholeGroup   mode = iota
-	sameFamilies      // those of the names pushed; the others stay
-)
+// Manner says how a push becomes part of its group.
+type Manner struct {
+	Names metric.Names // which names the push may use
+	// Merge is what becomes of what the group holds; the zero value is as
+	// metric.MergeGroup.
+	Merge metric.Merge
+	// Gauges is what becomes of gauges that are added up.
+	Gauges metric.GaugeSum
+	// Restart has metric.MergeSum begin anew where the group was not summed so
+	// far, which is refused otherwise.
+	Restart bool
+	// Lifetime is what the push itself says of the group's end.
+	Lifetime metric.Lifetime
+	// DropTimestamps takes samples with timestamps without them.
+	DropTimestamps bool
+	// IdempotencyKey makes the push have no effect where one with the same key
+	// was applied to the group within RepeatWindow; empty for none.
+	IdempotencyKey string
+}
 
 // Push is a push ready to be applied: checked in itself and encoded, which is
 // most of its cost and needs nothing of the store.
 type Push struct {
 	key      metric.GroupingKey
 	at       time.Time
+	manner   Manner
 	families []metric.Family // as normalized, sorted by name
 	// chunks are those of families and of the push time, sorted by name, with a
 	// place left for the failure time, which only the group knows.
 	chunks    []*Chunk
 	failureAt int
+	dropped   int // timestamps
 }
 
 // Encoder makes pushes ready. It may be reused, which saves its allocations, but
@@ -72,13 +86,14 @@ const largestScratch = 1 << 20
 // Push checks and encodes the families that were pushed to the group called key
 // at the given time. It changes the families and uses them until the push has
 // been applied. The error is a *metric.RefusalError.
-func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names metric.Names, at time.Time) (*Push, error) {
+func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time.Time, m Manner) (*Push, error) {
 	families = slices.DeleteFunc(families, func(f metric.Family) bool {
 		return f.Name == PushTime || f.Name == FailureTime || len(f.Metrics) == 0
 	})
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
-	p := &Push{key: key, at: at, families: families, chunks: make([]*Chunk, 0, len(families)+2)}
-	e.normalizer.Reset(key, names)
+	p := &Push{key: key, at: at, manner: m, families: families, chunks: make([]*Chunk, 0, len(families)+2)}
+	e.normalizer.Reset(key, m.Names)
+	e.normalizer.DropTimestamps = m.DropTimestamps
 	if err := checkSize(key, families); err != nil {
 		return nil, err
 	}
@@ -88,13 +103,19 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, names m
 		if err := e.normalizer.Normalize(f); err != nil {
 			return nil, err
 		}
-		e.scratch = chunks[i].encode(f, e.headerOf(i, f), key, at, names == metric.LegacyNames || plainNames(f), e.scratch)
+		if m.Merge == metric.MergeSum {
+			if err := f.CheckSummand(m.Gauges); err != nil {
+				return nil, err
+			}
+		}
+		e.scratch = chunks[i].encode(f, e.headerOf(i, f), key, at, m.Names == metric.LegacyNames || plainNames(f), e.scratch)
 		p.chunks = append(p.chunks, &chunks[i])
 	}
 	pushed := newTimeChunk(PushTime, key, e.normalizer.Bare(), at, at)
 	p.chunks = slices.Insert(p.chunks, findChunk(p.chunks, PushTime), pushed)
 	p.failureAt = findChunk(p.chunks, FailureTime)
 	p.chunks = slices.Insert(p.chunks, p.failureAt, nil)
+	p.dropped = e.normalizer.Dropped()
 	if cap(e.scratch) > largestScratch {
 		e.scratch = nil
 	}
@@ -122,6 +143,20 @@ func checkSize(key metric.GroupingKey, families []metric.Family) error {
 
 // Key returns the key of the group the push goes to.
 func (p *Push) Key() metric.GroupingKey { return p.key }
+
+// DroppedTimestamps returns how many samples are taken without their timestamps.
+func (p *Push) DroppedTimestamps() int { return p.dropped }
+
+// replaces tells whether nothing of what the old state of the group held stays.
+func (p *Push) replaces(old *Group) bool {
+	switch p.manner.Merge {
+	case metric.MergeDefault, metric.MergeGroup:
+		return true
+	case metric.MergeSum:
+		return p.manner.Restart && old != nil && !old.Summed
+	}
+	return false
+}
 
 // find returns the type of the pushed family of this name.
 func (p *Push) find(name string) (metric.Type, bool) {

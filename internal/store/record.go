@@ -23,6 +23,12 @@ import (
 //	  name, help, unit, type (a byte)
 //	  time of its push, number of metrics, 1 byte: whether names are plain
 //	  the metrics as fields of a MetricFamily message
+//	where the group has any of these:
+//	  1 byte of bits: pushes are added up, the last push gave a lifetime, and had
+//	  the push times kept at its end
+//	  the lifetime (ns)
+//	  number of idempotency keys; for each 8 bytes of its hash, little endian, and
+//	  when it was used (Unix s)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -50,8 +56,59 @@ func AppendRecord(dst []byte, g *Group) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(c.protobuf)))
 		dst = append(dst, c.protobuf...)
 	}
+	dst = appendTerms(dst, g)
 	binary.LittleEndian.PutUint32(dst[start:], crc32.Checksum(dst[start+4:], castagnoli))
 	return dst
+}
+
+// Bits of what a record says beside the families.
+const (
+	summedBit = 1 << iota
+	limitedBit
+	keepTimesBit
+)
+
+// appendTerms appends what the last pushes said of the group, if anything.
+func appendTerms(dst []byte, g *Group) []byte {
+	bits := byte(0)
+	if g.Summed {
+		bits |= summedBit
+	}
+	if g.Lifetime.Limited {
+		bits |= limitedBit
+	}
+	if g.Lifetime.KeepTimes {
+		bits |= keepTimesBit
+	}
+	if bits == 0 && len(g.used) == 0 {
+		return dst
+	}
+	dst = append(dst, bits)
+	dst = binary.AppendVarint(dst, int64(g.Lifetime.TTL))
+	dst = binary.AppendUvarint(dst, uint64(len(g.used)))
+	for _, k := range g.used {
+		dst = binary.LittleEndian.AppendUint64(dst, k.hash)
+		dst = binary.AppendVarint(dst, k.seconds)
+	}
+	return dst
+}
+
+// terms reads what appendTerms appended.
+func (r *recordReader) terms(g *Group) {
+	if len(r.rest) == 0 {
+		return
+	}
+	bits := r.byte()
+	g.Summed, g.Lifetime.Limited, g.Lifetime.KeepTimes = bits&summedBit != 0, bits&limitedBit != 0, bits&keepTimesBit != 0
+	g.Lifetime.TTL = time.Duration(r.varint())
+	keys := r.count()
+	r.bad = r.bad || bits >= keepTimesBit<<1 || bits == 0 && keys == 0 ||
+		g.Lifetime.TTL < 0 || g.Lifetime.TTL > 0 && !g.Lifetime.Limited
+	for range keys {
+		if hash := r.take(8); hash != nil {
+			g.used = append(g.used, usedKey{binary.LittleEndian.Uint64(hash), r.varint()})
+		}
+	}
 }
 
 func appendText(dst []byte, s string) []byte {
@@ -100,6 +157,7 @@ func DecodeRecord(record []byte) (*Group, error) {
 		c.protobuf = r.bytes()
 		g.Chunks[i] = c
 	}
+	r.terms(g)
 	if r.bad || len(r.rest) > 0 {
 		return nil, errors.New("the record is not one that this program writes")
 	}

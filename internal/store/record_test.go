@@ -36,11 +36,11 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 			}
 			continue
 		}
-		p, err := new(store.Encoder).Push(key, randomFamilies(random), metric.UTF8Names, at)
+		p, err := new(store.Encoder).Push(key, randomFamilies(random), at, store.Manner{Names: metric.UTF8Names, Merge: metric.MergeFamily})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Merge(p); err != nil {
+		if _, err := s.Apply(p); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pushgateway/internal/metric"
@@ -31,13 +32,16 @@ type Store struct {
 	next       batch // scratch
 	journal    Journal
 
-	// visible guards what views are made of: the runs, sorted, totals and view.
+	// visible guards what views are made of: the runs, sorted, totals and view; and ends.
 	// Who changes the index holds both locks.
 	visible  sync.Mutex
 	sorted   []*family // by name
 	groupRun run[*Group]
 	totals   Totals
 	view     *View // nil once something has changed
+	ends     ends
+
+	limits atomic.Pointer[Limits] // nil where no group ends
 }
 
 // New returns an empty store that keeps its changes in the journal.
@@ -59,25 +63,31 @@ func (s *Store) Use(journal Journal) {
 // before the first push.
 func (s *Store) Reserve(own map[string]metric.Type) { s.own = own }
 
-// Replace makes the push the whole of its group. It returns once the push is
-// visible to View. On error, a *metric.RefusalError, only the group's failure
-// time has changed. Cost: O(series pushed or replaced), not O(store).
-func (s *Store) Replace(p *Push) error { return s.push(p, wholeGroup) }
-
-// Merge replaces the families of its group that the push holds and keeps the
-// others. Otherwise it is as Replace.
-func (s *Store) Merge(p *Push) error { return s.push(p, sameFamilies) }
-
-func (s *Store) push(p *Push, m mode) error {
-	return s.commit(func(b *batch) error {
+// Apply makes the push part of its group, in the manner it was encoded with. It
+// returns once the push is visible to View, or, with repeated, where one of the same
+// idempotency key was applied before and nothing has changed. On a
+// *metric.RefusalError only the group's failure time has changed. Cost: O(series
+// pushed or replaced), not O(store); where series are merged also those that the
+// group holds of the families pushed.
+func (s *Store) Apply(p *Push) (repeated bool, err error) {
+	err = s.commit(func(b *batch) error {
 		old := b.group(p.key.ID())
-		if err := b.check(p, old, m); err != nil {
+		if repeated = old != nil && old.used.has(p); repeated {
+			return nil
+		}
+		err := b.check(p, old)
+		var next *Group
+		if err == nil {
+			next, err = old.after(p)
+		}
+		if err != nil {
 			b.fail(p.key, p.at)
 			return err
 		}
-		b.put(p.key.ID(), old.after(p, m))
+		b.put(p.key.ID(), next)
 		return nil
 	})
+	return repeated, err
 }
 
 // Fail records that a push to the group was refused at the given time.
@@ -109,21 +119,22 @@ func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
 	return found, err
 }
 
-// DeleteAll deletes the groups in one step and returns how many of them there were.
-func (s *Store) DeleteAll(keys []metric.GroupingKey) (count int, err error) {
+// DeleteAll deletes those of the groups that are still there and, where that is not
+// nil, of which still holds, in one step. It returns them as they were.
+func (s *Store) DeleteAll(keys []metric.GroupingKey, still func(*Group) bool) (deleted []*Group, err error) {
 	err = s.commit(func(b *batch) error {
 		for _, key := range keys {
-			if b.group(key.ID()) != nil {
+			if g := b.group(key.ID()); g != nil && (still == nil || still(g)) {
 				b.put(key.ID(), nil)
-				count++
+				deleted = append(deleted, g)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return count, nil
+	return deleted, nil
 }
 
 // Wipe deletes all groups in one step and returns how many there were.
@@ -211,7 +222,7 @@ func (s *Store) publish(b *batch) {
 	s.view = nil
 	if b.wiped {
 		s.groups, s.families = map[string]*Group{}, map[string]*family{}
-		s.sorted, s.groupRun, s.totals = nil, run[*Group]{}, Totals{}
+		s.sorted, s.groupRun, s.totals, s.ends = nil, run[*Group]{}, Totals{}, nil
 	}
 	for _, id := range b.changed {
 		s.publishGroup(id, s.groups[id], b.groups[id])
@@ -237,6 +248,7 @@ func (s *Store) publishGroup(id string, old, next *Group) {
 		is.family, f.typ, f.view = f, is.Type(), nil
 		s.totals.addChunk(is, +1)
 	})
+	s.schedule(old, next)
 	switch {
 	case old == nil && next == nil: // came and went within the batch
 	case old == nil:
@@ -328,15 +340,18 @@ func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times 
 	}
 	pushed, failed := valueOf(PushTime), valueOf(FailureTime)
 	var encoder Encoder
-	p, err := encoder.Push(key, families, metric.UTF8Names, pushed)
+	p, err := encoder.Push(key, families, pushed, Manner{Names: metric.UTF8Names})
 	if err != nil {
 		return err
 	}
 	return s.commit(func(b *batch) error {
-		if err := b.check(p, nil, wholeGroup); err != nil {
+		if err := b.check(p, nil); err != nil {
 			return err
 		}
-		g := (*Group)(nil).after(p, wholeGroup)
+		g, err := (*Group)(nil).after(p)
+		if err != nil {
+			return err
+		}
 		g.Pushed, g.Failed = pushed, failed
 		labels := metric.GroupLabels(key)
 		for i, c := range g.Chunks {

@@ -41,9 +41,14 @@ func reasonOf(err error) metric.Reason {
 
 // answerError answers a request with what went wrong, in plain text.
 func answerError(w http.ResponseWriter, err error) {
+	giveRetryAfter(w, err)
+	http.Error(w, fmt.Sprint(err), statusOf(err))
+}
+
+// giveRetryAfter says when to try again, where err passes.
+func giveRetryAfter(w http.ResponseWriter, err error) {
 	var unavailable *store.UnavailableError
 	if errors.As(err, &unavailable) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(unavailable.RetryAfter.Seconds()))))
 	}
-	http.Error(w, fmt.Sprint(err), statusOf(err))
 }

@@ -67,8 +67,9 @@ func number(text, name string, usual, most int) (int, error) {
 
 func (s *Server) apiGroupOf(row *search.Row, query *search.Query, refused search.Refused, now time.Time) api.Group {
 	g := row.Group
+	expires, _ := s.Store.ExpiresAt(g)
 	return api.Group{
-		Key: g.Key, State: string(query.StateOf(g, refused, now)), Pushed: g.Pushed, Failed: refused.FailedAt(g),
+		Key: g.Key, Summed: g.Summed, Expires: expires, State: string(query.StateOf(g, refused, now)), Pushed: g.Pushed, Failed: refused.FailedAt(g),
 		LastRefused: s.history.LastRefused(g.Key), Families: len(g.Chunks), Series: row.Series, Bytes: row.Bytes,
 	}
 }

@@ -26,6 +26,12 @@ type metrics struct {
 	refused        *prometheus.CounterVec
 	scrapeDuration prometheus.Histogram
 	scrapeSize     prometheus.Histogram
+
+	repeated          prometheus.Counter
+	timestampsDropped prometheus.Counter
+	expired           prometheus.Counter
+	reloadSuccessful  prometheus.Gauge
+	reloadTime        prometheus.Gauge
 }
 
 func newMetrics(totals func() store.Totals, others []prometheus.Collector) *metrics {
@@ -66,6 +72,17 @@ func newMetrics(totals func() store.Totals, others []prometheus.Collector) *metr
 			Buckets: prometheus.ExponentialBuckets(4096, 8, 6),
 		}),
 	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	m.repeated = counter("pushgateway_pushes_repeated_total", "Total pushes that had no effect because one with the same idempotency key had been applied to the group.")
+	m.timestampsDropped = counter("pushgateway_timestamps_dropped_total", "Total metrics that were taken without the timestamp they were pushed with.")
+	m.expired = counter("pushgateway_groups_expired_total", "Total groups that ended because their time to live was over.")
+	m.reloadSuccessful = gauge("pushgateway_config_last_reload_successful", "Whether the file with the rules could be used when it was last loaded (1) or not (0).")
+	m.reloadTime = gauge("pushgateway_config_last_reload_success_timestamp_seconds", "Unix time when the rules in use were loaded.")
 	held := func(name, help string, value func(store.Totals) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(totals()) })
 	}
@@ -74,6 +91,7 @@ func newMetrics(totals func() store.Totals, others []prometheus.Collector) *metr
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		versioncollector.NewCollector("pushgateway"),
 		m.requests, m.pushSize, m.pushDuration, m.refused, m.scrapeDuration, m.scrapeSize,
+		m.repeated, m.timestampsDropped, m.expired,
 		held("pushgateway_groups", "Number of groups held.",
 			func(t store.Totals) float64 { return float64(t.Groups) }),
 		held("pushgateway_series", "Number of pushed metrics held, each with its own label set; a histogram or summary counts once.",
@@ -106,6 +124,23 @@ func (m *metrics) types() (map[string]metric.Type, error) {
 		types[f.GetName()] = metric.Type(f.GetType())
 	}
 	return types, nil
+}
+
+// countRefusal counts a push that was refused; one that only failed is none.
+func (m *metrics) countRefusal(err error) {
+	if reason := reasonOf(err); reason != "" {
+		m.refused.WithLabelValues(string(reason)).Inc()
+	}
+}
+
+// reloaded records how loading the rules went.
+func (m *metrics) reloaded(ok bool, at time.Time) {
+	if !ok {
+		m.reloadSuccessful.Set(0)
+		return
+	}
+	m.reloadSuccessful.Set(1)
+	m.reloadTime.Set(float64(at.UnixNano()) / 1e9)
 }
 
 // counted counts the requests that h answers.

@@ -137,7 +137,9 @@ func (p *pages) delete(w http.ResponseWriter, r *http.Request) error {
 		count, err = p.Store.Wipe()
 		p.history.ForgetAll()
 	} else {
-		count, err = p.deleteAll(d.Groups)
+		var deleted []*store.Group
+		deleted, err = p.deleteAll(d.Groups, nil)
+		count = len(deleted)
 	}
 	if count > 0 {
 		p.Logger.Warn("groups deleted on the page", "groups", count, "source", r.RemoteAddr, "all", d.All, "request", d.Fields.Encode())
@@ -239,17 +241,16 @@ func (p *pages) token(groups []*store.Group) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// deleteAll deletes the groups in one step and returns how many were still there.
-func (s *Server) deleteAll(groups []*store.Group) (int, error) {
+// deleteAll deletes those of the groups that are still there, and of which still
+// holds where that is not nil, in one step.
+func (s *Server) deleteAll(groups []*store.Group, still func(*store.Group) bool) ([]*store.Group, error) {
 	keys := make([]metric.GroupingKey, len(groups))
 	for i, g := range groups {
 		keys[i] = g.Key
 	}
-	count, err := s.Store.DeleteAll(keys)
-	if err == nil {
-		for _, key := range keys {
-			s.history.Forget(key)
-		}
+	deleted, err := s.Store.DeleteAll(keys, still)
+	for _, g := range deleted {
+		s.history.Forget(g.Key)
 	}
-	return count, err
+	return deleted, err
 }

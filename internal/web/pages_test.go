@@ -289,11 +289,11 @@ func fill(t testing.TB, s *store.Store, n int) {
 		key := metric.NewGroupingKey([]metric.Label{
 			{Name: "job", Value: fmt.Sprintf("job-%03d", i%500)}, {Name: "instance", Value: fmt.Sprintf("host-%05d.example.org:9100", i)},
 		})
-		p, err := encoder.Push(key, families, metric.LegacyNames, time.Now())
+		p, err := encoder.Push(key, families, time.Now(), store.Manner{Names: metric.LegacyNames})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Replace(p); err != nil {
+		if _, err := s.Apply(p); err != nil {
 			t.Fatal(err)
 		}
 	}

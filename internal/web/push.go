@@ -25,61 +25,100 @@ func newPusher(s *Server) *pusher {
 	return &pusher{Server: s, buffers: sync.Pool{New: func() any { return new(pushBuffers) }}}
 }
 
-// handler returns the handler of pushes that apply makes part of the store.
-func (p *pusher) handler(apply func(*store.Store, *store.Push) error) http.Handler {
+// borrow returns buffers to be given back with giveBack.
+func (p *pusher) borrow() *pushBuffers { return p.buffers.Get().(*pushBuffers) }
+
+func (p *pusher) giveBack(b *pushBuffers) {
+	if b.reader.fitToKeep() {
+		p.buffers.Put(b)
+	}
+}
+
+// handler returns the handler of pushes to the group that the path names.
+func (p *pusher) handler() http.Handler {
 	accepted := http.StatusOK
 	if p.Unchecked {
 		accepted = http.StatusAccepted
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := p.relativePath(r)
+		prefix, path := p.target(r)
 		key, err := parseGroupPath(path, p.Names)
 		size := measureBody(r)
+		repeated := false
 		if err == nil {
-			err = p.push(r, key, apply)
+			repeated, err = p.push(r, prefix, key)
 		}
 		p.remember(r, path, key, size(), err)
 		if err == nil {
+			if repeated {
+				w.Header().Set(repeatedHeader, "true")
+			}
 			w.WriteHeader(accepted)
 			return
 		}
-		group := path
-		if key.ID() != "" {
-			group = key.String()
-		}
-		reason := reasonOf(err)
-		if reason != "" {
-			p.metrics.refused.WithLabelValues(string(reason)).Inc()
-		}
-		p.Logger.Warn("push refused", "method", r.Method, "source", r.RemoteAddr, "group", metric.Shorten(group), "reason", string(reason), "err", err)
+		p.refused(r, path, key, err)
 		answerError(w, err)
 	})
 }
 
-func (p *pusher) push(r *http.Request, key metric.GroupingKey, apply func(*store.Store, *store.Push) error) error {
-	buffers := p.buffers.Get().(*pushBuffers)
-	defer func() {
-		if buffers.reader.fitToKeep() {
-			p.buffers.Put(buffers)
-		}
-	}()
+// refused counts and logs a refused push. path is what the request named, key the
+// group; it is the zero value where the path names none.
+func (s *Server) refused(r *http.Request, path string, key metric.GroupingKey, err error) {
+	group := path
+	if key.ID() != "" {
+		group = key.String()
+	}
+	s.metrics.countRefusal(err)
+	s.Logger.Warn("push refused", "method", r.Method, "source", r.RemoteAddr, "group", metric.Shorten(group), "reason", string(reasonOf(err)), "err", err)
+}
+
+// push applies a push to the group called key. repeated tells that the same was
+// applied before.
+func (p *pusher) push(r *http.Request, prefix []string, key metric.GroupingKey) (repeated bool, err error) {
+	wanted, err := wantedBy(r, prefix)
+	if err != nil {
+		return false, err
+	}
+	buffers := p.borrow()
+	defer p.giveBack(buffers)
 	families, err := buffers.reader.read(r, p.Names)
 	if err != nil {
-		return err
+		return false, err
 	}
-	now := p.Now()
-	push, err := buffers.encoder.Push(key, families, p.Names, now)
+	return p.apply(&buffers.encoder, key, families, wanted)
+}
+
+// apply pushes the families to the group called key in the manner wanted.
+func (s *Server) apply(encoder *store.Encoder, key metric.GroupingKey, families []metric.Family, w wanted) (repeated bool, err error) {
+	manner, err := s.manner(key, w)
 	if err != nil {
-		if failErr := p.Store.Fail(key, now); failErr != nil {
-			return fmt.Errorf("record that the push was refused (%w): %w", err, failErr)
-		}
-		return err
+		return false, err
 	}
-	return apply(p.Store, push)
+	now := s.Now()
+	push, err := encoder.Push(key, families, now, manner)
+	if err != nil {
+		if failErr := s.Store.Fail(key, now); failErr != nil {
+			return false, fmt.Errorf("record that the push was refused (%w): %w", err, failErr)
+		}
+		return false, err
+	}
+	repeated, err = s.Store.Apply(push)
+	switch {
+	case err != nil:
+	case repeated:
+		s.metrics.repeated.Inc()
+	default:
+		s.metrics.timestampsDropped.Add(float64(push.DroppedTimestamps()))
+	}
+	return repeated, err
 }
 
 func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request) {
-	key, err := parseGroupPath(s.relativePath(r), s.Names)
+	_, path := s.target(r)
+	key, err := parseGroupPath(path, s.Names)
+	if err == nil {
+		err = refuseOptions(r)
+	}
 	if err != nil {
 		answerError(w, err)
 		return

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"pushgateway/internal/exposition"
@@ -21,10 +22,13 @@ func (s *Server) scrapeHandler(writer *exposition.Writer) http.Handler {
 	}
 	return promhttp.InstrumentMetricHandler(s.metrics.registry, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		own, err := s.metrics.registry.Gather()
-		if err != nil {
-			// What could be gathered is there all the same.
-			s.Logger.Error("gather own metrics", "err", err)
+		var own []*dto.MetricFamily
+		if s.OwnMetricsPath == "" {
+			var err error
+			if own, err = s.metrics.registry.Gather(); err != nil {
+				// What could be gathered is there all the same.
+				s.Logger.Error("gather own metrics", "err", err)
+			}
 		}
 		format, encoding := negotiate(r.Header), negotiateEncoding(r.Header)
 		w.Header().Set("Content-Type", string(format))
@@ -45,6 +49,14 @@ func (s *Server) scrapeHandler(writer *exposition.Writer) http.Handler {
 		s.metrics.scrapeDuration.Observe(time.Since(started).Seconds())
 		s.metrics.scrapeSize.Observe(float64(size))
 	}))
+}
+
+// ownMetrics returns the handler of the gateway's own metrics where they have a path
+// of their own.
+func (s *Server) ownMetrics() http.Handler {
+	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelError), EnableOpenMetrics: s.OpenMetrics,
+	})
 }
 
 // negotiateEncoding chooses the compression of an answer by Accept-Encoding, as

@@ -5,18 +5,22 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/pprof"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/exposition"
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
@@ -27,13 +31,22 @@ type Config struct {
 	Store   *store.Store
 	Storage Storage
 	Logger  *slog.Logger
-	Now     func() time.Time
-	Names   metric.Names // which names pushes may use
+	Now     func() time.Time     // the time of day
+	Elapsed func() time.Duration // since some moment, whatever becomes of the time of day
+	Names   metric.Names         // which names pushes may use
+
+	// LoadRules gets the rules for pushes, at New and at each Reload; nil where
+	// there are none.
+	LoadRules func() (*rules.Rules, error)
+	Defaults  metric.Options // of pushes where neither they nor the rules say otherwise
 
 	RoutePrefix   string // of all paths served, as /prefix; may be empty
 	TelemetryPath string // behind the route prefix
-	Pages         *webui.Pages
-	Status        api.Status
+	// OwnMetricsPath is where the gateway's own metrics are, behind the route
+	// prefix; empty where they are among those pushed.
+	OwnMetricsPath string
+	Pages          *webui.Pages
+	Status         api.Status
 
 	Unchecked   bool // answer accepted pushes as the original does without its check
 	OpenMetrics bool // expose OpenMetrics where a client asks for it
@@ -45,6 +58,8 @@ type Config struct {
 type Server struct {
 	Config
 	metrics    *metrics
+	rules      atomic.Pointer[rules.Rules]
+	reloading  sync.Mutex
 	history    *history.Log
 	index      search.Index
 	routes     map[string]route // by path, relative to the route prefix
@@ -67,17 +82,25 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	scrape := s.scrapeHandler(writer)
-	own, err := s.metrics.types()
-	if err != nil {
+	if s.LoadRules != nil {
+		s.metrics.registry.MustRegister(s.metrics.reloadSuccessful, s.metrics.reloadTime)
+	}
+	if s.OwnMetricsPath == "" {
+		own, err := s.metrics.types()
+		if err != nil {
+			return nil, err
+		}
+		s.Store.Reserve(own)
+	}
+	if err := s.Reload(); err != nil {
 		return nil, err
 	}
-	s.Store.Reserve(own)
 
 	counted := s.metrics.counted
 	push := newPusher(s)
 	s.group = route{
-		http.MethodPut:    s.metrics.measuredPush(http.MethodPut, push.handler((*store.Store).Replace)),
-		http.MethodPost:   s.metrics.measuredPush(http.MethodPost, push.handler((*store.Store).Merge)),
+		http.MethodPut:    s.metrics.measuredPush(http.MethodPut, push.handler()),
+		http.MethodPost:   s.metrics.measuredPush(http.MethodPost, push.handler()),
 		http.MethodDelete: counted("delete", http.HandlerFunc(s.deleteGroup)),
 	}
 	get := func(h http.Handler) route { return route{http.MethodGet: h} }
@@ -88,14 +111,19 @@ func New(config Config) (*Server, error) {
 	s.groupPage = get(page(pages.onceLoaded(pages.group)))
 	s.apiGroup = get(counted("api/v1/groups", s.whenLoaded(withCORS(s.apiOneGroup))))
 	s.routes = map[string]route{
-		"/-/healthy":      get(counted("healthy", http.HandlerFunc(answerOK))),
-		"/-/ready":        get(counted("ready", http.HandlerFunc(s.ready))),
-		"/-/quit":         s.quitRoute(),
-		"/":               get(page(pages.onceLoaded(pages.groups))),
-		"/status":         get(page(pages.page(pages.status))),
-		"/help":           get(page(pages.page(s.Pages.Help))),
-		"/delete":         {http.MethodGet: page(pages.onceLoaded(pages.confirmation)), http.MethodPost: page(pages.onceLoaded(pages.delete))},
-		"/api/v1/groups":  get(counted("api/v1/groups", s.whenLoaded(withCORS(s.apiGroups)))),
+		"/-/healthy": get(counted("healthy", http.HandlerFunc(answerOK))),
+		"/-/ready":   get(counted("ready", http.HandlerFunc(s.ready))),
+		"/-/quit":    s.quitRoute(),
+		"/-/reload":  s.reloadRoute(),
+		"/":          get(page(pages.onceLoaded(pages.groups))),
+		"/status":    get(page(pages.page(pages.status))),
+		"/help":      get(page(pages.page(s.Pages.Help))),
+		"/delete":    {http.MethodGet: page(pages.onceLoaded(pages.confirmation)), http.MethodPost: page(pages.onceLoaded(pages.delete))},
+		"/api/v1/groups": {
+			http.MethodGet:    counted("api/v1/groups", s.whenLoaded(withCORS(s.apiGroups))),
+			http.MethodDelete: counted("api/v1/groups", s.whenLoaded(http.HandlerFunc(s.apiDeleteGroups))),
+		},
+		apiPushPath:       {http.MethodPost: counted("api/v1/push", http.HandlerFunc(push.many))},
 		"/api/v1/metrics": get(counted("api/v1/metrics", s.whenLoaded(withCORS(s.apiMetrics)))),
 		"/api/v1/status":  get(counted("api/v1/status", withCORS(s.apiStatus))),
 	}
@@ -103,8 +131,25 @@ func New(config Config) (*Server, error) {
 		s.routes["/api/v1/admin/wipe"] = route{http.MethodPut: counted("wipe", http.HandlerFunc(s.wipe))}
 		s.routes["/api/v1/admin/backup"] = get(counted("backup", http.HandlerFunc(s.backup)))
 	}
+	if s.OwnMetricsPath != "" {
+		if s.OwnMetricsPath == s.TelemetryPath || s.find(s.OwnMetricsPath) != nil {
+			return nil, fmt.Errorf("the path for own metrics, %s, is taken: choose another", s.OwnMetricsPath)
+		}
+		s.routes[s.OwnMetricsPath] = get(s.ownMetrics())
+	}
 	s.routes[s.TelemetryPath] = get(s.whenLoaded(scrape))
 	return s, nil
+}
+
+// target returns the options that the request's path begins with, and the path
+// behind them; see rules.CutPrefix. Only pushes and deletes have such options.
+func (s *Server) target(r *http.Request) (options []string, path string) {
+	path = s.relativePath(r)
+	options, rest, found := rules.CutPrefix(path)
+	if found && (isGroupPath(rest) || rest == apiPushPath) {
+		return options, rest
+	}
+	return nil, path
 }
 
 // relativePath returns the request's path behind the route prefix, beginning with
@@ -124,7 +169,7 @@ func (s *Server) relativePath(r *http.Request) string {
 
 // ServeHTTP finds the route of a request by its path and method.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := s.relativePath(r)
+	_, path := s.target(r)
 	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/api/v1/") {
 		s.apiOptions.ServeHTTP(w, r)
 		return
@@ -180,6 +225,11 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request, path string) {
 			status = http.StatusMovedPermanently
 		}
 		http.Redirect(w, r, target.RequestURI(), status)
+		return
+	}
+	if _, rest, found := rules.CutPrefix(path); found {
+		http.Error(w, fmt.Sprintf("404 page not found: behind /with/ come options, each as name=value, and then %s… or %s, but here comes %q",
+			jobPath, apiPushPath, metric.Shorten(rest)), http.StatusNotFound)
 		return
 	}
 	http.NotFound(w, r)

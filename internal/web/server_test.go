@@ -37,8 +37,9 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
+	started := time.Now()
 	config := Config{
-		Store: store.New(store.Memory{}), Storage: noStorage{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now, Names: metric.LegacyNames,
+		Store: store.New(store.Memory{}), Storage: noStorage{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }, Names: metric.LegacyNames,
 		TelemetryPath: "/metrics", Pages: pages, Status: api.Status{},
 	}
 	if change != nil {

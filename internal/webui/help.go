@@ -37,4 +37,8 @@ var helpReasons = []helpReason{
 		"Point remote_write at a Prometheus server, and let that scrape this gateway."},
 	{metric.TooLarge, "The push is larger than a gateway takes.",
 		"Push fewer series at once, or to several groups; the message names the bound."},
+	{metric.BadOption, "An option of the push, such as ttl or merge, is unknown, has a value that cannot be read, is given twice, or does not fit the method.",
+		"The message says which, and what it may be."},
+	{metric.BadMerge, "The push cannot be merged with what its group holds in the way asked for, such as adding to a group that was replaced so far.",
+		"The message says why. Delete the group or replace it with PUT to start anew."},
 }

@@ -35,11 +35,11 @@ func key(pairs ...string) metric.GroupingKey {
 func put(t testing.TB, s *store.Store, key metric.GroupingKey) {
 	t.Helper()
 	gauge := metric.Family{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}}
-	p, err := new(store.Encoder).Push(key, []metric.Family{gauge}, metric.UTF8Names, time.Now())
+	p, err := new(store.Encoder).Push(key, []metric.Family{gauge}, time.Now(), store.Manner{Names: metric.UTF8Names})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Replace(p); err != nil {
+	if _, err := s.Apply(p); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -427,11 +427,11 @@ func TestGroup(t *testing.T) {
 // push is put for families of any kind.
 func push(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {
 	t.Helper()
-	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, time.Now())
+	p, err := new(store.Encoder).Push(key, families, time.Now(), store.Manner{Names: metric.UTF8Names})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Replace(p); err != nil {
+	if _, err := s.Apply(p); err != nil {
 		t.Fatal(err)
 	}
 }

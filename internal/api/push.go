@@ -1,0 +1,95 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"pushgateway/internal/metric"
+)
+
+// Pushed is what became of the part of a push that went to one group.
+type Pushed struct {
+	Key      metric.GroupingKey
+	Repeated bool  // it had been applied before, and changed nothing
+	Err      error // why it was not applied; nil where it was
+}
+
+// WritePushed writes the answer to POST /api/v1/push.
+func WritePushed(w io.Writer, groups []Pushed) error {
+	data := pushedData{Groups: make([]pushedGroup, len(groups))}
+	for i := range groups {
+		g := &groups[i]
+		out := &data.Groups[i]
+		out.Labels, out.Path = labelsOf(g.Key), g.Key.Path()
+		switch {
+		case g.Err != nil:
+			out.State, out.Message = "refused", g.Err.Error()
+			var refusal *metric.RefusalError
+			if errors.As(g.Err, &refusal) {
+				out.Reason = string(refusal.Reason)
+			} else {
+				out.State = "failed"
+			}
+			data.Refused++
+		case g.Repeated:
+			out.State = "repeated"
+			data.Applied++
+		default:
+			out.State = "applied"
+			data.Applied++
+		}
+	}
+	if data.Applied == 0 && data.Refused > 0 {
+		return write(w, struct {
+			Status string     `json:"status"`
+			Kind   string     `json:"errorType"`
+			Error  string     `json:"error"`
+			Data   pushedData `json:"data"`
+		}{"error", BadData, "no group was applied; the first says: " + data.Groups[0].Message, data})
+	}
+	return writeSuccess(w, data)
+}
+
+type pushedData struct {
+	Applied int           `json:"applied"` // or repeated
+	Refused int           `json:"refused"` // or failed
+	Groups  []pushedGroup `json:"groups"`
+}
+
+type pushedGroup struct {
+	Labels  map[string]string `json:"labels"`
+	Path    string            `json:"path"`
+	State   string            `json:"state"`
+	Reason  string            `json:"reason,omitempty"`
+	Message string            `json:"message,omitempty"`
+}
+
+// Deleted is what a deletion by selector deleted, or would delete.
+type Deleted struct {
+	Count  int
+	DryRun bool
+	Groups []Group // the first of them
+}
+
+// WriteDeleted writes the answer to DELETE /api/v1/groups.
+func WriteDeleted(w io.Writer, d Deleted) error {
+	data := deletedData{Count: d.Count, DryRun: d.DryRun, Groups: make([]deletedGroup, len(d.Groups))}
+	for i := range d.Groups {
+		g := &d.Groups[i]
+		data.Groups[i] = deletedGroup{labelsOf(g.Key), g.Key.Path(), timeOrNull(g.Pushed)}
+	}
+	return writeSuccess(w, data)
+}
+
+type deletedData struct {
+	Count  int            `json:"count"`
+	DryRun bool           `json:"dry_run"`
+	Groups []deletedGroup `json:"groups"`
+}
+
+type deletedGroup struct {
+	Labels   map[string]string `json:"labels"`
+	Path     string            `json:"path"`
+	LastPush *time.Time        `json:"last_push"`
+}

@@ -1,0 +1,80 @@
+package metric
+
+import "strings"
+
+// Part is what a push holds for one group.
+type Part struct {
+	Key      GroupingKey
+	Families []Family
+}
+
+// Split divides a push among groups: a metric goes to the group whose key is what the
+// metric has for the labels called names, of which one is job. A label that the
+// metric lacks, or that is empty, is not in the key; but without a job there is no
+// group, and the push is refused. Parts are in the order of their first metrics, which
+// they share with families; their keys share nothing. Cost: O(bytes of the labels).
+func Split(families []Family, names []string) ([]Part, error) {
+	s := splitter{names: names, values: make([]string, len(names)), parts: map[string]int{}}
+	for i := range families {
+		f := &families[i]
+		s.lastOf = append(s.lastOf[:0], make([]int, len(s.list))...)
+		for j := range f.Metrics {
+			m := &f.Metrics[j]
+			at, err := s.partOf(f, m)
+			if err != nil {
+				return nil, err
+			}
+			part := &s.list[at]
+			// The families of a part follow one another, so the metric's is the last.
+			if s.lastOf[at] != i+1 {
+				s.lastOf[at] = i + 1
+				part.Families = append(part.Families, Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: f.Type})
+			}
+			last := &part.Families[len(part.Families)-1]
+			last.Metrics = append(last.Metrics, *m)
+		}
+	}
+	return s.list, nil
+}
+
+// splitter finds the parts of a push.
+type splitter struct {
+	names  []string
+	values []string // scratch
+	id     []byte   // scratch
+	parts  map[string]int
+	list   []Part
+	lastOf []int // for each part the family, counted from 1, that it got a metric of last
+}
+
+// partOf returns the place in list of the part that the metric goes to.
+func (s *splitter) partOf(f *Family, m *Metric) (int, error) {
+	s.id = s.id[:0]
+	for i, name := range s.names {
+		s.values[i] = ""
+		for _, l := range m.Labels {
+			if l.Name == name {
+				s.values[i] = l.Value
+			}
+		}
+		if s.values[i] == "" && name == JobLabel {
+			return 0, Refuse(BadOption, "a metric of family %q has no label job, so it belongs to no group: %s%s; give every metric one, or push to /metrics/job/<job>",
+				f.Name, f.Name, FormatLabels(m.Labels))
+		}
+		s.id = append(append(s.id, s.values[i]...), keySeparator...)
+	}
+	if at, ok := s.parts[string(s.id)]; ok {
+		return at, nil
+	}
+	var labels []Label
+	for i, name := range s.names {
+		if s.values[i] != "" {
+			labels = append(labels, Label{name, strings.Clone(s.values[i])})
+		}
+	}
+	at := len(s.list)
+	s.parts[string(s.id)] = at
+	s.list = append(s.list, Part{Key: NewGroupingKey(labels)})
+	s.lastOf = append(s.lastOf, 0)
+	return at, nil
+}

@@ -1,0 +1,81 @@
+package metric_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"pushgateway/internal/metric"
+)
+
+func gaugeWith(labels ...metric.Label) metric.Metric {
+	return metric.Metric{Labels: labels, HasValue: true}
+}
+
+// TestSplit divides random pushes: every metric is in the part of its labels, once,
+// in its family.
+func TestSplit(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 1))
+	for range 500 {
+		var families []metric.Family
+		total := 0
+		for i := range random.IntN(4) {
+			f := metric.Family{Name: fmt.Sprint("f", i), Help: "Help.", Type: metric.Gauge}
+			for n := range random.IntN(8) {
+				labels := []metric.Label{{Name: "job", Value: fmt.Sprint("j", random.IntN(3))}, {Name: "n", Value: fmt.Sprint(n)}}
+				if random.IntN(2) == 0 {
+					labels = append(labels, metric.Label{Name: "instance", Value: []string{"", "a", "b"}[random.IntN(3)]})
+				}
+				f.Metrics = append(f.Metrics, gaugeWith(labels...))
+				total++
+			}
+			families = append(families, f)
+		}
+		parts, err := metric.Split(families, []string{"instance", "job"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, p := range parts {
+			if seen[p.Key.ID()] {
+				t.Fatalf("two parts for %s", p.Key)
+			}
+			seen[p.Key.ID()] = true
+			names := map[string]bool{}
+			for _, f := range p.Families {
+				if names[f.Name] || f.Help != "Help." || len(f.Metrics) == 0 {
+					t.Fatalf("part %s has the family %+v twice, or not as pushed", p.Key, f)
+				}
+				names[f.Name] = true
+				for _, m := range f.Metrics {
+					total--
+					for _, name := range []string{"job", "instance"} {
+						want := ""
+						for _, l := range m.Labels {
+							if l.Name == name {
+								want = l.Value
+							}
+						}
+						if got, ok := p.Key.Value(name); got != want || ok != (want != "") {
+							t.Fatalf("%s is in the part %s", metric.FormatLabels(m.Labels), p.Key)
+						}
+					}
+				}
+			}
+		}
+		if total != 0 {
+			t.Fatalf("%d metrics are missing", total)
+		}
+	}
+}
+
+func TestSplitNeedsJobs(t *testing.T) {
+	families := []metric.Family{{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{
+		gaugeWith(metric.Label{Name: "job", Value: "a"}), gaugeWith(metric.Label{Name: "instance", Value: "a"}),
+	}}}
+	_, err := metric.Split(families, []string{"job"})
+	if refusal := (*metric.RefusalError)(nil); !errors.As(err, &refusal) || refusal.Reason != metric.BadOption {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,83 @@
+package store
+
+import (
+	"pushgateway/internal/metric"
+)
+
+// checkManner refuses a push that would mix sums with values, by what its group,
+// old, is.
+func (p *Push) checkManner(old *Group) error {
+	if old.empty() || p.replaces(old) || len(p.families) == 0 {
+		return nil
+	}
+	switch sum := p.manner.Merge == metric.MergeSum; {
+	case sum && !old.Summed:
+		return metric.Refuse(metric.BadMerge,
+			"group %s holds values that were pushed without merge=sum, to which nothing can be added: delete it first (curl -X DELETE '<this gateway>%s'), or empty it with PUT, then push sums",
+			p.key, p.key.Path())
+	case !sum && old.Summed:
+		return metric.Refuse(metric.BadMerge,
+			"group %s adds up what is pushed to it, and this push would replace a part of the sums: push with merge=sum, or replace the whole group with PUT, or delete it (curl -X DELETE '<this gateway>%s')",
+			p.key, p.key.Path())
+	}
+	return nil
+}
+
+// mergeSeries makes the pushed chunks what they are together with those that the
+// group holds of the same families: of each series the pushed value, or the sum.
+func (p *Push) mergeSeries(old *Group) error {
+	var scratch []byte
+	families, held := p.families, old.Chunks
+	for i, c := range p.chunks {
+		if len(families) == 0 {
+			break
+		}
+		if c == nil || c.Name() != families[0].Name {
+			continue // a push time
+		}
+		f := &families[0]
+		families = families[1:]
+		for len(held) > 0 && held[0].Name() < f.Name {
+			held = held[1:]
+		}
+		if len(held) == 0 || held[0].Name() != f.Name {
+			continue
+		}
+		merged := metric.Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: f.Type}
+		var err error
+		if p.manner.Merge == metric.MergeSum {
+			merged.Metrics, err = metric.AddMetrics(f, held[0].Metrics(), p.manner.Gauges)
+		} else {
+			merged.Metrics = replaceSeries(held[0].Metrics(), f.Metrics)
+		}
+		if err != nil {
+			return err
+		}
+		header := c.header
+		if f.Help == "" && f.Unit == "" {
+			header = held[0].header // what was known of the family stays known
+		}
+		next := new(Chunk)
+		scratch = next.encode(&merged, header, p.key, p.at, c.plain && held[0].plain, scratch)
+		p.chunks[i] = next
+	}
+	return nil
+}
+
+// replaceSeries unites two lists that are sorted by labels. Of metrics with the same
+// labels that of next is taken.
+func replaceSeries(held, next []metric.Metric) []metric.Metric {
+	merged := make([]metric.Metric, 0, len(held)+len(next))
+	for len(held) > 0 && len(next) > 0 {
+		switch c := metric.CompareLabels(held[0].Labels, next[0].Labels); {
+		case c < 0:
+			merged, held = append(merged, held[0]), held[1:]
+		case c == 0:
+			held = held[1:]
+			fallthrough
+		default:
+			merged, next = append(merged, next[0]), next[1:]
+		}
+	}
+	return append(append(merged, held...), next...)
+}

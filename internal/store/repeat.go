@@ -1,0 +1,62 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+)
+
+// RepeatWindow is how long an idempotency key is known after its push was applied.
+const RepeatWindow = 24 * time.Hour
+
+// mostUsedKeys bounds the keys that a group remembers; the oldest are forgotten
+// first. They are written with the group at each push, 12 bytes or so each.
+const mostUsedKeys = 1000
+
+// usedKeys are the idempotency keys of the pushes that were last applied to a group,
+// in the order in which they came. A group shares the memory of the one before it
+// and only ever appends.
+type usedKeys []usedKey
+
+// usedKey is a key and when it was used.
+type usedKey struct {
+	hash    uint64 // the first 8 bytes of the key's SHA-256
+	seconds int64  // Unix
+}
+
+func hashOfKey(key string) uint64 {
+	sum := sha256.Sum256([]byte(key))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// has tells whether a push of the same key was applied within the window. Cost:
+// O(keys).
+func (u usedKeys) has(p *Push) bool {
+	if p.manner.IdempotencyKey == "" || len(u) == 0 {
+		return false
+	}
+	hash := hashOfKey(p.manner.IdempotencyKey)
+	for i := len(u) - 1; i >= 0; i-- {
+		if u[i].hash == hash && u[i].within(p.at) {
+			return true
+		}
+	}
+	return false
+}
+
+// within tells whether the window of the key is open at the given time. A clock that
+// was set back must not let a push count twice.
+func (k usedKey) within(at time.Time) bool {
+	return at.Unix()-k.seconds < int64(RepeatWindow/time.Second)
+}
+
+// with returns the keys after the push p, without those that are forgotten.
+func (u usedKeys) with(p *Push) usedKeys {
+	for len(u) > 0 && (len(u) >= mostUsedKeys || !u[0].within(p.at)) {
+		u = u[1:]
+	}
+	if p.manner.IdempotencyKey == "" {
+		return u
+	}
+	return append(u, usedKey{hashOfKey(p.manner.IdempotencyKey), p.at.Unix()})
+}

@@ -1,0 +1,106 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"pushgateway/internal/api"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/search"
+	"pushgateway/internal/store"
+)
+
+// mostDeletedListed is how many of the groups that were deleted an answer lists.
+const mostDeletedListed = 100
+
+// selection is what DELETE /api/v1/groups asks for.
+type selection struct {
+	query     search.Query
+	olderThan time.Duration // since the last successful push; 0 for any
+	dryRun    bool
+}
+
+// selected reads the parameters of DELETE /api/v1/groups. An unknown one is refused:
+// it might be a bound, misspelt.
+func selected(values url.Values) (selection, error) {
+	var s selection
+	for name := range values {
+		if !slices.Contains([]string{"match[]", "older_than", "dry_run"}, name) {
+			return s, fmt.Errorf("%.40q is none of match[], older_than, dry_run: nothing was deleted", name)
+		}
+	}
+	if len(values["match[]"]) == 0 {
+		return s, fmt.Errorf(`say which groups to delete, as in match[]={job="x"}; to delete all there are, PUT /api/v1/admin/wipe`)
+	}
+	var err error
+	if s.query, err = search.NewQuery(search.Params{Match: values["match[]"]}); err != nil {
+		return s, err
+	}
+	if all := s.query.Unbounded(); all != "" {
+		return s, fmt.Errorf(`match[]=%s fits any group: it must demand something, as {job="x"} does; {job=~".+"} fits all`, all)
+	}
+	if text := values.Get("older_than"); text != "" {
+		age, err := model.ParseDuration(text)
+		if err != nil || age <= 0 {
+			return s, fmt.Errorf("older_than: %.40q is no duration such as 90m, 24h or 7d", text)
+		}
+		s.olderThan = time.Duration(age)
+	}
+	if values.Has("dry_run") && values.Get("dry_run") != "" {
+		if s.dryRun, err = strconv.ParseBool(values.Get("dry_run")); err != nil {
+			return s, fmt.Errorf("dry_run: %.40q is neither true nor false", values.Get("dry_run"))
+		}
+	} else {
+		s.dryRun = values.Has("dry_run")
+	}
+	return s, nil
+}
+
+// apiDeleteGroups answers DELETE /api/v1/groups.
+func (s *Server) apiDeleteGroups(w http.ResponseWriter, r *http.Request) {
+	if !s.AdminAPI {
+		s.apiError(w, r, http.StatusNotFound, api.NotFound, "to delete groups by a selector, start the gateway with --web.enable-admin-api")
+		return
+	}
+	if fromOtherSite(r) {
+		s.apiError(w, r, http.StatusForbidden, api.BadData, "this request comes from the page of another site, which must not delete anything here")
+		return
+	}
+	wanted, err := selected(r.URL.Query())
+	if err != nil {
+		s.apiError(w, r, http.StatusBadRequest, api.BadData, err.Error())
+		return
+	}
+	now := s.Now()
+	old := func(g *store.Group) bool {
+		return wanted.olderThan == 0 || now.Sub(g.LifetimeStart()) > wanted.olderThan
+	}
+	var groups []*store.Group
+	for _, row := range s.index.Of(s.Store.View()).Find(wanted.query, nil, now).Rows {
+		if old(row.Group) {
+			groups = append(groups, row.Group)
+		}
+	}
+	if !wanted.dryRun {
+		if groups, err = s.deleteAll(groups, old); err != nil {
+			s.apiRefusal(w, r, err)
+			return
+		}
+		s.Logger.Warn("groups deleted through the admin API", "groups", len(groups), "source", r.RemoteAddr, "match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
+	}
+	answer := api.Deleted{Count: len(groups), DryRun: wanted.dryRun}
+	for _, g := range groups[:min(len(groups), mostDeletedListed)] {
+		answer.Groups = append(answer.Groups, api.Group{Key: g.Key, Pushed: g.Pushed})
+	}
+	w.Header().Set("Content-Type", jsonType)
+	if err := api.WriteDeleted(w, answer); err != nil {
+		s.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
+	}
+}

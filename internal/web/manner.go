@@ -1,0 +1,78 @@
+package web
+
+import (
+	"net/http"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
+	"pushgateway/internal/store"
+)
+
+// Headers of pushes that may be sent again.
+const (
+	idempotencyHeader = "Idempotency-Key"
+	repeatedHeader    = "Idempotency-Replayed" // of an answer: the push was applied before
+)
+
+// longestKey bounds idempotency keys, in bytes.
+const longestKey = 128
+
+// wanted is what a request says of how its push is to be taken.
+type wanted struct {
+	options        metric.Options
+	replace        bool // PUT rather than POST
+	idempotencyKey string
+}
+
+// wantedBy returns what the request wants, of whose path the prefix gives options.
+func wantedBy(r *http.Request, prefix []string) (wanted, error) {
+	w := wanted{replace: r.Method == http.MethodPut, idempotencyKey: r.Header.Get(idempotencyHeader)}
+	if len(w.idempotencyKey) > longestKey {
+		return w, metric.Refuse(metric.BadOption, "the header %s has %d bytes, but may have %d at most: send a random identifier, such as a UUID",
+			idempotencyHeader, len(w.idempotencyKey), longestKey)
+	}
+	var err error
+	if w.options, err = rules.FromRequest(r.URL.RawQuery, r.Header, prefix); err != nil {
+		return w, err
+	}
+	if merge := w.options.Merge; w.replace && merge != metric.MergeDefault && merge != metric.MergeGroup {
+		return w, metric.Refuse(metric.BadOption,
+			"merge=%s does not fit PUT, which replaces the whole group: send it with POST (client libraries call that add, or pushadd)", merge)
+	}
+	return w, nil
+}
+
+// manner returns how a push to the group called key is taken: as it wants itself,
+// then as the rules say, then as the flags and the method do.
+func (s *Server) manner(key metric.GroupingKey, w wanted) (store.Manner, error) {
+	o := w.options.Or(s.rules.Load().For(key)).Or(s.Defaults)
+	m := store.Manner{
+		Names: s.Names, Merge: o.Merge, Gauges: o.Gauges,
+		// Only a rule has PUT add up. Then it is what begins a sum anew.
+		Restart:        w.replace,
+		Lifetime:       w.options.Lifetime,
+		DropTimestamps: o.Timestamps == metric.TimestampsDrop,
+		IdempotencyKey: w.idempotencyKey,
+	}
+	if m.Merge == metric.MergeDefault {
+		m.Merge = metric.MergeFamily
+		if w.replace {
+			m.Merge = metric.MergeGroup
+		}
+	}
+	if w.options.Gauges != metric.GaugeDefault && m.Merge != metric.MergeSum {
+		return m, metric.Refuse(metric.BadOption, "gauges says how gauges are added up, but this push is not added to its group: push with merge=sum, too")
+	}
+	return m, nil
+}
+
+// refuseOptions refuses options in the query of a DELETE, where they can only be a
+// mistake. In headers and in the path they stand for all requests of a client, and
+// mean nothing here.
+func refuseOptions(r *http.Request) error {
+	options, err := rules.FromRequest(r.URL.RawQuery, nil, nil)
+	if err == nil && options != (metric.Options{}) {
+		err = metric.Refuse(metric.BadOption, "DELETE takes no options such as ttl or merge: it deletes the group at once; to have it go later, push with ttl")
+	}
+	return err
+}

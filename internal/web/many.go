@@ -1,0 +1,155 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"pushgateway/internal/api"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+)
+
+// apiPushPath is where many groups are pushed to at once.
+const apiPushPath = "/api/v1/push"
+
+// atOnce is how many groups of one request are applied at the same time, so that
+// they share the commits of a file.
+const atOnce = 64
+
+// mostLogged bounds the log lines about refused groups of one request.
+const mostLogged = 10
+
+// many answers POST /api/v1/push: it pushes each metric to the group that the
+// metric's own labels name. Every group is applied as a whole or not at all, and
+// whatever becomes of the others.
+func (p *pusher) many(w http.ResponseWriter, r *http.Request) {
+	if err := p.Storage.Ready(); err != nil {
+		p.apiRefusal(w, r, err)
+		return
+	}
+	prefix, path := p.target(r)
+	buffers := p.borrow()
+	defer p.giveBack(buffers)
+	parts, want, err := p.parts(r, prefix, &buffers.reader)
+	if err != nil {
+		p.remember(r, path, metric.GroupingKey{}, r.ContentLength, err)
+		p.refused(r, path, metric.GroupingKey{}, err)
+		p.apiRefusal(w, r, err)
+		return
+	}
+	outcomes := p.applyAll(parts, want)
+	logged := 0
+	for i := range outcomes {
+		o := &outcomes[i]
+		p.remember(r, path, o.Key, -1, o.Err)
+		switch {
+		case o.Err == nil:
+		case logged == mostLogged:
+			p.metrics.countRefusal(o.Err)
+		default:
+			logged++
+			p.refused(r, path, o.Key, o.Err)
+		}
+	}
+	p.answerMany(w, r, outcomes)
+}
+
+// parts reads the body of a push to many groups.
+func (p *pusher) parts(r *http.Request, prefix []string, reader *bodyReader) ([]metric.Part, wanted, error) {
+	want, err := wantedBy(r, prefix)
+	if err != nil {
+		return nil, want, err
+	}
+	names, err := groupBy(r.URL.Query(), p.Names)
+	if err != nil {
+		return nil, want, err
+	}
+	families, err := reader.read(r, p.Names)
+	if err != nil {
+		return nil, want, err
+	}
+	parts, err := metric.Split(families, names)
+	return parts, want, err
+}
+
+// groupBy returns the names of the labels that divide a push among groups.
+func groupBy(query url.Values, allowed metric.Names) ([]string, error) {
+	var names []string
+	for _, list := range query["group_by"] {
+		for name := range strings.SplitSeq(list, ",") {
+			name = strings.TrimSpace(name)
+			switch {
+			case !allowed.ValidLabel(name) || metric.Reserved(name):
+				return nil, metric.Refuse(metric.BadOption, "group_by=%s in the query: %q cannot be a grouping label's name", list, name)
+			case !slices.Contains(names, name):
+				names = append(names, name)
+			}
+		}
+	}
+	if !slices.Contains(names, metric.JobLabel) {
+		return nil, metric.Refuse(metric.BadOption,
+			"say in the query which labels of the metrics name their group, with job among them, as in %s?group_by=job,instance", apiPushPath)
+	}
+	return names, nil
+}
+
+// applyAll applies the parts and returns what became of each.
+func (p *pusher) applyAll(parts []metric.Part, want wanted) []api.Pushed {
+	outcomes := make([]api.Pushed, len(parts))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(atOnce, len(parts)) {
+		workers.Go(func() {
+			var encoder store.Encoder
+			for i := int(next.Add(1)) - 1; i < len(parts); i = int(next.Add(1)) - 1 {
+				o := &outcomes[i]
+				o.Key = parts[i].Key
+				o.Repeated, o.Err = p.apply(&encoder, o.Key, parts[i].Families, want)
+			}
+		})
+	}
+	workers.Wait()
+	return outcomes
+}
+
+// answerMany answers with what became of each group: 200 where all were applied, 207
+// where some were, and otherwise as the first would be answered by itself. A client
+// that sends again whatever was not answered 2xx adds nothing twice.
+func (p *pusher) answerMany(w http.ResponseWriter, r *http.Request, outcomes []api.Pushed) {
+	applied, status := 0, http.StatusOK
+	var first error
+	for i := range outcomes {
+		if outcomes[i].Err == nil {
+			applied++
+		} else if first == nil {
+			first = outcomes[i].Err
+		}
+	}
+	switch {
+	case first == nil:
+	case applied > 0:
+		status = http.StatusMultiStatus
+	default:
+		status = statusOf(first)
+	}
+	w.Header().Set("Content-Type", jsonType)
+	giveRetryAfter(w, first)
+	w.WriteHeader(status)
+	if err := api.WritePushed(w, outcomes); err != nil {
+		p.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
+	}
+}
+
+// apiRefusal answers a request of the API that was refused.
+func (s *Server) apiRefusal(w http.ResponseWriter, r *http.Request, err error) {
+	giveRetryAfter(w, err)
+	kind := api.BadData
+	if reasonOf(err) == "" {
+		kind = api.Unavailable
+	}
+	s.apiError(w, r, statusOf(err), kind, err.Error())
+}

@@ -1,0 +1,58 @@
+package web
+
+import (
+	"net/http"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
+	"pushgateway/internal/store"
+)
+
+// Reload loads the rules anew and has them apply, to groups that are held as well.
+// Where they cannot be loaded, those before stay. Cost: O(groups).
+func (s *Server) Reload() error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	var loaded *rules.Rules
+	if s.LoadRules != nil {
+		var err error
+		loaded, err = s.LoadRules()
+		s.metrics.reloaded(err == nil, s.Now())
+		if err != nil {
+			return err
+		}
+	}
+	s.rules.Store(loaded)
+	s.Store.Limit(store.Limits{For: func(key metric.GroupingKey) metric.Lifetime {
+		return loaded.For(key).Lifetime.Or(s.Defaults.Lifetime)
+	}, Clock: store.Clock{Now: s.Now, Elapsed: s.Elapsed}})
+	return nil
+}
+
+// reloadRoute answers all methods, to say in words what is wrong with the others.
+func (s *Server) reloadRoute() route {
+	reload := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		switch {
+		case s.Quit == nil:
+			http.Error(w, "Lifecycle API is not enabled.", http.StatusForbidden)
+			return
+		case s.LoadRules == nil:
+			http.Error(w, "there is nothing to reload: start the gateway with --config.file", http.StatusNotFound)
+			return
+		}
+		if err := s.Reload(); err != nil {
+			s.Logger.Error("the rules stay as they were: the file cannot be used", "err", err)
+			http.Error(w, "the rules stay as they were: "+err.Error(), http.StatusInternalServerError)
+			return
+		}
+		s.Logger.Info("rules reloaded", "rules", s.rules.Load().Len())
+		w.WriteHeader(http.StatusOK)
+	})
+	return route{
+		http.MethodPut:  reload,
+		http.MethodPost: reload,
+		http.MethodGet: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "Only POST or PUT requests allowed.", http.StatusMethodNotAllowed)
+		}),
+	}
+}

@@ -1,0 +1,65 @@
+package test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestCheckConfig: what check-config says of files of rules, and with which exit
+// code.
+func TestCheckConfig(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name string, lines ...string) string {
+		path := filepath.Join(dir, name)
+		writeFile(t, path, []byte(strings.Join(lines, "\n")))
+		return path
+	}
+	good := file("good.yml", "rules:",
+		`- match: '{ job =~ "backup.*" }'`, "  ttl: 48h",
+		`- match: '{job="checkout", env="prod"}'`, "  merge: sum", "  gauges: max", "  ttl_keep: push_time", "  timestamps: drop", "  ttl: 0",
+		`- match: '{}'`)
+	single := file("single.yml", "rules: [{match: '{}'}]")
+	empty := file("empty.yml", "# none yet")
+	bad := file("bad.yml", "rules:", "- match: backup", "  ttl: 1.5h", "- tll: 1h")
+	none := filepath.Join(dir, "none.yml")
+	for _, c := range []struct {
+		args []string
+		code int
+		out  string
+		err  []string
+	}{
+		{[]string{good}, 0, good + ": 3 rules\n" +
+			"1: {job=~\"backup.*\"} ttl=2d\n" +
+			"2: {job=\"checkout\",env=\"prod\"} ttl=0 ttl_keep=push_time merge=sum gauges=max timestamps=drop\n" +
+			"3: {}\n", nil},
+		{[]string{single}, 0, single + ": 1 rule\n1: {}\n", nil},
+		{[]string{empty}, 0, empty + ": 0 rules\n", nil},
+		{[]string{bad}, 1, "", []string{
+			bad + ": line 2: rule 1: match: backup: ",
+			bad + ": line 3: rule 1: ttl: 1.5h: ",
+			bad + ": line 4: rule 2: tll: unknown",
+			bad + ": line 4: rule 2: match: missing",
+		}},
+		{[]string{none}, 1, "", []string{none, "no such file"}},
+		{[]string{dir}, 1, "", []string{dir, "is a directory"}},
+		{nil, 2, "", []string{"usage: pushgateway check|dump|check-config FILE"}},
+		{[]string{good, single}, 2, "", []string{"usage: "}},
+	} {
+		cmd := command(t, gatewayBinary(t), append([]string{"check-config"}, c.args...)...)
+		var out, errOut strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &errOut
+		_ = cmd.Run() // the code tells
+		if code := cmd.ProcessState.ExitCode(); code != c.code {
+			t.Errorf("check-config %v: exit code %d, want %d", c.args, code, c.code)
+		}
+		if out.String() != c.out {
+			t.Errorf("check-config %v: printed\n%swant\n%s", c.args, &out, c.out)
+		}
+		if c.err == nil && errOut.Len() > 0 {
+			t.Errorf("check-config %v: complains\n%s", c.args, &errOut)
+		}
+		wantText(t, errOut.String(), c.err...)
+	}
+}
