@@ -57,6 +57,7 @@ func checkIndex(t *testing.T, s *Store) {
 			}
 		}
 	})
+	checkEnds(t, s)
 	for i, name := range slices.Sorted(maps.Keys(want)) {
 		f, k := s.families[name], want[name]
 		if f != s.sorted[i] || f.name != name || f.typ != k.typ {
@@ -79,6 +80,31 @@ func checkIndex(t *testing.T, s *Store) {
 		if !maps.Equal(got, k.shapes) {
 			t.Fatalf("family %s: shapes %v, want %v", name, got, k.shapes)
 		}
+	}
+}
+
+// checkEnds holds the queue of ends against the groups that have one.
+func checkEnds(t *testing.T, s *Store) {
+	t.Helper()
+	queued := 0
+	for id, g := range s.groups {
+		_, ends := s.lifetime(g)
+		if ends != (g.end != nil) {
+			t.Fatalf("group %s ends: %v, but its place in the queue is %+v", g.Key, ends, g.end)
+		}
+		if g.end == nil {
+			continue
+		}
+		queued++
+		if g.end.id != id || g.end.index >= len(s.ends) || s.ends[g.end.index] != g.end {
+			t.Fatalf("group %s is not where %+v says in the queue", g.Key, *g.end)
+		}
+		if parent := s.ends[(g.end.index-1)/2]; g.end.index > 0 && parent.at > g.end.at {
+			t.Fatalf("group %s ends before its parent in the queue", g.Key)
+		}
+	}
+	if queued != len(s.ends) {
+		t.Fatalf("the queue has %d groups, not %d", len(s.ends), queued)
 	}
 }
 
@@ -109,6 +135,14 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	s := New(Memory{})
 	at := time.Unix(1_700_000_000, 0)
+	begun, expired := at, 0
+	s.Limit(Limits{
+		For: func(key metric.GroupingKey) metric.Lifetime {
+			instance, _ := key.Value(metric.InstanceLabel)
+			return metric.Lifetime{Limited: true, TTL: 400 * time.Second, KeepTimes: instance == "i1"}
+		},
+		Clock: Clock{Now: func() time.Time { return at }, Elapsed: func() time.Duration { return at.Sub(begun) }},
+	})
 	key := func() metric.GroupingKey {
 		labels := []metric.Label{{Name: "job", Value: fmt.Sprint("j", random.IntN(30))}}
 		if random.IntN(2) == 0 {
@@ -144,10 +178,18 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 			}
 		case 3:
 			s.View() // from here on its blocks are shared
+			ended, err := s.Expire(1 + random.IntN(20))
+			if err != nil {
+				t.Fatal(err)
+			}
+			expired += len(ended)
 		default:
 			p, err := new(Encoder).Push(k, families(), at, Manner{
 				Names: metric.LegacyNames,
 				Merge: metric.Merge(random.IntN(int(metric.MergeSum) + 1)),
+				Lifetime: metric.Lifetime{
+					Limited: random.IntN(3) == 0, TTL: time.Duration(random.IntN(1000)) * time.Second, KeepTimes: random.IntN(9) == 0,
+				},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -170,6 +212,9 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 		}
 	}
 	checkIndex(t, s)
+	if expired < 50 {
+		t.Fatalf("only %d groups expired", expired)
+	}
 	if s.totals != (Totals{}) || len(s.families) != 0 {
 		t.Fatalf("still held: %+v", s.totals)
 	}

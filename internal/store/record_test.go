@@ -36,7 +36,14 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 			}
 			continue
 		}
-		p, err := new(store.Encoder).Push(key, randomFamilies(random), at, store.Manner{Names: metric.UTF8Names, Merge: metric.MergeFamily})
+		manner := store.Manner{Names: metric.UTF8Names, Merge: metric.MergeFamily}
+		if random.IntN(3) == 0 {
+			manner.IdempotencyKey = fmt.Sprint(random.Uint64())
+		}
+		if random.IntN(3) == 0 {
+			manner.Lifetime = metric.Lifetime{Limited: true, TTL: time.Duration(random.Int64N(1e15)), KeepTimes: random.IntN(2) == 0}
+		}
+		p, err := new(store.Encoder).Push(key, randomFamilies(random), at, manner)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +52,9 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 		}
 	}
 	for g := range s.View().Groups() {
-		return g
+		one := *g
+		one.Summed = random.IntN(3) == 0
+		return &one
 	}
 	t.Fatal("no group")
 	return nil
@@ -133,7 +142,7 @@ func TestRecordRoundTrip(t *testing.T) {
 // describeGroup writes all that a group shows to its readers.
 func describeGroup(g *store.Group) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %q pushed %d failed %d\n", g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed))
+	fmt.Fprintf(&b, "%s %q pushed %d failed %d, summed %v, %+v\n", g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Lifetime)
 	for _, c := range g.Chunks {
 		fmt.Fprintf(&b, "%q %q %q %s at %d, %d series, plain %v\n%s%x\n", c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), c.Text(), c.Protobuf())
 	}
@@ -182,14 +191,18 @@ func sealed(content []byte) []byte {
 func TestRecordOtherSpellings(t *testing.T) {
 	job := "\x01\x03job\x01a" // one label
 	for name, content := range map[string]string{
-		"a length in two bytes": "\x81\x00\x03job\x01a\x00\x00\x00",
-		"a time in two bytes":   job + "\x80\x00\x00\x00",
-		"labels out of order":   "\x02\x03zzz\x01a\x03job\x01a\x00\x00\x00",
-		"a label twice":         "\x02\x03job\x01a\x03job\x01a\x00\x00\x00",
-		"an unknown type":       job + "\x00\x00\x01" + "\x01f\x00\x00\x09\x00\x00\x01\x00",
-		"two ways to say plain": job + "\x00\x00\x01" + "\x01f\x00\x00\x01\x00\x00\x02\x00",
-		"families out of order": job + "\x00\x00\x02" + "\x01g\x00\x00\x01\x00\x00\x01\x00" + "\x01f\x00\x00\x01\x00\x00\x01\x00",
-		"a family twice":        job + "\x00\x00\x02" + "\x01f\x00\x00\x01\x00\x00\x01\x00" + "\x01f\x00\x00\x01\x00\x00\x01\x00",
+		"a length in two bytes":  "\x81\x00\x03job\x01a\x00\x00\x00",
+		"a time in two bytes":    job + "\x80\x00\x00\x00",
+		"labels out of order":    "\x02\x03zzz\x01a\x03job\x01a\x00\x00\x00",
+		"a label twice":          "\x02\x03job\x01a\x03job\x01a\x00\x00\x00",
+		"an unknown type":        job + "\x00\x00\x01" + "\x01f\x00\x00\x09\x00\x00\x01\x00",
+		"two ways to say plain":  job + "\x00\x00\x01" + "\x01f\x00\x00\x01\x00\x00\x02\x00",
+		"terms that say nothing": job + "\x00\x00\x00" + "\x00\x00\x00",
+		"an unknown bit":         job + "\x00\x00\x00" + "\x09\x00\x00",
+		"a TTL not given":        job + "\x00\x00\x00" + "\x01\x02\x00",
+		"a negative TTL":         job + "\x00\x00\x00" + "\x02\x01\x00",
+		"families out of order":  job + "\x00\x00\x02" + "\x01g\x00\x00\x01\x00\x00\x01\x00" + "\x01f\x00\x00\x01\x00\x00\x01\x00",
+		"a family twice":         job + "\x00\x00\x02" + "\x01f\x00\x00\x01\x00\x00\x01\x00" + "\x01f\x00\x00\x01\x00\x00\x01\x00",
 	} {
 		if g, err := store.DecodeRecord(sealed([]byte(content))); err == nil {
 			t.Errorf("%s: accepted as %s", name, g.Key)

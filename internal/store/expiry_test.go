@@ -1,0 +1,302 @@
+package store_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+)
+
+// fakeClock is a clock that moves only when told to.
+type fakeClock struct {
+	now     time.Time
+	elapsed time.Duration
+}
+
+func (c *fakeClock) pass(d time.Duration) { c.now, c.elapsed = c.now.Add(d), c.elapsed+d }
+
+// set sets the time of day, which nothing else notices.
+func (c *fakeClock) set(t time.Time) { c.now = t }
+
+func (c *fakeClock) clock() store.Clock {
+	return store.Clock{Now: func() time.Time { return c.now }, Elapsed: func() time.Duration { return c.elapsed }}
+}
+
+// expiring is a store on a fake clock.
+type expiring struct {
+	*store.Store
+	*fakeClock
+	t *testing.T
+}
+
+// newExpiring returns a store whose groups follow rule where their pushes say
+// nothing.
+func newExpiring(t *testing.T, rule metric.Lifetime) *expiring {
+	e := &expiring{store.New(store.Memory{}), &fakeClock{now: time.Unix(1_700_000_000, 0)}, t}
+	e.limit(func(metric.GroupingKey) metric.Lifetime { return rule })
+	return e
+}
+
+func (e *expiring) limit(rule func(metric.GroupingKey) metric.Lifetime) {
+	e.Limit(store.Limits{For: rule, Clock: e.clock()})
+}
+
+// push pushes a gauge to the group of the job, with a lifetime of its own.
+func (e *expiring) push(job string, own metric.Lifetime) {
+	e.t.Helper()
+	families := []metric.Family{{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}}}
+	p, err := new(store.Encoder).Push(jobKey(job), families, e.now, store.Manner{Lifetime: own})
+	if err == nil {
+		_, err = e.Apply(p)
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// want ends what has to end, and wants these jobs to be left: those with a star
+// without any pushed family.
+func (e *expiring) want(jobs ...string) {
+	e.t.Helper()
+	for {
+		ended, err := e.Expire(2)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if len(ended) == 0 {
+			break
+		}
+	}
+	if left, any := e.NextEnd(); any && left <= 0 {
+		e.t.Errorf("a group is to end in %v, but did not", left)
+	}
+	got := []string{}
+	for g := range e.View().Groups() {
+		job, _ := g.Key.Value(metric.JobLabel)
+		if len(g.Chunks) == 2 {
+			job += "*"
+		}
+		got = append(got, job)
+	}
+	if !slices.Equal(got, jobs) {
+		e.t.Errorf("after %v there are %q, want %q", e.elapsed, got, jobs)
+	}
+}
+
+func lifetime(ttl time.Duration) metric.Lifetime { return metric.Lifetime{Limited: true, TTL: ttl} }
+
+func TestGroupsEnd(t *testing.T) {
+	e := newExpiring(t, lifetime(time.Hour))
+	e.push("a-rule", metric.Lifetime{})
+	e.push("b-own", lifetime(2*time.Hour))
+	e.push("c-never", lifetime(0))
+	e.push("d-keep", metric.Lifetime{KeepTimes: true})
+	e.push("e-again", metric.Lifetime{})
+	e.push("f-refused", metric.Lifetime{})
+	if err := e.Fail(jobKey("g-only-refused"), e.now); err != nil {
+		t.Fatal(err)
+	}
+	e.pass(time.Hour - 1)
+	if err := e.Fail(jobKey("f-refused"), e.now); err != nil {
+		t.Fatal(err)
+	}
+	e.push("e-again", metric.Lifetime{})
+	e.want("a-rule", "b-own", "c-never", "d-keep", "e-again", "f-refused", "g-only-refused*")
+	e.pass(1)
+	e.want("b-own", "c-never", "d-keep*", "e-again")
+	e.pass(time.Hour)
+	e.want("c-never", "d-keep*")
+	e.pass(1000 * time.Hour)
+	e.want("c-never", "d-keep*")
+	e.push("d-keep", metric.Lifetime{})
+	e.push("c-never", metric.Lifetime{}) // follows the rule from here on
+	e.pass(time.Hour)
+	e.want()
+}
+
+func TestNothingEndsUnasked(t *testing.T) {
+	e := newExpiring(t, metric.Lifetime{})
+	e.push("a", metric.Lifetime{})
+	e.pass(100 * 365 * 24 * time.Hour)
+	e.want("a")
+	if at, _ := e.ExpiresAt(e.View().Group(jobKey("a"))); !at.IsZero() {
+		t.Errorf("expires at %v", at)
+	}
+}
+
+// TestRulesApplyToGroupsHeld: a change of the rules counts from the last push.
+func TestRulesApplyToGroupsHeld(t *testing.T) {
+	e := newExpiring(t, metric.Lifetime{})
+	e.push("a", metric.Lifetime{})
+	e.push("b", lifetime(3*time.Hour))
+	e.pass(2 * time.Hour)
+	e.limit(func(metric.GroupingKey) metric.Lifetime { return lifetime(time.Hour) })
+	if at, _ := e.ExpiresAt(e.View().Group(jobKey("a"))); !at.Equal(e.now.Add(-time.Hour)) {
+		t.Errorf("expires at %v, an hour before %v", at, e.now)
+	}
+	e.want("b")
+	e.limit(func(metric.GroupingKey) metric.Lifetime { return metric.Lifetime{KeepTimes: true} })
+	e.pass(2 * time.Hour)
+	e.want("b*")
+}
+
+// TestClockIsSet: in a running process only the time that passes counts.
+func TestClockIsSet(t *testing.T) {
+	e := newExpiring(t, lifetime(time.Hour))
+	e.push("a", metric.Lifetime{})
+	e.set(e.now.AddDate(10, 0, 0))
+	e.want("a")
+	e.push("b", metric.Lifetime{})
+	e.set(e.now.AddDate(-20, 0, 0))
+	e.want("a", "b")
+	e.pass(time.Hour - 1)
+	e.want("a", "b")
+	e.pass(1)
+	e.want()
+}
+
+// restarted returns the store as another process finds it.
+func (e *expiring) restarted(rule metric.Lifetime) *expiring {
+	e.t.Helper()
+	var groups []*store.Group
+	for g := range e.View().Groups() {
+		loaded, err := store.DecodeRecord(store.AppendRecord(nil, g))
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		groups = append(groups, loaded)
+	}
+	next := newExpiring(e.t, rule)
+	next.set(e.now)
+	next.Load(groups)
+	return next
+}
+
+// TestLifetimeOverRestarts: time spent down counts, own lifetimes are kept, and a
+// push from the future is as one of now.
+func TestLifetimeOverRestarts(t *testing.T) {
+	e := newExpiring(t, lifetime(time.Hour))
+	e.push("a", metric.Lifetime{})
+	e.push("b", metric.Lifetime{Limited: true, TTL: 3 * time.Hour, KeepTimes: true})
+	e.push("c", lifetime(0))
+	e.pass(30 * time.Minute)
+	e = e.restarted(lifetime(time.Hour))
+	e.want("a", "b", "c")
+	e.pass(30*time.Minute - 1)
+	e.want("a", "b", "c")
+	e.pass(1)
+	e.want("b", "c")
+
+	e.set(e.now.Add(time.Hour)) // while it was down
+	e = e.restarted(lifetime(time.Hour))
+	e.want("b", "c")
+	e.set(e.now.Add(2 * time.Hour))
+	e = e.restarted(lifetime(time.Hour))
+	e.want("b*", "c")
+
+	e.push("d", metric.Lifetime{})
+	e.set(e.now.AddDate(-3, 0, 0))
+	e = e.restarted(lifetime(time.Hour))
+	e.pass(time.Hour - 1)
+	e.want("b*", "c", "d")
+	e.pass(1)
+	e.want("b*", "c")
+}
+
+// TestExpiryIsKept: groups end only once the journal has it, and are asked for
+// again where it has not.
+func TestExpiryIsKept(t *testing.T) {
+	j := &scripted{}
+	e := &expiring{store.New(j), &fakeClock{now: time.Unix(1_700_000_000, 0)}, t}
+	e.limit(func(metric.GroupingKey) metric.Lifetime { return lifetime(time.Hour) })
+	e.push("a", metric.Lifetime{})
+	e.pass(time.Hour)
+	j.err = errFull
+	if ended, err := e.Expire(10); err != errFull || len(ended) != 0 {
+		t.Fatalf("ended %v, %v", ended, err)
+	}
+	if e.View().Totals.Groups != 1 {
+		t.Fatal("the group is gone, but the journal has it")
+	}
+	j.err = nil
+	e.want()
+	last := j.commits[len(j.commits)-1]
+	if len(last.Groups) != 1 || last.Groups[0].Group != nil {
+		t.Fatalf("the journal got %+v", last)
+	}
+}
+
+// TestEndsAgainstModel pushes, deletes, sets rules and lets time pass at random; a
+// group is there just as long as a model says that looks at all of them each time.
+func TestEndsAgainstModel(t *testing.T) {
+	type modelled struct {
+		pushed time.Duration // elapsed then
+		own    metric.Lifetime
+		empty  bool
+	}
+	random := rand.New(rand.NewPCG(11, 12))
+	rule := metric.Lifetime{}
+	e := newExpiring(t, rule)
+	model := map[string]*modelled{}
+	total := 0
+	begin := e.now
+	for range 5000 {
+		e.set(begin.Add(e.elapsed)) // pushes from the future are another test's
+		job := fmt.Sprint("j", random.IntN(40))
+		switch random.IntN(12) {
+		case 0:
+			delete(model, job)
+			if _, err := e.Delete(jobKey(job)); err != nil {
+				t.Fatal(err)
+			}
+		case 1:
+			if random.IntN(10) == 0 {
+				rule = metric.Lifetime{Limited: true, TTL: time.Duration(random.IntN(200)) * time.Second}
+				e.limit(func(metric.GroupingKey) metric.Lifetime { return rule })
+			}
+		case 2, 3, 4:
+			e.pass(time.Duration(random.IntN(20)) * time.Second)
+		default:
+			own := metric.Lifetime{Limited: random.IntN(2) == 0, TTL: time.Duration(random.IntN(150)) * time.Second, KeepTimes: random.IntN(8) == 0}
+			if !own.Limited {
+				own.TTL = 0
+			}
+			e.push(job, own)
+			model[job] = &modelled{pushed: e.elapsed, own: own}
+		}
+		e.set(begin.Add(time.Duration(random.IntN(2000)-1000) * time.Second))
+		var want []string
+		for job, g := range model {
+			l := g.own.Or(rule)
+			if l.TTL > 0 && e.elapsed-g.pushed >= l.TTL && !(g.empty && l.KeepTimes) {
+				total++
+				if !l.KeepTimes {
+					delete(model, job)
+					continue
+				}
+				g.empty = true
+			}
+		}
+		for _, job := range slices.Sorted(maps.Keys(model)) {
+			if model[job].empty {
+				job += "*"
+			}
+			want = append(want, job)
+		}
+		if want == nil {
+			want = []string{}
+		}
+		e.want(want...)
+		if t.Failed() {
+			return
+		}
+	}
+	if total < 300 {
+		t.Fatalf("only %d groups ended", total)
+	}
+}
