@@ -74,6 +74,7 @@ func run(o options, logger *slog.Logger) error {
 		if err != nil {
 			cancel()
 		} else {
+			handler.Loaded()
 			handler.EndGroups(ctx)
 		}
 		done <- err

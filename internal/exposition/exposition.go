@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 	"pushgateway/internal/wire"
 )
@@ -36,8 +37,8 @@ func NewWriter() (*Writer, error) {
 }
 
 // Write writes everything in view and own to out and returns how many bytes it
-// wrote. own must be sorted by name, and where a family of the same name is in
-// view, of the same type.
+// wrote. own must be sorted by name. A family in view of the same name but another
+// type, which can only have been kept from a time with other own names, is left out.
 //
 // Cost: copying, for what earlier calls have compressed and nobody pushed since.
 func (w *Writer) Write(out io.Writer, view *store.View, own []*dto.MetricFamily, format expfmt.Format, encoding Encoding) (int64, error) {
@@ -88,6 +89,9 @@ func eachFamily(view *store.View, own []*dto.MetricFamily, visit func(*store.Fam
 		}
 		if f != nil {
 			pushed = pushed[1:]
+		}
+		if f != nil && o != nil && f.Type != metric.Type(o.GetType()) {
+			f = nil
 		}
 		if o != nil {
 			own = own[1:]

@@ -372,3 +372,25 @@ func TestScrapesDuringPushes(t *testing.T) {
 	close(stop)
 	writers.Wait()
 }
+
+// TestOwnTypeWins leaves out what was kept under the name of an own metric of another
+// type: with it, readers of protobuf would see values that nobody pushed.
+func TestOwnTypeWins(t *testing.T) {
+	s := store.New(store.Memory{})
+	push(t, s, "a", "# TYPE shared counter\nshared 5\n# TYPE zz_own gauge\nzz_own 6\n")
+	s.Reserve(map[string]metric.Type{"shared": metric.Gauge, "zz_own": metric.Gauge})
+	if hidden := s.Hidden(); len(hidden) != 1 || hidden[0] != "shared" {
+		t.Errorf("hidden are %q", hidden)
+	}
+	w := newWriter(t)
+	for _, format := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeProtoDelim, expfmt.TypeOpenMetrics} {
+		f := expfmt.NewFormat(format)
+		body := string(write(t, w, s.View(), ownMetrics(t), f, exposition.Identity))
+		if strings.Count(body, "shared") == 0 || strings.Contains(body, "shared{") || !strings.Contains(body, "zz_own") {
+			t.Errorf("%s:\n%s", f, body)
+		}
+		if format == expfmt.TypeProtoDelim && strings.Count(body, "\x00\x00\x14@") > 0 { // 5 as a double
+			t.Errorf("the kept counter is exposed:\n%q", body)
+		}
+	}
+}

@@ -63,6 +63,19 @@ func (s *Store) Use(journal Journal) {
 // before the first push.
 func (s *Store) Reserve(own map[string]metric.Type) { s.own = own }
 
+// Hidden returns the names of families that are held with another type than the own
+// metrics have, so that they cannot be exposed beside these. Pushes bring no such
+// family; a file can that was written when own metrics were fewer or elsewhere.
+func (s *Store) Hidden() []string {
+	var names []string
+	for _, f := range s.View().Families {
+		if typ, ok := s.own[f.Name]; ok && typ != f.Type {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
 // Apply makes the push part of its group, in the manner it was encoded with. It
 // returns once the push is visible to View, or, with repeated, where one of the same
 // idempotency key was applied before and nothing has changed. On a

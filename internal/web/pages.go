@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
@@ -30,7 +31,7 @@ func newPages(s *Server) *pages {
 
 // held returns what the pages tell of.
 func (s *Server) held() webui.Held {
-	return webui.Held{Listing: s.index.Of(s.Store.View()), Log: s.history, Admin: s.AdminAPI}
+	return webui.Held{Listing: s.index.Of(s.Store.View()), Log: s.history, Admin: s.AdminAPI, ExpiresAt: s.Store.ExpiresAt}
 }
 
 // page returns the handler of a page. What it returns as an error could not be
@@ -67,9 +68,28 @@ func (p *pages) groups(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *pages) status(w http.ResponseWriter, r *http.Request) error {
-	status := webui.Status{Status: p.Status, Totals: p.Store.Totals()}
+	status := webui.Status{Status: p.Status, Totals: p.Store.Totals(), Rules: p.rulesInUse()}
 	status.Storage = p.Storage.Status()
 	return p.Pages.Status(w, r, status, p.held())
+}
+
+// configFileFlag names the file of rules, as the status page has it.
+const configFileFlag = "config.file"
+
+// rulesInUse returns what pushes are taken by that do not say it themselves.
+func (s *Server) rulesInUse() webui.Rules {
+	builtIn := metric.Options{Lifetime: metric.Lifetime{Limited: true}, Timestamps: metric.TimestampsReject}
+	shown := webui.Rules{Defaults: rules.Format(s.Defaults.Or(builtIn))}
+	if last := s.lastReload.Load(); last != nil {
+		shown.File, shown.Loaded = s.Status.Flags[configFileFlag], last.loaded
+		if last.failed != nil {
+			shown.Failed = last.failed.Error()
+		}
+	}
+	for _, rule := range s.rules.Load().All() {
+		shown.All = append(shown.All, webui.Rule{Match: rule.Match(), Options: rules.Format(rule.Options())})
+	}
+	return shown
 }
 
 // Where the page and the API have one group each, before its ref or its path.

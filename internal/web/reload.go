@@ -2,11 +2,18 @@ package web
 
 import (
 	"net/http"
+	"time"
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
+
+// reload is how loading the rules went.
+type reload struct {
+	loaded time.Time // when those in use were
+	failed error     // why no others were since; nil where they were
+}
 
 // Reload loads the rules anew and has them apply, to groups that are held as well.
 // Where they cannot be loaded, those before stay. Cost: O(groups).
@@ -17,10 +24,15 @@ func (s *Server) Reload() error {
 	if s.LoadRules != nil {
 		var err error
 		loaded, err = s.LoadRules()
-		s.metrics.reloaded(err == nil, s.Now())
+		now := s.Now()
+		s.metrics.reloaded(err == nil, now)
 		if err != nil {
+			if last := s.lastReload.Load(); last != nil {
+				s.lastReload.Store(&reload{last.loaded, err})
+			}
 			return err
 		}
+		s.lastReload.Store(&reload{loaded: now})
 	}
 	s.rules.Store(loaded)
 	s.Store.Limit(store.Limits{For: func(key metric.GroupingKey) metric.Lifetime {

@@ -60,6 +60,7 @@ type Server struct {
 	metrics    *metrics
 	rules      atomic.Pointer[rules.Rules]
 	reloading  sync.Mutex
+	lastReload atomic.Pointer[reload] // nil where there is no file of rules
 	history    *history.Log
 	index      search.Index
 	routes     map[string]route // by path, relative to the route prefix

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,6 +36,15 @@ func (s *Server) whenLoaded(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// Loaded tells the server that the groups that were kept are in the store. Of those
+// that cannot be exposed beside its own metrics it warns.
+func (s *Server) Loaded() {
+	if hidden := s.Store.Hidden(); len(hidden) > 0 {
+		s.Logger.Warn("metrics that were kept are not exposed: the gateway's own have the same names, but other types; delete or replace what holds them, or give its own a path with --web.own-metrics-path",
+			"families", strings.Join(hidden, " "))
+	}
 }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
