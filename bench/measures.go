@@ -24,6 +24,9 @@ func measures() []measure {
 		{"push-under-scrape", pushUnderScrape},
 		{"memory", memory},
 		{"durable", durable},
+		{"push-summed", pushSummed},
+		{"push-at-once", pushAtOnce},
+		{"expire", allExpire},
 	}
 }
 

@@ -72,18 +72,18 @@ func (f *Family) CheckSummand(gauges GaugeSum) error {
 //     is taken for newer where one has no timestamp. The earliest created timestamp
 //     stays.
 //
-// But for rounding, gauges=last and exemplars of the same time, the sum does not
-// depend on the order of pushes, nor on how they are grouped. One exception is as in
-// Prometheus: where native histograms differ in zero threshold as well as in
-// resolution, the order shows in the zero threshold and the buckets beside it. Count
-// and sum of the observations are right in any case.
+// But for rounding, gauges=last and exemplars of the same time or of none, the sum
+// depends neither on the order of pushes nor on how they are grouped. There is one
+// exception, as in Prometheus: where native histograms differ in zero threshold as
+// well as in resolution, the order shows in the zero threshold and the buckets beside
+// it. Count and sum of the observations are right in any case.
 //
 // A *RefusalError says that the sides do not go together, that a count leaves its
 // range, or that what the group holds could not have passed CheckSummand.
 //
 // Neither side is modified, and the result shares memory with both. Cost: O(n) in
-// the values of both sides; one allocation, and up to eight for each histogram and
-// one for each summary that both sides have.
+// the values of both sides; one allocation, and of what both sides have one more for
+// each summary, two for each classic histogram and about ten for each native one.
 func AddMetrics(f *Family, held []Metric, gauges GaugeSum) ([]Metric, error) {
 	pushed := f.Metrics
 	sums := make([]Metric, 0, max(len(held), len(pushed)))

@@ -29,15 +29,13 @@ func (h *HistogramValue) unfitBuckets() string {
 	if n := total.Observations(); !(n >= 0 && n <= math.MaxFloat64) {
 		return fmt.Sprintf("its count is %v", n)
 	}
-	last := Bucket{UpperBound: math.NaN()} // less than every bound
+	last := Bucket{UpperBound: math.NaN()} // which no bound is
 	for _, b := range h.Buckets {
 		switch infinite := math.IsInf(b.UpperBound, +1); {
 		case math.IsNaN(b.UpperBound):
 			return `it has a bucket le="NaN"`
 		case b.UpperBound == last.UpperBound:
 			return fmt.Sprintf("it has the bucket le=\"%v\" twice", b.UpperBound)
-		case !(b.Observations() >= 0):
-			return fmt.Sprintf("its bucket le=\"%v\" counts %v", b.UpperBound, b.Observations())
 		case compareCounts(&b, &last) < 0:
 			return fmt.Sprintf("its bucket le=\"%v\" counts %v, which is less than the %v of the bucket before", b.UpperBound, b.Observations(), last.Observations())
 		case compareCounts(&b, &total) > 0, infinite && compareCounts(&b, &total) != 0:
@@ -48,7 +46,8 @@ func (h *HistogramValue) unfitBuckets() string {
 	return ""
 }
 
-// compareCounts compares exactly where both buckets count in integers.
+// compareCounts compares exactly where both buckets count in integers. NaN is less
+// than any count.
 func compareCounts(a, b *Bucket) int {
 	if a.CumulativeCountFloat == 0 && b.CumulativeCountFloat == 0 {
 		return cmp.Compare(a.CumulativeCount, b.CumulativeCount)

@@ -346,6 +346,7 @@ func TestCreatedOfSums(t *testing.T) {
 		{at(-5, 0), never, at(-5, 0)},
 		{at(5, 0), at(4, 9), at(4, 9)},
 		{at(5, 1), at(5, 2), at(5, 1)},
+		{at(5, 2), at(5, 1), at(5, 1)},
 		{at(0, 0), at(-1, 2), at(-1, 2)},
 	} {
 		for _, m := range []struct {

@@ -18,7 +18,7 @@ const apiPushPath = "/api/v1/push"
 
 // atOnce is how many groups of one request are applied at the same time, so that
 // they share the commits of a file.
-const atOnce = 64
+const atOnce = 256
 
 // mostLogged bounds the log lines about refused groups of one request.
 const mostLogged = 10
