@@ -180,18 +180,24 @@ func (c *Chunk) undecodable(err error) string {
 	return fmt.Sprintf("chunk %s of group %q, which was encoded here, does not decode: %v", c.Name(), c.group, err)
 }
 
-// encode makes c the chunk of f, which must be normalized for the group, with the
-// header h. plain tells whether its names are. scratch is working space, returned for the next
-// call.
-func (c *Chunk) encode(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, scratch []byte) []byte {
+// newChunk returns the chunk of f, which must be normalized for the group, with the
+// header h. plain tells whether its names are. scratch is working space, returned for
+// the next call.
+func newChunk(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*Chunk, []byte) {
 	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
+	c := new(Chunk)
+	c.init(f, h, group, at, plain, slices.Clone(scratch))
+	return c, scratch
+}
+
+// init makes c the chunk of f, which has been encoded as protobuf.
+func (c *Chunk) init(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, protobuf []byte) {
 	c.header = h
 	c.group = group.ID()
-	c.protobuf = append(make([]byte, 0, len(scratch)), scratch...)
+	c.protobuf = protobuf
 	c.time = at.UnixNano()
 	c.series = int32(len(f.Metrics))
 	c.plain = plain
-	return scratch
 }
 
 func plainNames(f *metric.Family) bool {
@@ -222,9 +228,8 @@ func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, va
 	}
 	f := metric.Family{Name: name, Help: help, Type: metric.Gauge,
 		Metrics: []metric.Metric{{Labels: labels, HasValue: true, Value: seconds}}}
-	c := new(Chunk)
 	var scratch [512]byte
-	c.encode(&f, unique.Make(header{name, help, "", metric.Gauge}), key, at, plainNames(&f), scratch[:0])
+	c, _ := newChunk(&f, unique.Make(header{name, help, "", metric.Gauge}), key, at, plainNames(&f), scratch[:0])
 	return c
 }
 

@@ -57,9 +57,7 @@ func (p *Push) mergeSeries(old *Group) error {
 		if f.Help == "" && f.Unit == "" {
 			header = held[0].header // what was known of the family stays known
 		}
-		next := new(Chunk)
-		scratch = next.encode(&merged, header, p.key, p.at, c.plain && held[0].plain, scratch)
-		p.chunks[i] = next
+		p.chunks[i], scratch = newChunk(&merged, header, p.key, p.at, c.plain && held[0].plain, scratch)
 	}
 	return nil
 }

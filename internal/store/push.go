@@ -7,6 +7,7 @@ import (
 	"unique"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/wire"
 )
 
 // Manner says how a push becomes part of its group.
@@ -49,6 +50,7 @@ type Push struct {
 type Encoder struct {
 	normalizer metric.Normalizer
 	scratch    []byte
+	ends       []int         // of the families in scratch
 	headers    []knownHeader // of the last push, by the place of the family in it
 }
 
@@ -80,6 +82,9 @@ func (e *Encoder) headerOf(i int, f *metric.Family) unique.Handle[header] {
 // largestHeaders bounds how many headers an idle Encoder holds on to.
 const largestHeaders = 256
 
+// largestShared is how many bytes of several families may share their memory.
+const largestShared = 8 << 10
+
 // largestScratch bounds what an idle Encoder holds on to.
 const largestScratch = 1 << 20
 
@@ -97,7 +102,7 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 	if err := checkSize(key, families); err != nil {
 		return nil, err
 	}
-	chunks := make([]Chunk, len(families))
+	e.scratch, e.ends = e.scratch[:0], e.ends[:0]
 	for i := range families {
 		f := &families[i]
 		if err := e.normalizer.Normalize(f); err != nil {
@@ -108,8 +113,25 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 				return nil, err
 			}
 		}
-		e.scratch = chunks[i].encode(f, e.headerOf(i, f), key, at, m.Names == metric.LegacyNames || plainNames(f), e.scratch)
-		p.chunks = append(p.chunks, &chunks[i])
+		e.scratch = wire.AppendProtobufMetrics(e.scratch, f)
+		e.ends = append(e.ends, len(e.scratch))
+	}
+	// What is pushed together mostly goes together, so it stands in one piece of
+	// memory, if that is small enough to be kept for one of the families alone.
+	encoded, start := e.scratch, 0
+	if len(encoded) <= largestShared {
+		encoded = slices.Clone(encoded)
+	}
+	chunks := make([]Chunk, len(families))
+	for i := range families {
+		f, c := &families[i], &chunks[i]
+		protobuf := encoded[start:e.ends[i]:e.ends[i]]
+		if len(encoded) > largestShared {
+			protobuf = slices.Clone(protobuf)
+		}
+		c.init(f, e.headerOf(i, f), key, at, m.Names == metric.LegacyNames || plainNames(f), protobuf)
+		p.chunks = append(p.chunks, c)
+		start = e.ends[i]
 	}
 	pushed := newTimeChunk(PushTime, key, e.normalizer.Bare(), at, at)
 	p.chunks = slices.Insert(p.chunks, findChunk(p.chunks, PushTime), pushed)

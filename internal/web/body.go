@@ -61,10 +61,12 @@ func (b *bodyReader) read(r *http.Request, names metric.Names) ([]metric.Family,
 	return families, nil
 }
 
-// isRemoteWrite goes by the headers that the remote write protocol demands.
+// isRemoteWrite goes by the headers that the remote write protocol demands, a
+// compression among them.
 func isRemoteWrite(h http.Header) bool {
-	return h.Get("X-Prometheus-Remote-Write-Version") != "" ||
-		strings.HasPrefix(h.Get("Content-Type"), "application/x-protobuf") && strings.EqualFold(h.Get("Content-Encoding"), "snappy")
+	encoding := h.Get("Content-Encoding")
+	return encoding != "" && (h.Get("X-Prometheus-Remote-Write-Version") != "" ||
+		strings.HasPrefix(h.Get("Content-Type"), "application/x-protobuf") && strings.EqualFold(encoding, "snappy"))
 }
 
 // decompress reads the whole body into the buffer.
