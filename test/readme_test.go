@@ -7,56 +7,90 @@ import (
 	"testing"
 )
 
-// A new user copies what the README prints, so the tests run just that. Each
-// example follows a marker line, <!-- run: NAME -->, and names the gateway's
-// default address, which gives way to the test's own.
+// A new user copies what the documentation prints, so the tests run just that. Each
+// code block follows a marker line, <!-- KIND: NAME -->. Blocks of the kind run are
+// examples, which name the gateway's default address; it gives way to the test's own.
 
 const printedAddr = "localhost:9091"
 
-// printed returns the code block of an example, aimed at addr.
-func printed(t *testing.T, name, addr string) string {
+// A document is a page with examples, by its path from root.
+type document string
+
+const readme document = "README.md"
+
+// block returns the code block behind a marker, and the language it says it is in.
+func (d document) block(t *testing.T, kind, name string) (language, code string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	text, err := os.ReadFile(filepath.Join(root, string(d)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, block, found := strings.Cut(string(text), "<!-- run: "+name+" -->\n```")
+	_, block, found := strings.Cut(string(text), "<!-- "+kind+": "+name+" -->\n```")
 	if !found {
-		t.Fatalf("README.md has no code block after the line <!-- run: %s -->", name)
+		t.Fatalf("%s has no code block after the line <!-- %s: %s -->", d, kind, name)
 	}
-	_, block, _ = strings.Cut(block, "\n") // the language
+	language, block, _ = strings.Cut(block, "\n")
 	block, _, found = strings.Cut(block, "\n```")
 	if !found {
-		t.Fatalf("the code block %s of README.md does not end", name)
+		t.Fatalf("the code block %s of %s does not end", name, d)
 	}
-	if !strings.Contains(block, printedAddr) {
-		t.Fatalf("the code block %s of README.md does not name %s:\n%s", name, printedAddr, block)
-	}
-	return strings.ReplaceAll(block, printedAddr, addr)
+	return language, block + "\n"
 }
 
-// runShell runs an example that is printed as shell commands.
+// example returns the code of an example, aimed at addr.
+func (d document) example(t *testing.T, name, addr string) (language, code string) {
+	t.Helper()
+	language, code = d.block(t, "run", name)
+	if !strings.Contains(code, printedAddr) {
+		t.Fatalf("the code block %s of %s does not name %s:\n%s", name, d, printedAddr, code)
+	}
+	return language, strings.ReplaceAll(code, printedAddr, addr)
+}
+
+// run runs an example in the folder dir and returns what it prints. Examples are shell
+// commands or programs in Python or Go. A Go program need not be in the module's tree
+// to use the module's dependencies.
+func (d document) run(t *testing.T, name, dir, addr string) (output string) {
+	t.Helper()
+	switch language, code := d.example(t, name, addr); language {
+	case "sh":
+		return shell(t, dir, "sh", "-e", "-c", code)
+	case "python":
+		return shell(t, dir, "python3", "-c", code)
+	case "go":
+		source := filepath.Join(t.TempDir(), "main.go")
+		writeFile(t, source, []byte(code))
+		run := command(t, "go", "run", source)
+		run.Dir = root
+		return result(t, run)
+	default:
+		t.Fatalf("the example %s of %s is in the language %q", name, d, language)
+		return ""
+	}
+}
+
+// shell runs a program with the tools that examples use: the system's Python, for
+// which the client library is installed and which may not be the first on the path,
+// and the gateway.
+func shell(t *testing.T, dir, name string, args ...string) (output string) {
+	t.Helper()
+	path := "/usr/bin:" + filepath.Dir(gatewayBinary(t)) + ":" + os.Getenv("PATH")
+	// A command's own name is looked up on the path of this process.
+	cmd := command(t, "env", append([]string{"PATH=" + path, name}, args...)...)
+	cmd.Dir = dir
+	return result(t, cmd)
+}
+
+// runShell runs an example of the README that is printed as shell commands.
 func runShell(t *testing.T, name, addr string) {
 	t.Helper()
-	sh := command(t, "sh", "-e", "-c", printed(t, name, addr))
-	sh.Dir = root
-	// The client library is installed for the system's Python, which may not
-	// be the first on the path.
-	sh.Env = append(os.Environ(), "PATH=/usr/bin:"+os.Getenv("PATH"))
-	result(t, sh)
+	readme.run(t, name, root, addr)
 }
 
-// runGo runs an example that is printed as a Go program. The program need not
-// be in the module's tree to use the module's dependencies.
+// runGo runs an example of the README that is printed as a Go program.
 func runGo(t *testing.T, name, addr string) {
 	t.Helper()
-	source := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(source, []byte(printed(t, name, addr)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	run := command(t, "go", "run", source)
-	run.Dir = root
-	result(t, run)
+	readme.run(t, name, root, addr)
 }
 
 func TestReadmeCurl(t *testing.T) {
@@ -64,6 +98,13 @@ func TestReadmeCurl(t *testing.T) {
 	p := start(t)
 	runShell(t, "curl", p.Addr)
 	wantText(t, p.pushed(t), `my_metric{instance="myinstance",job="myjob",label="value"} 1`)
+}
+
+func TestReadmeTTL(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	runShell(t, "ttl", p.Addr)
+	p.wantLifetimes(t, map[string]string{"/metrics/job/myjob": "48h0m0s"})
 }
 
 func TestReadmePython(t *testing.T) {

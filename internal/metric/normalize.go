@@ -162,7 +162,7 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	if m.HasTimestamp {
 		if !n.DropTimestamps {
 			return Refuse(BadTimestamp,
-				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, or push with ?timestamps=drop; Prometheus records the time of its scrape",
+				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, or push with the option timestamps=drop; Prometheus records the time of its scrape",
 				f.Name, m.TimestampMs)
 		}
 		m.HasTimestamp, m.TimestampMs = false, 0

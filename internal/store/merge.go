@@ -13,7 +13,7 @@ func (p *Push) checkManner(old *Group) error {
 	switch sum := p.manner.Merge == metric.MergeSum; {
 	case sum && !old.Summed:
 		return metric.Refuse(metric.BadMerge,
-			"group %s holds values that were pushed without merge=sum, to which nothing can be added: delete it first (curl -X DELETE '<this gateway>%s'), or empty it with PUT, then push sums",
+			"group %s holds values that were pushed without merge=sum, to which nothing can be added: delete it first (curl -X DELETE '<this gateway>%s'), or push nothing to it with PUT, and then push sums",
 			p.key, p.key.Path())
 	case !sum && old.Summed:
 		return metric.Refuse(metric.BadMerge,

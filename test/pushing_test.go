@@ -1,0 +1,402 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/format"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Everything that docs/PUSHING.md prints is used here, as printed.
+const pushing document = "docs/PUSHING.md"
+
+// A topic is something that the document does in each of the languages, with the same
+// outcome: blocks TOPIC-curl and so on, and what the gateway then has in a block of
+// the kind result.
+type topic struct {
+	name   string
+	start  string // the block with the gateway's command line; empty for one without flags
+	before string // an example to run first; may be empty
+	lossy  bool   // the first answer of the gateway gets lost
+	// check stands in the place of the block with the result.
+	check func(t *testing.T, p *program)
+}
+
+var languages = []string{"curl", "python", "go"}
+
+var topics = []topic{
+	{name: "ways", check: func(t *testing.T, p *program) {
+		p.wantLifetimes(t, map[string]string{
+			"/metrics/job/backup/database/orders": "48h0m0s",
+			"/metrics/job/backup/database/items":  "48h0m0s",
+			"/metrics/job/backup/database/users":  "48h0m0s",
+		})
+	}},
+	{name: "ttl", check: func(t *testing.T, p *program) {
+		p.wantLifetimes(t, map[string]string{"/metrics/job/backup": "48h0m0s"})
+	}},
+	{name: "merge"},
+	{name: "sum"},
+	{name: "retry", lossy: true},
+	{name: "many"},
+	{name: "delete", start: "admin", before: "many-curl"},
+	{name: "timestamps"},
+	{name: "own", start: "own", check: checkOwn},
+}
+
+// Blocks of the document besides those of the topics, by the test that uses them.
+var otherBlocks = []string{
+	"run: expires", "run: end", // TestPushingEnd
+	"file: pushgateway.yml", "run: check-config", "answer: check-config", "start: rules", "run: reload", // TestPushingRules
+	"run: sum-by-rule", "result: sum-by-rule",
+	"answer: many-curl", "run: dry", "answer: dry", "run: delete-old", // TestPushingAnswers
+	"start: admin", "start: own", // topics
+	"file: alerts.yml", "file: prometheus.yml", // TestPushingFiles
+}
+
+// begin starts the gateway of the topic. addr is where its examples push to.
+func (c topic) begin(t *testing.T) (p *program, addr string) {
+	t.Helper()
+	p = start(t, flagsPrinted(t, c.start)...)
+	if c.before != "" {
+		pushing.run(t, c.before, t.TempDir(), p.Addr)
+	}
+	if c.lossy {
+		return p, lossyProxy(t, p)
+	}
+	return p, p.Addr
+}
+
+// end checks what the examples of the topic have left.
+func (c topic) end(t *testing.T, p *program) {
+	t.Helper()
+	if c.check != nil {
+		c.check(t, p)
+	} else {
+		wantResult(t, p, c.name)
+	}
+	if c.lossy {
+		wantText(t, p.get(t, "/metrics"), "\npushgateway_pushes_repeated_total 1\n")
+	}
+}
+
+func TestPushingCurlAndPython(t *testing.T) {
+	t.Parallel()
+	for _, c := range topics {
+		for _, language := range []string{"curl", "python"} {
+			t.Run(c.name+"-"+language, func(t *testing.T) {
+				t.Parallel()
+				p, addr := c.begin(t)
+				pushing.run(t, c.name+"-"+language, t.TempDir(), addr)
+				c.end(t, p)
+			})
+		}
+	}
+}
+
+// The Go programs are built together, which takes far less time than each by itself.
+// As they name the addresses of their gateways, these are started before.
+func TestPushingGo(t *testing.T) {
+	t.Parallel()
+	top, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateways := make([]*program, len(topics))
+	dir := t.TempDir()
+	var overlay struct{ Replace map[string]string }
+	overlay.Replace = map[string]string{}
+	build := command(t, "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", dir+"/", "-ldflags=-s -w")
+	build.Dir = root
+	for i, c := range topics {
+		var addr string
+		gateways[i], addr = c.begin(t)
+		_, code := pushing.example(t, c.name+"-go", addr)
+		if formatted, err := format.Source([]byte(code)); err != nil || string(formatted) != code {
+			t.Errorf("%s-go is not as gofmt has it: %v", c.name, err)
+		}
+		source := filepath.Join(dir, c.name+".go")
+		writeFile(t, source, []byte(code))
+		// To the go command each is a package of the module.
+		overlay.Replace[filepath.Join(top, "printed", c.name, "main.go")] = source
+		build.Args = append(build.Args, "./printed/"+c.name)
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "overlay.json"), text)
+	result(t, build)
+
+	for i, c := range topics {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			result(t, command(t, filepath.Join(dir, c.name)))
+			c.end(t, gateways[i])
+		})
+	}
+}
+
+// TestPushingEnd: groups end, and the API says when.
+func TestPushingEnd(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	pushing.run(t, "ttl-curl", t.TempDir(), p.Addr)
+	expires, err := time.Parse(`"expires_at":"`+time.RFC3339Nano+`"`, pushing.run(t, "expires", t.TempDir(), p.Addr))
+	if left := time.Until(expires); err != nil || left < 47*time.Hour || left > 48*time.Hour {
+		t.Errorf("the group ends in %v, want 48 hours (%v)", left, err)
+	}
+
+	pushing.run(t, "end", t.TempDir(), p.Addr)
+	until(t, "the groups have ended", func() bool {
+		return !strings.Contains(p.get(t, "/metrics"), "\nx{")
+	})
+	metrics := p.pushed(t)
+	wantText(t, metrics, `push_time_seconds{instance="",job="told"} NOW`, `push_failure_time_seconds{instance="",job="told"} 0`,
+		`backup_bytes{instance="",job="backup"} 4096`)
+	if strings.Contains(metrics, "short") {
+		t.Errorf("push times of a group without ttl_keep are still there:\n%s", metrics)
+	}
+}
+
+// TestPushingRules: the file of rules counts for the examples of the README as they
+// are.
+func TestPushingRules(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pushgateway.yml")
+	_, rules := pushing.block(t, "file", "pushgateway.yml")
+	writeFile(t, file, []byte(rules))
+	_, check := pushing.block(t, "run", "check-config")
+	wantAnswer(t, "check-config", shell(t, dir, "sh", "-e", "-c", check))
+
+	args := append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file="}, flagsPrinted(t, "rules")...)
+	cmd := exec.Command(gatewayBinary(t), args...)
+	cmd.Dir = dir
+	p := launch(t, cmd)
+	pushing.run(t, "sum-by-rule", dir, p.Addr)
+	wantResult(t, p, "sum-by-rule")
+
+	p.push(t, http.MethodPut, "/metrics/job/legacy", "old 1 1700000000000\n")
+	wantText(t, p.pushed(t), `old{instance="",job="legacy"} 1`)
+	p.push(t, http.MethodPut, "/metrics/job/audit", "")
+	for _, language := range languages {
+		readme.run(t, language, root, p.Addr)
+	}
+	lifetimes := map[string]string{
+		"/metrics/job/audit":                     "for ever",
+		"/metrics/job/backup/database/orders":    "48h0m0s",
+		"/metrics/job/checkout/env/prod":         "720h0m0s",
+		"/metrics/job/import/table/customers":    "168h0m0s",
+		"/metrics/job/legacy":                    "720h0m0s",
+		"/metrics/job/myjob/instance/myinstance": "720h0m0s",
+	}
+	p.wantLifetimes(t, lifetimes)
+
+	writeFile(t, file, []byte(strings.Replace(rules, "ttl: 7d", "ttl: 1d", 1)))
+	pushing.run(t, "reload", dir, p.Addr)
+	lifetimes["/metrics/job/import/table/customers"] = "24h0m0s"
+	p.wantLifetimes(t, lifetimes)
+
+	writeFile(t, file, []byte("rules:\n  - ttl: 1h\n"))
+	if a := p.do(t, http.MethodPost, "/-/reload", ""); a.status != http.StatusInternalServerError {
+		t.Errorf("reload of a bad file: %d %s", a.status, a.body)
+	} else {
+		wantText(t, a.body, "line 2: rule 1: match: missing")
+	}
+	p.wantLifetimes(t, lifetimes)
+	wantText(t, p.get(t, "/metrics"), "\npushgateway_config_last_reload_successful 0\n")
+}
+
+// TestPushingAnswers: what the gateway answers is as printed.
+func TestPushingAnswers(t *testing.T) {
+	t.Parallel()
+	p := start(t, flagsPrinted(t, "admin")...)
+	wantAnswer(t, "many-curl", pushing.run(t, "many-curl", t.TempDir(), p.Addr))
+	wantAnswer(t, "dry", pushing.run(t, "dry", t.TempDir(), p.Addr))
+	wantText(t, pushing.run(t, "delete-old", t.TempDir(), p.Addr), `"count":0`)
+	// Neither has deleted anything.
+	wantResult(t, p, "many")
+}
+
+// TestPushingOwnNames: without a path for own metrics, the example is refused.
+func TestPushingOwnNames(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	wantText(t, pushing.run(t, "own-curl", t.TempDir(), p.Addr), `"process_resident_memory_bytes"`, "gauge")
+	if metrics := p.get(t, "/metrics"); strings.Contains(metrics, `process_resident_memory_bytes{`) {
+		t.Errorf("the push was accepted:\n%s", metrics)
+	}
+}
+
+// checkOwn: the metrics of the process that pushed stand alone at /metrics.
+func checkOwn(t *testing.T, p *program) {
+	t.Helper()
+	const name = "\nprocess_resident_memory_bytes"
+	metrics, own := p.get(t, "/metrics"), p.get(t, "/own")
+	wantText(t, metrics, name+`{instance="",job="report"} `)
+	if strings.Count(metrics, name) != 1 || strings.Contains(metrics, "pushgateway_") {
+		t.Errorf("there are other metrics at /metrics:\n%s", metrics)
+	}
+	wantText(t, own, name+" ", "\npushgateway_groups 1\n")
+}
+
+// TestPushingFiles: Prometheus takes the files.
+func TestPushingFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for file, kind := range map[string]string{"alerts.yml": "rules", "prometheus.yml": "config"} {
+		_, text := pushing.block(t, "file", file)
+		writeFile(t, filepath.Join(dir, file), []byte(text))
+		result(t, command(t, "promtool", "check", kind, filepath.Join(dir, file)))
+	}
+}
+
+// TestPushingUsesAll: each code block of the document is marked, and used by one of
+// these tests.
+func TestPushingUsesAll(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, c := range topics {
+		for _, language := range languages {
+			want = append(want, "run: "+c.name+"-"+language)
+		}
+		if c.check == nil {
+			want = append(want, "result: "+c.name)
+		}
+	}
+	want = append(want, otherBlocks...)
+	slices.Sort(want)
+
+	text, err := os.ReadFile(filepath.Join(root, string(pushing)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile("(?m)^<!-- (.*) -->\n```[a-z]+$").FindAllStringSubmatch(string(text), -1) {
+		got = append(got, m[1])
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("the blocks are\n%s\nand used are\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if fences := strings.Count(string(text), "\n```"); fences != 2*len(got) {
+		t.Errorf("there are %d marked code blocks and %d lines that begin or end one", len(got), fences)
+	}
+}
+
+// flagsPrinted returns the flags of a command line that starts the gateway.
+func flagsPrinted(t *testing.T, name string) []string {
+	t.Helper()
+	if name == "" {
+		return nil
+	}
+	_, line := pushing.block(t, "start", name)
+	fields := strings.Fields(line)
+	if fields[0] != "pushgateway" {
+		t.Fatalf("the block %s does not start a gateway: %s", name, line)
+	}
+	return fields[1:]
+}
+
+// lossyProxy stands before the gateway and loses its first answer: the connection
+// ends without one. It returns its own address.
+func lossyProxy(t *testing.T, p *program) (addr string) {
+	t.Helper()
+	target, err := url.Parse(p.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lost atomic.Bool
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		if lost.CompareAndSwap(false, true) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_ = r.Body.Close()
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// wantResult compares the samples that the gateway exposes, other than own ones and
+// push times, with a block of the kind result.
+func wantResult(t *testing.T, p *program, name string) {
+	t.Helper()
+	samples := func(text string) []string {
+		return slices.DeleteFunc(normalExposition(t, text), func(line string) bool {
+			return strings.HasPrefix(line, "#") || isPushTime(line[:strings.IndexByte(line, '{')])
+		})
+	}
+	_, block := pushing.block(t, "result", name)
+	if got, want := samples(p.get(t, "/metrics")), samples(block); !slices.Equal(got, want) {
+		t.Errorf("the gateway has\n%s\nbut %s says\n%s", strings.Join(got, "\n"), pushing, strings.Join(want, "\n"))
+	}
+}
+
+var pushedAt = regexp.MustCompile(`"last_push": ?"[^"]+"`)
+
+// wantAnswer compares what an example printed with a block of the kind answer; the
+// times of pushes need not be the same, nor the spaces in JSON.
+func wantAnswer(t *testing.T, name, got string) {
+	t.Helper()
+	language, want := pushing.block(t, "answer", name)
+	same := got == strings.TrimSpace(want)
+	if language == "json" {
+		var a, b any
+		if err := json.Unmarshal(pushedAt.ReplaceAll([]byte(got), []byte(`"last_push":"NOW"`)), &a); err != nil {
+			t.Fatalf("%s answered %s: %v", name, got, err)
+		}
+		if err := json.Unmarshal(pushedAt.ReplaceAll([]byte(want), []byte(`"last_push":"NOW"`)), &b); err != nil {
+			t.Fatalf("the answer %s of %s: %v", name, pushing, err)
+		}
+		same = reflect.DeepEqual(a, b)
+	}
+	if !same {
+		t.Errorf("%s: the answer is\n%s\nbut %s says\n%s", name, got, pushing, want)
+	}
+}
+
+// wantLifetimes compares how long each group stays after its last push.
+func (p *program) wantLifetimes(t *testing.T, want map[string]string) {
+	t.Helper()
+	var answer struct {
+		Data struct {
+			Groups []struct {
+				Path     string     `json:"path"`
+				LastPush time.Time  `json:"last_push"`
+				Expires  *time.Time `json:"expires_at"`
+			} `json:"groups"`
+		} `json:"data"`
+	}
+	if err := json.NewDecoder(bytes.NewBufferString(p.get(t, "/api/v1/groups"))).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, g := range answer.Data.Groups {
+		got[g.Path] = "for ever"
+		if g.Expires != nil {
+			got[g.Path] = g.Expires.Sub(g.LastPush).String()
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("groups stay after their last push: %v, want %v", got, want)
+	}
+}
