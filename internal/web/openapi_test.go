@@ -2,15 +2,20 @@ package web
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"pushgateway/internal/store"
 )
 
 // document is docs/openapi.yaml.
@@ -67,7 +72,7 @@ func TestOpenAPINamesAllRoutes(t *testing.T) {
 	paths := d["paths"].(map[string]any)
 	for path, route := range served {
 		for method := range route {
-			if path == "/-/quit" && method == http.MethodGet {
+			if method == http.MethodGet && (path == "/-/quit" || path == "/-/reload") {
 				continue // it only says that it is none
 			}
 			operation, _ := paths[path].(map[string]any)
@@ -112,15 +117,10 @@ func TestOpenAPIDescribesTheAnswers(t *testing.T) {
 	check := func(url, path string, status int) {
 		t.Helper()
 		w := do(s, "GET", url, "")
-		if w.Code != status || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Access-Control-Allow-Origin") != "*" {
-			t.Errorf("%s: %d, want %d; %v", url, w.Code, status, w.Header())
+		if w.Header().Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s: %v", url, w.Header())
 		}
-		var body any
-		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
-			t.Fatalf("%s: %v: %s", url, err, w.Body)
-		}
-		schema := at(t, d, d, "paths", path, "get", "responses", fmt.Sprint(status), "content", "application/json", "schema")
-		conforms(t, d, url, schema, body)
+		isAsDescribed(t, d, "get", path, w, status)
 	}
 	const list, one = "/api/v1/groups", "/api/v1/groups/job/{job}"
 	check("/api/v1/groups", list, 200)
@@ -137,13 +137,155 @@ func TestOpenAPIDescribesTheAnswers(t *testing.T) {
 	check("/api/v1/groups/x", one, 400)
 
 	// Every parameter that is read is described, and the other way round.
-	var names []string
-	for _, parameter := range at(t, d, d, "paths", list, "get", "parameters").([]any) {
-		names = append(names, parameter.(map[string]any)["name"].(string))
+	if got, want := names(parameters(t, d, list, "get")), []string{"age", "limit", "match[]", "offset", "search", "sort", "state"}; !slices.Equal(got, want) {
+		t.Errorf("parameters %q, want %q", got, want)
 	}
-	slices.Sort(names)
-	if want := []string{"age", "limit", "match[]", "offset", "search", "sort", "state"}; !slices.Equal(names, want) {
-		t.Errorf("parameters %q, want %q", names, want)
+}
+
+// isAsDescribed expects an answer of the given status, in JSON and as its schema
+// says.
+func isAsDescribed(t *testing.T, d map[string]any, method, path string, w *httptest.ResponseRecorder, status int) {
+	t.Helper()
+	if w.Code != status || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("%s %s: %d, want %d; %v %s", method, path, w.Code, status, w.Header(), w.Body)
+	}
+	var body any
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+		t.Fatalf("%s %s: %v: %s", method, path, err, w.Body)
+	}
+	schema := at(t, d, d, "paths", path, method, "responses", fmt.Sprint(status), "content", "application/json", "schema")
+	conforms(t, d, fmt.Sprintf("%s %s: %d", method, path, status), schema, body)
+}
+
+// parameters returns what an operation takes beside its body and its path.
+func parameters(t *testing.T, d map[string]any, path, method string) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for _, parameter := range at(t, d, d, "paths", path, method, "parameters").([]any) {
+		all = append(all, resolved(t, d, parameter).(map[string]any))
+	}
+	return all
+}
+
+// names returns the sorted names of parameters.
+func names(parameters []map[string]any) []string {
+	var all []string
+	for _, parameter := range parameters {
+		all = append(all, parameter["name"].(string))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestOpenAPIDescribesPushesToMany(t *testing.T) {
+	d := document(t)
+	s, _ := newTestServer(t, nil)
+	const path = "/api/v1/push"
+	push := func(s *Server, status int, query, body string, headers ...string) {
+		t.Helper()
+		isAsDescribed(t, d, "post", path, do(s, "POST", path+query, body, headers...), status)
+	}
+	const by, a, b = "?group_by=job,instance", "m{job=\"a\",instance=\"i\"} 1\n", "m{job=\"b\"} 1\n"
+	push(s, 200, by, a+b)
+	push(s, 200, by, a, "Idempotency-Key", "x")
+	push(s, 200, by, a, "Idempotency-Key", "x")
+	push(s, 200, by, "")
+	do(s, "POST", "/metrics/job/summed?merge=sum", "# TYPE c_total counter\nc_total 1\n")
+	push(s, 207, by, a+"m{job=\"summed\"} 1\n")
+	push(s, 400, by, "m{job=\"summed\"} 1\n")
+	push(s, 400, by, "m{")
+	push(s, 400, by, "m 1\n")
+	push(s, 400, "", a)
+	push(s, 400, by+"&ttl=x", a)
+	push(s, 415, by, "x", "Content-Type", "application/x-protobuf", "Content-Encoding", "snappy", "X-Prometheus-Remote-Write-Version", "0.1.0")
+	full, _ := newTestServer(t, func(c *Config) { c.Storage = diskFull{} })
+	push(full, 503, by, a)
+}
+
+// diskFull is a storage that takes no changes for the moment.
+type diskFull struct{ noStorage }
+
+func (diskFull) Ready() error {
+	return &store.UnavailableError{Reason: errors.New("disk full"), RetryAfter: time.Second}
+}
+
+func TestOpenAPIDescribesDeletions(t *testing.T) {
+	d := document(t)
+	s, _ := newTestServer(t, func(c *Config) { c.AdminAPI = true })
+	const path = "/api/v1/groups"
+	remove := func(s *Server, status int, query string, headers ...string) {
+		t.Helper()
+		isAsDescribed(t, d, "delete", path, do(s, "DELETE", path+query, "", headers...), status)
+	}
+	do(s, "PUT", "/metrics/job/a", "m 1\n")
+	do(s, "PUT", "/metrics/job/refused", "m 1 1\n")
+	const all = "?match[]=%7Bjob%3D~%22a%7Crefused%22%7D"
+	remove(s, 200, all+"&dry_run=true")
+	remove(s, 200, all+"&older_than=1h")
+	remove(s, 200, all)
+	remove(s, 200, all)
+	for _, query := range []string{"", "?match[]=%7B%7D", all + "&older_than=x", all + "&dry_run=x", all + "&limit=1"} {
+		remove(s, 400, query)
+	}
+	remove(s, 403, all, "Sec-Fetch-Site", "cross-site")
+	closed, _ := newTestServer(t, nil)
+	remove(closed, 404, all)
+	if got, want := names(parameters(t, d, path, "delete")), []string{"dry_run", "match[]", "older_than"}; !slices.Equal(got, want) {
+		t.Errorf("parameters %q, want %q", got, want)
+	}
+}
+
+// TestOpenAPIDescribesOptions holds the options of pushes against those that are
+// taken, with all their values.
+func TestOpenAPIDescribesOptions(t *testing.T) {
+	d := document(t)
+	s, _ := newTestServer(t, nil)
+	described := map[string][]string{}
+	for i, p := range parameters(t, d, "/metrics/job/{job}", "post") {
+		name, in := p["name"].(string), p["in"].(string)
+		values, _ := at(t, d, p, "schema").(map[string]any)["enum"].([]any)
+		if values == nil {
+			values = []any{p["example"]}
+		}
+		for n, value := range values {
+			url, headers := fmt.Sprintf("/metrics/job/%d/n/%d", i, n), []string(nil)
+			if strings.HasSuffix(strings.ToLower(name), "gauges") {
+				url = "/with/merge=sum" + url
+			}
+			if in == "query" {
+				url += "?" + name + "=" + value.(string)
+			} else {
+				headers = []string{name, value.(string)}
+			}
+			if w := do(s, "POST", url, "# TYPE m gauge\nm 1\n", headers...); w.Code != 200 {
+				t.Errorf("%s %v: %d %s", url, headers, w.Code, w.Body)
+			}
+		}
+		described[in] = append(described[in], name)
+	}
+	// Who asks for an unknown option is told which there are.
+	listed := func(behind string, w *httptest.ResponseRecorder) []string {
+		_, list, _ := strings.Cut(strings.TrimSpace(w.Body.String()), behind)
+		return slices.Sorted(strings.SplitSeq(list, ", "))
+	}
+	slices.Sort(described["query"])
+	if known := listed("the options are ", do(s, "POST", "/with/x=y/metrics/job/a", "")); !slices.Equal(described["query"], known) {
+		t.Errorf("in the query %q, want %q", described["query"], known)
+	}
+	slices.Sort(described["header"])
+	known := append(listed("the headers are ", do(s, "POST", "/metrics/job/a", "", "Pushgateway-X", "y")), idempotencyHeader)
+	slices.Sort(known)
+	if !slices.Equal(described["header"], known) {
+		t.Errorf("headers %q, want %q", described["header"], known)
+	}
+	of := names(parameters(t, d, "/metrics/job/{job}", "post"))
+	if got := names(parameters(t, d, "/metrics/job/{job}", "put")); !slices.Equal(got, of) {
+		t.Errorf("PUT has %q, POST %q", got, of)
+	}
+	of = append(of, "group_by")
+	slices.Sort(of)
+	if got := names(parameters(t, d, "/api/v1/push", "post")); !slices.Equal(got, of) {
+		t.Errorf("pushes to many groups have %q, want %q", got, of)
 	}
 }
 

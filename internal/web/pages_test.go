@@ -8,9 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
 
@@ -233,11 +235,80 @@ func TestGroupPageStatus(t *testing.T) {
 	}
 }
 
+// The pages say by which rules pushes are taken, and when groups end by them.
+func TestPagesShowRules(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		text := "rules:\n- match: '{job=~\"batch.*\"}'\n  ttl: 90m\n  merge: sum\n"
+		s, _ := newTestServer(t, func(c *Config) {
+			c.LoadRules = func() (*rules.Rules, error) { return rules.Parse([]byte(text)) }
+			c.Defaults = metric.Options{Lifetime: metric.Lifetime{Limited: true, TTL: 48 * time.Hour}}
+			c.Status.Flags = map[string]string{"config.file": "/etc/pushgateway.yml"}
+		})
+		want := func(path string, texts ...string) {
+			t.Helper()
+			page := do(s, "GET", path, "").Body.String()
+			for _, text := range texts {
+				if !strings.Contains(page, text) {
+					t.Errorf("%s: %q is missing in %s", path, text, page)
+				}
+			}
+		}
+		do(s, "POST", "/metrics/job/batch-1", "# TYPE c_total counter\nc_total 1\n")
+		do(s, "PUT", "/metrics/job/other", "m 1\n")
+		do(s, "PUT", "/metrics/job/own?ttl=1m&ttl_keep=push_time", "m 1\n")
+		time.Sleep(10 * time.Second)
+		want("/status", "/etc/pushgateway.yml", ">10 s ago<", `{job=~&#34;batch.*&#34;}`, ">ttl=1h30m<", ">merge=sum<", ">ttl=2d<", ">timestamps=reject<")
+		want("/groups/job/batch-1", ">in 1 h<", ">rules</a>", ">summed<")
+		want("/groups/job/other", ">in 47 h<", ">rules</a>")
+		want("/groups/job/own", ">in 50 s<", "as the last push asked", "push times stay")
+		want("/", ">in 1 h<", ">in 47 h<", ">in 50 s<", ">summed<")
+
+		text = "rules: [{}]\n"
+		if err := s.Reload(); err == nil {
+			t.Fatal("a rule without a match was loaded")
+		}
+		want("/status", "not reloaded", "line 1: rule 1: match: missing", ">10 s ago<", ">ttl=1h30m<")
+		text = "rules: []\n"
+		if err := s.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		want("/status", ">just now<", "<dt>Rules</dt><dd>0</dd>")
+		want("/groups/job/batch-1", ">in 47 h<")
+
+		time.Sleep(50 * time.Second)
+		if err := s.endGroups(10); err != nil {
+			t.Fatal(err)
+		}
+		want("/groups/job/own", ">never<", "push_time_seconds")
+		time.Sleep(48 * time.Hour)
+		if err := s.endGroups(10); err != nil {
+			t.Fatal(err)
+		}
+		if w := do(s, "GET", "/groups/job/batch-1", ""); w.Code != 404 {
+			t.Errorf("the page of a group that ended: %d", w.Code)
+		}
+		want("/", "1 group<")
+	})
+}
+
+// Without a file the flags alone say how pushes are taken.
+func TestStatusWithoutRules(t *testing.T) {
+	s, _ := newTestServer(t, func(c *Config) { c.Defaults.Timestamps = metric.TimestampsDrop })
+	page := do(s, "GET", "/status", "").Body.String()
+	for _, text := range []string{"no file of rules", ">ttl=0<", ">timestamps=drop<"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("%q is missing in %s", text, page)
+		}
+	}
+}
+
 // TestHundredThousandGroups bounds each view of a large gateway: 200 KB, and a small
 // multiple of what it takes to write down the labels of all groups once, which is
 // measured beside it. The times in the log were to be at most 150 ms.
 func TestHundredThousandGroups(t *testing.T) {
-	s, _ := newTestServer(t, nil)
+	s, _ := newTestServer(t, func(c *Config) {
+		c.Defaults.Lifetime = metric.Lifetime{Limited: true, TTL: 48 * time.Hour}
+	})
 	fill(t, s.Store, 100_000)
 	paths := []string{
 		"/", "/?page=2000", "/?search=host-0123", "/?search=duration+rows", "/?search=%7Bjob%3D~%22job-1.*%22%7D", "/?sort=-pushed",

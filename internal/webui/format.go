@@ -27,6 +27,15 @@ func momentOf(t, now time.Time) moment {
 	}
 }
 
+// momentAhead is momentOf for what is still to come.
+func momentAhead(t, now time.Time) moment {
+	m := momentOf(t, now)
+	if !m.Never {
+		m.Relative = formatAhead(t.Sub(now))
+	}
+	return m
+}
+
 // formatAge writes how long ago something was, rounded down. page.js does the
 // same while a page is open.
 func formatAge(d time.Duration) string {
@@ -44,6 +53,23 @@ func formatAge(d time.Duration) string {
 		return fmt.Sprintf("%d h ago", d/time.Hour)
 	}
 	return fmt.Sprintf("%d days ago", d/day)
+}
+
+// formatAhead writes in how long something will be, rounded down. page.js does the
+// same while a page is open.
+func formatAhead(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Second:
+		return "any moment"
+	case d < time.Minute:
+		return fmt.Sprintf("in %d s", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("in %d min", d/time.Minute)
+	case d < 2*day:
+		return fmt.Sprintf("in %d h", d/time.Hour)
+	}
+	return fmt.Sprintf("in %d days", d/day)
 }
 
 func formatBytes(n int64) string {

@@ -22,6 +22,23 @@ func TestFormatAge(t *testing.T) {
 	f(48*time.Hour, "2 days ago")
 }
 
+func TestFormatAhead(t *testing.T) {
+	f := func(d time.Duration, want string) {
+		t.Helper()
+		if got := formatAhead(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+	f(-time.Hour, "any moment")
+	f(time.Second-1, "any moment")
+	f(time.Second, "in 1 s")
+	f(time.Minute-1, "in 59 s")
+	f(time.Minute, "in 1 min")
+	f(time.Hour, "in 1 h")
+	f(48*time.Hour-1, "in 47 h")
+	f(48*time.Hour, "in 2 days")
+}
+
 func TestFormatBytes(t *testing.T) {
 	f := func(n int64, want string) {
 		t.Helper()

@@ -40,6 +40,7 @@ type groupPage struct {
 	layout
 	group
 	Held    bool // false where only pushes are known, none of which was accepted
+	OwnLife bool // the last push itself said when the group ends
 	Labels  []chip
 	More    int
 	Refused *refusal
@@ -128,7 +129,7 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 	page.Self = page.Root + "groups/" + ref
 	page.Delete = page.Root + "delete?" + url.Values{"group": {ref}}.Encode()
 	if len(key.Path()) <= longestCopied {
-		page.Copies = copies(page.Address, key)
+		page.Copies = copies(page.Address, key, g != nil && g.Summed)
 	}
 	for i := range pushes {
 		page.Pushes = append(page.Pushes, pushOf(&pushes[i], now, page.Address))
@@ -147,7 +148,9 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 	if refused != nil {
 		seen[key.ID()] = refused.At
 	}
-	page.group = groupOf(&row, &query, held.Log, seen, now)
+	page.group = groupOf(&row, &query, held, seen, now)
+	// Of a group that has ended, and whose push times stay, nothing more will end.
+	page.OwnLife = g.Lifetime.Limited && page.Ends.Never == (g.Lifetime.TTL == 0)
 	number, _ := strconv.Atoi(values.Get("page"))
 	page.fill(g, number, now)
 	return p.render(w, http.StatusOK, "group", page)
@@ -314,14 +317,18 @@ func besides(key metric.GroupingKey, labels []metric.Label) []metric.Label {
 	return own
 }
 
-// copies returns what can be copied to work with the group from elsewhere.
-func copies(address string, key metric.GroupingKey) []copyable {
+// copies returns what can be copied to work with the group from elsewhere. A group
+// that is summed takes nothing but what can be added, which needs a type.
+func copies(address string, key metric.GroupingKey, summed bool) []copyable {
 	target := address + key.Path()
-	quotedTarget := shellQuote(target)
+	push := "echo 'my_metric 1' | curl --data-binary @- " + shellQuote(target)
+	if summed {
+		push = `printf '# TYPE my_total counter\nmy_total 1\n' | curl --data-binary @- ` + shellQuote(target+"?merge=sum")
+	}
 	return []copyable{
 		{"copy-url", "URL of the group", target},
-		{"copy-push", "Push to it", "echo 'my_metric 1' | curl --data-binary @- " + quotedTarget},
-		{"copy-delete", "Delete it", "curl -X DELETE " + quotedTarget},
+		{"copy-push", "Push to it", push},
+		{"copy-delete", "Delete it", "curl -X DELETE " + shellQuote(target)},
 		{"copy-selector", "PromQL selector", key.String()},
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
 )
@@ -176,7 +175,7 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, held Held) error 
 	shown := found.Rows[first:min(first+pageSize, page.Count)]
 	page.First, page.Last = first+1, first+len(shown)
 	for _, row := range shown {
-		page.Rows = append(page.Rows, rowOf(row, &query, held.Log, refused, now))
+		page.Rows = append(page.Rows, rowOf(row, &query, held, refused, now))
 	}
 	page.Paging = pagingOf(page.Page, pages, func(n int) string {
 		c := page.choice
@@ -271,14 +270,14 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 	}
 }
 
-func rowOf(row *search.Row, query *search.Query, log *history.Log, refused search.Refused, now time.Time) groupRow {
+func rowOf(row *search.Row, query *search.Query, held Held, refused search.Refused, now time.Time) groupRow {
 	g := row.Group
 	ref := search.Ref(g.Key)
 	r := groupRow{
 		Link:   "groups/" + ref,
 		Delete: "delete?" + url.Values{"group": {ref}}.Encode(),
 		Ref:    ref,
-		group:  groupOf(row, query, log, refused, now),
+		group:  groupOf(row, query, held, refused, now),
 	}
 	r.Labels, r.More = chips(g.Key.Labels(), 240)
 	return r
@@ -291,26 +290,33 @@ type group struct {
 	StateText      string
 	Why            string // of the last refusal; where known and where it matters
 	Pushed, Failed moment
+	Ends           moment
+	KeepTimes      bool // its two push times stay when it ends
+	Summed         bool // pushes are added up
 	Series         int
 	Bytes          int64
 }
 
-func groupOf(row *search.Row, query *search.Query, log *history.Log, refused search.Refused, now time.Time) group {
+func groupOf(row *search.Row, query *search.Query, held Held, refused search.Refused, now time.Time) group {
 	g := row.Group
+	ends, keepTimes := held.ExpiresAt(g)
 	data := group{
-		Name:   cut(g.Key.String(), 300),
-		State:  query.StateOf(g, refused, now),
-		Pushed: momentOf(g.Pushed, now),
-		Failed: momentOf(refused.FailedAt(g), now),
-		Series: row.Series,
-		Bytes:  row.Bytes,
+		Name:      cut(g.Key.String(), 300),
+		State:     query.StateOf(g, refused, now),
+		Pushed:    momentOf(g.Pushed, now),
+		Failed:    momentOf(refused.FailedAt(g), now),
+		Ends:      momentAhead(ends, now),
+		KeepTimes: keepTimes,
+		Summed:    g.Summed,
+		Series:    row.Series,
+		Bytes:     row.Bytes,
 	}
 	data.StateText = stateTexts[data.State]
 	if data.State == search.Failed {
 		if g.Pushed.IsZero() {
 			data.StateText = "never accepted"
 		}
-		if e := log.LastRefused(g.Key); e != nil {
+		if e := held.Log.LastRefused(g.Key); e != nil {
 			data.Why = cut(firstLine(e.Message), 140)
 		}
 	}

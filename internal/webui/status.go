@@ -19,12 +19,33 @@ import (
 type Status struct {
 	api.Status
 	Totals store.Totals
+	Rules  Rules
+}
+
+// Rules are how pushes are taken that do not say it themselves.
+type Rules struct {
+	File     string
+	Loaded   time.Time // when those in use were loaded; zero where there is no file
+	Failed   string    // why the file was not loaded anew since; empty where it was
+	All      []Rule    // in their order
+	Defaults []string  // options for what no rule says, as name=value
+}
+
+// Rule is a rule in words.
+type Rule struct {
+	Match   string   // selector
+	Options []string // as name=value
 }
 
 const (
 	biggestJobs    = 10
 	shownRefusals  = 25
 	longestRefusal = 600
+
+	shownRules  = 100
+	longestRule = 300 // characters of a selector
+	// rulesBudget bounds all selectors shown together, in characters.
+	rulesBudget = 8000
 )
 
 type statusPage struct {
@@ -33,10 +54,20 @@ type statusPage struct {
 	Held       string // size
 	Started    moment
 	LastCommit moment
+	Loaded     moment         // the rules
+	Listed     []numberedRule // the first of them
+	MoreRules  int
 	Jobs       int
 	Biggest    []ranking
 	Refusals   []refusal
 	Admin      bool
+}
+
+// numberedRule is a rule with its number, counted from 1 as in messages about the
+// file.
+type numberedRule struct {
+	Number int
+	Rule
 }
 
 // ranking is the biggest jobs by one measure.
@@ -61,10 +92,14 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, held He
 		Held:       formatBytes(s.Totals.Bytes),
 		Started:    momentOf(s.Started, now),
 		LastCommit: momentOf(s.Storage.LastCommit, now),
+		Loaded:     momentOf(s.Rules.Loaded, now),
 		Jobs:       len(held.Listing.Jobs()),
 		Admin:      held.Admin,
 	}
 	page.Refresh = 15
+	page.Rules.Failed = cut(s.Rules.Failed, longestRefusal)
+	page.Listed = numbered(s.Rules.All)
+	page.MoreRules = len(s.Rules.All) - len(page.Listed)
 	if page.Jobs > 0 {
 		page.Biggest = []ranking{
 			rank("By series", held.Listing.Jobs(), func(j search.Job) int64 { return int64(j.Series) }, func(n int64) string { return formatCount(int(n)) }),
@@ -80,6 +115,21 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, held He
 		page.Refusals = append(page.Refusals, shown)
 	}
 	return p.render(w, http.StatusOK, "status", page)
+}
+
+// numbered returns as many of the rules as the page has room for.
+func numbered(rules []Rule) []numberedRule {
+	var listed []numberedRule
+	budget := rulesBudget
+	for i, rule := range rules {
+		rule.Match = cut(rule.Match, longestRule)
+		budget -= len(rule.Match)
+		if len(listed) == shownRules || budget < 0 {
+			break
+		}
+		listed = append(listed, numberedRule{i + 1, rule})
+	}
+	return listed
 }
 
 func rank(by string, jobs []search.Job, measure func(search.Job) int64, format func(int64) string) ranking {

@@ -17,6 +17,7 @@ import (
 
 	"pushgateway/internal/history"
 	"pushgateway/internal/search"
+	"pushgateway/internal/store"
 )
 
 //go:embed assets
@@ -63,6 +64,9 @@ type Held struct {
 	Listing *search.Listing
 	Log     *history.Log
 	Admin   bool // whether all groups may be deleted at once
+	// ExpiresAt returns when a group of the listing ends, and whether its two push
+	// times stay then; the zero time for never. It is asked for the groups shown.
+	ExpiresAt func(*store.Group) (at time.Time, keepTimes bool)
 }
 
 // layout is what every page has.
@@ -110,7 +114,8 @@ func (p *Pages) layoutOf(r *http.Request, title, here string, depth int) layout 
 }
 
 // unchanged answers a page that asks for what changed, where nothing did. Times
-// are relative, and groups grow old, so a page is the same for a minute at most.
+// are relative, groups grow old, and rules that say when they end may be loaded
+// anew, so a page is the same for a minute at most.
 func (p *Pages) unchanged(w http.ResponseWriter, r *http.Request, l *layout, held Held, now time.Time) bool {
 	l.Version = fmt.Sprintf(`"%s-%d-%d-%d"`, p.process, held.Listing.Version, held.Log.Version(), now.Unix()/60)
 	w.Header().Set("ETag", l.Version)

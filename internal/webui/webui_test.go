@@ -71,7 +71,7 @@ func groups(t testing.TB, p *webui.Pages, query string, s *store.Store) string {
 
 // heldBy is what pages tell of a store about whose pushes nothing is known.
 func heldBy(s *store.Store) webui.Held {
-	return webui.Held{Listing: new(search.Index).Of(s.View()), Log: newLog()}
+	return webui.Held{Listing: new(search.Index).Of(s.View()), Log: newLog(), ExpiresAt: s.ExpiresAt}
 }
 
 func newLog() *history.Log {
@@ -436,6 +436,141 @@ func push(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metr
 	}
 }
 
+// after are limits by which groups end after the time to live, unless their last
+// push said otherwise.
+func after(ttl time.Duration) store.Limits {
+	started := time.Now()
+	return store.Limits{
+		For:   func(metric.GroupingKey) metric.Lifetime { return metric.Lifetime{Limited: true, TTL: ttl} },
+		Clock: store.Clock{Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }},
+	}
+}
+
+// pushWith pushes a counter to the group in the given manner.
+func pushWith(t testing.TB, s *store.Store, key metric.GroupingKey, m store.Manner) {
+	t.Helper()
+	m.Names = metric.LegacyNames
+	counter := metric.Family{Name: "c_total", Type: metric.Counter, Metrics: []metric.Metric{{HasValue: true, Value: 1}}}
+	p, err := new(store.Encoder).Push(key, []metric.Family{counter}, time.Now(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rowOf returns the row of the list that has the key.
+func rowOf(t testing.TB, page, key string) string {
+	t.Helper()
+	_, row, found := strings.Cut(page, `data-key="`+key+`"`)
+	if !found {
+		t.Fatalf("no row of %s in %s", key, page)
+	}
+	row, _, _ = strings.Cut(row, "</tr>")
+	return row
+}
+
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(store.Memory{})
+		lasting := func(ttl time.Duration, keepTimes bool) store.Manner {
+			return store.Manner{Lifetime: metric.Lifetime{Limited: true, TTL: ttl, KeepTimes: keepTimes}}
+		}
+		pushWith(t, s, key("job", "ruled"), store.Manner{})
+		pushWith(t, s, key("job", "own"), lasting(90*time.Minute, false))
+		pushWith(t, s, key("job", "keeps"), lasting(72*time.Hour, true))
+		pushWith(t, s, key("job", "stays"), lasting(0, false))
+		p := newPages(t, "")
+		list := func(job string) string { return rowOf(t, groups(t, p, "", s), "job/"+job) }
+		one := func(job string) string {
+			page := group(t, p, "", heldBy(s), key("job", job))
+			_, facts, _ := strings.Cut(page, "<dt>Expires</dt>")
+			facts, _, _ = strings.Cut(facts, "</div>")
+			return facts
+		}
+		if row, page := list("ruled"), one("ruled"); strings.Contains(row, "expires") || page != `<dd><span class="quiet">never</span></dd>` {
+			t.Errorf("a group that stays: %s, %s", row, page)
+		}
+		s.Limit(after(5 * time.Minute))
+		time.Sleep(30 * time.Second)
+		const inMinutes = `<time data-ahead datetime="2000-01-01T00:05:00Z" title="2000-01-01 00:05:00 UTC">in 4 min</time>`
+		wantText(t, list("ruled"), "expires "+inMinutes)
+		wantText(t, one("ruled"), inMinutes, `by the <a href="../../status#rules">rules</a>`)
+		wantText(t, list("own"), "expires <time", ">in 1 h<")
+		wantText(t, one("own"), ">in 1 h<", "as the last push asked")
+		wantText(t, list("keeps"), "expires <time", ">in 2 days</time>, push times stay")
+		wantText(t, one("keeps"), ">in 2 days<", "as the last push asked", "; its two push times stay")
+		wantText(t, one("stays"), ">never<", "as the last push asked")
+		if row := list("stays"); strings.Contains(row, "expires") {
+			t.Errorf("a group that stays: %s", row)
+		}
+
+		time.Sleep(4*time.Minute + 30*time.Second)
+		wantText(t, list("ruled"), ">any moment<")
+		wantText(t, one("ruled"), ">any moment<")
+
+		time.Sleep(72 * time.Hour)
+		if ended, err := s.Expire(10); err != nil || len(ended) != 3 {
+			t.Fatalf("%d groups ended, %v", len(ended), err)
+		}
+		if page := one("keeps"); page != `<dd><span class="quiet">never</span></dd>` {
+			t.Errorf("a group whose push times stayed: %s", page)
+		}
+	})
+}
+
+func TestSummedGroups(t *testing.T) {
+	s := store.New(store.Memory{})
+	a, b := key("job", "a"), key("job", "b c")
+	pushWith(t, s, a, store.Manner{})
+	pushWith(t, s, b, store.Manner{Merge: metric.MergeSum})
+	page := groups(t, newPages(t, ""), "", s)
+	wantText(t, rowOf(t, page, "job/b%20c"), ">summed<")
+	if row := rowOf(t, page, "job/a"); strings.Contains(row, "summed") {
+		t.Errorf("a group that is replaced: %s", row)
+	}
+	wantText(t, group(t, newPages(t, ""), "", heldBy(s), b), ">summed<",
+		`printf &#39;# TYPE my_total counter\nmy_total 1\n&#39; | curl --data-binary @- &#39;http://gateway:9091/metrics/job/b%20c?merge=sum&#39;</code>`,
+		`curl -X DELETE http://gateway:9091/metrics/job/b%20c</code>`)
+	if page := group(t, newPages(t, ""), "", heldBy(s), a); strings.Contains(page, "sum") {
+		t.Errorf("a group that is replaced: %s", page)
+	}
+}
+
+func TestRulesInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		section := func(r webui.Rules) string {
+			t.Helper()
+			page := status(t, newPages(t, ""), webui.Status{Rules: r})
+			_, page, _ = strings.Cut(page, `<h2 id="rules">`)
+			page, _, _ = strings.Cut(page, "</section>")
+			return page
+		}
+		r := webui.Rules{Defaults: []string{"ttl=0", "timestamps=reject"}}
+		page := section(r)
+		wantText(t, page, ">ttl=0<", ">timestamps=reject<", "no file of rules")
+		if strings.Contains(page, "Loaded") || strings.Count(page, "<tr") != 2 {
+			t.Errorf("without a file: %s", page)
+		}
+
+		r.File, r.Loaded = "/etc/rules<.yml", time.Now()
+		time.Sleep(time.Minute)
+		for i := range 250 {
+			r.All = append(r.All, webui.Rule{Match: fmt.Sprintf(`{job="<%d>"}`, i), Options: []string{"ttl=2d", "merge=sum"}})
+		}
+		r.All[1].Options = nil
+		page = section(r)
+		wantText(t, page, "/etc/rules&lt;.yml", ">1 min ago<", "<dt>Rules</dt><dd>250</dd>", ">ttl=2d<", ">merge=sum<", ">none<",
+			`>1</td>`, `{job=&#34;&lt;0&gt;&#34;}`, `>100</td>`, `{job=&#34;&lt;99&gt;&#34;}`, "and 150 more", ">timestamps=reject<")
+		if strings.Contains(page, "no file of rules") || strings.Contains(page, "not reloaded") || strings.Contains(page, "&lt;100&gt;") {
+			t.Errorf("with a file: %s", page)
+		}
+		r.Failed = "line 3: rule <2>: unknown"
+		wantText(t, section(r), "not reloaded", "line 3: rule &lt;2&gt;: unknown", "{job=")
+	})
+}
+
 // The last refusal may be known to the store alone, as after a restart.
 func TestForgottenRefusal(t *testing.T) {
 	s := store.New(store.Memory{})
@@ -486,7 +621,8 @@ func TestCharts(t *testing.T) {
 func TestPagesStaySmall(t *testing.T) {
 	s := store.New(store.Memory{})
 	long := strings.Repeat("<\"&>", 2500) // 10 KB, five times that when escaped
-	held := webui.Held{Log: newLog(), Admin: true}
+	s.Limit(after(time.Hour))
+	held := webui.Held{Log: newLog(), Admin: true, ExpiresAt: s.ExpiresAt}
 	var many []metric.Label
 	for i := range 100 {
 		many = append(many, metric.Label{Name: fmt.Sprintf("l%03d", i), Value: long})
@@ -534,8 +670,12 @@ func TestPagesStaySmall(t *testing.T) {
 		}
 		sizes["list"+query[:min(len(query), 20)]] = w.Body.Len()
 	}
+	rules := webui.Rules{Loaded: time.Now(), Failed: long}
+	for i := range 10_000 {
+		rules.All = append(rules.All, webui.Rule{Match: fmt.Sprintf(`{job="%d"}%s`, i, long[:i%1000]), Options: []string{"ttl=1w", "ttl_keep=push_time", "merge=sum", "gauges=last", "timestamps=reject"}})
+	}
 	w := httptest.NewRecorder()
-	if err := p.Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{}, held); err != nil {
+	if err := p.Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{Rules: rules}, held); err != nil {
 		t.Fatal(err)
 	}
 	sizes["status"] = w.Body.Len()

@@ -293,10 +293,19 @@ function ageOf(seconds) {
   return `${Math.floor(seconds / 86400)} days ago`;
 }
 
+// As formatAhead in format.go.
+function aheadOf(seconds) {
+  if (seconds < 1) return "any moment";
+  if (seconds < 60) return `in ${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `in ${Math.floor(seconds / 60)} min`;
+  if (seconds < 2 * 86400) return `in ${Math.floor(seconds / 3600)} h`;
+  return `in ${Math.floor(seconds / 86400)} days`;
+}
+
 function tick(element) {
   const seconds = (Date.now() - Date.parse(element.dateTime)) / 1000;
   // Where the clocks differ by a little, that is not worth a word.
-  const text = ageOf(seconds < 0 && seconds > -60 ? 0 : seconds);
+  const text = "ahead" in element.dataset ? aheadOf(-seconds) : ageOf(seconds < 0 && seconds > -60 ? 0 : seconds);
   if (element.textContent !== text) {
     element.textContent = text;
   }
