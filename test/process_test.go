@@ -48,6 +48,21 @@ func TestPortTaken(t *testing.T) {
 	wantText(t, refuses(t, "--web.listen-address="+addr), addr, "address already in use")
 }
 
+// TestHangupWithoutRules ends the gateway, as it ends the original: who starts it in
+// a terminal and closes that wants it gone.
+func TestHangupWithoutRules(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.wantCode = -1 // a signal
+	p.wait(t)
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGHUP {
+		t.Errorf("after SIGHUP: %v", p.cmd.ProcessState)
+	}
+}
+
 func TestBadFlag(t *testing.T) {
 	t.Parallel()
 	for _, flag := range []string{"--no.such-flag", "--log.level=loud", "--persistence.interval=soon", "--web.external-url=:"} {

@@ -77,6 +77,7 @@ type pushData struct {
 	Method   string    `json:"method"`
 	Bytes    *int64    `json:"bytes"`
 	Accepted bool      `json:"accepted"`
+	Repeated bool      `json:"repeated,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
 	Message  string    `json:"message,omitempty"`
 	Source   string    `json:"source"`
@@ -120,7 +121,7 @@ func WriteGroup(w io.Writer, g Group, pushes []history.Event, held *store.Group)
 	for i := range pushes {
 		e := &pushes[i]
 		data[i] = pushData{
-			Time: e.At.UTC(), Method: e.Method, Accepted: e.Accepted(),
+			Time: e.At.UTC(), Method: e.Method, Accepted: e.Accepted(), Repeated: e.Repeated,
 			Reason: string(e.Reason), Message: e.Message, Source: e.Source, Client: e.Client,
 		}
 		if e.Size >= 0 {

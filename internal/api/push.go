@@ -18,15 +18,18 @@ type Pushed struct {
 // WritePushed writes the answer to POST /api/v1/push.
 func WritePushed(w io.Writer, groups []Pushed) error {
 	data := pushedData{Groups: make([]pushedGroup, len(groups))}
+	var first error
 	for i := range groups {
 		g := &groups[i]
 		out := &data.Groups[i]
 		out.Labels, out.Path = labelsOf(g.Key), g.Key.Path()
+		if g.Err != nil && first == nil {
+			first = g.Err
+		}
 		switch {
 		case g.Err != nil:
 			out.State, out.Message = "refused", g.Err.Error()
-			var refusal *metric.RefusalError
-			if errors.As(g.Err, &refusal) {
+			if refusal, ok := errors.AsType[*metric.RefusalError](g.Err); ok {
 				out.Reason = string(refusal.Reason)
 			} else {
 				out.State = "failed"
@@ -40,13 +43,17 @@ func WritePushed(w io.Writer, groups []Pushed) error {
 			data.Applied++
 		}
 	}
-	if data.Applied == 0 && data.Refused > 0 {
+	if data.Applied == 0 && first != nil {
+		kind := Unavailable
+		if _, ok := errors.AsType[*metric.RefusalError](first); ok {
+			kind = BadData
+		}
 		return write(w, struct {
 			Status string     `json:"status"`
 			Kind   string     `json:"errorType"`
 			Error  string     `json:"error"`
 			Data   pushedData `json:"data"`
-		}{"error", BadData, "no group was applied; the first says: " + data.Groups[0].Message, data})
+		}{"error", kind, "no group was applied; the first says: " + first.Error(), data})
 	}
 	return writeSuccess(w, data)
 }

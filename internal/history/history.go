@@ -23,6 +23,10 @@ type Event struct {
 	Source string // the address it came from
 	Client string // the User-Agent header; may be empty
 
+	// Repeated tells that the push had been applied before, by its idempotency
+	// key, and changed nothing.
+	Repeated bool
+
 	// Key is the group's; the zero value where the URL named none, which
 	// then is in Path.
 	Key  metric.GroupingKey
@@ -86,6 +90,8 @@ type event struct {
 	method  unique.Handle[string]
 	reason  metric.Reason
 	message string
+
+	repeated bool
 }
 
 // New returns an empty log. held tells which of these groups are still there; the
@@ -139,7 +145,7 @@ func (l *Log) Record(e Event) {
 	}
 	t.events = append(t.events, event{
 		at: e.At.UnixNano(), size: e.Size, source: e.Source, reason: e.Reason, message: e.Message,
-		client: unique.Make(e.Client), method: unique.Make(e.Method),
+		client: unique.Make(e.Client), method: unique.Make(e.Method), repeated: e.Repeated,
 	})
 	l.spent += t.events[len(t.events)-1].cost()
 	for l.spent > budget && l.byAge.Len() > 1 {
@@ -181,7 +187,7 @@ func (l *Log) Group(key metric.GroupingKey) (pushes []Event, refused *Event) {
 		e := &t.events[i]
 		pushes = append(pushes, Event{
 			At: time.Unix(0, e.at), Method: e.method.Value(), Size: e.size, Source: e.source, Client: e.client.Value(),
-			Key: key, Reason: e.reason, Message: e.message,
+			Key: key, Repeated: e.repeated, Reason: e.reason, Message: e.message,
 		})
 	}
 	if t.refused != nil {
@@ -285,7 +291,7 @@ func (l *Log) drop(element *list.Element) {
 func costOfGroup(key metric.GroupingKey) int { return 300 + 2*len(key.ID()) + 32*len(key.Labels()) }
 
 // cost returns about how many bytes the event takes.
-func (e *event) cost() int { return 110 + len(e.source) + len(e.message) }
+func (e *event) cost() int { return 118 + len(e.source) + len(e.message) }
 
 // shorten cuts a text after at most n bytes, between two characters.
 func shorten(s string, n int) string {

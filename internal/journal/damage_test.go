@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,7 +15,6 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
 
@@ -33,7 +31,7 @@ func sample(t testing.TB, dir string) (file []byte, want string) {
 		if n%9 == 8 {
 			_, err = s.Delete(key)
 		} else {
-			err = pushText(s, key, fmt.Sprintf("# HELP m Help.\n# TYPE m counter\n%s", largeBody(1+random.IntN(1+n%40))), stepTime(n), metric.MergeGroup)
+			err = pushText(s, key, fmt.Sprintf("# HELP m Help.\n# TYPE m counter\n%s", largeBody(1+random.IntN(1+n%40))), stepTime(n), (*store.Store).Replace)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -101,7 +99,7 @@ func TestCutFile(t *testing.T) {
 // which is more.
 func pagesInUse(file []byte) int {
 	size := os.Getpagesize()
-	return size * int(max(binary.LittleEndian.Uint64(file[pageHeader+metaPages:]), binary.LittleEndian.Uint64(file[size+pageHeader+metaPages:])))
+	return size * int(max(native.Uint64(file[pageHeader+metaPages:]), native.Uint64(file[size+pageHeader+metaPages:])))
 }
 
 // TestFlippedBits flips one bit at a time: random ones, and more of those that
@@ -153,7 +151,7 @@ func TestStalePage(t *testing.T) {
 		if n == 37 {
 			before = readFile(t, path)
 		}
-		if err := pushText(s, groupKey("job", fmt.Sprint(n%10)), fmt.Sprintf("m %d\n", n), stepTime(n), metric.MergeGroup); err != nil {
+		if err := pushText(s, groupKey("job", fmt.Sprint(n%10)), fmt.Sprintf("m %d\n", n), stepTime(n), (*store.Store).Replace); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -333,7 +331,7 @@ func TestNoRoomForTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		j, s := open(t, path, SyncEachPush)
-		if err := pushText(s, groupKey("job", "a"), "m 1\n", stepTime(0), metric.MergeGroup); err != nil {
+		if err := pushText(s, groupKey("job", "a"), "m 1\n", stepTime(0), (*store.Store).Replace); err != nil {
 			t.Errorf("%d pages of room, then more: %v", left, err)
 		}
 		shut(t, j)

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -103,36 +105,49 @@ func boltOptions(readOnly bool) *bolt.Options {
 // allocation is by how much the file grows at a time.
 const allocation = 1 << 20
 
-// openDatabase opens the file for writing, and makes it where there is none.
-func openDatabase(path string) (*bolt.DB, error) {
+// openDatabase opens the file for writing, and makes it where there is none. It
+// writes only to one that is new, and returns what the file is said to hold.
+func openDatabase(path string) (*bolt.DB, content, error) {
 	db, err := bolt.Open(path, 0o644, boltOptions(false))
 	if err != nil {
-		return nil, describeOpen(path, err)
+		return nil, content{}, describeOpen(path, err)
 	}
 	db.AllocSize = allocation
-	err = db.Update(func(tx *bolt.Tx) error {
-		meta, err := tx.CreateBucketIfNotExists(metaBucket)
-		if err != nil {
+	var is content
+	err = guarded(func() error {
+		isNew := false
+		err := db.View(func(tx *bolt.Tx) (err error) {
+			meta := tx.Bucket(metaBucket)
+			if isNew = meta == nil; isNew {
+				return nil
+			}
+			is, err = decodeContent(meta.Get(contentKey))
 			return err
+		})
+		if err == nil && isNew {
+			err = db.Update(prepare)
 		}
-		if _, err := tx.CreateBucketIfNotExists(groupsBucket); err != nil {
-			return err
-		}
-		if meta.Get(versionKey) != nil {
-			return nil
-		}
-		if err := meta.Put(contentKey, content{}.encode()); err != nil {
-			return err
-		}
-		return meta.Put(versionKey, []byte{version})
+		return err
 	})
-	if err == nil {
-		err = syncDirectory(path)
-	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare %s: %w", path, err), db.Close())
+		return nil, content{}, errors.Join(fmt.Errorf("prepare %s: %w", path, err), closeGuarded(db))
 	}
-	return db, nil
+	return db, is, nil
+}
+
+// prepare makes the buckets of a new file.
+func prepare(tx *bolt.Tx) error {
+	meta, err := tx.CreateBucket(metaBucket)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.CreateBucket(groupsBucket); err != nil {
+		return err
+	}
+	if err := meta.Put(contentKey, content{}.encode()); err != nil {
+		return err
+	}
+	return meta.Put(versionKey, []byte{version})
 }
 
 // describeOpen says what is behind an error of opening a file.
@@ -141,7 +156,7 @@ func describeOpen(path string, err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("open %s: %w", path, errHeld)
-	case errors.Is(err, os.ErrPermission):
+	case forbidden(err):
 		return fmt.Errorf("open %s: %w; the user who runs the gateway needs to write to the file and to its directory %s", path, err, directory)
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("open %s: %w; does the directory %s exist?", path, err, directory)
@@ -158,19 +173,23 @@ func syncDirectory(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// writeSnapshot writes the groups to a new file beside path and puts it in its
-// place. What was there is not touched before the new file is complete and on
-// disk.
-func writeSnapshot(path string, groups func(func(*store.Group) bool)) error {
-	temporary := path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+// newSuffix makes the name under which a file is written that is to take the place
+// of another.
+const newSuffix = ".new"
+
+// writeSnapshot writes the groups to a new file beside path, puts it in its place
+// and returns what it holds. With an error what was there is untouched, as it is
+// before the new file is complete and on disk. Its name is durable only once the
+// directory is synced.
+func writeSnapshot(path string, groups iter.Seq[*store.Group]) (is content, err error) {
+	temporary := path + newSuffix
+	if err := removeIfThere(temporary); err != nil {
+		return content{}, err
 	}
-	db, err := openDatabase(temporary)
+	db, _, err := openDatabase(temporary)
 	if err != nil {
-		return errors.Join(err, removeIfThere(temporary))
+		return content{}, errors.Join(err, removeIfThere(temporary))
 	}
-	var c content
 	var failed error
 	batch := make([]*store.Group, 0, snapshotBatch)
 	flush := func() {
@@ -182,9 +201,9 @@ func writeSnapshot(path string, groups func(func(*store.Group) bool)) error {
 				if err := bucket.Put(key, record); err != nil {
 					return err
 				}
-				c.add(key, record)
+				is.add(key, record)
 			}
-			return tx.Bucket(metaBucket).Put(contentKey, c.encode())
+			return tx.Bucket(metaBucket).Put(contentKey, is.encode())
 		})
 		batch = batch[:0]
 	}
@@ -202,14 +221,14 @@ func writeSnapshot(path string, groups func(func(*store.Group) bool)) error {
 	err = errors.Join(failed, db.Sync(), db.Close())
 	if err == nil {
 		err = os.Rename(temporary, path)
-	}
-	if err == nil {
-		err = syncDirectory(path)
+		if errors.Is(err, syscall.EBUSY) {
+			err = fmt.Errorf("%w: is it mounted by itself? Then mount its directory instead", err)
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("write %s anew: %w", path, errors.Join(err, removeIfThere(temporary)))
+		return content{}, fmt.Errorf("write %s anew: %w", path, errors.Join(err, removeIfThere(temporary)))
 	}
-	return nil
+	return is, nil
 }
 
 // snapshotBatch is how many groups go into one transaction of a snapshot.

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/binary"
 	"errors"
 	"os"
 	"slices"
@@ -39,7 +38,7 @@ func Inspect(path string) (Inspection, error) {
 		salvaged, salvageErr := salvage(path)
 		return Inspection{Groups: salvaged, Guessed: true}, errors.Join(err, salvageErr)
 	}
-	groups, err := read(path)
+	groups, _, err := read(path)
 	var damage *DamageError
 	if !errors.As(err, &damage) {
 		return Inspection{Groups: groups}, err
@@ -57,17 +56,17 @@ func salvage(path string) ([]*store.Group, error) {
 	}
 	pageSize := os.Getpagesize()
 	if len(file) > pageHeader+metaLength {
-		if size := binary.LittleEndian.Uint32(file[pageHeader+metaPageSize:]); size >= 512 && size <= 1<<20 && size&(size-1) == 0 {
+		if size := native.Uint32(file[pageHeader+metaPageSize:]); size >= 512 && size <= 1<<20 && size&(size-1) == 0 {
 			pageSize = int(size)
 		}
 	}
 	newest := map[string]*store.Group{}
 	for at := 0; at+pageHeader <= len(file); at += pageSize {
 		page := file[at:]
-		if binary.LittleEndian.Uint16(page[pageFlags:]) != leafPage {
+		if native.Uint16(page[pageFlags:]) != leafPage {
 			continue
 		}
-		for i := range int(binary.LittleEndian.Uint16(page[pageCount:])) {
+		for i := range int(native.Uint16(page[pageCount:])) {
 			g := recordAt(page, pageHeader+i*elementSize)
 			if g == nil {
 				continue
@@ -91,8 +90,8 @@ func recordAt(page []byte, element int) *store.Group {
 		return nil
 	}
 	e := page[element:]
-	start := uint64(binary.LittleEndian.Uint32(e[leafAt:])) + uint64(binary.LittleEndian.Uint32(e[leafKey:]))
-	end := start + uint64(binary.LittleEndian.Uint32(e[leafValueSize:]))
+	start := uint64(native.Uint32(e[leafAt:])) + uint64(native.Uint32(e[leafKey:]))
+	end := start + uint64(native.Uint32(e[leafValueSize:]))
 	if end > uint64(len(e)) {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -46,9 +47,18 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// retryAfter is when those whose change could not be kept may try again, and how
-// often the journal itself does.
+// retryAfter is when those whose change could not be kept may try again, and the
+// least time between two tries of the journal itself.
 const retryAfter = 2 * time.Second
+
+// longestPause is the most time between two tries.
+const longestPause = 30 * time.Second
+
+// pause is how long to wait after a try that took so long. A try may have to write
+// the whole file, so trying takes no more than a tenth of the time.
+func pause(took time.Duration) time.Duration {
+	return min(max(retryAfter, 10*took), longestPause)
+}
 
 // Journal keeps changes in a file. It implements store.Journal, and is safe for
 // concurrent use.
@@ -56,18 +66,21 @@ type Journal struct {
 	Options
 	metrics metrics
 	lock    *os.File           // against other processes, from Open to Close
+	noLock  error              // where there is no lock: why not, see Open
 	stop    context.CancelFunc // set by Start
 	stopped sync.WaitGroup
 
 	// held returns the groups as the store has them. While the journal is broken
-	// no change is accepted, so that they are what ought to be in the file.
+	// no change is accepted, so that they and what is pending above them are what
+	// ought to be in the file.
 	held func() iter.Seq[*store.Group]
 
 	mu      sync.Mutex // guards all below, and serializes transactions
 	db      *bolt.DB   // nil while broken
-	content content
-	pending pending // not yet written, of SyncInterval
-	broken  error   // why nothing can be written, nil where it can
+	content content    // of the file, after the last transaction that succeeded
+	pending pending    // acknowledged, not yet written, of SyncInterval
+	broken  error      // why nothing can be written, nil where it can
+	doubt   error      // why the file may show what is not on disk, nil where it does not
 
 	// status is what readers see, who must never wait for a disk.
 	status atomic.Pointer[Status]
@@ -76,7 +89,7 @@ type Journal struct {
 // New returns a journal that stores nothing before Open. held is asked for the
 // store's groups when the file has to be written anew.
 func New(o Options, held func() iter.Seq[*store.Group]) *Journal {
-	j := &Journal{Options: o, held: held, metrics: newMetrics(), broken: errLoading}
+	j := &Journal{Options: o, held: held, metrics: newMetrics(), pending: pending{}, broken: errLoading}
 	j.setStatus(time.Time{})
 	return j
 }
@@ -85,28 +98,66 @@ var errLoading = errors.New("the groups that are kept are still being loaded")
 
 // Open opens the file and returns what it holds, for the store. With an error
 // nothing was changed; a *DamageError says that the file cannot be trusted.
+//
+// A file in a directory that must not be written to is used without a lock beside
+// it. Then it is never written anew: while it is closed after a failure another
+// process may come, which only what the file holds can tell.
 func (j *Journal) Open() (groups []*store.Group, err error) {
 	j.Path = followLinks(j.Path)
-	if j.lock, err = lock(j.Path); err != nil {
+	j.lock, err = lock(j.Path)
+	if forbidden(err) && isThere(j.Path) && !isThere(j.Path+lockSuffix) {
+		j.noLock = err
+	} else if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, j.lock.Close())
+			err = errors.Join(err, j.unlock())
 		}
 	}()
-	if groups, err = j.load(); err != nil {
+	groups, is, err := j.load()
+	if err != nil {
 		return nil, err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.db, err = openDatabase(j.Path); err != nil {
+	if err := j.use(is); err != nil {
 		return nil, err
 	}
-	if j.content, err = storedContent(j.db); err != nil {
-		return nil, errors.Join(&DamageError{j.Path, err}, j.db.Close())
+	if j.lock == nil {
+		j.Logger.Warn("the file's directory cannot be written to: should a sync fail, no more changes can be stored", "file", j.Path, "err", j.noLock)
 	}
 	return groups, nil
+}
+
+func (j *Journal) unlock() error {
+	if j.lock == nil {
+		return nil
+	}
+	f := j.lock
+	j.lock = nil
+	return f.Close()
+}
+
+// use opens the file for changes. It must hold what it held when it was last read or
+// written. The caller holds mu.
+func (j *Journal) use(was content) error {
+	db, is, err := openDatabase(j.Path)
+	if err != nil {
+		return err
+	}
+	if is != was {
+		err = fmt.Errorf("%s has changed: another process has written to it", j.Path)
+	} else if j.lock != nil { // it may just have been put there
+		if err = syncDirectory(j.Path); err != nil {
+			j.doubt = err
+		}
+	}
+	if err != nil {
+		return errors.Join(err, closeGuarded(db))
+	}
+	j.db, j.content = db, is
+	return nil
 }
 
 // followLinks returns what a symbolic link names, which need not be there yet, so
@@ -138,59 +189,51 @@ func (j *Journal) Start() {
 
 // load reads the file, brings it into our format if it is the original's, and
 // makes it smaller if most of it is unused.
-func (j *Journal) load() ([]*store.Group, error) {
+func (j *Journal) load() (groups []*store.Group, is content, err error) {
 	what, err := identify(j.Path)
 	if err != nil {
-		return nil, err
+		return nil, content{}, err
 	}
 	switch what {
 	case absent:
 		if _, err := os.Lstat(j.Path); errors.Is(err, os.ErrNotExist) {
 			// Whole or not at all: half a file would be taken for a damaged one.
-			return nil, writeSnapshot(j.Path, all(nil))
+			is, err = j.writeAnew(slices.Values(groups))
+			return nil, is, err
 		}
-		return nil, nil
+		return nil, content{}, nil
 	case foreign:
 		return j.takeOver()
 	}
-	groups, err := read(j.Path)
+	groups, is, err = read(j.Path)
 	if err != nil {
-		return nil, err
+		return nil, content{}, err
 	}
 	live := int64(0)
 	for _, g := range groups {
 		live += int64(g.Size())
 	}
 	if info, err := os.Stat(j.Path); err == nil && info.Size() > 3*live+spareSpace {
-		if err := writeSnapshot(j.Path, all(groups)); err != nil {
+		if _, err := j.writeAnew(slices.Values(groups)); err != nil {
 			// Smaller is only nicer.
 			j.Logger.Warn("the file could not be made smaller", "file", j.Path, "err", err)
 		} else {
 			j.Logger.Info("the file was written anew to make it smaller", "file", j.Path, "before", info.Size())
 		}
 	}
-	return groups, nil
+	return groups, is, nil
 }
 
 // spareSpace is how much may be unused in a file without being worth a thought.
 const spareSpace = 4 << 20
 
-func all(groups []*store.Group) func(func(*store.Group) bool) {
-	return func(yield func(*store.Group) bool) {
-		for _, g := range groups {
-			if !yield(g) {
-				return
-			}
-		}
+// writeAnew puts a file with the groups in the place of the one that is there, and
+// returns what it holds.
+func (j *Journal) writeAnew(groups iter.Seq[*store.Group]) (content, error) {
+	if j.lock == nil {
+		return content{}, fmt.Errorf("write %s anew: %w", j.Path, j.noLock)
 	}
-}
-
-func storedContent(db *bolt.DB) (c content, err error) {
-	err = db.View(func(tx *bolt.Tx) (err error) {
-		c, err = decodeContent(tx.Bucket(metaBucket).Get(contentKey))
-		return err
-	})
-	return c, err
+	return writeSnapshot(j.Path, groups)
 }
 
 // Commit keeps the changes. With SyncEachPush, or where a group is deleted, it
@@ -204,33 +247,29 @@ func (j *Journal) Commit(changes store.Changes) error {
 	if j.broken != nil {
 		return j.unavailable()
 	}
-	if j.Sync == SyncInterval {
-		// Where flush fails, what is pending no longer matters: the journal is
-		// mended from what the store holds, without the changes refused here.
+	if j.Sync == SyncInterval && !changes.Deletes() {
 		j.pending.add(changes)
-		if changes.Deletes() {
-			return j.flush()
-		}
 		j.setStatus(j.status.Load().LastCommit)
 		return nil
 	}
 	return j.writeOrFail(changes)
 }
 
-// writeOrFail writes all there is to write. The caller holds mu.
+// writeOrFail is write for a journal that works, and is broken where that fails.
 func (j *Journal) writeOrFail(changes store.Changes) error {
 	if err := j.write(changes); err != nil {
 		j.fail(err)
 		return j.unavailable()
 	}
-	j.pending = pending{}
 	j.setStatus(time.Now())
 	return nil
 }
 
-// write writes the changes in one transaction. The caller holds mu.
+// write writes what is pending, and then the changes, in one transaction. With an
+// error the same is pending as before. The caller holds mu.
 func (j *Journal) write(changes store.Changes) error {
 	started := time.Now()
+	changes = j.pending.before(changes)
 	next := j.content
 	err := guarded(func() error {
 		return j.db.Update(func(tx *bolt.Tx) error { return apply(tx, changes, &next) })
@@ -238,7 +277,7 @@ func (j *Journal) write(changes store.Changes) error {
 	if err != nil {
 		return err
 	}
-	j.content = next
+	j.content, j.pending = next, pending{}
 	j.metrics.duration.Observe(time.Since(started).Seconds())
 	j.metrics.batch.Observe(float64(len(changes.Groups)))
 	return nil
@@ -276,11 +315,11 @@ func apply(tx *bolt.Tx, changes store.Changes, c *content) error {
 }
 
 // fail takes the file out of use after a failed transaction. What of it reached
-// the disk is unknown, so nothing is written to it any more before it was compared
+// the disk is unknown, so nothing is written to it any more before it was checked
 // or written anew. The caller holds mu.
 func (j *Journal) fail(err error) {
 	j.metrics.errors.Inc()
-	j.broken = err
+	j.broken = j.distrust(err)
 	j.setStatus(j.status.Load().LastCommit)
 	if db := j.db; db != nil {
 		// Closing waits for backups that are being read.
@@ -288,6 +327,26 @@ func (j *Journal) fail(err error) {
 		j.db = nil
 	}
 	j.Logger.Error("changes cannot be stored: pushes and deletes are refused until they can", "file", j.Path, "err", err)
+}
+
+// distrust returns the error of a failed transaction with the name of the file, and
+// notes that the file cannot be trusted after it, unless it failed for want of space.
+func (j *Journal) distrust(err error) error {
+	err = fmt.Errorf("write %s: %w", j.Path, err)
+	if !outOfSpace(err) {
+		j.doubt = err
+	}
+	return err
+}
+
+// outOfSpace tells whether a write failed for want of space: then nothing of the
+// transaction is in force, and what was synced before is as it was. After any other
+// error, also that of a sync for want of space, the kernel may show pages that are
+// not on disk.
+func outOfSpace(err error) bool {
+	var failed *os.PathError
+	return errors.As(err, &failed) && failed.Op == "write" &&
+		(errors.Is(failed, syscall.ENOSPC) || errors.Is(failed, syscall.EDQUOT))
 }
 
 // unavailable is Ready for who holds mu.
@@ -298,7 +357,7 @@ func (j *Journal) unavailable() error {
 
 // keepGoing writes what is pending once in an interval and mends a broken journal.
 func (j *Journal) keepGoing(ctx context.Context) {
-	mend := time.NewTicker(retryAfter)
+	mend := time.NewTimer(retryAfter)
 	defer mend.Stop()
 	flush := make(<-chan time.Time)
 	if j.Sync == SyncInterval {
@@ -313,7 +372,9 @@ func (j *Journal) keepGoing(ctx context.Context) {
 		case <-flush:
 			_ = j.Flush() // logged where the state changes
 		case <-mend.C:
+			started := time.Now()
 			j.mend()
+			mend.Reset(pause(time.Since(started)))
 		}
 	}
 }
@@ -329,84 +390,79 @@ func (j *Journal) flush() error {
 	if j.broken != nil {
 		return j.unavailable()
 	}
-	if j.pending.empty() {
+	if len(j.pending) == 0 {
 		return nil
 	}
-	return j.writeOrFail(j.pending.changes())
+	return j.writeOrFail(store.Changes{})
 }
 
 // mend tries to get a broken journal going again.
 func (j *Journal) mend() {
+	if j.Ready() == nil {
+		return // without waiting for what is just being written
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.broken == nil {
 		return
 	}
 	if err := j.reopen(); err != nil {
-		j.Logger.Debug("still no changes can be stored", "file", j.Path, "err", err)
-		if j.db != nil {
-			_ = closeGuarded(j.db)
-			j.db = nil
+		level := slog.LevelDebug
+		if err.Error() != j.broken.Error() {
+			level = slog.LevelWarn
 		}
+		j.Logger.Log(context.Background(), level, "still no changes can be stored", "file", j.Path, "err", err)
+		j.broken = err
+		j.setStatus(j.status.Load().LastCommit)
 		return
 	}
-	j.broken, j.pending = nil, pending{}
+	j.broken = nil
 	j.setStatus(time.Now())
 	j.Logger.Info("changes can be stored again", "file", j.Path)
 }
 
-// reopen makes the file hold what the store holds. Where writing failed for want
-// of space, what is in the file is still what was synced last, and a file that
-// holds the same as the store can be used again. After any other error, such as a
-// failed sync, the kernel may show pages that are not on disk: then the file is
-// written anew, under another name, and takes the place of the old one.
+// reopen makes the file hold all that was acknowledged: what the store holds, and
+// above it what is pending, since the store may be about to publish some of that.
+// It goes on with the file where that can be trusted; otherwise the file is written
+// anew, under another name, and takes the place of the old one.
 func (j *Journal) reopen() error {
-	var write *os.PathError // as opposed to a sync that says that there is no space
-	noSpace := errors.As(j.broken, &write) && (errors.Is(write, syscall.ENOSPC) || errors.Is(write, syscall.EDQUOT))
-	if !noSpace || !j.fileIsCurrent() {
-		if err := writeSnapshot(j.Path, j.held()); err != nil {
+	err := j.doubt
+	if err == nil {
+		if err = j.resume(); err == nil || outOfSpace(err) {
 			return err
 		}
 	}
-	var err error
-	if j.db, err = openDatabase(j.Path); err != nil {
-		return err
+	is, anewErr := j.writeAnew(j.held())
+	if anewErr != nil {
+		return fmt.Errorf("%w; %w", err, anewErr)
 	}
-	if j.content, err = storedContent(j.db); err != nil {
-		return err
-	}
-	return j.write(store.Changes{}) // proves that writing works
+	j.content, j.doubt = is, nil
+	return j.resume()
 }
 
-// fileIsCurrent tells whether the file holds exactly the store's groups.
-func (j *Journal) fileIsCurrent() bool {
-	groups, err := read(j.Path)
-	if err != nil {
-		return false
+// resume goes on with the file if it holds what it did after the last transaction.
+// Its groups need not be read for that: the sum of their fingerprints tells.
+func (j *Journal) resume() error {
+	if err := check(j.Path); err != nil {
+		return err
 	}
-	var inFile, inStore content
-	count := func(c *content) func(*store.Group) {
-		return func(g *store.Group) { c.add(keyOf(g.Key.ID()), store.AppendRecord(nil, g)) }
+	if err := j.use(j.content); err != nil {
+		return err
 	}
-	for _, g := range groups {
-		count(&inFile)(g)
+	if err := j.write(store.Changes{}); err != nil { // what is pending; proves that writing works
+		err = errors.Join(j.distrust(err), closeGuarded(j.db))
+		j.db = nil
+		return err
 	}
-	for g := range j.held() {
-		count(&inStore)(g)
-	}
-	return inFile == inStore
+	return nil
 }
 
 // Ready returns nil where changes can be stored, and otherwise why not.
 func (j *Journal) Ready() error {
-	switch err := j.status.Load().Err; {
-	case err == nil:
-		return nil
-	case errors.Is(err, errLoading):
+	if err := j.status.Load().Err; err != nil {
 		return &store.UnavailableError{Reason: err, RetryAfter: retryAfter}
-	default:
-		return &store.UnavailableError{Reason: fmt.Errorf("write %s: %w", j.Path, err), RetryAfter: retryAfter}
 	}
+	return nil
 }
 
 // Status is what a journal says of itself.
@@ -418,7 +474,7 @@ type Status struct {
 
 // setStatus makes the state visible. The caller holds mu.
 func (j *Journal) setStatus(lastCommit time.Time) {
-	j.status.Store(&Status{lastCommit, len(j.pending.groups), j.broken})
+	j.status.Store(&Status{lastCommit, len(j.pending), j.broken})
 }
 
 // Loading tells whether the file has not been loaded yet.
@@ -463,7 +519,7 @@ func (j *Journal) Close() error {
 	var err error
 	if j.broken == nil {
 		err = j.flush()
-	} else if !j.pending.empty() {
+	} else if len(j.pending) > 0 {
 		err = j.reopen() // the last chance for what was acknowledged
 	}
 	if j.db != nil {
@@ -474,9 +530,5 @@ func (j *Journal) Close() error {
 		j.broken = errors.New("the gateway is stopping")
 		j.setStatus(j.status.Load().LastCommit)
 	}
-	if j.lock != nil {
-		err = errors.Join(err, j.lock.Close())
-		j.lock = nil
-	}
-	return err
+	return errors.Join(err, j.unlock())
 }

@@ -15,13 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
 
 func mustPush(t testing.TB, s *store.Store, job, body string) {
 	t.Helper()
-	if err := pushText(s, groupKey("job", job), body, time.Now(), metric.MergeGroup); err != nil {
+	if err := pushText(s, groupKey("job", job), body, time.Now(), (*store.Store).Replace); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,38 +95,40 @@ func TestBackupIncludesPending(t *testing.T) {
 // TestSlowBackupHoldsNothingUp: while someone takes a backup and does not read it,
 // pushes are stored, refused when the file fails, and stored again.
 func TestSlowBackupHoldsNothingUp(t *testing.T) {
-	j, s := open(t, filepath.Join(memoryDir(t), "f.db"), SyncEachPush)
-	mustPush(t, s, "a", "m 1\n")
-	begun, release := make(chan struct{}), make(chan struct{})
-	var wait sync.WaitGroup
-	wait.Go(func() {
-		_ = j.Backup(func(int64, io.WriterTo) error {
-			close(begun)
-			<-release
-			return nil
+	for _, failure := range []error{syscall.EIO, fullDisk} {
+		j, s := open(t, filepath.Join(memoryDir(t), "f.db"), SyncEachPush)
+		mustPush(t, s, "a", "m 1\n")
+		begun, release := make(chan struct{}), make(chan struct{})
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			_ = j.Backup(func(int64, io.WriterTo) error {
+				close(begun)
+				<-release
+				return nil
+			})
 		})
-	})
-	<-begun
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		mustPush(t, s, "a", "m 2\n")
-		breakWith(j, syscall.EIO)
-		err := pushText(s, groupKey("job", "a"), "m 3\n", time.Now(), metric.MergeGroup)
-		if unavailable := (*store.UnavailableError)(nil); !errors.As(err, &unavailable) {
-			t.Errorf("push while the file fails: %v", err)
+		<-begun
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			mustPush(t, s, "a", "m 2\n")
+			breakWith(j, failure)
+			err := pushText(s, groupKey("job", "a"), "m 3\n", time.Now(), (*store.Store).Replace)
+			if unavailable := (*store.UnavailableError)(nil); !errors.As(err, &unavailable) {
+				t.Errorf("%v: push while the file fails: %v", failure, err)
+			}
+			j.mend()
+			mustPush(t, s, "a", "m 4\n")
+		}()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second): // of a test that fails
+			t.Errorf("%v: a backup that nobody reads holds up pushes", failure)
 		}
-		j.mend()
-		mustPush(t, s, "a", "m 4\n")
-	}()
-	select {
-	case <-done:
-	case <-time.After(20 * time.Second): // of a test that fails
-		t.Error("a backup that nobody reads holds up pushes")
+		close(release)
+		wait.Wait()
+		<-done
 	}
-	close(release)
-	wait.Wait()
-	<-done
 }
 
 // TestBrokenFileStaysOurs: a journal that cannot write keeps others from the file,
@@ -224,7 +225,9 @@ func sortedLines(text string) string {
 func TestTakeOverCutOff(t *testing.T) {
 	want := string(readFile(t, "testdata/v1.11.3.metrics"))
 	for what, leave := range map[string]func(path string) error{
-		"kept only": func(path string) error { return os.Link(path, path+".original") },
+		"kept only":      func(path string) error { return os.Link(path, path+".original") },
+		"kept as a copy": func(path string) error { return copySynced(path, path+".original") },
+		"copy half done": func(path string) error { return os.WriteFile(path+".new", []byte("half"), 0o400) },
 		"kept, new file half done": func(path string) error {
 			return errors.Join(os.Link(path, path+".original"), os.WriteFile(path+".new", make([]byte, 5000), 0o600))
 		},
@@ -266,6 +269,60 @@ func TestKeptFileIsNotOverwritten(t *testing.T) {
 		t.Error("a file was changed")
 	}
 	wantOnly(t, path, "f.db", "f.db.original")
+}
+
+// TestKeepWithoutLinks: where the file system has no links the original's file is
+// copied.
+func TestKeepWithoutLinks(t *testing.T) {
+	for _, no := range []error{syscall.EPERM, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.EXDEV, syscall.ENOSYS} {
+		path := filepath.Join(memoryDir(t), "f.db")
+		kept := path + ".original"
+		link := func(from, to string) error { return &os.LinkError{Op: "link", Old: from, New: to, Err: no} }
+		if err := os.WriteFile(path, []byte("original"), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a start that was cut off has kept it already
+			if err := keep(path, kept, link); err != nil {
+				t.Errorf("%v: %v", no, err)
+			}
+			if got := readFile(t, kept); string(got) != "original" {
+				t.Errorf("%v: %q was kept", no, got)
+			}
+		}
+		if info, err := os.Stat(kept); err != nil || info.Mode() != 0o640 {
+			t.Errorf("%v: the copy has mode %v, %v", no, info.Mode(), err)
+		}
+		wantOnly(t, path, "f.db", "f.db.original")
+		if err := os.WriteFile(kept, []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := keep(path, kept, link); err == nil || string(readFile(t, kept)) != "precious" {
+			t.Errorf("%v: another file of that name: error %v, and it holds %q", no, err, readFile(t, kept))
+		}
+	}
+	path := filepath.Join(memoryDir(t), "f.db")
+	if err := os.WriteFile(path, []byte("original"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := keep(path, path+".original", func(string, string) error { return syscall.EIO }); !errors.Is(err, syscall.EIO) {
+		t.Errorf("error %v, want %v", err, syscall.EIO)
+	}
+	wantOnly(t, path, "f.db")
+}
+
+// TestTakeOverFails: a takeover that cannot be completed leaves all as it was.
+func TestTakeOverFails(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	copyFile(t, "testdata/v1.11.3.store", path)
+	unblock := blockNewFile(t, path)
+	if _, err := New(Options{Path: path, Logger: quiet}, nil).Open(); err == nil {
+		t.Error("opened though no file could be written")
+	}
+	unblock()
+	if !bytes.Equal(readFile(t, path), readFile(t, "testdata/v1.11.3.store")) {
+		t.Error("the file was changed")
+	}
+	wantOnly(t, path, "f.db")
 }
 
 // body returns about two kilobytes of text.
@@ -338,7 +395,7 @@ func BenchmarkLoad(b *testing.B) {
 			for n := range count {
 				mustPush(b, s, fmt.Sprintf("job-%d", n), body(n))
 			}
-			if err := writeSnapshot(path, s.Held()); err != nil {
+			if _, err := writeSnapshot(path, s.Held()); err != nil {
 				b.Fatal(err)
 			}
 			started := time.Now()

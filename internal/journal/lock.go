@@ -12,31 +12,56 @@ import (
 // just being stopped, say.
 const lockPatience = time.Second
 
+// lockSuffix makes the name of the file that is locked.
+const lockSuffix = ".lock"
+
 // lock keeps other gateways from the file until the result is closed, by a lock on
 // a file beside it. bbolt's own lock is not enough: it ends whenever a file that
 // failed is closed, to be written anew.
 func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	name := path + lockSuffix
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if forbidden(err) {
+		// One that is there can be locked without being written to.
+		if there, openErr := os.Open(name); openErr == nil {
+			f, err = there, nil
+		}
+	}
 	if err != nil {
 		return nil, describeOpen(path, err)
 	}
-	for deadline := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 20) {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
-			return nil, errors.Join(describeOpen(path, lockError(path, err)), f.Close())
-		}
+	if err := flock(f, syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(describeOpen(path, err), f.Close())
 	}
+	return f, nil
 }
 
-func lockError(path string, err error) error {
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return errHeld
+// flock locks a file until it is closed: LOCK_EX keeps all others from it, LOCK_SH
+// those who ask for LOCK_EX. The error is errHeld where another process has it.
+func flock(f *os.File, how int) error {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 20) {
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		case time.Now().After(deadline):
+			return errHeld
+		}
 	}
-	return fmt.Errorf("lock %s.lock: %w", path, err)
 }
 
 // errHeld says that another process has the file.
 var errHeld = errors.New("another process holds it; only one gateway can use a file")
+
+// forbidden tells whether an error says that a file or directory must not be
+// written to.
+func forbidden(err error) bool {
+	return errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

@@ -1,12 +1,14 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -77,27 +79,84 @@ func readOriginalFile(path string) (groups []*store.Group, refused []error, err 
 
 // takeOver reads the original's file, puts a file of ours in its place, and keeps
 // the original's beside it. At no moment is there no file under the name.
-func (j *Journal) takeOver() ([]*store.Group, error) {
+func (j *Journal) takeOver() ([]*store.Group, content, error) {
 	groups, refused, err := readOriginalFile(j.Path)
 	if err != nil {
-		return nil, err
+		return nil, content{}, err
 	}
 	kept := j.Path + ".original"
-	if err := os.Link(j.Path, kept); errors.Is(err, os.ErrExist) && sameFile(j.Path, kept) {
-		// A start that was cut off here has kept it already.
-	} else if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("keep the original's file as %s: there is one already: move it away first", kept)
-	} else if err != nil {
-		return nil, fmt.Errorf("keep the original's file as %s: %w", kept, err)
+	if err := keep(j.Path, kept, os.Link); err != nil {
+		return nil, content{}, fmt.Errorf("keep the original's file as %s: %w", kept, err)
 	}
-	if err := writeSnapshot(j.Path, all(groups)); err != nil {
-		return nil, errors.Join(err, os.Remove(kept))
+	is, err := j.writeAnew(slices.Values(groups))
+	if err != nil {
+		return nil, content{}, errors.Join(err, os.Remove(kept))
 	}
 	for _, err := range refused {
 		j.Logger.Error("a group of the original's file could not be taken over; it stays in the file kept beside", "kept_as", kept, "err", err)
 	}
 	j.Logger.Info("took over the file of the original Pushgateway", "file", j.Path, "groups", len(groups), "refused", len(refused), "kept_as", kept)
-	return groups, nil
+	return groups, is, nil
+}
+
+// keep gives a file a second name: by a link, which takes no space, or, where the
+// file system has none, as a copy. It is not an error that an earlier start, which
+// was cut off, has done so.
+func keep(path, kept string, link func(from, to string) error) error {
+	if isThere(kept) {
+		if !sameContent(path, kept) {
+			return errors.New("there is one already: move it away first")
+		}
+		return syncDirectory(kept)
+	}
+	err := link(path, kept)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EXDEV) {
+		err = copySynced(path, kept)
+	}
+	if err != nil {
+		return err
+	}
+	return syncDirectory(kept)
+}
+
+// copySynced copies a file and syncs the copy, which has its name only once it is
+// whole.
+func copySynced(path, copied string) error {
+	temporary := path + newSuffix
+	if err := removeIfThere(temporary); err != nil {
+		return err
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	to, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	if err == nil {
+		err = to.Sync()
+	}
+	if err = errors.Join(err, to.Close()); err == nil {
+		err = os.Rename(temporary, copied)
+	}
+	if err != nil {
+		return errors.Join(err, removeIfThere(temporary))
+	}
+	return nil
+}
+
+// sameContent tells whether two files can be read and hold the same.
+func sameContent(a, b string) bool {
+	first, firstErr := os.ReadFile(a)
+	second, secondErr := os.ReadFile(b)
+	return firstErr == nil && secondErr == nil && bytes.Equal(first, second)
 }
 
 func sortedKeys(m map[string]originalGroup) []string {
@@ -134,10 +193,4 @@ func restore(s *store.Store, g originalGroup) error {
 		return err
 	}
 	return s.Restore(key, families, times)
-}
-
-func sameFile(a, b string) bool {
-	first, firstErr := os.Stat(a)
-	second, secondErr := os.Stat(b)
-	return firstErr == nil && secondErr == nil && os.SameFile(first, second)
 }

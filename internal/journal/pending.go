@@ -1,39 +1,35 @@
 package journal
 
 import (
+	"maps"
 	"slices"
-	"strings"
 
 	"pushgateway/internal/store"
 )
 
-// pending is changes that wait to be written, of each group the last.
-type pending struct {
-	wiped  bool
-	groups map[string]*store.Group // nil for one that was deleted
-}
+// pending is the groups that were acknowledged and wait to be written, by ID, each
+// as it was last. Deletes never wait.
+type pending map[string]*store.Group
 
-func (p *pending) empty() bool { return !p.wiped && len(p.groups) == 0 }
-
-// add adds changes.
-func (p *pending) add(changes store.Changes) {
-	if changes.Wiped {
-		*p = pending{wiped: true}
-	}
-	if p.groups == nil {
-		p.groups = make(map[string]*store.Group, len(changes.Groups))
-	}
+// add adds changes, none of them a delete.
+func (p pending) add(changes store.Changes) {
 	for _, c := range changes.Groups {
-		p.groups[c.ID] = c.Group
+		p[c.ID] = c.Group
 	}
 }
 
-// changes returns all that waits.
-func (p *pending) changes() store.Changes {
-	out := store.Changes{Wiped: p.wiped, Groups: make([]store.Change, 0, len(p.groups))}
-	for id, g := range p.groups {
-		out.Groups = append(out.Groups, store.Change{ID: id, Group: g})
+// before returns changes that amount to what is pending and then the given ones.
+func (p pending) before(changes store.Changes) store.Changes {
+	if len(p) == 0 || changes.Wiped {
+		return changes
 	}
-	slices.SortFunc(out.Groups, func(a, b store.Change) int { return strings.Compare(a.ID, b.ID) })
-	return out
+	last := maps.Clone(p)
+	for _, c := range changes.Groups {
+		last[c.ID] = c.Group
+	}
+	merged := make([]store.Change, 0, len(last))
+	for _, id := range slices.Sorted(maps.Keys(last)) {
+		merged = append(merged, store.Change{ID: id, Group: last[id]})
+	}
+	return store.Changes{Groups: merged}
 }

@@ -2,14 +2,15 @@ package journal
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -40,12 +41,14 @@ const (
 )
 
 // Where bbolt's two root pages have what is checked here; see its page.go and
-// meta.go. The sizes do not depend on the machine.
+// meta.go. The sizes do not depend on the machine, the order of bytes does.
 const (
 	pageHeader   = 16
 	metaMagic    = 0xED0CDAED
 	metaPageSize = 8  // offset of the page size in the root
 	metaRoot     = 16 // of the number of the page that the tree begins with
+	metaFreelist = 32 // of the number of the page that lists free pages
+	noFreelist   = 1<<64 - 1
 	metaPages    = 40 // of how many pages there are
 	metaTxID     = 48 // of the transaction's number
 	metaSum      = 56 // of the checksum of all before
@@ -65,35 +68,58 @@ func identify(path string) (kind, error) {
 	var head [pageHeader + metaLength]byte
 	n, err := f.ReadAt(head[:], 0)
 	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return absent, fmt.Errorf("read %s: %w", path, err)
 	case n == 0:
 		return absent, nil
-	case n >= pageHeader+4 && binary.LittleEndian.Uint32(head[pageHeader:]) == metaMagic:
+	case n >= pageHeader+4 && native.Uint32(head[pageHeader:]) == metaMagic:
 		return ours, nil
-	case n < len(head) && err == nil:
-		return foreign, err
 	}
 	// The first root page may be what is damaged.
 	var second [4]byte
-	if _, err := f.ReadAt(second[:], int64(os.Getpagesize()+pageHeader)); err == nil && binary.LittleEndian.Uint32(second[:]) == metaMagic {
+	if _, err := f.ReadAt(second[:], int64(os.Getpagesize()+pageHeader)); err == nil && native.Uint32(second[:]) == metaMagic {
 		return ours, nil
 	}
 	return foreign, nil
 }
 
-// checkRoots checks both root pages. bbolt itself would fall back to the older one
-// where the newer is damaged, and the last transaction would be gone without a
-// word.
-func checkRoots(path string) error {
+// check checks that bbolt can be trusted with a file: its root pages, and all pages
+// in use. With damage the error is a *DamageError.
+func check(path string) error {
 	f, err := os.Open(path)
+	if err != nil {
+		return describeOpen(path, err)
+	}
+	defer f.Close()
+	if err := flock(f, syscall.LOCK_SH); err != nil { // what is just being written looks like damage
+		return describeOpen(path, err)
+	}
+	if err := checkRoots(f); err != nil {
+		return &DamageError{path, err}
+	}
+	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	file, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", path, err)
+	}
+	if err = guarded(func() error { return checkTree(file) }); err != nil {
+		err = &DamageError{path, err}
+	}
+	return errors.Join(err, syscall.Munmap(file))
+}
+
+// checkRoots checks both root pages. bbolt itself would fall back to the older one
+// where the newer is damaged, and the last transaction would be gone without a
+// word.
+func checkRoots(f *os.File) error {
 	var first [pageHeader + metaLength]byte
 	if _, err := f.ReadAt(first[:], 0); err != nil {
 		return fmt.Errorf("its first page cannot be read: %w", err)
 	}
-	pageSize := binary.LittleEndian.Uint32(first[pageHeader+metaPageSize:])
+	pageSize := native.Uint32(first[pageHeader+metaPageSize:])
 	if pageSize < 512 || pageSize > 1<<20 {
 		return fmt.Errorf("its first page gives a page size of %d", pageSize)
 	}
@@ -106,10 +132,10 @@ func checkRoots(path string) error {
 		root := page[pageHeader:]
 		h := fnv.New64a()
 		h.Write(root[:metaSum])
-		if binary.LittleEndian.Uint32(root) != metaMagic || h.Sum64() != binary.LittleEndian.Uint64(root[metaSum:]) {
+		if native.Uint32(root) != metaMagic || h.Sum64() != native.Uint64(root[metaSum:]) {
 			return fmt.Errorf("the checksum of root page %d is wrong", i)
 		}
-		numbers[i] = binary.LittleEndian.Uint64(root[metaTxID:])
+		numbers[i] = native.Uint64(root[metaTxID:])
 	}
 	// Two apart are those of a backup after its first transaction: bbolt gives both
 	// pages to a copy, whichever had the last number, and overwrites one by number.
@@ -122,23 +148,20 @@ func checkRoots(path string) error {
 // read reads all groups of a file of ours and checks everything there is to check,
 // without writing. Groups come in the order of their keys. With damage the error is
 // a *DamageError, and groups are those read until then.
-func read(path string) (groups []*store.Group, err error) {
-	if err := checkRoots(path); err != nil {
-		return nil, &DamageError{path, err}
-	}
-	if err := checkPages(path); err != nil {
-		return nil, &DamageError{path, err}
+func read(path string) (groups []*store.Group, is content, err error) {
+	if err := check(path); err != nil {
+		return nil, content{}, err
 	}
 	db, err := bolt.Open(path, 0, boltOptions(true))
 	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) {
-		return nil, &DamageError{path, err}
+		return nil, content{}, &DamageError{path, err}
 	}
 	if err != nil {
-		return nil, describeOpen(path, err)
+		return nil, content{}, describeOpen(path, err)
 	}
 	err = guarded(func() error {
 		return db.View(func(tx *bolt.Tx) (err error) {
-			groups, err = readGroups(tx, path)
+			groups, is, err = readGroups(tx, path)
 			return err
 		})
 	})
@@ -146,7 +169,7 @@ func read(path string) (groups []*store.Group, err error) {
 	if err != nil && !errors.As(err, &newer) {
 		err = &DamageError{path, err}
 	}
-	return groups, errors.Join(err, closeGuarded(db))
+	return groups, is, errors.Join(err, closeGuarded(db))
 }
 
 // NewerError says that the file is of a layout that this program does not know.
@@ -173,47 +196,46 @@ func guarded(f func() error) (err error) {
 
 func closeGuarded(db *bolt.DB) error { return guarded(db.Close) }
 
-func readGroups(tx *bolt.Tx, path string) ([]*store.Group, error) {
+func readGroups(tx *bolt.Tx, path string) (groups []*store.Group, is content, err error) {
 	meta, records := tx.Bucket(metaBucket), tx.Bucket(groupsBucket)
 	if meta == nil && records == nil {
 		if key, _ := tx.Cursor().First(); key == nil && tx.ID() <= 1 {
-			return nil, nil // made, but the first transaction never came
+			return nil, content{}, nil // made, but the first transaction never came
 		}
-		return nil, errors.New("it is a bbolt database, but not of a Pushgateway")
+		return nil, content{}, errors.New("it is a bbolt database, but not of a Pushgateway")
 	}
 	if meta == nil {
-		return nil, errors.New("a bucket is missing")
+		return nil, content{}, errors.New("a bucket is missing")
 	}
 	if v := meta.Get(versionKey); len(v) != 1 || v[0] == 0 {
-		return nil, errors.New("its version is missing")
+		return nil, content{}, errors.New("its version is missing")
 	} else if v[0] > version {
-		return nil, &NewerError{path, v[0]}
+		return nil, content{}, &NewerError{path, v[0]}
 	}
 	if records == nil {
-		return nil, errors.New("a bucket is missing")
+		return nil, content{}, errors.New("a bucket is missing")
 	}
 	want, err := decodeContent(meta.Get(contentKey))
 	if err != nil {
-		return nil, err
+		return nil, content{}, err
 	}
-	var got content
 	var keys, values [][]byte
 	err = records.ForEach(func(key, record []byte) error {
 		if record == nil {
 			return fmt.Errorf("the group %q is a bucket", key)
 		}
-		got.add(key, record)
+		is.add(key, record)
 		keys, values = append(keys, key), append(values, record)
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, content{}, err
 	}
-	groups, err := decodeAll(keys, values)
-	if err == nil && got != want {
-		err = fmt.Errorf("it holds %d groups, should hold %d, and they are not those of the last transaction", got.records, want.records)
+	groups, err = decodeAll(keys, values)
+	if err == nil && is != want {
+		err = fmt.Errorf("it holds %d groups, should hold %d, and they are not those of the last transaction", is.records, want.records)
 	}
-	return groups, err
+	return groups, is, err
 }
 
 // decodeAll decodes records on all processors. With an error it returns those
@@ -225,18 +247,8 @@ func decodeAll(keys, values [][]byte) ([]*store.Group, error) {
 	var wait sync.WaitGroup
 	for w := range workers {
 		wait.Go(func() {
-			fault := guarded(func() error {
-				for i := w; i < len(values); i += workers {
-					g, err := store.DecodeRecord(values[i])
-					if err == nil && !bytes.Equal(keyOf(g.Key.ID()), keys[i]) {
-						err = errors.New("the record is that of another group")
-					}
-					groups[i], errs[i] = g, err
-				}
-				return nil
-			})
-			if fault != nil && w < len(errs) {
-				errs[w] = fault
+			for i := w; i < len(values); i += workers {
+				groups[i], errs[i] = decode(keys[i], values[i])
 			}
 		})
 	}
@@ -247,4 +259,16 @@ func decodeAll(keys, values [][]byte) ([]*store.Group, error) {
 		}
 	}
 	return groups, nil
+}
+
+// decode decodes the record of a key.
+func decode(key, record []byte) (g *store.Group, err error) {
+	err = guarded(func() (err error) {
+		g, err = store.DecodeRecord(record)
+		if err == nil && !bytes.Equal(keyOf(g.Key.ID()), key) {
+			err = errors.New("the record is that of another group")
+		}
+		return err
+	})
+	return g, err
 }

@@ -23,10 +23,11 @@ func newHistory(s *store.Store) *history.Log {
 }
 
 // remember records what came of a push. path is what the request named, key the
-// group; it is the zero value where the path names none.
-func (s *Server) remember(r *http.Request, path string, key metric.GroupingKey, size int64, err error) {
+// group; it is the zero value where the path names none. repeated tells that the push
+// had been applied before.
+func (s *Server) remember(r *http.Request, path string, key metric.GroupingKey, size int64, repeated bool, err error) {
 	e := history.Event{
-		At: s.Now(), Method: r.Method, Size: size, Source: sourceOf(r), Client: r.UserAgent(), Key: key,
+		At: s.Now(), Method: r.Method, Size: size, Source: sourceOf(r), Client: r.UserAgent(), Key: key, Repeated: repeated,
 	}
 	if key.ID() == "" {
 		e.Path = path

@@ -36,7 +36,7 @@ func (p *pusher) many(w http.ResponseWriter, r *http.Request) {
 	defer p.giveBack(buffers)
 	parts, want, err := p.parts(r, prefix, &buffers.reader)
 	if err != nil {
-		p.remember(r, path, metric.GroupingKey{}, r.ContentLength, err)
+		p.remember(r, path, metric.GroupingKey{}, r.ContentLength, false, err)
 		p.refused(r, path, metric.GroupingKey{}, err)
 		p.apiRefusal(w, r, err)
 		return
@@ -45,7 +45,7 @@ func (p *pusher) many(w http.ResponseWriter, r *http.Request) {
 	logged := 0
 	for i := range outcomes {
 		o := &outcomes[i]
-		p.remember(r, path, o.Key, -1, o.Err)
+		p.remember(r, path, o.Key, -1, o.Repeated, o.Err)
 		switch {
 		case o.Err == nil:
 		case logged == mostLogged:

@@ -48,7 +48,7 @@ func (p *pusher) handler() http.Handler {
 		if err == nil {
 			repeated, err = p.push(r, prefix, key)
 		}
-		p.remember(r, path, key, size(), err)
+		p.remember(r, path, key, size(), repeated, err)
 		if err == nil {
 			if repeated {
 				w.Header().Set(repeatedHeader, "true")

@@ -73,6 +73,7 @@ type push struct {
 	At             moment
 	Method, Size   string
 	Accepted       bool
+	Repeated       bool // and so without effect
 	Reason         string
 	Message        string
 	Source, Client string
@@ -347,7 +348,7 @@ func shellQuote(s string) string {
 
 func pushOf(e *history.Event, now time.Time, address string) push {
 	p := push{
-		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Reason: string(e.Reason),
+		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Repeated: e.Repeated, Reason: string(e.Reason),
 		Message: cut(placed(e.Message, address), longestTimelined), Source: e.Source, Client: e.Client,
 	}
 	if e.Size >= 0 {

@@ -1,0 +1,299 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"pushgateway/internal/store"
+)
+
+// fullDisk is how a write fails for want of space.
+var fullDisk = &os.PathError{Op: "write", Path: "f.db", Err: syscall.ENOSPC}
+
+// meanwhile is a journal that has something happen between the moment in which it
+// acknowledges a change and the one in which the store shows it.
+type meanwhile struct {
+	*Journal
+	do func()
+}
+
+func (j meanwhile) Commit(changes store.Changes) error {
+	err := j.Journal.Commit(changes)
+	if err == nil {
+		j.do()
+	}
+	return err
+}
+
+// TestFailureBeforeTheChangeShows: a change that was acknowledged, but that the store
+// does not show yet, is in the file that is mended from what the store shows.
+func TestFailureBeforeTheChangeShows(t *testing.T) {
+	for _, failure := range []error{syscall.EIO, fullDisk} {
+		for what, mend := range map[string]func(*Journal) error{
+			"mended": func(j *Journal) error { j.mend(); return j.Ready() },
+			"closed": (*Journal).Close,
+		} {
+			path := filepath.Join(memoryDir(t), "f.db")
+			j, s := open(t, path, SyncInterval)
+			mustPush(t, s, "a", "m 1\n")
+			mustPush(t, s, "b", "m 1\n")
+			if err := j.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			mustPush(t, s, "b", "m 2\n")
+			s.Use(meanwhile{j, func() {
+				breakWith(j, failure)
+				if err := mend(j); err != nil {
+					t.Errorf("%v, %s: %v", failure, what, err)
+				}
+			}})
+			mustPush(t, s, "a", "m 2\n")
+			if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+				t.Errorf("%v, %s: the file holds\n%s\nbut acknowledged was\n%s", failure, what, got, want)
+			}
+		}
+	}
+}
+
+// TestRefusedDeleteStaysUndone: where a delete fails, what was pending before is
+// written when the journal is mended, and the delete is not.
+func TestRefusedDeleteStaysUndone(t *testing.T) {
+	for what, remove := range map[string]func(*store.Store) error{
+		"delete": func(s *store.Store) error { _, err := s.Delete(groupKey("job", "a")); return err },
+		"wipe":   func(s *store.Store) error { _, err := s.Wipe(); return err },
+	} {
+		path := filepath.Join(memoryDir(t), "f.db")
+		j, s := open(t, path, SyncInterval)
+		mustPush(t, s, "a", "m 1\n")
+		mustPush(t, s, "b", "m 1\n")
+		if err := j.db.Close(); err != nil { // so that the transaction fails
+			t.Fatal(err)
+		}
+		if unavailable := (*store.UnavailableError)(nil); !errors.As(remove(s), &unavailable) {
+			t.Fatalf("%s: it did not fail", what)
+		}
+		if n := j.Status().Pending; n != 2 {
+			t.Errorf("%s: %d groups are pending after it failed, want 2", what, n)
+		}
+		j.mend()
+		if n := j.Status().Pending; n != 0 {
+			t.Errorf("%s: %d groups are pending once the journal is mended", what, n)
+		}
+		if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want || !strings.Contains(got, `job="a"`) {
+			t.Errorf("%s: the file holds\n%s\nbut shown is\n%s", what, got, want)
+		}
+	}
+}
+
+// TestSameFileAfterFullDisk: after a full disk the file is gone on with, unless it is
+// no longer what was written; after any other failure there is a new one.
+func TestSameFileAfterFullDisk(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		failure error
+		damage  func(t *testing.T, path string)
+		same    bool
+	}{
+		{"full disk", fullDisk, nil, true},
+		{"no quota", &os.PathError{Op: "write", Path: "f.db", Err: syscall.EDQUOT}, nil, true},
+		{"full disk, said by a sync", syscall.ENOSPC, nil, false},
+		{"full disk, said by a sync that has a path", &os.PathError{Op: "sync", Path: "f.db", Err: syscall.ENOSPC}, nil, false},
+		{"failed write", &os.PathError{Op: "write", Path: "f.db", Err: syscall.EIO}, nil, false},
+		{"failed sync", syscall.EIO, nil, false},
+		{"full disk and cut", fullDisk, func(t *testing.T, path string) {
+			if err := os.Truncate(path, 3*int64(os.Getpagesize())); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"full disk and emptied", fullDisk, func(t *testing.T, path string) {
+			if err := os.Truncate(path, 0); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"full disk and changed", fullDisk, func(t *testing.T, path string) {
+			edit(t, path, func(tx *bolt.Tx) error {
+				is := content{}
+				return errors.Join(tx.DeleteBucket(groupsBucket), tx.Bucket(metaBucket).Put(contentKey, is.encode()))
+			})
+		}, false},
+	} {
+		for _, mode := range []Sync{SyncEachPush, SyncInterval} {
+			path := filepath.Join(memoryDir(t), "f.db")
+			j, s := open(t, path, mode)
+			mustPush(t, s, "a", largeBody(400))
+			mustPush(t, s, "b", "n 1\n")
+			if _, err := s.Delete(groupKey("job", "b")); err != nil { // writes in both modes
+				t.Fatal(err)
+			}
+			mustPush(t, s, "b", "n 2\n")
+			before, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			breakWith(j, c.failure)
+			if c.damage != nil {
+				lockAlone(t, path)
+				c.damage(t, path)
+			}
+			j.mend()
+			if err := j.Ready(); err != nil {
+				t.Errorf("%s, sync %v: not mended: %v", c.what, mode, err)
+				continue
+			}
+			after, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if os.SameFile(before, after) != c.same {
+				t.Errorf("%s, sync %v: the same file: %v, want %v", c.what, mode, !c.same, c.same)
+			}
+			if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+				t.Errorf("%s, sync %v: the file holds\n%s\nwant\n%s", c.what, mode, got, want)
+			}
+			mustPush(t, s, "b", "n 3\n")
+		}
+	}
+}
+
+// lockAlone waits until a journal that broke has let go of its file.
+func lockAlone(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(flock(f, syscall.LOCK_EX), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDoubtLasts: once a sync has failed, an attempt to mend the file that fails for
+// another reason does not make the file trustworthy.
+func TestDoubtLasts(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	j, s := open(t, path, SyncEachPush)
+	mustPush(t, s, "a", "m 1\n")
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	breakWith(j, syscall.EIO)
+	unblock := blockNewFile(t, path)
+	for range 2 {
+		j.mend()
+		if err := j.Ready(); err == nil || !strings.Contains(err.Error(), "input/output error") || !strings.Contains(err.Error(), path+".new") {
+			t.Errorf("error %v, want what failed first and what fails now", err)
+		}
+	}
+	unblock()
+	j.mend()
+	after, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.SameFile(before, after) || j.Ready() != nil {
+		t.Errorf("mended with the file whose sync failed: %v; ready: %v", os.SameFile(before, after), j.Ready())
+	}
+
+	// The new file is trusted.
+	breakWith(j, fullDisk)
+	j.mend()
+	if again, err := os.Stat(path); err != nil || !os.SameFile(again, after) || j.Ready() != nil {
+		t.Errorf("after a full disk the new file was written anew: %v; ready: %v", err, j.Ready())
+	}
+}
+
+// blockNewFile has something in the way of the file's being written anew.
+func blockNewFile(t *testing.T, path string) (unblock func()) {
+	t.Helper()
+	if err := os.MkdirAll(path+".new/x", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.RemoveAll(path + ".new"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestPause: trying takes a tenth of the time at most.
+func TestPause(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0:                      2 * time.Second,
+		200 * time.Millisecond: 2 * time.Second,
+		time.Second:            10 * time.Second,
+		4 * time.Second:        30 * time.Second,
+		time.Hour:              30 * time.Second,
+	} {
+		if got := pause(took); got != want {
+			t.Errorf("after %v: %v, want %v", took, got, want)
+		}
+	}
+}
+
+// TestTriesByItself: a broken journal that nobody asks anything gets going again as
+// soon as it can.
+func TestTriesByItself(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	synctest.Test(t, func(t *testing.T) {
+		j, s := open(t, path, SyncEachPush)
+		j.Start()
+		mustPush(t, s, "a", "m 1\n")
+		breakWith(j, syscall.EIO)
+		unblock := blockNewFile(t, path)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if j.Ready() == nil {
+			t.Error("mended though the file could not be written")
+		}
+		unblock()
+		time.Sleep(retryAfter)
+		synctest.Wait()
+		if err := j.Ready(); err != nil {
+			t.Errorf("%v after it could be: %v", retryAfter, err)
+		}
+		mustPush(t, s, "a", "m 2\n")
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPendingBefore: what is pending and then changed is one state of each group.
+func TestPendingBefore(t *testing.T) {
+	a, b, c := &store.Group{}, &store.Group{}, &store.Group{}
+	for _, test := range []struct {
+		pending pending
+		changes store.Changes
+		want    map[string]*store.Group
+	}{
+		{pending{}, store.Changes{Groups: []store.Change{{ID: "x", Group: a}}}, map[string]*store.Group{"x": a}},
+		{pending{"x": a}, store.Changes{}, map[string]*store.Group{"x": a}},
+		{pending{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "y", Group: c}}}, map[string]*store.Group{"x": a, "y": c}},
+		{pending{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "x"}, {ID: "z", Group: c}}}, map[string]*store.Group{"x": nil, "y": b, "z": c}},
+		{pending{"x": a}, store.Changes{Wiped: true, Groups: []store.Change{{ID: "y", Group: b}}}, map[string]*store.Group{"y": b}},
+	} {
+		held := maps.Clone(test.pending)
+		changes := test.pending.before(test.changes)
+		got := map[string]*store.Group{}
+		for _, change := range changes.Groups {
+			got[change.ID] = change.Group
+		}
+		if !maps.Equal(got, test.want) || len(got) != len(changes.Groups) || changes.Wiped != test.changes.Wiped {
+			t.Errorf("%v before %v is %v, want %v", test.pending, test.changes, changes, test.want)
+		}
+		if !maps.Equal(test.pending, held) {
+			t.Errorf("before changed what is pending: %v", fmt.Sprint(test.pending))
+		}
+	}
+}

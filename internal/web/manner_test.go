@@ -1,0 +1,102 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pushgateway/internal/rules"
+)
+
+const oneCounted = "# TYPE c counter\nc 1\n"
+
+// TestRepeatsAreTold: who pushes again learns that it had no effect, from the answer,
+// from the metric, and from the group's timeline.
+func TestRepeatsAreTold(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	push := func(method, path string) string {
+		t.Helper()
+		w := do(s, method, path, "# TYPE c counter\nc{job=\"a\"} 1\n", "Idempotency-Key", "k")
+		if w.Code != 200 {
+			t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
+		}
+		return w.Header().Get(repeatedHeader) + w.Body.String()
+	}
+	if got := push("POST", "/metrics/job/a?merge=sum"); got != "" {
+		t.Errorf("the first push answers %q", got)
+	}
+	if got := push("PUT", "/metrics/job/a"); got != "true" {
+		t.Errorf("the second push answers %q", got)
+	}
+	if got := push("POST", "/api/v1/push?group_by=job"); !strings.Contains(got, `"state":"repeated"`) {
+		t.Errorf("the third push answers %q", got)
+	}
+	timeline := do(s, "GET", "/api/v1/groups/job/a", "").Body.String()
+	if n := strings.Count(timeline, `"repeated":true`); n != 2 {
+		t.Errorf("%d repeated pushes in %s", n, timeline)
+	}
+	if page := do(s, "GET", "/groups/job/a", "").Body.String(); strings.Count(page, "before, changed nothing") != 2 {
+		t.Errorf("the page does not tell of two repeats:\n%s", page)
+	}
+	metrics := do(s, "GET", "/metrics", "").Body.String()
+	for _, want := range []string{"\npushgateway_pushes_repeated_total 2\n", "\nc{instance=\"\",job=\"a\"} 1\n"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+}
+
+// TestIdempotencyKeyBound takes keys of 128 bytes and no longer ones.
+func TestIdempotencyKeyBound(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	for length, want := range map[int]int{1: 200, longestKey: 200, longestKey + 1: 400} {
+		if w := do(s, "PUT", "/metrics/job/a", "m 1\n", "Idempotency-Key", strings.Repeat("k", length)); w.Code != want {
+			t.Errorf("a key of %d bytes: %d %s", length, w.Code, w.Body)
+		}
+	}
+}
+
+// TestRuleOverMethod: a rule has PUT and POST merge alike, and PUT begin a sum anew
+// where a value stands; what a push says itself stands above the rule.
+func TestRuleOverMethod(t *testing.T) {
+	s, _ := newTestServer(t, func(c *Config) {
+		c.LoadRules = func() (*rules.Rules, error) {
+			return rules.Parse([]byte("rules:\n- match: '{job=\"sum\"}'\n  merge: sum\n- match: '{job=\"put\"}'\n  merge: group\n"))
+		}
+	})
+	for i, step := range []struct {
+		method, path string
+		status       int
+		want         string // the counter of the group; empty where it has none
+	}{
+		{"PUT", "/metrics/job/sum", 200, "1"},
+		{"PUT", "/metrics/job/sum", 200, "2"},
+		{"POST", "/metrics/job/sum", 200, "3"},
+		{"POST", "/metrics/job/sum?merge=family", 400, "3"},
+		{"PUT", "/metrics/job/sum?merge=group", 200, "1"},
+		{"POST", "/metrics/job/sum", 400, "1"},
+		{"PUT", "/metrics/job/sum", 200, "1"},
+		{"PUT", "/metrics/job/sum", 200, "2"},
+		{"POST", "/metrics/job/sum?gauges=max", 200, "3"},
+		{"POST", "/metrics/job/put?gauges=max", 400, ""},
+		{"PUT", "/metrics/job/put", 200, "1"},
+		{"PUT", "/metrics/job/put?merge=sum", 400, "1"},
+	} {
+		if w := do(s, step.method, step.path, oneCounted); w.Code != step.status {
+			t.Errorf("step %d: %d %s", i, w.Code, w.Body)
+		}
+		job, _, _ := strings.Cut(strings.TrimPrefix(step.path, "/metrics/job/"), "?")
+		sample := fmt.Sprintf("c{instance=\"\",job=%q} ", job)
+		_, got, found := strings.Cut(do(s, "GET", "/metrics", "").Body.String(), sample)
+		got, _, _ = strings.Cut(got, "\n")
+		if found != (step.want != "") || got != step.want && found {
+			t.Errorf("step %d: the counter is %q, want %q", i, got, step.want)
+		}
+	}
+	if g := do(s, "POST", "/metrics/job/put", "other 1\n"); g.Code != 200 {
+		t.Fatal(g.Code)
+	}
+	if strings.Contains(do(s, "GET", "/metrics", "").Body.String(), `c{instance="",job="put"}`) {
+		t.Error("POST under the rule merge: group left another family")
+	}
+}
