@@ -65,7 +65,7 @@ func TestExpiryInBrowser(t *testing.T) {
 		t.Fatal(a)
 	}
 	one.visit("/status")
-	one.want("not reloaded", "is no selector", "ttl=1h30m")
+	one.want("not reloaded", "not a PromQL selector", "ttl=1h30m")
 	if err := os.WriteFile(file, []byte("rules:\n- match: '{job=\"a\"}'\n  ttl: 12h\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

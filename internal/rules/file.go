@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/selector"
 )
 
 // Keys of the file that are not options.
@@ -194,22 +194,15 @@ func (f *fileReader) match(e entry, rule int) []*labels.Matcher {
 	return matchers
 }
 
-// parseSelector reads a selector as Prometheus does, of labels only.
+// parseSelector parses a selector of labels only.
 func parseSelector(text string) ([]*labels.Matcher, error) {
-	matchers, err := parser.NewParser(parser.Options{}).ParseMetricSelector(text)
-	if err != nil {
-		if errs, ok := errors.AsType[parser.ParseErrors](err); ok && len(errs) > 0 {
-			// Those behind the first follow from it.
-			return nil, fmt.Errorf("is no selector from character %d on: %w", errs[0].PositionRange.Start+1, errs[0].Err)
-		}
-		return nil, fmt.Errorf("is no selector: %w", err)
-	}
+	matchers, err := selector.Parse(text)
 	for _, m := range matchers {
 		if m.Name == metric.NameLabel {
 			return nil, fmt.Errorf("asks for the metric name %s, but rules are for groups, which have labels only", plain(m.Value))
 		}
 	}
-	return matchers, nil
+	return matchers, err
 }
 
 // option reads an option of a rule.

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/selector"
 )
 
 // Rules are what the operator's file says. They are immutable; a nil *Rules has
@@ -50,11 +51,10 @@ func (r *Rules) All() []Rule {
 	return r.rules
 }
 
-// matches tells whether the group has all labels that the rule asks for. A label
-// that it lacks counts as empty.
+// matches tells whether the group has all labels that the rule asks for.
 func (r *Rule) matches(key metric.GroupingKey) bool {
 	for _, m := range r.matchers {
-		if value, _ := key.Value(m.Name); !m.Matches(value) {
+		if !selector.Matches(m, key) {
 			return false
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/selector"
 	"pushgateway/internal/store"
 )
 
@@ -238,7 +239,7 @@ func (l *Listing) compileSelector(matchers []*labels.Matcher) func(*Row) bool {
 			return false
 		}
 		for _, m := range values {
-			if !matchesLabels(m, r.Group.Key) {
+			if !selector.Matches(m, r.Group.Key) {
 				return false
 			}
 		}

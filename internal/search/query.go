@@ -12,9 +12,9 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/selector"
 	"pushgateway/internal/store"
 )
 
@@ -93,7 +93,7 @@ func NewQuery(p Params) (Query, error) {
 		return Query{}, &ParamError{"match[]", fmt.Errorf("longer than %d bytes", longestParam)}
 	}
 	for _, text := range p.Match {
-		matchers, err := parseSelector(text)
+		matchers, err := selector.Parse(text)
 		if err != nil {
 			return Query{}, &ParamError{"match[]", err}
 		}
@@ -102,7 +102,7 @@ func NewQuery(p Params) (Query, error) {
 	search := strings.TrimSpace(p.Search)
 	if strings.Contains(search, "{") {
 		var err error
-		if q.selector, err = parseSelector(search); err != nil {
+		if q.selector, err = selector.Parse(search); err != nil {
 			return Query{}, &ParamError{"search", err}
 		}
 	} else {
@@ -162,20 +162,6 @@ func isColumn(c Column) bool {
 	return false
 }
 
-// parseSelector parses a series selector as Prometheus does.
-func parseSelector(text string) ([]*labels.Matcher, error) {
-	matchers, err := parser.NewParser(parser.Options{}).ParseMetricSelector(text)
-	if err != nil {
-		// The position of the first error is enough.
-		var errs parser.ParseErrors
-		if errors.As(err, &errs) && len(errs) > 0 {
-			return nil, fmt.Errorf("not a PromQL selector: at character %d: %w", int(errs[0].PositionRange.Start)+1, errs[0].Err)
-		}
-		return nil, fmt.Errorf("not a PromQL selector: %w", err)
-	}
-	return matchers, nil
-}
-
 // splitWords splits at spaces, but not between double quotes. A quote that is not
 // closed, as while it is typed, reaches to the end.
 func splitWords(text string) []string {
@@ -220,13 +206,6 @@ func (q *Query) StateOf(g *store.Group, refused Refused, now time.Time) State {
 		return Old
 	}
 	return OK
-}
-
-// matchesLabels tells whether the labels of the key match, as far as the matcher
-// is for labels. A label that the key does not have counts as empty.
-func matchesLabels(m *labels.Matcher, key metric.GroupingKey) bool {
-	value, _ := key.Value(m.Name)
-	return m.Matches(value)
 }
 
 // keyContains tells whether the word, in lower case, is in a label of the key:

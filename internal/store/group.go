@@ -255,26 +255,8 @@ func (g *Group) after(p *Push) (*Group, error) {
 			return nil, err
 		}
 	}
-	next.Chunks = mergeChunks(p.chunks, g.Chunks)
+	next.Chunks = unite(p.chunks, g.Chunks, compareChunks)
 	return next, nil
-}
-
-// mergeChunks unites two lists that are sorted by name. Of chunks of the same
-// name that of the first list is taken.
-func mergeChunks(first, second []*Chunk) []*Chunk {
-	merged := make([]*Chunk, 0, len(first)+len(second))
-	for len(first) > 0 && len(second) > 0 {
-		switch c := compareChunks(first[0], second[0]); {
-		case c > 0:
-			merged, second = append(merged, second[0]), second[1:]
-		case c == 0:
-			second = second[1:]
-			fallthrough
-		default:
-			merged, first = append(merged, first[0]), first[1:]
-		}
-	}
-	return append(append(merged, first...), second...)
 }
 
 // compareChunks orders chunks by their names.
@@ -300,6 +282,6 @@ func (g *Group) failed(key metric.GroupingKey, at time.Time) *Group {
 	}
 	next := *g
 	next.Failed, next.home, next.end = at, nil, nil
-	next.Chunks = mergeChunks([]*Chunk{failure}, g.Chunks)
+	next.Chunks = unite([]*Chunk{failure}, g.Chunks, compareChunks)
 	return &next
 }

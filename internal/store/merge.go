@@ -48,7 +48,7 @@ func (p *Push) mergeSeries(old *Group) error {
 		if p.manner.Merge == metric.MergeSum {
 			merged.Metrics, err = metric.AddMetrics(f, held[0].Metrics(), p.manner.Gauges)
 		} else {
-			merged.Metrics = replaceSeries(held[0].Metrics(), f.Metrics)
+			merged.Metrics = unite(f.Metrics, held[0].Metrics(), func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
 		}
 		if err != nil {
 			return err
@@ -62,20 +62,20 @@ func (p *Push) mergeSeries(old *Group) error {
 	return nil
 }
 
-// replaceSeries unites two lists that are sorted by labels. Of metrics with the same
-// labels that of next is taken.
-func replaceSeries(held, next []metric.Metric) []metric.Metric {
-	merged := make([]metric.Metric, 0, len(held)+len(next))
-	for len(held) > 0 && len(next) > 0 {
-		switch c := metric.CompareLabels(held[0].Labels, next[0].Labels); {
-		case c < 0:
-			merged, held = append(merged, held[0]), held[1:]
+// unite merges two lists that are sorted. Of items that compare equal that of first is
+// taken.
+func unite[T any](first, second []T, compare func(a, b T) int) []T {
+	all := make([]T, 0, len(first)+len(second))
+	for len(first) > 0 && len(second) > 0 {
+		switch c := compare(first[0], second[0]); {
+		case c > 0:
+			all, second = append(all, second[0]), second[1:]
 		case c == 0:
-			held = held[1:]
+			second = second[1:]
 			fallthrough
 		default:
-			merged, next = append(merged, next[0]), next[1:]
+			all, first = append(all, first[0]), first[1:]
 		}
 	}
-	return append(append(merged, held...), next...)
+	return append(append(all, first...), second...)
 }

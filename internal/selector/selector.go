@@ -1,0 +1,32 @@
+// Package selector holds groups against PromQL selectors.
+package selector
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"pushgateway/internal/metric"
+)
+
+// Parse parses a series selector as Prometheus does.
+func Parse(text string) ([]*labels.Matcher, error) {
+	matchers, err := parser.NewParser(parser.Options{}).ParseMetricSelector(text)
+	if err != nil {
+		// Errors behind the first follow from it.
+		if errs, ok := errors.AsType[parser.ParseErrors](err); ok && len(errs) > 0 {
+			return nil, fmt.Errorf("not a PromQL selector: at character %d: %w", int(errs[0].PositionRange.Start)+1, errs[0].Err)
+		}
+		return nil, fmt.Errorf("not a PromQL selector: %w", err)
+	}
+	return matchers, nil
+}
+
+// Matches tells whether the group has the label that m asks for. A label that the
+// group lacks counts as empty.
+func Matches(m *labels.Matcher, key metric.GroupingKey) bool {
+	value, _ := key.Value(m.Name)
+	return m.Matches(value)
+}
