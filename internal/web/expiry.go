@@ -9,8 +9,8 @@ import (
 func (s *Server) EndGroups(ctx context.Context) {
 	// So few at a time that no push waits for long, with a pause for those who wait.
 	const (
-		most  = 200
-		pause = 5 * time.Millisecond
+		most  = 64
+		pause = 2 * time.Millisecond
 	)
 	// A group may be pushed meanwhile that ends before the next one known.
 	const longest = time.Second
