@@ -15,6 +15,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
 
@@ -31,7 +32,7 @@ func sample(t testing.TB, dir string) (file []byte, want string) {
 		if n%9 == 8 {
 			_, err = s.Delete(key)
 		} else {
-			err = pushText(s, key, fmt.Sprintf("# HELP m Help.\n# TYPE m counter\n%s", largeBody(1+random.IntN(1+n%40))), stepTime(n), (*store.Store).Replace)
+			err = pushText(s, key, fmt.Sprintf("# HELP m Help.\n# TYPE m counter\n%s", largeBody(1+random.IntN(1+n%40))), stepTime(n), metric.MergeGroup)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -151,7 +152,7 @@ func TestStalePage(t *testing.T) {
 		if n == 37 {
 			before = readFile(t, path)
 		}
-		if err := pushText(s, groupKey("job", fmt.Sprint(n%10)), fmt.Sprintf("m %d\n", n), stepTime(n), (*store.Store).Replace); err != nil {
+		if err := pushText(s, groupKey("job", fmt.Sprint(n%10)), fmt.Sprintf("m %d\n", n), stepTime(n), metric.MergeGroup); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -331,7 +332,7 @@ func TestNoRoomForTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		j, s := open(t, path, SyncEachPush)
-		if err := pushText(s, groupKey("job", "a"), "m 1\n", stepTime(0), (*store.Store).Replace); err != nil {
+		if err := pushText(s, groupKey("job", "a"), "m 1\n", stepTime(0), metric.MergeGroup); err != nil {
 			t.Errorf("%d pages of room, then more: %v", left, err)
 		}
 		shut(t, j)

@@ -47,17 +47,18 @@ func groupKey(labels ...string) metric.GroupingKey {
 }
 
 // pushText pushes a body in the text format.
-func pushText(s *store.Store, key metric.GroupingKey, body string, at time.Time, apply func(*store.Store, *store.Push) error) error {
+func pushText(s *store.Store, key metric.GroupingKey, body string, at time.Time, merge metric.Merge) error {
 	parser := wire.TextParser{Names: metric.UTF8Names}
 	families, err := parser.Parse(body)
 	if err != nil {
 		return err
 	}
-	p, err := new(store.Encoder).Push(key, families, metric.UTF8Names, at)
+	p, err := new(store.Encoder).Push(key, families, at, store.Manner{Names: metric.UTF8Names, Merge: merge})
 	if err != nil {
 		return err
 	}
-	return apply(s, p)
+	_, err = s.Apply(p)
+	return err
 }
 
 // records is what is held, encoded, by group: equal where nothing differs.

@@ -15,12 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
 
 func mustPush(t testing.TB, s *store.Store, job, body string) {
 	t.Helper()
-	if err := pushText(s, groupKey("job", job), body, time.Now(), (*store.Store).Replace); err != nil {
+	if err := pushText(s, groupKey("job", job), body, time.Now(), metric.MergeGroup); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -113,7 +114,7 @@ func TestSlowBackupHoldsNothingUp(t *testing.T) {
 			defer close(done)
 			mustPush(t, s, "a", "m 2\n")
 			breakWith(j, failure)
-			err := pushText(s, groupKey("job", "a"), "m 3\n", time.Now(), (*store.Store).Replace)
+			err := pushText(s, groupKey("job", "a"), "m 3\n", time.Now(), metric.MergeGroup)
 			if unavailable := (*store.UnavailableError)(nil); !errors.As(err, &unavailable) {
 				t.Errorf("%v: push while the file fails: %v", failure, err)
 			}

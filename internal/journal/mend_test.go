@@ -95,8 +95,8 @@ func TestRefusedDeleteStaysUndone(t *testing.T) {
 	}
 }
 
-// TestSameFileAfterFullDisk: after a full disk the file is gone on with, unless it is
-// no longer what was written; after any other failure there is a new one.
+// TestSameFileAfterFullDisk: after a full disk the file is gone on with, if it is what
+// was written last; after any other failure there is a new one.
 func TestSameFileAfterFullDisk(t *testing.T) {
 	for _, c := range []struct {
 		what    string

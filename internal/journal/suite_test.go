@@ -61,8 +61,8 @@ type step struct {
 }
 
 func script() []step {
-	push := func(name string, key metric.GroupingKey, body string, apply func(*store.Store, *store.Push) error) step {
-		return step{name, func(s *store.Store, at time.Time) error { return pushText(s, key, body, at, apply) }}
+	push := func(name string, key metric.GroupingKey, body string, merge metric.Merge) step {
+		return step{name, func(s *store.Store, at time.Time) error { return pushText(s, key, body, at, merge) }}
 	}
 	del := func(key metric.GroupingKey) step {
 		return step{"delete " + key.String(), func(s *store.Store, _ time.Time) error {
@@ -76,7 +76,7 @@ func script() []step {
 	}}
 	a, b := groupKey("job", "a"), groupKey("job", "b", "instance", "x")
 	long := groupKey("job", strings.Repeat("long/", 300))
-	put, post := (*store.Store).Replace, (*store.Store).Merge
+	put, post := metric.MergeGroup, metric.MergeFamily
 	return []step{
 		push("first push", a, "# TYPE m counter\nm 1\n", put),
 		push("push of another group", b, "m2{l=\"ü\"} NaN\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n", put),
