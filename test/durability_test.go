@@ -358,7 +358,8 @@ func TestDamagedFile(t *testing.T) {
 		bad[at] ^= 4
 		return bad
 	}
-	record := bytes.Index(file, []byte(strings.Repeat("x", 30)))
+	// The first of them may stand in a page that is free by now.
+	record := bytes.LastIndex(file, []byte(strings.Repeat("x", 30)))
 	for what, content := range map[string][]byte{
 		"cut in the first page":  file[:700],
 		"cut in the middle":      file[:8*4096+5],

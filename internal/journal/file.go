@@ -37,8 +37,10 @@ var (
 	contentKey   = []byte("groups")
 )
 
-// version is that of the layout. A file of a higher one is refused.
-const version = 1
+// version is that of the layout. A file of a higher one is refused; one of a lower one
+// is read, and becomes of this one with the first change. Version 2 has records that
+// say more than the families of a group.
+const version = 2
 
 // content is what the groups bucket is said to hold.
 type content struct {

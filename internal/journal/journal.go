@@ -311,7 +311,11 @@ func apply(tx *bolt.Tx, changes store.Changes, c *content) error {
 		}
 		c.add(key, record)
 	}
-	return tx.Bucket(metaBucket).Put(contentKey, c.encode())
+	meta := tx.Bucket(metaBucket)
+	if err := meta.Put(versionKey, []byte{version}); err != nil {
+		return err
+	}
+	return meta.Put(contentKey, c.encode())
 }
 
 // fail takes the file out of use after a failed transaction. What of it reached

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
@@ -411,5 +414,62 @@ func BenchmarkLoad(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(reading), "x-read")
 		})
+	}
+}
+
+// TestVersion1 reads a file of the first layout, and keeps it readable: its groups are
+// there before and after a change, which makes it one of the present layout.
+func TestVersion1(t *testing.T) {
+	packed, err := os.Open("testdata/version1.db.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	unpacked, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := io.ReadAll(unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "kept.db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	versionOf := func() (v byte) {
+		t.Helper()
+		db, err := bolt.Open(path, 0o600, boltOptions(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.View(func(tx *bolt.Tx) error {
+			v = tx.Bucket(metaBucket).Get(versionKey)[0]
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if v := versionOf(); v != 1 {
+		t.Fatalf("the sample is of version %d", v)
+	}
+	const want = `c{instance="a",job="backup",x="1"} 3`
+	j, s := open(t, path, SyncEachPush)
+	if got := text(t, slices.Collect(s.Held())); !strings.Contains(got, want) || s.Totals().Groups != 3 {
+		t.Errorf("%d groups:\n%s", s.Totals().Groups, got)
+	}
+	mustPush(t, s, "new", "m 1\n")
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if v := versionOf(); v != version {
+		t.Errorf("after a change the file is of version %d", v)
+	}
+	j, s = open(t, path, SyncEachPush)
+	defer j.Close()
+	if got := text(t, slices.Collect(s.Held())); !strings.Contains(got, want) || s.Totals().Groups != 4 {
+		t.Errorf("%d groups after a restart:\n%s", s.Totals().Groups, got)
 	}
 }
