@@ -18,6 +18,7 @@ type Group struct {
 	Failed      time.Time // zero where none was refused
 	LastRefused *history.Event
 	Summed      bool      // pushes are added up
+	Expired     bool      // it has ended, and its push times alone are left
 	Expires     time.Time // zero where the group stays
 	Families    int
 	Series      int
@@ -58,6 +59,7 @@ type groupData struct {
 	LastFailure *time.Time        `json:"last_failure"`
 	LastError   *refusalData      `json:"last_error"`
 	Summed      bool              `json:"summed"`
+	Expired     bool              `json:"expired"`
 	ExpiresAt   *time.Time        `json:"expires_at"`
 	Families    int               `json:"families"`
 	Series      int               `json:"series"`
@@ -86,7 +88,7 @@ type pushData struct {
 
 func dataOf(g *Group) groupData {
 	data := groupData{
-		Labels: labelsOf(g.Key), Path: g.Key.Path(), State: g.State, Summed: g.Summed,
+		Labels: labelsOf(g.Key), Path: g.Key.Path(), State: g.State, Summed: g.Summed, Expired: g.Expired,
 		ExpiresAt: timeOrNull(g.Expires),
 		LastPush:  timeOrNull(g.Pushed), LastFailure: timeOrNull(g.Failed),
 		Families: g.Families, Series: g.Series, Bytes: g.Bytes,

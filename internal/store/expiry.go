@@ -118,7 +118,7 @@ func (s *Store) lifetime(g *Group) (metric.Lifetime, bool) {
 		return metric.Lifetime{}, false
 	}
 	l := g.Lifetime.Or(limits.For(g.Key))
-	return l, l.TTL > 0 && !(l.KeepTimes && g.empty())
+	return l, l.TTL > 0 && !g.Expired && !(l.KeepTimes && g.empty())
 }
 
 // LifetimeStart returns when the group's lifetime began: with its last successful push, or,
@@ -154,6 +154,16 @@ func (s *Store) ExpiresAt(g *Group) (at time.Time, keepTimes bool) {
 		return time.Time{}, false
 	}
 	return g.LifetimeStart().Add(l.TTL), l.KeepTimes
+}
+
+// Due returns how many groups have ended, but are still there. Cost: O(of them).
+func (s *Store) Due() int {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	if len(s.ends) == 0 {
+		return 0
+	}
+	return len(s.ends.due(s.limits.Load().Clock.Elapsed(), len(s.ends)))
 }
 
 // NextEnd returns in how long the next group ends, not positive where that is over;
@@ -198,7 +208,7 @@ func (s *Store) Expire(limit int) (ended []*Group, err error) {
 // emptied returns the group with nothing but its two push times.
 func (g *Group) emptied() *Group {
 	next := *g
-	next.Summed, next.home, next.end = false, nil, nil
+	next.Expired, next.Summed, next.home, next.end = true, false, nil, nil
 	next.Chunks = slices.DeleteFunc(slices.Clone(g.Chunks), func(c *Chunk) bool {
 		return c.Name() != PushTime && c.Name() != FailureTime
 	})

@@ -143,6 +143,29 @@ func TestRulesApplyToGroupsHeld(t *testing.T) {
 	e.limit(func(metric.GroupingKey) metric.Lifetime { return metric.Lifetime{KeepTimes: true} })
 	e.pass(2 * time.Hour)
 	e.want("b*")
+
+	// What is left of it is there for an alert, which no other rule may silence.
+	e.limit(func(metric.GroupingKey) metric.Lifetime { return lifetime(time.Minute) })
+	e.pass(2 * time.Hour)
+	e.want("b*")
+	if !e.View().Group(jobKey("b")).Expired {
+		t.Error("b is not said to have expired")
+	}
+	e = e.restarted(lifetime(time.Minute))
+	e.pass(2 * time.Hour)
+	e.want("b*")
+	e.push("b", metric.Lifetime{})
+	if e.View().Group(jobKey("b")).Expired {
+		t.Error("b is said to have expired, but was pushed again")
+	}
+	if due := e.Due(); due != 0 {
+		t.Errorf("%d groups are due", due)
+	}
+	e.pass(time.Minute)
+	if due := e.Due(); due != 1 {
+		t.Errorf("%d groups are due, not 1", due)
+	}
+	e.want()
 }
 
 // TestClockIsSet: in a running process only the time that passes counts.
@@ -273,7 +296,7 @@ func TestEndsAgainstModel(t *testing.T) {
 		var want []string
 		for job, g := range model {
 			l := g.own.Or(rule)
-			if l.TTL > 0 && e.elapsed-g.pushed >= l.TTL && !(g.empty && l.KeepTimes) {
+			if l.TTL > 0 && e.elapsed-g.pushed >= l.TTL && !g.empty {
 				total++
 				if !l.KeepTimes {
 					delete(model, job)

@@ -35,6 +35,9 @@ type Group struct {
 	Summed bool
 	// Lifetime is what the last push said itself of the group's end.
 	Lifetime metric.Lifetime
+	// Expired tells that the group has ended, and that its push times are what was
+	// to stay of it, until it is pushed to or deleted.
+	Expired bool
 
 	used  usedKeys // of the pushes applied last
 	shape shape

@@ -25,7 +25,7 @@ import (
 //	  the metrics as fields of a MetricFamily message
 //	where the group has any of these:
 //	  1 byte of bits: pushes are added up, the last push gave a lifetime, and had
-//	  the push times kept at its end
+//	  the push times kept at its end, which is over
 //	  the lifetime (ns)
 //	  number of idempotency keys; for each 8 bytes of its hash, little endian, and
 //	  when it was used (Unix s)
@@ -66,6 +66,7 @@ const (
 	summedBit = 1 << iota
 	limitedBit
 	keepTimesBit
+	expiredBit
 )
 
 // appendTerms appends what the last pushes said of the group, if anything.
@@ -79,6 +80,9 @@ func appendTerms(dst []byte, g *Group) []byte {
 	}
 	if g.Lifetime.KeepTimes {
 		bits |= keepTimesBit
+	}
+	if g.Expired {
+		bits |= expiredBit
 	}
 	if bits == 0 && len(g.used) == 0 {
 		return dst
@@ -99,10 +103,11 @@ func (r *recordReader) terms(g *Group) {
 		return
 	}
 	bits := r.byte()
-	g.Summed, g.Lifetime.Limited, g.Lifetime.KeepTimes = bits&summedBit != 0, bits&limitedBit != 0, bits&keepTimesBit != 0
+	g.Summed, g.Expired = bits&summedBit != 0, bits&expiredBit != 0
+	g.Lifetime.Limited, g.Lifetime.KeepTimes = bits&limitedBit != 0, bits&keepTimesBit != 0
 	g.Lifetime.TTL = time.Duration(r.varint())
 	keys := r.count()
-	r.bad = r.bad || bits >= keepTimesBit<<1 || bits == 0 && keys == 0 ||
+	r.bad = r.bad || bits >= expiredBit<<1 || bits == 0 && keys == 0 ||
 		g.Lifetime.TTL < 0 || g.Lifetime.TTL > 0 && !g.Lifetime.Limited
 	for range keys {
 		if hash := r.take(8); hash != nil {

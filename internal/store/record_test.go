@@ -53,7 +53,7 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 	}
 	for g := range s.View().Groups() {
 		one := *g
-		one.Summed = random.IntN(3) == 0
+		one.Summed, one.Expired = random.IntN(3) == 0, random.IntN(9) == 0
 		return &one
 	}
 	t.Fatal("no group")
@@ -142,7 +142,7 @@ func TestRecordRoundTrip(t *testing.T) {
 // describeGroup writes all that a group shows to its readers.
 func describeGroup(g *store.Group) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %q pushed %d failed %d, summed %v, %+v\n", g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Lifetime)
+	fmt.Fprintf(&b, "%s %q pushed %d failed %d, summed %v, expired %v, %+v\n", g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Expired, g.Lifetime)
 	for _, c := range g.Chunks {
 		fmt.Fprintf(&b, "%q %q %q %s at %d, %d series, plain %v\n%s%x\n", c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), c.Text(), c.Protobuf())
 	}
@@ -198,7 +198,7 @@ func TestRecordOtherSpellings(t *testing.T) {
 		"an unknown type":        job + "\x00\x00\x01" + "\x01f\x00\x00\x09\x00\x00\x01\x00",
 		"two ways to say plain":  job + "\x00\x00\x01" + "\x01f\x00\x00\x01\x00\x00\x02\x00",
 		"terms that say nothing": job + "\x00\x00\x00" + "\x00\x00\x00",
-		"an unknown bit":         job + "\x00\x00\x00" + "\x09\x00\x00",
+		"an unknown bit":         job + "\x00\x00\x00" + "\x11\x00\x00",
 		"a TTL not given":        job + "\x00\x00\x00" + "\x01\x02\x00",
 		"a negative TTL":         job + "\x00\x00\x00" + "\x02\x01\x00",
 		"families out of order":  job + "\x00\x00\x02" + "\x01g\x00\x00\x01\x00\x00\x01\x00" + "\x01f\x00\x00\x01\x00\x00\x01\x00",

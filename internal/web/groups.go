@@ -69,7 +69,7 @@ func (s *Server) apiGroupOf(row *search.Row, query *search.Query, refused search
 	g := row.Group
 	expires, _ := s.Store.ExpiresAt(g)
 	return api.Group{
-		Key: g.Key, Summed: g.Summed, Expires: expires, State: string(query.StateOf(g, refused, now)), Pushed: g.Pushed, Failed: refused.FailedAt(g),
+		Key: g.Key, Summed: g.Summed, Expired: g.Expired, Expires: expires, State: string(query.StateOf(g, refused, now)), Pushed: g.Pushed, Failed: refused.FailedAt(g),
 		LastRefused: s.history.LastRefused(g.Key), Families: len(g.Chunks), Series: row.Series, Bytes: row.Bytes,
 	}
 }
