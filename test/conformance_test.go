@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -58,15 +59,22 @@ func TestConformance(t *testing.T) {
 			t.Parallel()
 			conform(t, r)
 		})
+		t.Run(r.Name+", with rules that say nothing", func(t *testing.T) {
+			t.Parallel()
+			rules := filepath.Join(t.TempDir(), "rules.yml")
+			writeFile(t, rules, []byte("rules: []\n"))
+			conform(t, r, "--config.file="+rules, "--push.ttl=0", "--push.timestamps=reject")
+		})
 	}
 }
 
-func conform(t *testing.T, r recording) {
+// conform runs the case on a gateway with the case's own arguments and more.
+func conform(t *testing.T, r recording, more ...string) {
 	if d, ok := differences[r.Name]; ok {
 		t.Log("differs from the original:", d.reason)
 		r.apply(t, d)
 	}
-	p := start(t, r.Args...)
+	p := start(t, slices.Concat(r.Args, more)...)
 
 	var status []int
 	for _, step := range r.Steps {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"path"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"pushgateway/internal/journal"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 )
 
 // defaultFile is where metrics are kept unless the command line says otherwise,
@@ -70,7 +72,7 @@ func parseOptions(program string, args []string) options {
 		Default("").URLVar(&externalURL)
 	app.Flag("web.route-prefix", "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.").
 		Default("").StringVar(&o.routePrefix)
-	app.Flag("web.enable-lifecycle", "Enable shutdown via HTTP request.").
+	app.Flag("web.enable-lifecycle", "Enable shutdown, and reloading --config.file, via HTTP request.").
 		Default("false").BoolVar(&o.lifecycle)
 	app.Flag("web.enable-admin-api", "Enable API endpoints for admin control actions.").
 		Default("false").BoolVar(&o.adminAPI)
@@ -87,9 +89,9 @@ func parseOptions(program string, args []string) options {
 		Default("false").BoolVar(&o.unchecked)
 	app.Flag("push.enable-utf8-names", "Allow UTF-8 characters in metric and label names.").
 		Default("false").BoolVar(&o.utf8Names)
-	var ttl model.Duration
+	var ttl timeToLive
 	app.Flag("push.ttl", "How long a group stays after its last successful push, unless the push or a rule says otherwise, such as 48h or 7d. 0 is for ever.").
-		Default("0s").SetValue(&ttl)
+		Default("0").SetValue(&ttl)
 	timestamps := app.Flag("push.timestamps", "What becomes of pushes whose samples have timestamps, unless they or a rule say otherwise: refused (reject), or taken without (drop).").
 		Default("reject").Enum("reject", "drop")
 	o.log = &promslog.Config{}
@@ -116,6 +118,21 @@ func parseOptions(program string, args []string) options {
 	o.all = flagValues(app)
 	return o
 }
+
+// timeToLive is the value of a flag, written as in a push or a rule.
+type timeToLive time.Duration
+
+// Set reads the value; kingpin does not say which flag an error is about.
+func (t *timeToLive) Set(text string) error {
+	ttl, err := rules.ParseTTL(text)
+	if err != nil {
+		return fmt.Errorf("--push.ttl=%s: %w", text, err)
+	}
+	*t = timeToLive(ttl)
+	return nil
+}
+
+func (t *timeToLive) String() string { return model.Duration(*t).String() }
 
 // pathPrefix brings a prefix into the form /prefix; a lone slash is none at all.
 func pathPrefix(prefix string) string {

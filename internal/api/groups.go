@@ -176,10 +176,7 @@ func writeSuccess(w io.Writer, data any) error {
 }
 
 func write(w io.Writer, document any) error {
-	body, err := json.Marshal(document)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(body)
-	return err
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // messages have <this gateway> in them
+	return encoder.Encode(document)
 }

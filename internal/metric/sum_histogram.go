@@ -115,7 +115,7 @@ func mismatch(held, pushed *HistogramValue) string {
 	case !a:
 		return ""
 	}
-	switch a, b := len(held.Buckets) > 0, len(pushed.Buckets) > 0; {
+	switch a, b := held.classic(), pushed.classic(); {
 	case b && !a:
 		return "it has classic buckets beside the native ones, but the one that the group holds has none"
 	case a && !b:
@@ -125,6 +125,13 @@ func mismatch(held, pushed *HistogramValue) string {
 		return fmt.Sprintf("its native buckets have the schema %d, and those that the group holds the schema %d, which is of another kind", pushed.Schema, held.Schema)
 	}
 	return ""
+}
+
+// classic tells whether h has classic buckets that divide its observations. The one
+// for +Inf alone does not: client libraries give it to a native histogram to carry an
+// exemplar.
+func (h *HistogramValue) classic() bool {
+	return slices.ContainsFunc(h.Buckets, func(b Bucket) bool { return !math.IsInf(b.UpperBound, +1) })
 }
 
 // addBuckets gives h, whose count is set, the sum of two histograms' sorted classic

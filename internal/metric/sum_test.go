@@ -495,3 +495,39 @@ func TestHeldNeedsNoCheck(t *testing.T) {
 		t.Errorf("got %v, %v", sums, err)
 	}
 }
+
+// TestNativeWithExemplarBucket adds native histograms of which some have a lone bucket
+// for +Inf, as client_golang makes it where an exemplar lies above all others: that is
+// no classic histogram beside the native one.
+func TestNativeWithExemplarBucket(t *testing.T) {
+	native := func(exemplar bool) metric.Family {
+		h := &metric.HistogramValue{Count: 3, Sum: 6, Schema: 3, ZeroThreshold: 1e-9,
+			Positive: metric.NativeBuckets{Spans: []metric.Span{{Offset: 1, Length: 1}}, Deltas: []int64{3}}}
+		if exemplar {
+			h.Buckets = []metric.Bucket{{UpperBound: math.Inf(+1), CumulativeCount: 3, Exemplar: &metric.Exemplar{Value: 2}}}
+		}
+		return metric.Family{Name: "h", Type: metric.Histogram, Metrics: []metric.Metric{{Histogram: h}}}
+	}
+	for _, with := range [][2]bool{{false, false}, {true, false}, {false, true}, {true, true}} {
+		held, pushed := native(with[0]), native(with[1])
+		if err := pushed.CheckSummand(metric.GaugeDefault); err != nil {
+			t.Fatal(err)
+		}
+		sums, err := metric.AddMetrics(&pushed, held.Metrics, metric.GaugeDefault)
+		if err != nil {
+			t.Errorf("exemplars %v: %v", with, err)
+			continue
+		}
+		h := sums[0].Histogram
+		if h.Count != 6 || h.Positive.Deltas[0] != 6 {
+			t.Errorf("exemplars %v: the sum is %+v", with, h)
+		}
+		want := 0
+		if with[0] || with[1] {
+			want = 1
+		}
+		if len(h.Buckets) != want || want == 1 && (h.Buckets[0].CumulativeCount != 6 || h.Buckets[0].Exemplar == nil) {
+			t.Errorf("exemplars %v: the sum has the buckets %+v", with, h.Buckets)
+		}
+	}
+}

@@ -120,6 +120,7 @@ func (f *fileReader) full() bool { return len(f.problems) >= mostProblems }
 
 func (f *fileReader) file(root *yaml.Node) []Rule {
 	if root == nil || isNull(root) {
+		f.report(1, 0, "there is nothing in it: a file that is to have no rules says %s: []", rulesKey)
 		return nil
 	}
 	if root.Kind != yaml.MappingNode {
@@ -127,9 +128,11 @@ func (f *fileReader) file(root *yaml.Node) []Rule {
 		return nil
 	}
 	var rules []Rule
+	listed := false
 	for e := range f.entries(root, 0, rulesKey) {
+		listed = true
 		switch {
-		case isNull(e.value):
+		case isNull(e.value): // as where all rules below it are commented out
 		case e.value.Kind != yaml.SequenceNode:
 			f.report(e.value.Line, 0, "%s: must be a list, each rule of which begins with a dash; it is %s", rulesKey, kindOf(e.value))
 		default:
@@ -141,6 +144,9 @@ func (f *fileReader) file(root *yaml.Node) []Rule {
 			}
 		}
 	}
+	if !listed && len(f.problems) == 0 {
+		f.report(root.Line, 0, "%s: missing; a file that is to have no rules says %s: []", rulesKey, rulesKey)
+	}
 	return rules
 }
 
@@ -148,7 +154,7 @@ func (f *fileReader) file(root *yaml.Node) []Rule {
 func (f *fileReader) rule(node *yaml.Node, number int) Rule {
 	var rule Rule
 	if node.Kind != yaml.MappingNode {
-		f.report(node.Line, number, "must be a mapping with the keys %s, %s; it is %s", matchKey, names(), kindOf(node))
+		f.report(node.Line, number, "must be a mapping with the keys %s, %s; it is %s", matchKey, Names(), kindOf(node))
 		return rule
 	}
 	keys := []string{matchKey}

@@ -125,7 +125,7 @@ func TestFileValues(t *testing.T) {
 }
 
 func TestNoRules(t *testing.T) {
-	for _, text := range []string{"", "\n", "# rules: none\n", "---\n", "---\n...\n", "null", "{}", "rules:", "rules: ~", "rules: []\n", "\ufeff"} {
+	for _, text := range []string{"rules:", "rules: ~", "rules: []\n", "rules:\n# - match: '{}'\n", "\ufeffrules:"} {
 		if r := parse(t, text); r.Len() != 0 || r.For(key("job", "x")) != (metric.Options{}) {
 			t.Errorf("%q: has %d rules", text, r.Len())
 		}
@@ -140,6 +140,12 @@ func TestRefusedFiles(t *testing.T) {
 	const keys = "match, ttl, ttl_keep, merge, gauges, timestamps"
 	rule := "rules:\n- match: '{}'\n- match: '{}'\n  "
 	for _, c := range []struct{ text, want string }{
+		{"", "line 1: there is nothing in it: a file that is to have no rules says rules: []"},
+		{"# rules: none\n", "line 1: there is nothing in it"},
+		{"---\n...\n", "line 1: there is nothing in it"},
+		{"null", "line 1: there is nothing in it"},
+		{"\ufeff", "line 1: there is nothing in it"},
+		{"{}", "line 1: rules: missing; a file that is to have no rules says rules: []"},
 		{"groups:\n- x", "line 1: groups: unknown; the keys here are rules"},
 		{"rules: []\n\nrules: []", "line 3: rules: given already in line 1"},
 		{"rules: 5", "line 1: rules: must be a list, each rule of which begins with a dash; it is the value 5"},

@@ -61,8 +61,11 @@ func find(name string) int {
 	return -1
 }
 
-// names lists the options for a message.
-func names() string {
+// Known tells whether there is an option called name.
+func Known(name string) bool { return find(name) >= 0 }
+
+// Names lists the options for a message.
+func Names() string {
 	var all []string
 	for i := range known {
 		all = append(all, known[i].name)
@@ -74,7 +77,7 @@ func names() string {
 // error says which values there are.
 func (o *option) parse(value string) (metric.Options, error) {
 	if o.choices == nil {
-		ttl, err := parseTTL(value)
+		ttl, err := ParseTTL(value)
 		return metric.Options{Lifetime: metric.Lifetime{Limited: true, TTL: ttl}}, err
 	}
 	for i := range o.choices {
@@ -92,7 +95,8 @@ func (o *option) parse(value string) (metric.Options, error) {
 	return metric.Options{}, fmt.Errorf("%s is one of %s", o.name, strings.Join(values, ", "))
 }
 
-func parseTTL(value string) (time.Duration, error) {
+// ParseTTL reads a time to live, such as 48h; 0 is for ever.
+func ParseTTL(value string) (time.Duration, error) {
 	ttl, err := model.ParseDuration(value)
 	switch {
 	case err == nil:

@@ -193,11 +193,11 @@ func (c *collection) addPrefix(prefix []string) error {
 	for _, component := range prefix {
 		name, value, ok := strings.Cut(component, "=")
 		if !ok {
-			return metric.Refuse(metric.BadOption, "%s in the path is not of the form option=value; the options are %s", plain(component), names())
+			return metric.Refuse(metric.BadOption, "%s in the path is not of the form option=value; the options are %s", plain(component), Names())
 		}
 		i := find(name)
 		if i < 0 {
-			return metric.Refuse(metric.BadOption, "%s in the path: there is no such option; the options are %s", plain(component), names())
+			return metric.Refuse(metric.BadOption, "%s in the path: there is no such option; the options are %s", plain(component), Names())
 		}
 		if err := c.add(i, statement{value, inPath}); err != nil {
 			return err

@@ -160,8 +160,8 @@ func (c *check) checkOwnType(f *metric.Family, same *Chunk) error {
 		return nil
 	}
 	return metric.Refuse(metric.TypeConflict,
-		"%q is pushed as %s, but group %s holds it as %s, and merging series keeps what is there: give it that type, or replace the group with PUT%s",
-		f.Name, f.Type, c.push.key, same.Type(), typeAdvice(f.Type))
+		"%q is pushed as %s, but group %s holds it as %s, and merge=%s keeps what is there: give it that type, or replace the group with PUT%s",
+		f.Name, f.Type, c.push.key, same.Type(), c.push.manner.Merge, typeAdvice(f.Type))
 }
 
 // typeAdvice tells those who pushed no type that they could.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -27,29 +28,36 @@ type selection struct {
 	dryRun    bool
 }
 
-// selected reads the parameters of DELETE /api/v1/groups. An unknown one is refused:
-// it might be a bound, misspelt.
-func selected(values url.Values) (selection, error) {
+// selected reads the query of DELETE /api/v1/groups. It refuses whatever it does not
+// understand: that might be a bound.
+func selected(query string) (selection, error) {
 	var s selection
-	for name := range values {
-		if !slices.Contains([]string{"match[]", "older_than", "dry_run"}, name) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return s, fmt.Errorf("the query cannot be read, so nothing was deleted: %w", err)
+	}
+	for name, given := range values {
+		switch {
+		case !slices.Contains([]string{"match[]", "older_than", "dry_run"}, name):
 			return s, fmt.Errorf("%.40q is none of match[], older_than, dry_run: nothing was deleted", name)
+		case name != "match[]" && len(given) > 1:
+			return s, fmt.Errorf("%s is given %d times: nothing was deleted", name, len(given))
 		}
 	}
 	if len(values["match[]"]) == 0 {
 		return s, fmt.Errorf(`say which groups to delete, as in match[]={job="x"}; to delete all there are, PUT /api/v1/admin/wipe`)
 	}
-	var err error
 	if s.query, err = search.NewQuery(search.Params{Match: values["match[]"]}); err != nil {
 		return s, err
 	}
 	if all := s.query.Unbounded(); all != "" {
-		return s, fmt.Errorf(`match[]=%s fits any group: it must demand something, as {job="x"} does; {job=~".+"} fits all`, all)
+		return s, fmt.Errorf(`match[]=%s only says what a group must not have: it must also demand something, as {job="x"} does; {job=~".+"} fits all`, all)
 	}
-	if text := values.Get("older_than"); text != "" {
+	if values.Has("older_than") {
+		text := values.Get("older_than")
 		age, err := model.ParseDuration(text)
 		if err != nil || age <= 0 {
-			return s, fmt.Errorf("older_than: %.40q is no duration such as 90m, 24h or 7d", text)
+			return s, fmt.Errorf("older_than: %.40q is no duration such as 90m, 24h or 7d: nothing was deleted", text)
 		}
 		s.olderThan = time.Duration(age)
 	}
@@ -73,7 +81,10 @@ func (s *Server) apiDeleteGroups(w http.ResponseWriter, r *http.Request) {
 		s.apiError(w, r, http.StatusForbidden, api.BadData, "this request comes from the page of another site, which must not delete anything here")
 		return
 	}
-	wanted, err := selected(r.URL.Query())
+	wanted, err := selected(r.URL.RawQuery)
+	if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+		err = errors.New("the request has a body, but parameters go in the query (with curl: --get): nothing was deleted")
+	}
 	if err != nil {
 		s.apiError(w, r, http.StatusBadRequest, api.BadData, err.Error())
 		return

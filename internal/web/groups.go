@@ -88,7 +88,7 @@ func (s *Server) apiOneGroup(w http.ResponseWriter, r *http.Request) {
 	}
 	g := s.Store.View().Group(key)
 	if g == nil {
-		s.apiError(w, r, http.StatusNotFound, api.NotFound, fmt.Sprintf("there is no group with exactly the labels %s", key))
+		s.apiError(w, r, http.StatusNotFound, api.NotFound, fmt.Sprintf("there is no group with exactly the labels %s: it may have been deleted or have expired", key))
 		return
 	}
 	pushes, last := s.history.Group(key)

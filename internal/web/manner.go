@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 
 	"pushgateway/internal/metric"
@@ -26,12 +27,11 @@ type wanted struct {
 
 // wantedBy returns what the request wants, of whose path the prefix gives options.
 func wantedBy(r *http.Request, prefix []string) (wanted, error) {
-	w := wanted{replace: r.Method == http.MethodPut, idempotencyKey: r.Header.Get(idempotencyHeader)}
-	if len(w.idempotencyKey) > longestKey {
-		return w, metric.Refuse(metric.BadOption, "the header %s has %d bytes, but may have %d at most: send a random identifier, such as a UUID",
-			idempotencyHeader, len(w.idempotencyKey), longestKey)
-	}
+	w := wanted{replace: r.Method == http.MethodPut}
 	var err error
+	if w.idempotencyKey, err = idempotencyKey(r.Header[idempotencyHeader]); err != nil {
+		return w, err
+	}
 	if w.options, err = rules.FromRequest(r.URL.RawQuery, r.Header, prefix); err != nil {
 		return w, err
 	}
@@ -40,6 +40,20 @@ func wantedBy(r *http.Request, prefix []string) (wanted, error) {
 			"merge=%s does not fit PUT, which replaces the whole group: send it with POST (client libraries call that add, or pushadd)", merge)
 	}
 	return w, nil
+}
+
+// idempotencyKey returns the value of the header; empty where there is none.
+func idempotencyKey(given []string) (string, error) {
+	switch {
+	case len(given) == 0:
+		return "", nil
+	case len(given) > 1:
+		return "", metric.Refuse(metric.BadOption, "the header %s is given %d times: send one for each push", idempotencyHeader, len(given))
+	case given[0] == "", len(given[0]) > longestKey:
+		return "", metric.Refuse(metric.BadOption, "the header %s has %d bytes, but must have 1 to %d: send a random identifier, such as a UUID",
+			idempotencyHeader, len(given[0]), longestKey)
+	}
+	return given[0], nil
 }
 
 // manner returns how a push to the group called key is taken: as it wants itself,
@@ -64,6 +78,24 @@ func (s *Server) manner(key metric.GroupingKey, w wanted) (store.Manner, error) 
 		return m, metric.Refuse(metric.BadOption, "gauges says how gauges are added up, but this push is not added to its group: push with merge=sum, too")
 	}
 	return m, nil
+}
+
+// mergedByRule adds to a refusal, for those who asked for nothing, that a rule has the
+// push added up, where that may be behind it.
+func (s *Server) mergedByRule(key metric.GroupingKey, w wanted, err error) error {
+	refusal, ok := errors.AsType[*metric.RefusalError](err)
+	if !ok || w.options.Merge != metric.MergeDefault {
+		return err
+	}
+	merge := s.rules.Load().For(key).Merge
+	switch refusal.Reason {
+	case metric.BadMerge, metric.BadValue, metric.TypeConflict:
+		if merge == metric.MergeSum || merge == metric.MergeSeries {
+			return metric.Refuse(refusal.Reason, "%s; the gateway's file of rules says merge: %s for this group, for PUT as well: only merge=group replaces it",
+				refusal.Message, merge)
+		}
+	}
+	return err
 }
 
 // refuseOptions refuses options in the query of a DELETE, where they can only be a

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -49,9 +50,56 @@ func TestRepeatsAreTold(t *testing.T) {
 // TestIdempotencyKeyBound takes keys of 128 bytes and no longer ones.
 func TestIdempotencyKeyBound(t *testing.T) {
 	s, _ := newTestServer(t, nil)
-	for length, want := range map[int]int{1: 200, longestKey: 200, longestKey + 1: 400} {
+	for length, want := range map[int]int{0: 400, 1: 200, longestKey: 200, longestKey + 1: 400} {
 		if w := do(s, "PUT", "/metrics/job/a", "m 1\n", "Idempotency-Key", strings.Repeat("k", length)); w.Code != want {
 			t.Errorf("a key of %d bytes: %d %s", length, w.Code, w.Body)
+		}
+	}
+	r := httptest.NewRequest("PUT", "/metrics/job/a", strings.NewReader("m 1\n"))
+	r.Header[idempotencyHeader] = []string{"x", "y"}
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, r); w.Code != 400 {
+		t.Errorf("two keys: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestRefusalsNameTheRule: who pushes as ever learns that a rule has it added up.
+func TestRefusalsNameTheRule(t *testing.T) {
+	text := "rules: []"
+	s, _ := newTestServer(t, func(c *Config) {
+		c.LoadRules = func() (*rules.Rules, error) { return rules.Parse([]byte(text)) }
+	})
+	if w := do(s, "POST", "/metrics/job/a", oneCounted); w.Code != 200 {
+		t.Fatal(w.Code)
+	}
+	text = "rules: [{match: '{}', merge: sum}]"
+	if err := s.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	const named = "the gateway's file of rules says merge: sum for this group"
+	for _, body := range []string{oneCounted, "x 1\n"} {
+		w := do(s, "POST", "/metrics/job/a", body)
+		if w.Code != 400 || !strings.Contains(w.Body.String(), named) {
+			t.Errorf("%q: %d %s", body, w.Code, w.Body)
+		}
+		w = do(s, "POST", "/metrics/job/a?merge=sum", body)
+		if w.Code != 400 || strings.Contains(w.Body.String(), named) {
+			t.Errorf("%q, summed as asked for: %d %s", body, w.Code, w.Body)
+		}
+	}
+}
+
+// TestUnknownParametersOfManyGroups are refused: unlike those of a push to one group,
+// they cannot be meant for another gateway.
+func TestUnknownParametersOfManyGroups(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	for query, want := range map[string]int{
+		"group_by=job": 200, "group_by=job,n&ttl=1h": 200, "group_by=job&group_by=n": 200,
+		"group_by=job&tll=1h": 400, "group_by=job&ttl=%zz": 400, "group_by=job;ttl=1h": 400, "": 400, "group_by=n": 400, "group_by=job,__x": 400,
+	} {
+		w := do(s, "POST", "/api/v1/push?"+query, "m{job=\"a\",n=\"1\"} 1\n")
+		if w.Code != want {
+			t.Errorf("%s: %d %s", query, w.Code, w.Body)
 		}
 	}
 }

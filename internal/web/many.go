@@ -10,6 +10,7 @@ import (
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
 
@@ -64,7 +65,11 @@ func (p *pusher) parts(r *http.Request, prefix []string, reader *bodyReader) ([]
 	if err != nil {
 		return nil, want, err
 	}
-	names, err := groupBy(r.URL.Query(), p.Names)
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, want, metric.Refuse(metric.BadOption, "the query cannot be read: %v", err)
+	}
+	names, err := groupBy(query, p.Names)
 	if err != nil {
 		return nil, want, err
 	}
@@ -76,9 +81,15 @@ func (p *pusher) parts(r *http.Request, prefix []string, reader *bodyReader) ([]
 	return parts, want, err
 }
 
-// groupBy returns the names of the labels that divide a push among groups.
+// groupBy returns the names of the labels that divide a push among groups. Of the
+// query it takes nothing unknown: no client of another gateway sends things here.
 func groupBy(query url.Values, allowed metric.Names) ([]string, error) {
 	var names []string
+	for name := range query {
+		if name != "group_by" && !rules.Known(name) {
+			return nil, metric.Refuse(metric.BadOption, "%.40q in the query is neither group_by nor an option; these are %s", name, rules.Names())
+		}
+	}
 	for _, list := range query["group_by"] {
 		for name := range strings.SplitSeq(list, ",") {
 			name = strings.TrimSpace(name)

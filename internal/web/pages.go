@@ -31,7 +31,11 @@ func newPages(s *Server) *pages {
 
 // held returns what the pages tell of.
 func (s *Server) held() webui.Held {
-	return webui.Held{Listing: s.index.Of(s.Store.View()), Log: s.history, Admin: s.AdminAPI, ExpiresAt: s.Store.ExpiresAt}
+	ruled := s.rules.Load()
+	return webui.Held{
+		Listing: s.index.Of(s.Store.View()), Log: s.history, Admin: s.AdminAPI, ExpiresAt: s.Store.ExpiresAt,
+		ByRule: func(key metric.GroupingKey) bool { return ruled.For(key).Lifetime.Limited },
+	}
 }
 
 // page returns the handler of a page. What it returns as an error could not be
@@ -113,7 +117,7 @@ func (p *pages) group(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) keyOf(l *search.Listing, ref string) (metric.GroupingKey, error) {
 	if key, isHash := l.ByHash(ref); isHash {
 		if key.ID() == "" {
-			return key, errors.New("there is no such group: it may have been deleted")
+			return key, errors.New("there is no such group: it may have been deleted or have expired")
 		}
 		return key, nil
 	}

@@ -100,11 +100,12 @@ func (s *Server) apply(encoder *store.Encoder, key metric.GroupingKey, families 
 		if failErr := s.Store.Fail(key, now); failErr != nil {
 			return false, fmt.Errorf("record that the push was refused (%w): %w", err, failErr)
 		}
-		return false, err
+		return false, s.mergedByRule(key, w, err)
 	}
 	repeated, err = s.Store.Apply(push)
 	switch {
 	case err != nil:
+		err = s.mergedByRule(key, w, err)
 	case repeated:
 		s.metrics.repeated.Inc()
 	default:

@@ -55,21 +55,24 @@ func formatAge(d time.Duration) string {
 	return fmt.Sprintf("%d days ago", d/day)
 }
 
-// formatAhead writes in how long something will be, rounded down. page.js does the
-// same while a page is open.
+// formatAhead writes in how long something will be, rounded to the nearest, since
+// rounded down a time to live would look a whole unit too short from its first
+// moment on. It goes on to a larger unit from two of that on, where half of it is
+// no longer much. page.js does the same while a page is open.
 func formatAhead(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Second:
+	nearest := func(unit time.Duration) int64 { return int64(d.Round(unit) / unit) }
+	if n := nearest(time.Second); n < 1 {
 		return "any moment"
-	case d < time.Minute:
-		return fmt.Sprintf("in %d s", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("in %d min", d/time.Minute)
-	case d < 2*day:
-		return fmt.Sprintf("in %d h", d/time.Hour)
+	} else if n < 2*60 {
+		return fmt.Sprintf("in %d s", n)
 	}
-	return fmt.Sprintf("in %d days", d/day)
+	if n := nearest(time.Minute); n < 2*60 {
+		return fmt.Sprintf("in %d min", n)
+	}
+	if n := nearest(time.Hour); n < 2*24 {
+		return fmt.Sprintf("in %d h", n)
+	}
+	return fmt.Sprintf("in %d days", nearest(24*time.Hour))
 }
 
 func formatBytes(n int64) string {

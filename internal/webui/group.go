@@ -41,6 +41,7 @@ type groupPage struct {
 	group
 	Held    bool // false where only pushes are known, none of which was accepted
 	OwnLife bool // the last push itself said when the group ends
+	ByRule  bool // else a rule did, rather than a flag
 	Labels  []chip
 	More    int
 	Refused *refusal
@@ -120,7 +121,7 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 	pushes, refused := held.Log.Group(key)
 	if g == nil && len(pushes) == 0 && refused == nil {
 		return p.Problem(w, r, depth, http.StatusNotFound, "No such group",
-			"There is no group "+cut(key.String(), 1000)+". It may have been deleted, or nothing was ever pushed to it. A group is named by all its labels, not by some of them.")
+			"There is no group "+cut(key.String(), 1000)+". It may have been deleted or have expired, or nothing was ever pushed to it. A group is named by all its labels, not by some of them.")
 	}
 	if p.unchanged(w, r, &page.layout, held, now) {
 		return nil
@@ -150,8 +151,10 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 		seen[key.ID()] = refused.At
 	}
 	page.group = groupOf(&row, &query, held, seen, now)
-	// Of a group that has ended, and whose push times stay, nothing more will end.
+	// A group that holds nothing but push times which are to stay never ends,
+	// whatever was asked for.
 	page.OwnLife = g.Lifetime.Limited && page.Ends.Never == (g.Lifetime.TTL == 0)
+	page.ByRule = held.ByRule(key)
 	number, _ := strconv.Atoi(values.Get("page"))
 	page.fill(g, number, now)
 	return p.render(w, http.StatusOK, "group", page)

@@ -292,6 +292,7 @@ type group struct {
 	Pushed, Failed moment
 	Ends           moment
 	KeepTimes      bool // its two push times stay when it ends
+	Expired        bool // it has ended, and its two push times stayed
 	Summed         bool // pushes are added up
 	Series         int
 	Bytes          int64
@@ -307,6 +308,7 @@ func groupOf(row *search.Row, query *search.Query, held Held, refused search.Ref
 		Failed:    momentOf(refused.FailedAt(g), now),
 		Ends:      momentAhead(ends, now),
 		KeepTimes: keepTimes,
+		Expired:   g.Expired,
 		Summed:    g.Summed,
 		Series:    row.Series,
 		Bytes:     row.Bytes,

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pushgateway/internal/history"
+	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 )
@@ -67,6 +68,10 @@ type Held struct {
 	// ExpiresAt returns when a group of the listing ends, and whether its two push
 	// times stay then; the zero time for never. It is asked for the groups shown.
 	ExpiresAt func(*store.Group) (at time.Time, keepTimes bool)
+	// ByRule tells whether a rule says how long the group of the key stays; where
+	// none does, the flag --push.ttl says it. A push that says it itself comes
+	// before both.
+	ByRule func(metric.GroupingKey) bool
 }
 
 // layout is what every page has.

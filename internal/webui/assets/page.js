@@ -295,11 +295,12 @@ function ageOf(seconds) {
 
 // As formatAhead in format.go.
 function aheadOf(seconds) {
-  if (seconds < 1) return "any moment";
-  if (seconds < 60) return `in ${Math.floor(seconds)} s`;
-  if (seconds < 3600) return `in ${Math.floor(seconds / 60)} min`;
-  if (seconds < 2 * 86400) return `in ${Math.floor(seconds / 3600)} h`;
-  return `in ${Math.floor(seconds / 86400)} days`;
+  const nearest = (unit) => Math.round(seconds / unit);
+  if (nearest(1) < 1) return "any moment";
+  if (nearest(1) < 2 * 60) return `in ${nearest(1)} s`;
+  if (nearest(60) < 2 * 60) return `in ${nearest(60)} min`;
+  if (nearest(3600) < 2 * 24) return `in ${nearest(3600)} h`;
+  return `in ${nearest(86400)} days`;
 }
 
 function tick(element) {
