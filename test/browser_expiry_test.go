@@ -22,7 +22,7 @@ func TestExpiryInBrowser(t *testing.T) {
 	browser := startBrowser(t)
 	list := open(t, browser, p.URL, "/")
 	list.awaitRows(3)
-	list.want("expires in 1 h", "summed", "expires in 59 days")
+	list.want("expires in 90 min", "summed", "expires in 60 days")
 	eval[int](list, "window.mark = 1")
 
 	// One that ends soon comes, counts down, and goes, without a reload.
@@ -42,17 +42,20 @@ func TestExpiryInBrowser(t *testing.T) {
 	one.await("time passes", `document.querySelector("time[data-ahead]").innerText !== "`+first+`"`)
 	one.await("the group is gone from its own page", `document.querySelector("h1").innerText === "No such group"`)
 	list.awaitRows(4)
-	list.await("the emptied group stays as it is", `!document.querySelector("tr[data-key='job/emptied']").innerText.includes("expires")`)
+	list.await("the emptied group says so", `document.querySelector("tr[data-key='job/emptied']").innerText.includes("expired; its push times stay")`)
 	list.want("job=emptied", "4 groups")
 	if eval[int](list, "window.mark ?? 0") != 1 {
 		t.Error("the list was reloaded")
 	}
 	one.visit("/groups/job/emptied")
-	one.want("never", "Metrics 2", "push_time_seconds")
+	one.want("expired; its push times stay (last push", "Metrics 2", "push_time_seconds")
 
 	// Where the lifetime is from, and which rules there are.
 	one.visit("/groups/job/batch-1")
-	one.want("in 1 h by the rules", "summed", "?merge=sum")
+	one.want("in 90 min by the rules", "summed", "?merge=sum")
+	one.visit("/groups/job/other")
+	one.want("in 60 days by --push.ttl")
+	one.visit("/groups/job/batch-1")
 	one.clickTo(`.facts a[href$="status#rules"]`)
 	if got := one.address(); got != "/status#rules" {
 		t.Errorf("the rules are at %s", got)
@@ -78,8 +81,8 @@ func TestExpiryInBrowser(t *testing.T) {
 
 	// The page's script writes times as the gateway does.
 	for seconds, want := range map[string]string{
-		"-5": "any moment", "0.9": "any moment", "1": "in 1 s", "59.9": "in 59 s", "60": "in 1 min", "3600": "in 1 h",
-		"172799": "in 47 h", "172800": "in 2 days",
+		"-5": "any moment", "0.49": "any moment", "0.5": "in 1 s", "119.4": "in 119 s", "119.5": "in 2 min", "5399": "in 90 min",
+		"7169": "in 119 min", "7170": "in 2 h", "170999": "in 47 h", "171000": "in 2 days", "172797": "in 2 days", "2591997": "in 30 days",
 	} {
 		if got := eval[string](one, "aheadOf("+seconds+")"); got != want {
 			t.Errorf("%s seconds: %q, want %q", seconds, got, want)
@@ -97,6 +100,79 @@ func TestExpiryInBrowser(t *testing.T) {
 		one.axe(path + ", narrow")
 		if wide := eval[float64](one, "document.documentElement.scrollWidth"); wide > 360 {
 			t.Errorf("%s is %v pixels wide", path, wide)
+		}
+	}
+}
+
+// TestLayoutInBrowser: whatever the width, nothing on a page covers anything else, and
+// what can be copied can be read and selected to its end.
+func TestLayoutInBrowser(t *testing.T) {
+	p := start(t, "--push.ttl=30d")
+	const long = "/metrics/job/backup/database/a-very-long-database-name.example.org:9100/environment/production"
+	p.push(t, "PUT", long+"?ttl=48h&ttl_keep=push_time", "m 1\n")
+	p.push(t, "PUT", "/metrics/job/refused?ttl=90m&ttl_keep=push_time", "m 1\n")
+	if a := p.do(t, "PUT", "/metrics/job/refused", "m{ 1\n"); a.status != 400 {
+		t.Fatal(a)
+	}
+	p.push(t, "POST", "/metrics/job/summed?merge=sum&ttl=2d", "# TYPE c_total counter\nc_total 1\n")
+	p.push(t, "PUT", "/metrics/job/stays?ttl=0", "m 1\n")
+	p.push(t, "PUT", "/metrics/job/expired?ttl=1s&ttl_keep=push_time", "m 1\n")
+	until(t, "the group has expired", func() bool { return strings.Contains(p.get(t, "/groups/job/expired"), "expired; its push times stay") })
+
+	b := open(t, startBrowser(t), p.URL, "/")
+	// cells and copies return what is wrong on the page.
+	const tools = `
+		const overlap = (a, b) => a.left < b.right - .5 && b.left < a.right - .5 && a.top < b.bottom - .5 && b.top < a.bottom - .5;
+		const rect = (e) => e.getBoundingClientRect();
+		const inside = (e) => { const r = document.createRange(); r.selectNodeContents(e); return [...r.getClientRects()]; };`
+	const cells = `(() => {` + tools + `
+		const wrong = [];
+		for (const row of document.querySelectorAll("table.list tbody tr")) {
+			const all = [...row.querySelectorAll("td, th")];
+			all.forEach((a, i) => all.slice(i + 1).forEach((b) => {
+				if (inside(a).some((x) => inside(b).some((y) => overlap(x, y)))) wrong.push(row.dataset.key + ": " + a.innerText + " is over " + b.innerText);
+			}));
+			const ends = row.querySelector(".ends");
+			if (!ends) continue;
+			const place = rect(ends), cell = rect(ends.closest("td"));
+			if (place.left < cell.left - .5 || place.right > cell.right + .5 || place.bottom > cell.bottom + .5) wrong.push(row.dataset.key + ": the end is out of its cell");
+			if (innerWidth > 768) continue;
+			for (const name of ["Last refused", "Series", "Size"]) {
+				if (rect(row.querySelector("td[data-name='" + name + "']")).top < place.bottom - .5) wrong.push(row.dataset.key + ": " + name + " is beside the end");
+			}
+		}
+		return wrong;
+	})()`
+	const copies = `(() => {` + tools + `
+		const wrong = [], selection = getSelection();
+		for (const box of document.querySelectorAll(".copyable")) {
+			const code = box.querySelector("code"), pre = rect(box.querySelector("pre")), button = rect(box.querySelector("button"));
+			if (!button.width) wrong.push(code.id + " has no button");
+			selection.selectAllChildren(code);
+			if (selection.toString().trim() !== code.textContent.trim()) wrong.push(code.id + " is selected as " + selection);
+			for (const line of inside(code)) {
+				if (overlap(line, button)) wrong.push(code.id + " is under its button");
+				if (line.right > pre.right + .5 || line.bottom > pre.bottom + .5) wrong.push(code.id + " is cut off");
+			}
+		}
+		selection.removeAllRanges();
+		return wrong;
+	})()`
+	for _, width := range []int64{360, 500, 1280} {
+		b.screen(width, 900, false)
+		for path, check := range map[string]string{"/": cells, "/groups/" + strings.TrimPrefix(long, "/metrics/"): copies, "/groups/job/summed": copies, "/help": copies} {
+			b.visit(path)
+			if path == "/" {
+				b.awaitRows(5)
+			} else if boxes := eval[int](b, `document.querySelectorAll(".copyable").length`); boxes < 4 {
+				t.Errorf("%s has %d texts to copy", path, boxes)
+			}
+			for _, wrong := range eval[[]string](b, check) {
+				t.Errorf("%s, %d pixels wide: %s", path, width, wrong)
+			}
+			if wide := eval[int64](b, "document.documentElement.scrollWidth"); wide > width {
+				t.Errorf("%s is %d pixels wide, not %d", path, wide, width)
+			}
 		}
 	}
 }

@@ -21,7 +21,8 @@ func TestCheckConfig(t *testing.T) {
 		`- match: '{job="checkout", env="prod"}'`, "  merge: sum", "  gauges: max", "  ttl_keep: push_time", "  timestamps: drop", "  ttl: 0",
 		`- match: '{}'`)
 	single := file("single.yml", "rules: [{match: '{}'}]")
-	empty := file("empty.yml", "# none yet")
+	empty := file("empty.yml", "rules: # none yet")
+	cut := file("cut.yml", "# none yet")
 	bad := file("bad.yml", "rules:", "- match: backup", "  ttl: 1.5h", "- tll: 1h")
 	none := filepath.Join(dir, "none.yml")
 	for _, c := range []struct {
@@ -36,6 +37,7 @@ func TestCheckConfig(t *testing.T) {
 			"3: {}\n", nil},
 		{[]string{single}, 0, single + ": 1 rule\n1: {}\n", nil},
 		{[]string{empty}, 0, empty + ": 0 rules\n", nil},
+		{[]string{cut}, 1, "", []string{cut + ": line 1: there is nothing in it"}},
 		{[]string{bad}, 1, "", []string{
 			bad + ": line 2: rule 1: match: backup: ",
 			bad + ": line 3: rule 1: ttl: 1.5h: ",

@@ -15,8 +15,9 @@ type Pushed struct {
 	Err      error // why it was not applied; nil where it was
 }
 
-// WritePushed writes the answer to POST /api/v1/push.
-func WritePushed(w io.Writer, groups []Pushed) error {
+// WritePushed writes the answer to POST /api/v1/push. Where no group was applied it is
+// an error of the given kind.
+func WritePushed(w io.Writer, groups []Pushed, kind string) error {
 	data := pushedData{Groups: make([]pushedGroup, len(groups))}
 	var first error
 	for i := range groups {
@@ -44,10 +45,6 @@ func WritePushed(w io.Writer, groups []Pushed) error {
 		}
 	}
 	if data.Applied == 0 && first != nil {
-		kind := Unavailable
-		if _, ok := errors.AsType[*metric.RefusalError](first); ok {
-			kind = BadData
-		}
 		return write(w, struct {
 			Status string     `json:"status"`
 			Kind   string     `json:"errorType"`

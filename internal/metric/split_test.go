@@ -79,3 +79,37 @@ func TestSplitNeedsJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestSplitTakesNoBrokenKeys: what would be a key of another group, or of none that can
+// be exposed, is refused before any group is touched.
+func TestSplitTakesNoBrokenKeys(t *testing.T) {
+	for _, job := range []string{"a\xff\xfe", "a\xffi\xffb", "\xc3"} {
+		families := []metric.Family{{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{gaugeWith(metric.Label{Name: "job", Value: job})}}}
+		_, err := metric.Split(families, []string{"job"})
+		if refusal := (*metric.RefusalError)(nil); !errors.As(err, &refusal) || refusal.Reason != metric.BadUTF8 {
+			t.Errorf("%q: %v", job, err)
+		}
+	}
+}
+
+// TestSplitBound refuses a push to too many groups, and takes one to nearly as many
+// in many families, each of which could cost a look at all groups.
+func TestSplitBound(t *testing.T) {
+	spread := func(groups, families int) []metric.Family {
+		out := make([]metric.Family, families)
+		for i := range groups {
+			f := &out[i%families]
+			f.Name = fmt.Sprint("f", i%families)
+			f.Metrics = append(f.Metrics, gaugeWith(metric.Label{Name: "job", Value: fmt.Sprint("j", i)}))
+		}
+		return out
+	}
+	parts, err := metric.Split(spread(100_000, 50_000), []string{"job"})
+	if err != nil || len(parts) != 100_000 {
+		t.Errorf("%d parts, %v", len(parts), err)
+	}
+	_, err = metric.Split(spread(100_001, 1), []string{"job"})
+	if refusal := (*metric.RefusalError)(nil); !errors.As(err, &refusal) || refusal.Reason != metric.TooLarge {
+		t.Error(err)
+	}
+}

@@ -72,30 +72,47 @@ func (e ends) due(now time.Duration, limit int) []string {
 }
 
 // Limit has groups end as the limits say from now on, those held as well. It is
-// called again where the answers of For change. Cost: O(groups).
+// called before the first change, and again, by one caller at a time and with the same
+// clock, where the answers of For change. Cost: O(groups); other changes and readers get
+// through meanwhile.
 func (s *Store) Limit(limits Limits) {
+	s.limits.Store(&limits)
+	// Who comes into the store from here on follows the new limits, and Expire asks
+	// them, too. What is left is to move the ends of those that were there.
+	const atOnce = 256
+	for groups := range slices.Chunk(slices.Collect(s.View().Groups()), atOnce) {
+		s.reschedule(groups)
+	}
+}
+
+// reschedule queues the ends of those of the groups that are still there.
+func (s *Store) reschedule(groups []*Group) {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	s.visible.Lock()
 	defer s.visible.Unlock()
-	s.limits.Store(&limits)
-	s.ends = nil
-	for _, g := range s.groups {
-		g.end = nil
-		s.schedule(nil, g)
+	for _, g := range groups {
+		if s.groups[g.Key.ID()] == g {
+			s.schedule(g, g)
+		}
 	}
 }
 
-// schedule queues the end of next, in the place of that of old, which it follows.
-// The caller holds committing and visible.
+// schedule queues the end of next, in the place of that of old, which it follows or
+// is. The caller holds committing and visible.
 func (s *Store) schedule(old, next *Group) {
+	limits := s.limits.Load()
+	if limits == nil {
+		return
+	}
 	var e *end
 	if old != nil {
 		e = old.end
 	}
 	at, ends := time.Duration(0), false
 	if next != nil {
-		at, ends = s.endOf(next)
+		next.begin(old, limits.Clock)
+		at, ends = limits.endOf(next)
 	}
 	switch {
 	case !ends && e == nil:
@@ -111,59 +128,67 @@ func (s *Store) schedule(old, next *Group) {
 	}
 }
 
-// lifetime returns how long the group stays after its last push; false for ever.
-func (s *Store) lifetime(g *Group) (metric.Lifetime, bool) {
-	limits := s.limits.Load()
-	if limits == nil {
-		return metric.Lifetime{}, false
+// begin sets when the group's lifetime began, by the time that has passed: as with the
+// state before it, or from the time of day, where the future counts as now.
+func (g *Group) begin(old *Group, clock Clock) {
+	switch start := g.LifetimeStart(); {
+	case old == g:
+	case old != nil && old.LifetimeStart().Equal(start):
+		g.begun = old.begun
+	default:
+		g.begun = clock.Elapsed() - max(0, clock.Now().Sub(start))
 	}
-	l := g.Lifetime.Or(limits.For(g.Key))
-	return l, l.TTL > 0 && !g.Expired && !(l.KeepTimes && g.empty())
 }
 
-// LifetimeStart returns when the group's lifetime began: with its last successful push, or,
-// where there was none, with the refused one that made it.
+// LifetimeStart returns when the group's lifetime began: with its last successful push,
+// or, where there was none, with the refused one that made it.
 func (g *Group) LifetimeStart() time.Time {
-	if g.Pushed.IsZero() {
-		return g.Failed
+	if pushTime := g.Chunk(PushTime); g.Pushed.IsZero() && pushTime != nil {
+		return pushTime.Time()
 	}
 	return g.Pushed
 }
 
-// endOf returns when the group ends, as of Clock.Elapsed; false for never. A group
-// pushed in what is the future by the time of day counts as pushed now.
-func (s *Store) endOf(g *Group) (time.Duration, bool) {
-	l, ends := s.lifetime(g)
-	if !ends {
+// lifetime returns how long the group stays after its last push; false for ever.
+func (l *Limits) lifetime(g *Group) (metric.Lifetime, bool) {
+	of := g.Lifetime.Or(l.For(g.Key))
+	return of, of.TTL > 0 && !g.Expired && !(of.KeepTimes && g.empty())
+}
+
+// endOf returns when a group of the store ends, as of Clock.Elapsed; false for never.
+func (l *Limits) endOf(g *Group) (time.Duration, bool) {
+	of, ends := l.lifetime(g)
+	if !ends || of.TTL > math.MaxInt64-max(0, g.begun) {
 		return 0, false
 	}
-	clock := s.limits.Load().Clock
-	left := l.TTL - max(0, clock.Now().Sub(g.LifetimeStart()))
-	now := clock.Elapsed()
-	if left > math.MaxInt64-now {
-		return 0, false
-	}
-	return now + left, true
+	return g.begun + of.TTL, true
 }
 
 // ExpiresAt returns when a group of a view ends, and with keepTimes that its two
 // push times stay; the zero time for never.
 func (s *Store) ExpiresAt(g *Group) (at time.Time, keepTimes bool) {
-	l, ends := s.lifetime(g)
+	limits := s.limits.Load()
+	if limits == nil {
+		return time.Time{}, false
+	}
+	of, ends := limits.lifetime(g)
 	if !ends {
 		return time.Time{}, false
 	}
-	return g.LifetimeStart().Add(l.TTL), l.KeepTimes
+	return g.LifetimeStart().Add(of.TTL), of.KeepTimes
 }
 
-// Due returns how many groups have ended, but are still there. Cost: O(of them).
-func (s *Store) Due() int {
+// Due returns the IDs of groups whose time has come, at most limit of them, in order.
+// Cost: O(limit log limit).
+func (s *Store) Due(limit int) []string {
 	s.visible.Lock()
 	defer s.visible.Unlock()
 	if len(s.ends) == 0 {
-		return 0
+		return nil
 	}
-	return len(s.ends.due(s.limits.Load().Clock.Elapsed(), len(s.ends)))
+	ids := s.ends.due(s.limits.Load().Clock.Elapsed(), limit)
+	slices.Sort(ids)
+	return ids
 }
 
 // NextEnd returns in how long the next group ends, not positive where that is over;
@@ -177,21 +202,32 @@ func (s *Store) NextEnd() (time.Duration, bool) {
 	return s.ends[0].at - s.limits.Load().Clock.Elapsed(), true
 }
 
-// Expire ends groups whose time has come, at most limit of them and in one step, and
-// returns them as they were. Each is gone as a whole, or has its two push times left.
-// Cost: O(what the groups hold).
-func (s *Store) Expire(limit int) (ended []*Group, err error) {
+// Ended is a group as it was before it ended.
+type Ended struct {
+	*Group
+	KeptTimes bool // its two push times are still there
+}
+
+// Expire ends those of the groups of these IDs whose time has come, in one step. Each is
+// gone as a whole, or has its two push times left. Cost: O(what the groups hold).
+func (s *Store) Expire(ids []string) (ended []Ended, err error) {
 	err = s.commit(func(b *batch) error {
-		if b.wiped || len(s.ends) == 0 {
+		limits := s.limits.Load()
+		if b.wiped || limits == nil {
 			return nil
 		}
-		for _, id := range s.ends.due(s.limits.Load().Clock.Elapsed(), limit) {
+		now := limits.Clock.Elapsed()
+		for _, id := range ids {
 			g := s.groups[id]
-			if b.group(id) != g {
+			if g == nil || b.group(id) != g {
 				continue // another one by now
 			}
-			ended = append(ended, g)
-			if l, _ := s.lifetime(g); l.KeepTimes {
+			if at, ends := limits.endOf(g); !ends || at > now {
+				continue
+			}
+			of, _ := limits.lifetime(g)
+			ended = append(ended, Ended{g, of.KeepTimes})
+			if of.KeepTimes {
 				b.put(id, g.emptied())
 			} else {
 				b.put(id, nil)

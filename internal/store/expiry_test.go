@@ -64,7 +64,7 @@ func (e *expiring) push(job string, own metric.Lifetime) {
 func (e *expiring) want(jobs ...string) {
 	e.t.Helper()
 	for {
-		ended, err := e.Expire(2)
+		ended, err := e.Expire(e.Due(2))
 		if err != nil {
 			e.t.Fatal(err)
 		}
@@ -102,8 +102,10 @@ func TestGroupsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.pass(time.Hour - 1)
-	if err := e.Fail(jobKey("f-refused"), e.now); err != nil {
-		t.Fatal(err)
+	for _, job := range []string{"f-refused", "g-only-refused"} {
+		if err := e.Fail(jobKey(job), e.now); err != nil {
+			t.Fatal(err)
+		}
 	}
 	e.push("e-again", metric.Lifetime{})
 	e.want("a-rule", "b-own", "c-never", "d-keep", "e-again", "f-refused", "g-only-refused*")
@@ -158,12 +160,12 @@ func TestRulesApplyToGroupsHeld(t *testing.T) {
 	if e.View().Group(jobKey("b")).Expired {
 		t.Error("b is said to have expired, but was pushed again")
 	}
-	if due := e.Due(); due != 0 {
-		t.Errorf("%d groups are due", due)
+	if due := e.Due(9); len(due) != 0 {
+		t.Errorf("%q are due", due)
 	}
 	e.pass(time.Minute)
-	if due := e.Due(); due != 1 {
-		t.Errorf("%d groups are due, not 1", due)
+	if due := e.Due(9); len(due) != 1 {
+		t.Errorf("%q are due, not 1", due)
 	}
 	e.want()
 }
@@ -177,6 +179,10 @@ func TestClockIsSet(t *testing.T) {
 	e.push("b", metric.Lifetime{})
 	e.set(e.now.AddDate(-20, 0, 0))
 	e.want("a", "b")
+	e.limit(func(metric.GroupingKey) metric.Lifetime { return lifetime(time.Hour) })
+	if err := e.Fail(jobKey("a"), e.now); err != nil {
+		t.Fatal(err)
+	}
 	e.pass(time.Hour - 1)
 	e.want("a", "b")
 	e.pass(1)
@@ -240,7 +246,7 @@ func TestExpiryIsKept(t *testing.T) {
 	e.push("a", metric.Lifetime{})
 	e.pass(time.Hour)
 	j.err = errFull
-	if ended, err := e.Expire(10); err != errFull || len(ended) != 0 {
+	if ended, err := e.Expire(e.Due(10)); err != errFull || len(ended) != 0 {
 		t.Fatalf("ended %v, %v", ended, err)
 	}
 	if e.View().Totals.Groups != 1 {

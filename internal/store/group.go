@@ -42,6 +42,7 @@ type Group struct {
 	used  usedKeys // of the pushes applied last
 	shape shape
 	home  *leaf[*Group] // for the store's run of groups
+	begun time.Duration // of Clock.Elapsed, when the lifetime began
 	end   *end          // in the store's queue of ends, nil where the group stays
 }
 
@@ -68,6 +69,10 @@ func (g *Group) Changed() time.Time {
 	}
 	return g.Pushed
 }
+
+// largestGroup bounds what a group comes to hold by merging, in bytes: it is written as
+// a whole with each push.
+const largestGroup = 256 << 20
 
 // empty tells whether the group has no pushed family, but its two push times alone.
 func (g *Group) empty() bool { return g == nil || len(g.Chunks) == timeChunks }
@@ -239,7 +244,8 @@ func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, va
 // after returns the group g (nil where there is none yet) after the push p, which
 // is used up. The error is a *metric.RefusalError.
 func (g *Group) after(p *Push) (*Group, error) {
-	next := &Group{Key: p.key, Pushed: p.at, Chunks: p.chunks, Summed: p.manner.Merge == metric.MergeSum, Lifetime: p.manner.Lifetime}
+	next := &Group{Key: p.key, Pushed: p.at, Chunks: p.chunks, Lifetime: p.manner.Lifetime}
+	next.Summed = p.manner.Merge == metric.MergeSum && len(p.families) > 0
 	if g == nil {
 		next.shape = shapeOf(p.key)
 		next.used = next.used.with(p)
@@ -252,13 +258,19 @@ func (g *Group) after(p *Push) (*Group, error) {
 	if p.replaces(g) {
 		return next, nil
 	}
-	next.Summed = next.Summed || g.Summed // an empty push leaves it as it is
+	if len(p.families) == 0 {
+		next.Summed = g.Summed
+	}
 	if p.manner.Merge != metric.MergeFamily {
 		if err := p.mergeSeries(g); err != nil {
 			return nil, err
 		}
 	}
 	next.Chunks = unite(p.chunks, g.Chunks, compareChunks)
+	if size := next.Size(); size > largestGroup {
+		return nil, metric.Refuse(metric.TooLarge, "with this push, group %s would hold %d MiB, more than the %d MiB that a group may: push to several groups, or replace it with PUT",
+			p.key, size>>20, largestGroup>>20)
+	}
 	return next, nil
 }
 

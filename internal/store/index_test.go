@@ -88,7 +88,10 @@ func checkEnds(t *testing.T, s *Store) {
 	t.Helper()
 	queued := 0
 	for id, g := range s.groups {
-		_, ends := s.lifetime(g)
+		ends := false
+		if limits := s.limits.Load(); limits != nil {
+			_, ends = limits.endOf(g)
+		}
 		if ends != (g.end != nil) {
 			t.Fatalf("group %s ends: %v, but its place in the queue is %+v", g.Key, ends, g.end)
 		}
@@ -178,7 +181,7 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 			}
 		case 3:
 			s.View() // from here on its blocks are shared
-			ended, err := s.Expire(1 + random.IntN(20))
+			ended, err := s.Expire(s.Due(1 + random.IntN(20)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"cmp"
+	"unique"
+
 	"pushgateway/internal/metric"
 )
 
@@ -53,11 +56,12 @@ func (p *Push) mergeSeries(old *Group) error {
 		if err != nil {
 			return err
 		}
-		header := c.header
-		if f.Help == "" && f.Unit == "" {
-			header = held[0].header // what was known of the family stays known
+		// What was known of the family stays known.
+		h := c.header
+		if f.Help == "" || f.Unit == "" {
+			h = unique.Make(header{f.Name, cmp.Or(f.Help, held[0].Help()), cmp.Or(f.Unit, held[0].Unit()), f.Type})
 		}
-		p.chunks[i], scratch = newChunk(&merged, header, p.key, p.at, c.plain && held[0].plain, scratch)
+		p.chunks[i], scratch = newChunk(&merged, h, p.key, p.at, c.plain && held[0].plain, scratch)
 	}
 	return nil
 }

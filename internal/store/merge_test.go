@@ -155,6 +155,16 @@ func TestSummedOrReplaced(t *testing.T) {
 		mustPush(t, s, "emptied", one, sum)
 		wantSamples(t, s, "emptied", "c 1\n")
 
+		// A push without metrics makes no group summed, and none replaced.
+		mustPush(t, s, "values", one, store.Manner{Merge: other})
+		mustPush(t, s, "values", "", sum)
+		if _, err := pushAs(s, "values", one, noon, sum); !refusedFor(err, metric.BadMerge) {
+			t.Errorf("a sum to a replaced group, after an empty one: %v", err)
+		}
+		mustPush(t, s, "nothing", "", sum)
+		mustPush(t, s, "nothing", one, store.Manner{Merge: other})
+		mustPush(t, s, "nothing", one, store.Manner{Merge: other})
+
 		if err := s.Fail(jobKey("refused"), noon); err != nil {
 			t.Fatal(err)
 		}

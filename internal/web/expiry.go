@@ -2,56 +2,73 @@ package web
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
-// EndGroups ends groups whose time has come, until ctx ends.
+// How groups end: so few in one step that no push waits for long, with a pause for
+// those that do. Those that stand side by side in a file go together.
+const (
+	endedAtOnce  = 64
+	endingPause  = 2 * time.Millisecond
+	mostEnding   = 10_000 // of which the order is looked at
+	endingLatest = time.Second
+)
+
+// EndGroups ends groups whose time has come, until ctx does.
 func (s *Server) EndGroups(ctx context.Context) {
-	// So few at a time that no push waits for long, with a pause for those who wait.
-	const (
-		most  = 64
-		pause = 2 * time.Millisecond
-	)
-	// A group may be pushed meanwhile that ends before the next one known.
-	const longest = time.Second
 	for {
-		wait := longest
+		// A group may be pushed meanwhile that ends before the next one known.
+		wait := endingLatest
 		if left, any := s.Store.NextEnd(); any {
-			wait = min(left, longest)
+			wait = min(left, endingLatest)
 		}
 		if wait <= 0 {
-			wait = pause
-			if err := s.endGroups(most); err != nil {
+			wait = endingPause
+			if err := s.endDue(ctx); err != nil {
 				s.Logger.Debug("groups whose time has come cannot be deleted yet", "err", err)
-				wait = longest
+				wait = endingLatest
 			}
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, wait) {
 			return
-		case <-timer.C:
 		}
 	}
 }
 
-// endGroups ends groups whose time has come, at most so many.
-func (s *Server) endGroups(most int) error {
+// sleep returns false where ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// endDue ends groups whose time has come, until there is none, ctx ends, or it cannot
+// be kept.
+func (s *Server) endDue(ctx context.Context) error {
 	if err := s.Storage.Ready(); err != nil {
 		return err
 	}
-	ended, err := s.Store.Expire(most)
-	if err != nil {
-		return err
-	}
-	for _, g := range ended {
-		at, keptTimes := s.Store.ExpiresAt(g)
-		if !keptTimes {
-			s.history.Forget(g.Key)
+	for ids := range slices.Chunk(s.Store.Due(mostEnding), endedAtOnce) {
+		ended, err := s.Store.Expire(ids)
+		if err != nil {
+			return err
 		}
-		s.Logger.Debug("group expired", "group", g.Key.String(), "last_push", g.Pushed, "expired_at", at, "push_times_kept", keptTimes)
+		for _, g := range ended {
+			if !g.KeptTimes {
+				s.history.Forget(g.Key)
+			}
+			s.Logger.Debug("group expired", "group", g.Key.String(), "last_push", g.Pushed, "push_times_kept", g.KeptTimes)
+		}
+		s.metrics.expired.Add(float64(len(ended)))
+		if !sleep(ctx, endingPause) {
+			break
+		}
 	}
-	s.metrics.expired.Add(float64(len(ended)))
 	return nil
 }

@@ -21,6 +21,9 @@ const apiPushPath = "/api/v1/push"
 // they share the commits of a file.
 const atOnce = 256
 
+// mostGroupingLabels bounds the labels that name the groups of one request.
+const mostGroupingLabels = 32
+
 // mostLogged bounds the log lines about refused groups of one request.
 const mostLogged = 10
 
@@ -99,6 +102,9 @@ func groupBy(query url.Values, allowed metric.Names) ([]string, error) {
 			case !slices.Contains(names, name):
 				names = append(names, name)
 			}
+			if len(names) > mostGroupingLabels {
+				return nil, metric.Refuse(metric.BadOption, "group_by names more than %d labels", mostGroupingLabels)
+			}
 		}
 	}
 	if !slices.Contains(names, metric.JobLabel) {
@@ -128,29 +134,32 @@ func (p *pusher) applyAll(parts []metric.Part, want wanted) []api.Pushed {
 }
 
 // answerMany answers with what became of each group: 200 where all were applied, 207
-// where some were, and otherwise as the first would be answered by itself. A client
-// that sends again whatever was not answered 2xx adds nothing twice.
+// where some were, and otherwise as the first would be answered by itself; but a
+// failure that may pass stands before refusals, so that clients try again. One that
+// sends again whatever was not answered 2xx adds nothing twice.
 func (p *pusher) answerMany(w http.ResponseWriter, r *http.Request, outcomes []api.Pushed) {
 	applied, status := 0, http.StatusOK
-	var first error
+	var worst error
 	for i := range outcomes {
-		if outcomes[i].Err == nil {
+		err := outcomes[i].Err
+		switch {
+		case err == nil:
 			applied++
-		} else if first == nil {
-			first = outcomes[i].Err
+		case worst == nil, reasonOf(worst) != "" && reasonOf(err) == "":
+			worst = err
 		}
 	}
 	switch {
-	case first == nil:
+	case worst == nil:
 	case applied > 0:
 		status = http.StatusMultiStatus
 	default:
-		status = statusOf(first)
+		status = statusOf(worst)
 	}
 	w.Header().Set("Content-Type", jsonType)
-	giveRetryAfter(w, first)
+	giveRetryAfter(w, worst)
 	w.WriteHeader(status)
-	if err := api.WritePushed(w, outcomes); err != nil {
+	if err := api.WritePushed(w, outcomes, kindOf(worst)); err != nil {
 		p.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
 	}
 }
@@ -158,9 +167,13 @@ func (p *pusher) answerMany(w http.ResponseWriter, r *http.Request, outcomes []a
 // apiRefusal answers a request of the API that was refused.
 func (s *Server) apiRefusal(w http.ResponseWriter, r *http.Request, err error) {
 	giveRetryAfter(w, err)
-	kind := api.BadData
+	s.apiError(w, r, statusOf(err), kindOf(err), err.Error())
+}
+
+// kindOf returns the kind that an error has in the API.
+func kindOf(err error) string {
 	if reasonOf(err) == "" {
-		kind = api.Unavailable
+		return api.Unavailable
 	}
-	s.apiError(w, r, statusOf(err), kind, err.Error())
+	return api.BadData
 }

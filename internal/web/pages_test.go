@@ -223,15 +223,49 @@ func TestGroupPageStatus(t *testing.T) {
 		{"/pg/groups/job/a/path@base64/L3g", 200, `href="../../../../static/page.css"`},
 		{"/pg//groups/job/a/path@base64/L3g", 200, `href="../../../../../static/page.css"`},
 		{"/pg/groups/job/refused", 200, "no push to it was accepted"},
-		{"/pg/groups/job/a", 404, "No such group"},
+		{"/pg/groups/job/a", 404, "may have been deleted or have expired"},
 		{"/pg/groups/job", 404, "No such group"},
 		{"/pg/groups/x", 404, `href="../static/page.css"`},
-		{"/pg/groups/~/0", 404, "may have been deleted"},
+		{"/pg/groups/~/0", 404, "may have been deleted or have expired"},
 		{"/pg/groups/", 404, ""},
+		{"/pg/api/v1/groups/job/a", 404, "may have been deleted or have expired"},
 	} {
 		if w := do(s, "GET", c.path, ""); w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
 			t.Errorf("%s: %d, want %d: %s", c.path, w.Code, c.status, w.Body)
 		}
+	}
+}
+
+// A push whose options are refused changes no metric. That it was refused is known
+// until a restart, and then only where its group is held.
+func TestRefusedOptionsAreSeen(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	do(s, "PUT", "/metrics/job/a", "m 1\n")
+	before := s.Store.View().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "a"}}))
+	for _, job := range []string{"a", "b"} {
+		if w := do(s, "PUT", "/metrics/job/"+job+"?ttl=soon", "m 2\n"); w.Code != 400 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	if now := s.Store.View().Group(before.Key); now != before || s.Store.Totals().Groups != 1 {
+		t.Error("the refused push changed a group")
+	}
+	for path, want := range map[string]string{
+		"/api/v1/groups/job/a": `"state":"failed"`, "/groups/job/a": "failed since", "/groups/job/b": "no push to it was accepted",
+	} {
+		if w := do(s, "GET", path, ""); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d, %q is missing in %s", path, w.Code, want, w.Body)
+		}
+	}
+	if w := do(s, "GET", "/api/v1/groups/job/a", ""); strings.Contains(w.Body.String(), `"last_failure":null`) || !strings.Contains(w.Body.String(), `"reason":"option"`) {
+		t.Errorf("the API says %s", w.Body)
+	}
+	if w := do(s, "GET", "/api/v1/groups/job/b", ""); w.Code != 404 {
+		t.Errorf("a group that is not held: %d", w.Code)
+	}
+	s.history.ForgetAll() // as a restart does
+	if w := do(s, "GET", "/api/v1/groups/job/a", ""); !strings.Contains(w.Body.String(), `"state":"ok"`) || !strings.Contains(w.Body.String(), `"last_failure":null`) {
+		t.Errorf("after a restart the API says %s", w.Body)
 	}
 }
 
@@ -258,10 +292,10 @@ func TestPagesShowRules(t *testing.T) {
 		do(s, "PUT", "/metrics/job/own?ttl=1m&ttl_keep=push_time", "m 1\n")
 		time.Sleep(10 * time.Second)
 		want("/status", "/etc/pushgateway.yml", ">10 s ago<", `{job=~&#34;batch.*&#34;}`, ">ttl=1h30m<", ">merge=sum<", ">ttl=2d<", ">timestamps=reject<")
-		want("/groups/job/batch-1", ">in 1 h<", ">rules</a>", ">summed<")
-		want("/groups/job/other", ">in 47 h<", ">rules</a>")
+		want("/groups/job/batch-1", ">in 90 min<", "by the <a", ">rules</a>", ">summed<")
+		want("/groups/job/other", ">in 2 days<", "by <a", ">--push.ttl<")
 		want("/groups/job/own", ">in 50 s<", "as the last push asked", "push times stay")
-		want("/", ">in 1 h<", ">in 47 h<", ">in 50 s<", ">summed<")
+		want("/", ">in 90 min<", ">in 2 days<", ">in 50 s<", ">summed<")
 
 		text = "rules: [{}]\n"
 		if err := s.Reload(); err == nil {
@@ -273,15 +307,16 @@ func TestPagesShowRules(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("/status", ">just now<", "<dt>Rules</dt><dd>0</dd>")
-		want("/groups/job/batch-1", ">in 47 h<")
+		want("/groups/job/batch-1", ">in 2 days<", ">--push.ttl<") // from now on no rule says it
 
 		time.Sleep(50 * time.Second)
-		if err := s.endGroups(10); err != nil {
+		if err := s.endDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		want("/groups/job/own", ">never<", "push_time_seconds")
+		want("/groups/job/own", "expired; its push times stay", ">1 min ago<", "push_time_seconds")
+		want("/", "expired; its push times stay")
 		time.Sleep(48 * time.Hour)
-		if err := s.endGroups(10); err != nil {
+		if err := s.endDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if w := do(s, "GET", "/groups/job/batch-1", ""); w.Code != 404 {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -38,8 +39,8 @@ func (s *Server) Reload() error {
 	s.Store.Limit(store.Limits{For: func(key metric.GroupingKey) metric.Lifetime {
 		return loaded.For(key).Lifetime.Or(s.Defaults.Lifetime)
 	}, Clock: store.Clock{Now: s.Now, Elapsed: s.Elapsed}})
-	if due := s.Store.Due(); due > 0 {
-		s.Logger.Warn("by the rules as they are now, groups have ended and will be deleted", "groups", due)
+	if due := s.Store.Due(math.MaxInt); len(due) > 0 {
+		s.Logger.Warn("by the rules as they are now, groups have ended and will be deleted", "groups", len(due))
 	}
 	return nil
 }
