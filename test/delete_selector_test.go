@@ -285,7 +285,7 @@ func TestDeleteRefused(t *testing.T) {
 		wantText(t, d.Error, c.because...)
 	}
 	for _, headers := range [][]string{
-		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "http://example.org"},
+		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "http://example.org"}, {"Origin", "null"},
 	} {
 		if d := p.deleteRaw(t, a, headers...); d.code != http.StatusForbidden || d.Status != "error" {
 			t.Errorf("%v: status %d %q, want 403", headers, d.code, d.Status)

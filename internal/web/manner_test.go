@@ -1,12 +1,20 @@
 package web
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"pushgateway/internal/rules"
+	"pushgateway/internal/store"
 )
 
 const oneCounted = "# TYPE c counter\nc 1\n"
@@ -146,5 +154,62 @@ func TestRuleOverMethod(t *testing.T) {
 	}
 	if strings.Contains(do(s, "GET", "/metrics", "").Body.String(), `c{instance="",job="put"}`) {
 		t.Error("POST under the rule merge: group left another family")
+	}
+}
+
+// failingFor is a journal that cannot keep changes of one group.
+type failingFor string
+
+func (f failingFor) Commit(c store.Changes) error {
+	for _, g := range c.Groups {
+		if g.ID == string(f) {
+			return &store.UnavailableError{Reason: errors.New("disk full"), RetryAfter: 2 * time.Second}
+		}
+	}
+	return nil
+}
+
+// TestFailuresStandBeforeRefusals: where one group was refused and another could not
+// be kept, a client is to try again.
+func TestFailuresStandBeforeRefusals(t *testing.T) {
+	s, _ := newTestServer(t, func(c *Config) { c.Store = store.New(failingFor("b")) })
+	for body, want := range map[string]int{
+		"m{job=\"a\"} 1 5\nm{job=\"b\"} 1\n":                   503,
+		"m{job=\"b\"} 1\nm{job=\"a\"} 1 5\n":                   503,
+		"m{job=\"a\"} 1 5\n":                                   400,
+		"m{job=\"a\"} 1 5\nm{job=\"b\"} 1\nm{job=\"c\"} 1\n":   207,
+		"m{job=\"c\"} 1\nm{job=\"d\"} 1\n":                     200,
+		"m{job=\"d\"} 1\nm{job=\"a\"} 1 5\nm{job=\"c\"} 1 5\n": 207,
+	} {
+		w := do(s, "POST", "/api/v1/push?group_by=job", body)
+		if w.Code != want {
+			t.Errorf("%q: %d, want %d: %s", body, w.Code, want, w.Body)
+		}
+		if later := w.Header().Get("Retry-After") != ""; later != strings.Contains(body, `job="b"`) {
+			t.Errorf("%q: Retry-After is there: %v", body, later)
+		}
+	}
+}
+
+// TestBrokenKeysOfManyGroups: what cannot be a group's label leaves nothing behind.
+func TestBrokenKeysOfManyGroups(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	job := "a__"
+	family := &dto.MetricFamily{Name: proto.String("m"), Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{{
+		Label: []*dto.LabelPair{{Name: proto.String("job"), Value: &job}}, Gauge: &dto.Gauge{Value: proto.Float64(1)},
+	}}}
+	message, err := proto.Marshal(family)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// protobuf's own encoder refuses to write this.
+	message = bytes.Replace(message, []byte("a__"), []byte("a\xff\xfe"), 1)
+	body := string(protowire.AppendVarint(nil, uint64(len(message)))) + string(message)
+	w := do(s, "POST", "/api/v1/push?group_by=job", body, "Content-Type", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "UTF-8") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if n := s.Store.Totals().Groups; n != 0 {
+		t.Errorf("%d groups are left behind", n)
 	}
 }
