@@ -100,11 +100,11 @@ func TestRefusalsNameTheRule(t *testing.T) {
 // TestUnknownParametersOfManyGroups are refused: unlike those of a push to one group,
 // they cannot be meant for another gateway.
 func TestUnknownParametersOfManyGroups(t *testing.T) {
-	s, _ := newTestServer(t, nil)
 	for query, want := range map[string]int{
 		"group_by=job": 200, "group_by=job,n&ttl=1h": 200, "group_by=job&group_by=n": 200,
 		"group_by=job&tll=1h": 400, "group_by=job&ttl=%zz": 400, "group_by=job;ttl=1h": 400, "": 400, "group_by=n": 400, "group_by=job,__x": 400,
 	} {
+		s, _ := newTestServer(t, nil)
 		w := do(s, "POST", "/api/v1/push?"+query, "m{job=\"a\",n=\"1\"} 1\n")
 		if w.Code != want {
 			t.Errorf("%s: %d %s", query, w.Code, w.Body)

@@ -40,5 +40,5 @@ var helpReasons = []helpReason{
 	{metric.BadOption, "An option of the push, such as ttl or merge, is unknown, has a value that cannot be read, is given twice, or does not fit the method.",
 		"The message says which, and what it may be."},
 	{metric.BadMerge, "The push cannot be merged in the way asked for. With merge=sum, a metric may have no type that adds up, or the group may hold what was not summed or has buckets of another kind. Without it, the push would replace a part of what the group has summed.",
-		"The message says which. Mostly the push is to be changed and nothing is lost: give each metric its TYPE line, and push to a summed group with merge=sum. Only where what the group holds stands in the way, delete it or replace it with PUT; its values are gone then."},
+		"The message says which. Mostly the push is to be changed and nothing is lost: give each metric its TYPE line, and push to a summed group with merge=sum. Only where what the group holds stands in the way, delete or replace the group; its values are gone then."},
 }

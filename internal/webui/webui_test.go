@@ -71,8 +71,10 @@ func groups(t testing.TB, p *webui.Pages, query string, s *store.Store) string {
 
 // heldBy is what pages tell of a store about whose pushes nothing is known.
 func heldBy(s *store.Store) webui.Held {
-	return webui.Held{Listing: new(search.Index).Of(s.View()), Log: newLog(), ExpiresAt: s.ExpiresAt}
+	return webui.Held{Listing: new(search.Index).Of(s.View()), Log: newLog(), ExpiresAt: s.ExpiresAt, ByRule: noRules}
 }
+
+func noRules(metric.GroupingKey) bool { return false }
 
 func newLog() *history.Log {
 	return history.New(func(keys []metric.GroupingKey) []bool { return make([]bool, len(keys)) })
@@ -478,13 +480,16 @@ func TestExpiry(t *testing.T) {
 			return store.Manner{Lifetime: metric.Lifetime{Limited: true, TTL: ttl, KeepTimes: keepTimes}}
 		}
 		pushWith(t, s, key("job", "ruled"), store.Manner{})
+		pushWith(t, s, key("job", "flagged"), store.Manner{})
 		pushWith(t, s, key("job", "own"), lasting(90*time.Minute, false))
 		pushWith(t, s, key("job", "keeps"), lasting(72*time.Hour, true))
 		pushWith(t, s, key("job", "stays"), lasting(0, false))
 		p := newPages(t, "")
 		list := func(job string) string { return rowOf(t, groups(t, p, "", s), "job/"+job) }
 		one := func(job string) string {
-			page := group(t, p, "", heldBy(s), key("job", job))
+			held := heldBy(s)
+			held.ByRule = func(key metric.GroupingKey) bool { return key.Path() == "/metrics/job/ruled" }
+			page := group(t, p, "", held, key("job", job))
 			_, facts, _ := strings.Cut(page, "<dt>Expires</dt>")
 			facts, _, _ = strings.Cut(facts, "</div>")
 			return facts
@@ -493,30 +498,53 @@ func TestExpiry(t *testing.T) {
 			t.Errorf("a group that stays: %s, %s", row, page)
 		}
 		s.Limit(after(5 * time.Minute))
-		time.Sleep(30 * time.Second)
-		const inMinutes = `<time data-ahead datetime="2000-01-01T00:05:00Z" title="2000-01-01 00:05:00 UTC">in 4 min</time>`
+		time.Sleep(20 * time.Second)
+		const inMinutes = `<time data-ahead datetime="2000-01-01T00:05:00Z" title="2000-01-01 00:05:00 UTC">in 5 min</time>`
 		wantText(t, list("ruled"), "expires "+inMinutes)
 		wantText(t, one("ruled"), inMinutes, `by the <a href="../../status#rules">rules</a>`)
-		wantText(t, list("own"), "expires <time", ">in 1 h<")
-		wantText(t, one("own"), ">in 1 h<", "as the last push asked")
-		wantText(t, list("keeps"), "expires <time", ">in 2 days</time>, push times stay")
-		wantText(t, one("keeps"), ">in 2 days<", "as the last push asked", "; its two push times stay")
+		wantText(t, one("flagged"), inMinutes, `by <a href="../../status#rules"><code>--push.ttl</code></a>`)
+		if page := one("flagged"); strings.Contains(page, ">rules<") {
+			t.Errorf("no rule says when it ends: %s", page)
+		}
+		wantText(t, list("own"), "expires <time", ">in 90 min<")
+		wantText(t, one("own"), ">in 90 min<", "as the last push asked")
+		wantText(t, list("keeps"), "expires <time", ">in 3 days</time>, push times stay")
+		wantText(t, one("keeps"), ">in 3 days<", "as the last push asked", "; its two push times stay")
 		wantText(t, one("stays"), ">never<", "as the last push asked")
 		if row := list("stays"); strings.Contains(row, "expires") {
 			t.Errorf("a group that stays: %s", row)
 		}
 
-		time.Sleep(4*time.Minute + 30*time.Second)
+		time.Sleep(4*time.Minute + 40*time.Second)
 		wantText(t, list("ruled"), ">any moment<")
 		wantText(t, one("ruled"), ">any moment<")
 
 		time.Sleep(72 * time.Hour)
-		if ended, err := s.Expire(10); err != nil || len(ended) != 3 {
+		if ended, err := s.Expire(s.Due(10)); err != nil || len(ended) != 4 {
 			t.Fatalf("%d groups ended, %v", len(ended), err)
 		}
-		if page := one("keeps"); page != `<dd><span class="quiet">never</span></dd>` {
+		const lastPush = `<time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">3 days ago</time>`
+		if page := one("keeps"); page != `<dd>expired; its push times stay <span class="quiet">(last push `+lastPush+`)</span></dd>` {
 			t.Errorf("a group whose push times stayed: %s", page)
 		}
+		wantText(t, list("keeps"), "state old", lastPush+` <span class="why ends">expired; its push times stay</span>`)
+		if row := list("stays"); strings.Contains(row, "expired") {
+			t.Errorf("a group that stays: %s", row)
+		}
+		// A refused push does not bring it back, an accepted one does.
+		if err := s.Fail(key("job", "keeps"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, list("keeps"), "state failed", ">expired; its push times stay<")
+		pushWith(t, s, key("job", "keeps"), lasting(72*time.Hour, true))
+		wantText(t, list("keeps"), "state ok", "expires <time")
+
+		w := httptest.NewRecorder()
+		ended := key("job", "ruled")
+		if err := p.Group(w, httptest.NewRequest("GET", "/groups/job/ruled", nil), 2, heldBy(s), ended, nil); err != nil || w.Code != http.StatusNotFound {
+			t.Fatalf("a group that is gone: %d, %v", w.Code, err)
+		}
+		wantText(t, w.Body.String(), "have expired")
 	})
 }
 
@@ -622,7 +650,7 @@ func TestPagesStaySmall(t *testing.T) {
 	s := store.New(store.Memory{})
 	long := strings.Repeat("<\"&>", 2500) // 10 KB, five times that when escaped
 	s.Limit(after(time.Hour))
-	held := webui.Held{Log: newLog(), Admin: true, ExpiresAt: s.ExpiresAt}
+	held := webui.Held{Log: newLog(), Admin: true, ExpiresAt: s.ExpiresAt, ByRule: noRules}
 	var many []metric.Label
 	for i := range 100 {
 		many = append(many, metric.Label{Name: fmt.Sprintf("l%03d", i), Value: long})
@@ -695,6 +723,22 @@ func TestHelpExplainsAllReasons(t *testing.T) {
 	page := w.Body.String()
 	for _, reason := range metric.Reasons() {
 		wantText(t, page, fmt.Sprintf(`id="%s"`, reason))
+	}
+	// What the options of a push are for, and what comes without deleting anything.
+	_, options, _ := strings.Cut(page, `id="options"`)
+	options, _, _ = strings.Cut(options, "</section>")
+	wantText(t, options, "POST /api/v1/push?group_by=", "DELETE /api/v1/groups?match[]=", "--web.enable-admin-api")
+	about := func(reason metric.Reason) string {
+		_, text, _ := strings.Cut(page, fmt.Sprintf(`id="%s"`, reason))
+		text, _, _ = strings.Cut(text, "</div>")
+		return text
+	}
+	wantText(t, about(metric.BadTimestamp), "timestamps=drop")
+	wantText(t, about(metric.BadValue), "merge=sum", "below 0")
+	merge := about(metric.BadMerge)
+	wantText(t, merge, "TYPE line", "merge=sum")
+	if strings.Index(merge, "delete") < strings.Index(merge, "TYPE line") {
+		t.Errorf("what deletes comes before what loses nothing: %s", merge)
 	}
 	wantText(t, page, "https://example.org/pg/metrics/job/", "push_to_gateway(\"https://example.org/pg\"", "push.New(\"https://example.org/pg\"",
 		"honor_labels: true", "0 3 * * *", "targets: ['example.org']", "metrics_path: /pg/metrics", "scheme: https")
