@@ -123,7 +123,7 @@ func newShowcase(t *testing.T) *showcase {
 	handler, err := web.New(web.Config{
 		Store: store.New(store.Memory{}), Storage: keptStorage{}, Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.Now().Add(-s.ago) }, Elapsed: func() time.Duration { return time.Since(started) },
-		Names: metric.LegacyNames,
+		Names:         metric.LegacyNames,
 		TelemetryPath: "/metrics", Pages: pages, AdminAPI: true,
 		Status: api.Status{
 			Build:   api.Build{Version: "0.2.0", Revision: "5d1c0de", Branch: "main", User: "make", Date: "2026-11-22T10:00:00Z", GoVersion: "go1.26"},
