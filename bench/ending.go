@@ -117,7 +117,7 @@ func pushAtOnce(l *lab) ([]row, error) {
 // allExpire lets 100,000 groups expire at the same moment, while one client pushes to
 // others.
 func allExpire(l *lab) ([]row, error) {
-	p, file, err := l.withRules("", "--web.enable-lifecycle", "--web.own-metrics-path=/own")
+	p, file, err := l.withRules("rules: []\n", "--web.enable-lifecycle", "--web.own-metrics-path=/own")
 	if err != nil {
 		return nil, err
 	}

@@ -119,6 +119,12 @@ type header struct {
 	typ              metric.Type
 }
 
+// The headers of the push times, which every group has.
+var (
+	pushTimeHeader    = unique.Make(header{PushTime, pushTimeHelp, "", metric.Gauge})
+	failureTimeHeader = unique.Make(header{FailureTime, failureTimeHelp, "", metric.Gauge})
+)
+
 func (c *Chunk) order() string           { return c.group }
 func (c *Chunk) weight() int             { return len(c.protobuf) }
 func (c *Chunk) leaf() *leaf[*Chunk]     { return c.home }
@@ -226,18 +232,18 @@ func plainNames(f *metric.Family) bool {
 // every metric of the group has. A zero value time means that it has not happened
 // yet and is exposed as 0.
 func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, value, at time.Time) *Chunk {
-	help := pushTimeHelp
+	header := pushTimeHeader
 	if name == FailureTime {
-		help = failureTimeHelp
+		header = failureTimeHeader
 	}
 	seconds := 0.0
 	if !value.IsZero() {
 		seconds = float64(value.UnixNano()) / 1e9
 	}
-	f := metric.Family{Name: name, Help: help, Type: metric.Gauge,
+	f := metric.Family{Name: name, Type: metric.Gauge,
 		Metrics: []metric.Metric{{Labels: labels, HasValue: true, Value: seconds}}}
 	var scratch [512]byte
-	c, _ := newChunk(&f, unique.Make(header{name, help, "", metric.Gauge}), key, at, plainNames(&f), scratch[:0])
+	c, _ := newChunk(&f, header, key, at, plainNames(&f), scratch[:0])
 	return c
 }
 
