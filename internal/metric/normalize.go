@@ -12,6 +12,9 @@ import (
 type Normalizer struct {
 	// DropTimestamps drops timestamps, which are refused otherwise.
 	DropTimestamps bool
+	// DropEmptyLabels drops a metric's own labels that are empty, which Prometheus
+	// takes for none, so that metrics that are one to it are one here.
+	DropEmptyLabels bool
 
 	dropped  int
 	names    Names
@@ -68,6 +71,9 @@ func (n *Normalizer) Normalize(f *Family) error {
 		m := &f.Metrics[i]
 		if err := n.checkMetric(f, m); err != nil {
 			return err
+		}
+		if n.DropEmptyLabels {
+			m.Labels = slices.DeleteFunc(m.Labels, func(l Label) bool { return l.Value == "" })
 		}
 		m.Labels = n.mergedLabels(m.Labels)
 		if err := checkReserved(f, m); err != nil {

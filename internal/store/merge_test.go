@@ -370,3 +370,18 @@ func TestOptionsOfThePush(t *testing.T) {
 		wantSamples(t, s, "a", "m{x=\"1\"} 1\nm{x=\"2\"} 2\nn 3\n")
 	}
 }
+
+// TestEmptyLabelsMerge: a label that is empty is none, to Prometheus as to sums.
+func TestEmptyLabelsMerge(t *testing.T) {
+	for merge, want := range map[metric.Merge]string{metric.MergeSum: "c 7\n", metric.MergeSeries: "c 4\n"} {
+		s := store.New(store.Memory{})
+		m := store.Manner{Merge: merge}
+		mustPush(t, s, "a", "# TYPE c counter\nc{x=\"\",instance=\"\"} 1\n", m)
+		mustPush(t, s, "a", "# TYPE c counter\nc 2\n", m)
+		mustPush(t, s, "a", "# TYPE c counter\nc{x=\"\"} 4\n", m)
+		wantSamples(t, s, "a", want)
+		if _, err := pushAs(s, "a", "# TYPE c counter\nc 1\nc{x=\"\"} 1\n", noon, m); !refusedFor(err, metric.DuplicateSeries) {
+			t.Errorf("merge=%s: twice in a push: %v", merge, err)
+		}
+	}
+}

@@ -99,6 +99,7 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 	p := &Push{key: key, at: at, manner: m, families: families, chunks: make([]*Chunk, 0, len(families)+2)}
 	e.normalizer.Reset(key, m.Names)
 	e.normalizer.DropTimestamps = m.DropTimestamps
+	e.normalizer.DropEmptyLabels = m.Merge == metric.MergeSum || m.Merge == metric.MergeSeries
 	if err := checkSize(key, families); err != nil {
 		return nil, err
 	}
