@@ -43,15 +43,9 @@ func pushSummed(l *lab) ([]row, error) {
 	}
 	defer summed.stop()
 
-	d := l.slice(40 * time.Millisecond)
-	var a, b perRound
-	for r := range l.rounds(250) {
-		if err := inTurn(r,
-			a.step(func() (float64, error) { return replaced.medianPush(d) }),
-			b.step(func() (float64, error) { return summed.medianPush(d) }),
-		); err != nil {
-			return nil, err
-		}
+	a, b, err := l.medianPushes(250, 40*time.Millisecond, replaced, summed)
+	if err != nil {
+		return nil, err
 	}
 	return []row{{
 			what:   "summed push, 1 connection, median latency, 100 groups",

@@ -193,6 +193,21 @@ func inTurn(round int, steps ...func() error) error {
 	return nil
 }
 
+// medianPushes returns the median push to each of two subjects in each of n rounds, in
+// which either has its turn for a while.
+func (l *lab) medianPushes(n int, turn time.Duration, first, second subject) (a, b perRound, err error) {
+	turn = l.slice(turn)
+	for r := range l.rounds(n) {
+		if err := inTurn(r,
+			a.step(func() (float64, error) { return first.medianPush(turn) }),
+			b.step(func() (float64, error) { return second.medianPush(turn) }),
+		); err != nil {
+			return nil, nil, err
+		}
+	}
+	return a, b, nil
+}
+
 func pushLatency(l *lab) ([]row, error) {
 	floor, original, ours, err := l.trio(1)
 	if err != nil {
@@ -204,15 +219,9 @@ func pushLatency(l *lab) ([]row, error) {
 
 	// Many short rounds: the speed of a shared machine changes within seconds.
 	// The original is not among them, as its collector works on after a push.
-	d := l.slice(25 * time.Millisecond)
-	var f, o perRound
-	for r := range l.rounds(400) {
-		if err := inTurn(r,
-			f.step(func() (float64, error) { return floor.medianPush(d) }),
-			o.step(func() (float64, error) { return ours.medianPush(d) }),
-		); err != nil {
-			return nil, err
-		}
+	f, o, err := l.medianPushes(400, 25*time.Millisecond, floor, ours)
+	if err != nil {
+		return nil, err
 	}
 	var g perRound
 	for range l.rounds(10) {
@@ -320,15 +329,9 @@ func pushManyGroups(l *lab) ([]row, error) {
 	}
 	defer many.stop()
 
-	d := l.slice(40 * time.Millisecond)
-	var a, b perRound
-	for r := range l.rounds(250) {
-		if err := inTurn(r,
-			a.step(func() (float64, error) { return few.medianPush(d) }),
-			b.step(func() (float64, error) { return many.medianPush(d) }),
-		); err != nil {
-			return nil, err
-		}
+	a, b, err := l.medianPushes(250, 40*time.Millisecond, few, many)
+	if err != nil {
+		return nil, err
 	}
 	return []row{{
 			what:   "the same median, 100,000 groups against 100",

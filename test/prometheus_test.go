@@ -113,9 +113,9 @@ func TestPrometheusHasWhatClientsPush(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	prom := startPrometheus(t, p)
-	runShell(t, "curl", p.Addr)
-	runShell(t, "python", p.Addr)
-	runGo(t, "go", p.Addr)
+	readme.run(t, "curl", root, p.Addr)
+	readme.run(t, "python", root, p.Addr)
+	readme.run(t, "go", root, p.Addr)
 
 	prom.wantQuery(t, `{job="myjob",__name__!~"push_.*"}`,
 		`my_metric{instance="myinstance",job="myjob",label="value"} 1`)

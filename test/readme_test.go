@@ -81,36 +81,24 @@ func shell(t *testing.T, dir, name string, args ...string) (output string) {
 	return result(t, cmd)
 }
 
-// runShell runs an example of the README that is printed as shell commands.
-func runShell(t *testing.T, name, addr string) {
-	t.Helper()
-	readme.run(t, name, root, addr)
-}
-
-// runGo runs an example of the README that is printed as a Go program.
-func runGo(t *testing.T, name, addr string) {
-	t.Helper()
-	readme.run(t, name, root, addr)
-}
-
 func TestReadmeCurl(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	runShell(t, "curl", p.Addr)
+	readme.run(t, "curl", root, p.Addr)
 	wantText(t, p.pushed(t), `my_metric{instance="myinstance",job="myjob",label="value"} 1`)
 }
 
 func TestReadmeTTL(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	runShell(t, "ttl", p.Addr)
+	readme.run(t, "ttl", root, p.Addr)
 	p.wantLifetimes(t, map[string]string{"/metrics/job/myjob": "48h0m0s"})
 }
 
 func TestReadmePython(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	runShell(t, "python", p.Addr)
+	readme.run(t, "python", root, p.Addr)
 	metrics := p.pushed(t)
 	wantText(t, metrics,
 		`backup_size_bytes{database="orders",instance="",job="backup"} 1.118208e+06`,
@@ -127,6 +115,6 @@ func TestReadmePython(t *testing.T) {
 func TestReadmeGo(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	runGo(t, "go", p.Addr)
+	readme.run(t, "go", root, p.Addr)
 	wantText(t, p.pushed(t), `import_rows{instance="",job="import",table="customers"} 1234`)
 }

@@ -222,10 +222,10 @@ func (s *Store) Expire(ids []string) (ended []Ended, err error) {
 			if g == nil || b.group(id) != g {
 				continue // another one by now
 			}
-			if at, ends := limits.endOf(g); !ends || at > now {
+			of, ends := limits.lifetime(g)
+			if !ends || now-g.begun < of.TTL {
 				continue
 			}
-			of, _ := limits.lifetime(g)
 			ended = append(ended, Ended{g, of.KeepTimes})
 			if of.KeepTimes {
 				b.put(id, g.emptied())

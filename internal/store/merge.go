@@ -56,10 +56,10 @@ func (p *Push) mergeSeries(old *Group) error {
 		if err != nil {
 			return err
 		}
-		// What was known of the family stays known.
-		h := c.header
-		if f.Help == "" || f.Unit == "" {
-			h = unique.Make(header{f.Name, cmp.Or(f.Help, held[0].Help()), cmp.Or(f.Unit, held[0].Unit()), f.Type})
+		// What was known of the family stays known, and mostly is all there is to know.
+		h := held[0].header
+		if next := (header{f.Name, cmp.Or(f.Help, held[0].Help()), cmp.Or(f.Unit, held[0].Unit()), f.Type}); next != h.Value() {
+			h = unique.Make(next)
 		}
 		p.chunks[i], scratch = newChunk(&merged, h, p.key, p.at, c.plain && held[0].plain, scratch)
 	}

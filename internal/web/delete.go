@@ -61,12 +61,11 @@ func selected(query string) (selection, error) {
 		}
 		s.olderThan = time.Duration(age)
 	}
-	if values.Has("dry_run") && values.Get("dry_run") != "" {
-		if s.dryRun, err = strconv.ParseBool(values.Get("dry_run")); err != nil {
-			return s, fmt.Errorf("dry_run: %.40q is neither true nor false", values.Get("dry_run"))
+	s.dryRun = values.Has("dry_run")
+	if text := values.Get("dry_run"); text != "" {
+		if s.dryRun, err = strconv.ParseBool(text); err != nil {
+			return s, fmt.Errorf("dry_run: %.40q is neither true nor false", text)
 		}
-	} else {
-		s.dryRun = values.Has("dry_run")
 	}
 	return s, nil
 }

@@ -17,8 +17,18 @@ type reload struct {
 }
 
 // Reload loads the rules anew and has them apply, to groups that are held as well.
-// Where they cannot be loaded, those before stay. Cost: O(groups).
+// Where they cannot be loaded, those before stay. The log says how it went. Cost:
+// O(groups).
 func (s *Server) Reload() error {
+	if err := s.loadRules(); err != nil {
+		s.Logger.Error("the rules stay as they were: the file cannot be used", "err", err)
+		return err
+	}
+	s.Logger.Info("rules reloaded", "rules", s.rules.Load().Len())
+	return nil
+}
+
+func (s *Server) loadRules() error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	var loaded *rules.Rules
@@ -57,11 +67,9 @@ func (s *Server) reloadRoute() route {
 			return
 		}
 		if err := s.Reload(); err != nil {
-			s.Logger.Error("the rules stay as they were: the file cannot be used", "err", err)
 			http.Error(w, "the rules stay as they were: "+err.Error(), http.StatusInternalServerError)
 			return
 		}
-		s.Logger.Info("rules reloaded", "rules", s.rules.Load().Len())
 		w.WriteHeader(http.StatusOK)
 	})
 	return route{

@@ -93,7 +93,7 @@ func New(config Config) (*Server, error) {
 		}
 		s.Store.Reserve(own)
 	}
-	if err := s.Reload(); err != nil {
+	if err := s.loadRules(); err != nil {
 		return nil, err
 	}
 
