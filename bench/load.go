@@ -52,7 +52,7 @@ func (c *client) exchange(request []byte, sink io.Writer) (answer, error) {
 	return readAnswer(c.in, sink)
 }
 
-// readAnswer reads one response up to the last byte of its body. It refuses
+// readAnswer reads one response up to the last byte of its body. It rejects
 // answers that end the connection, as all measures are of kept connections.
 func readAnswer(in *bufio.Reader, sink io.Writer) (answer, error) {
 	var a answer

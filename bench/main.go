@@ -14,7 +14,7 @@
 // depends on what it has just learnt of its load: without -awake, latencies of
 // one connection then come in two sizes, and the ratio to the floor says less.
 //
-// The exit code tells whether everything could be measured, not whether the
+// The exit code reports whether everything could be measured, not whether the
 // goals were reached: a shared machine is no place for such an assertion.
 package main
 

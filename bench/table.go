@@ -44,7 +44,7 @@ func (g goal) String() string {
 	return "≥ " + g.format(g.limit)
 }
 
-// verdict tells whether a ratio reaches the goal.
+// verdict reports whether a ratio reaches the goal.
 func (g goal) verdict(r float64) string {
 	if g.sense == upTo && r <= g.limit || g.sense == from && r >= g.limit {
 		return "ok"

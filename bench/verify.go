@@ -49,7 +49,7 @@ func (t *tally) line(line []byte) {
 	}
 }
 
-// holds tells whether the exposition was complete and of so many groups.
+// holds reports whether the exposition was complete and of so many groups.
 func (t *tally) holds(groups int) error {
 	if len(t.pending) > 0 {
 		return fmt.Errorf("the exposition ends in the middle of a line: %q", t.pending)

@@ -110,8 +110,8 @@ func TestLayoutInBrowser(t *testing.T) {
 	p := start(t, "--push.ttl=30d")
 	const long = "/metrics/job/backup/database/a-very-long-database-name.example.org:9100/environment/production"
 	p.push(t, "PUT", long+"?ttl=48h&ttl_keep=push_time", "m 1\n")
-	p.push(t, "PUT", "/metrics/job/refused?ttl=90m&ttl_keep=push_time", "m 1\n")
-	if a := p.do(t, "PUT", "/metrics/job/refused", "m{ 1\n"); a.status != 400 {
+	p.push(t, "PUT", "/metrics/job/rejected?ttl=90m&ttl_keep=push_time", "m 1\n")
+	if a := p.do(t, "PUT", "/metrics/job/rejected", "m{ 1\n"); a.status != 400 {
 		t.Fatal(a)
 	}
 	p.push(t, "POST", "/metrics/job/summed?merge=sum&ttl=2d", "# TYPE c_total counter\nc_total 1\n")
@@ -137,7 +137,7 @@ func TestLayoutInBrowser(t *testing.T) {
 			const place = rect(ends), cell = rect(ends.closest("td"));
 			if (place.left < cell.left - .5 || place.right > cell.right + .5 || place.bottom > cell.bottom + .5) wrong.push(row.dataset.key + ": the end is out of its cell");
 			if (innerWidth > 768) continue;
-			for (const name of ["Last refused", "Series", "Size"]) {
+			for (const name of ["Last rejected", "Series", "Size"]) {
 				if (rect(row.querySelector("td[data-name='" + name + "']")).top < place.bottom - .5) wrong.push(row.dataset.key + ": " + name + " is beside the end");
 			}
 		}

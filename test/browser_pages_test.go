@@ -30,7 +30,7 @@ func TestPagesInBrowser(t *testing.T) {
 		{"search, sort, filter, page, share", testList},
 		{"refreshing keeps scroll, selection and typing", testRefresh},
 		{"a page left open asks seldom", testPolling},
-		{"the reason of a refusal is readable", testRefusal},
+		{"the reason of a rejection is readable", testRejection},
 		{"histograms and summaries are drawn", testCharts},
 		{"a large group is paged and searched", testLargeGroup},
 		{"copy buttons", testCopy},
@@ -248,7 +248,7 @@ func testPolling(t *testing.T, browser context.Context) {
 	b.await("the new group is there", `document.querySelector("table.list tbody th").innerText === "job=a"`)
 }
 
-func testRefusal(t *testing.T, browser context.Context) {
+func testRejection(t *testing.T, browser context.Context) {
 	p := start(t)
 	p.push(t, "PUT", "/metrics/job/a", "# TYPE m gauge\nm 1\n")
 	p.push(t, "PUT", "/metrics/job/b", "n 1\n")
@@ -265,9 +265,9 @@ func testRefusal(t *testing.T, browser context.Context) {
 	b.awaitRows(1)
 	b.want("failed since", "is pushed as counter, but is of type gauge")
 	b.clickTo("table.list tbody th a")
-	b.want("The last push was refused", "type_conflict", "nightly/1.0", "127.0.0.1:",
-		`"m" is pushed as counter, but is of type gauge in group {job="a"}`, "curl -X DELETE '"+p.URL+"/metrics/job/a'", "Last pushes", "accepted", "refused")
-	b.clickTo(`.refusal a[href*="help#"]`)
+	b.want("The last push was rejected", "type_conflict", "nightly/1.0", "127.0.0.1:",
+		`"m" is pushed as counter, but is of type gauge in group {job="a"}`, "curl -X DELETE '"+p.URL+"/metrics/job/a'", "Last pushes", "accepted", "rejected")
+	b.clickTo(`.rejection a[href*="help#"]`)
 	if got := b.address(); got != "/help#type_conflict" {
 		t.Errorf("the explanation is at %s", got)
 	}
@@ -275,7 +275,7 @@ func testRefusal(t *testing.T, browser context.Context) {
 	b.visit("/groups/job/c")
 	b.want("no push to it was accepted", "malformed", "Last pushes")
 	b.visit("/status")
-	b.want("Recent refusals", "type_conflict", "malformed", "/metrics/job/d/path/x/y", "odd number of components", "job=c", "nightly/1.0")
+	b.want("Recent rejections", "type_conflict", "malformed", "/metrics/job/d/path/x/y", "odd number of components", "job=c", "nightly/1.0")
 	b.visit("/groups/job/nobody")
 	b.want("No such group", `{job="nobody"}`)
 }
@@ -565,7 +565,7 @@ func testHostile(t *testing.T, browser context.Context) {
 		path := "/metrics/job@base64/" + encode(text) + "/l@base64/" + encode(text+quote)
 		body := fmt.Sprintf("# HELP m%d %s\n# TYPE m%[1]d gauge\nm%[1]d{x=\"%[3]s\"} 1\n", i, strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(text), escape(text))
 		p.push(t, "PUT", path, body)
-		// The message of a refusal repeats what was pushed.
+		// The message of a rejection repeats what was pushed.
 		if a := p.do(t, "PUT", path, fmt.Sprintf("m%d{x=\"%s\"} 1 1\nm%d{y=\"%[2]s\" 1\n", i, escape(text), i), "User-Agent", strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(text, "\n", ""), "\t", ""), "\u202e", "")); a.status != 400 {
 			t.Fatalf("%.100q: %v", text, a)
 		}
@@ -600,7 +600,7 @@ func testHostile(t *testing.T, browser context.Context) {
 			t.Errorf("%.60s is %v pixels wide", path, wide)
 		}
 		if strings.HasPrefix(path, "/groups/") && path != "/groups/job/%3Cscript%3E" {
-			b.want("Last refused", "Metrics 3")
+			b.want("Last rejected", "Metrics 3")
 		}
 	}
 	// What is shown of them can be deleted.

@@ -42,7 +42,7 @@ var pictures = []struct {
 	{"groups-phone", "/", 390, 844, false},
 	{"group", "/groups/job/backup/instance/db1", 1280, 1300, false},
 	{"group-dark", "/groups/job/backup/instance/db1", 1280, 1300, true},
-	{"refusal", "/groups/job/import/table/customers", 1280, 860, false},
+	{"rejection", "/groups/job/import/table/customers", 1280, 860, false},
 	{"status", "/status", 1280, 1050, false},
 	{"delete", "/delete?search=" + url.QueryEscape(`{job="ci",branch=~"old-.*"}`), 1280, 560, false},
 	{"empty", "", 1280, 700, false},
@@ -123,7 +123,7 @@ func newShowcase(t *testing.T) *showcase {
 	handler, err := web.New(web.Config{
 		Store: store.New(store.Memory{}), Storage: keptStorage{}, Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.Now().Add(-s.ago) }, Elapsed: func() time.Duration { return time.Since(started) },
-		Names:         metric.LegacyNames,
+		Names:         metric.LegacyValidation,
 		TelemetryPath: "/metrics", Pages: pages, AdminAPI: true,
 		Status: api.Status{
 			Build:   api.Build{Version: "0.2.0", Revision: "5d1c0de", Branch: "main", User: "make", Date: "2026-11-22T10:00:00Z", GoVersion: "go1.26"},

@@ -154,7 +154,7 @@ func (p *program) exposedPushed(t *testing.T) string {
 }
 
 // TestDeleteOlder: older_than counts from the last successful push, or from the
-// refused one of a group that never had any.
+// rejected one of a group that never had any.
 func TestDeleteOlder(t *testing.T) {
 	t.Parallel()
 	// The pushes of this file are long ago.
@@ -167,9 +167,9 @@ func TestDeleteOlder(t *testing.T) {
 		t.Fatalf("the clock says that the recorded file is %v old", age)
 	}
 	p.push(t, http.MethodPut, "/metrics/job/backup/instance/new", "fresh 1\n")
-	p.push(t, http.MethodPost, "/metrics/job/backup/instance/host-1", "")              // pushed anew
-	p.refused(t, http.MethodPut, "/metrics/job/rejected/x/new", "m 1 1700000000000\n") // never pushed
-	p.refused(t, http.MethodPut, titan, "m 1 1700000000000\n", "timestamp")            // long ago, in spite of this
+	p.push(t, http.MethodPost, "/metrics/job/backup/instance/host-1", "")               // pushed anew
+	p.rejected(t, http.MethodPut, "/metrics/job/rejected/x/new", "m 1 1700000000000\n") // never pushed
+	p.rejected(t, http.MethodPut, titan, "m 1 1700000000000\n", "timestamp")            // long ago, in spite of this
 	all := []string{"/metrics/job/backup", "/metrics/job/backup/instance/new", "/metrics/job/backup/instance/host-1", "/metrics/job/rejected", "/metrics/job/rejected/x/new", titan}
 	p.wantPaths(t, "at first", all...)
 
@@ -240,8 +240,8 @@ func TestDeleteMany(t *testing.T) {
 	}
 }
 
-// TestDeleteRefused: a request that might mean something else deletes nothing.
-func TestDeleteRefused(t *testing.T) {
+// TestDeleteRejected: a request that might mean something else deletes nothing.
+func TestDeleteRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--web.enable-admin-api")
 	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
@@ -292,7 +292,7 @@ func TestDeleteRefused(t *testing.T) {
 		}
 	}
 	if after := p.exposedPushed(t); after != before {
-		t.Errorf("after refused requests there is\n%s\nbefore there was\n%s", after, before)
+		t.Errorf("after rejected requests there is\n%s\nbefore there was\n%s", after, before)
 	}
 	if d := p.deleteRaw(t, a, "Origin", p.URL, "Sec-Fetch-Site", "same-origin"); d.code != http.StatusOK {
 		t.Errorf("from a page of the gateway: status %d, %s", d.code, d.Error)

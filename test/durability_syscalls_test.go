@@ -70,7 +70,7 @@ func readTrace(t *testing.T, path string) []call {
 	return calls
 }
 
-// on tells whether the call is one on this file, by what strace says behind the
+// on reports whether the call is one on this file, by what strace says behind the
 // descriptor.
 func (c call) on(file string) bool {
 	_, rest, _ := strings.Cut(c.args, "<")
@@ -400,7 +400,7 @@ func openFile(path string) (map[string]string, error) {
 		job, _ := g.Key.Value("job")
 		var values []string
 		for _, name := range []string{"m", "n"} {
-			c := g.Chunk(name)
+			c := g.Family(name)
 			if c == nil {
 				continue
 			}
@@ -439,14 +439,14 @@ func TestFailingSystemCalls(t *testing.T) {
 			p := traced(t, file, os.DevNull, []string{"-e", "trace=" + syscallName, "-e", "inject=" + inject}, "--persistence.sync=push")
 			p.awaitReady(t)
 			l := newLedger(0)
-			refused := 0
-			for n := 0; n < 300 && refused < 2; n++ {
+			rejected := 0
+			for n := 0; n < 300 && rejected < 2; n++ {
 				a, err := l.step(p)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if a.status/100 != 2 {
-					refused++
+					rejected++
 					if a.status != http.StatusServiceUnavailable {
 						t.Errorf("status %d, want 503: %s", a.status, a.body)
 					}
@@ -461,7 +461,7 @@ func TestFailingSystemCalls(t *testing.T) {
 					}
 				}
 			}
-			if refused == 0 {
+			if rejected == 0 {
 				t.Error("nothing failed")
 			}
 			p.kill(t)

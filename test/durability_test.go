@@ -52,9 +52,9 @@ func fill(t *testing.T, dir string) (free func()) {
 	}
 }
 
-// refusedPush pushes and checks that the answer is the one for when nothing can be
+// rejectedPush pushes and checks that the answer is the one for when nothing can be
 // stored.
-func (p *program) refusedPush(t *testing.T, method, path, body string, because ...string) {
+func (p *program) rejectedPush(t *testing.T, method, path, body string, because ...string) {
 	t.Helper()
 	req, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -126,11 +126,11 @@ func TestFullDisk(t *testing.T) {
 				until(t, "the gateway notices", full)
 				before := p.pushed(t)
 				for _, method := range []string{http.MethodPut, http.MethodPost, http.MethodDelete} {
-					p.refusedPush(t, method, "/metrics/job/kept", "kept 99\n", "no space left on device", file)
+					p.rejectedPush(t, method, "/metrics/job/kept", "kept 99\n", "no space left on device", file)
 				}
-				p.refusedPush(t, http.MethodPut, "/metrics/job/new", "new 99\n", "no space left on device")
+				p.rejectedPush(t, http.MethodPut, "/metrics/job/new", "new 99\n", "no space left on device")
 				if after := p.pushed(t); after != before {
-					t.Errorf("refused pushes are visible:\n%s\nbefore:\n%s", after, before)
+					t.Errorf("rejected pushes are visible:\n%s\nbefore:\n%s", after, before)
 				}
 				if a := p.do(t, http.MethodGet, "/-/healthy", ""); a.status != http.StatusOK {
 					t.Errorf("/-/healthy: status %d", a.status)

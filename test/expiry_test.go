@@ -65,7 +65,7 @@ func TestGroupsEnd(t *testing.T) {
 	}
 	p.push(t, http.MethodPut, "/metrics/job/by-rule", "m 1\n")
 	p.push(t, http.MethodPut, "/metrics/job/flag", "m 1\n")
-	p.refused(t, http.MethodPut, "/metrics/job/never-pushed", "m 1 1700000000000\n")
+	p.rejected(t, http.MethodPut, "/metrics/job/never-pushed", "m 1 1700000000000\n")
 	ending = append(ending, "by-rule", "flag", "never-pushed")
 
 	stays := map[string]string{"stays-by-rule": "", "own": "?ttl=0", "later": "?ttl=1h", "by-later-rule": ""}
@@ -101,8 +101,8 @@ func TestExpiresAt(t *testing.T) {
 		{"PUT", "a?ttl=2h", "m 1", "2h0m0s"},
 		{"POST", "a", "m 1", "30m0s"},
 		{"POST", "a?ttl=3h", "", "3h0m0s"},
-		{"POST", "a?ttl=1d", "not a metric", "3h0m0s"},               // refused
-		{"POST", "a?ttl=1d", "m{x=\"y\"} 1\nm{x=\"y\"} 2", "3h0m0s"}, // refused
+		{"POST", "a?ttl=1d", "not a metric", "3h0m0s"},               // rejected
+		{"POST", "a?ttl=1d", "m{x=\"y\"} 1\nm{x=\"y\"} 2", "3h0m0s"}, // rejected
 		{"POST", "a?ttl=1h30m", "m 1", "1h30m0s"},
 		{"POST", "a?ttl=0", "m 1", "never"},
 		{"POST", "a?ttl_keep=push_time", "m 1", "30m0s"},
@@ -112,7 +112,7 @@ func TestExpiresAt(t *testing.T) {
 		{"PUT", "rule", "m 1", "1h0m0s"},
 		{"PUT", "keep", "m 1", "30m0s"},
 		{"PUT", "for-ever", "m 1", "never"},
-		{"PUT", "for-ever?ttl=1ms500s", "m 1", "never"}, // refused
+		{"PUT", "for-ever?ttl=1ms500s", "m 1", "never"}, // rejected
 		{"PUT", "new", "not a metric", "none"},
 	} {
 		job, _, _ := strings.Cut(c.target, "?")
@@ -122,9 +122,9 @@ func TestExpiresAt(t *testing.T) {
 		}
 	}
 	// A group of which nothing was ever taken ends, too.
-	p.refused(t, http.MethodPut, "/metrics/job/new", "# TYPE m gauge\nm 1\n", "m")
+	p.rejected(t, http.MethodPut, "/metrics/job/new", "# TYPE m gauge\nm 1\n", "m")
 	if got := p.info(t, "/metrics/job/new"); got.ttl() != "30m0s" || got.LastPush != nil {
-		t.Errorf("a group that was only refused ends after %s", got.ttl())
+		t.Errorf("a group that was only rejected ends after %s", got.ttl())
 	}
 	// The list says the same, by the standard for times.
 	var list struct {
@@ -165,7 +165,7 @@ func TestPushTimesKept(t *testing.T) {
 		p.push(t, http.MethodPost, path, "m 1\nn 2\n", headers...)
 	}
 	p.push(t, http.MethodPost, "/metrics/job/summed?ttl=500ms&ttl_keep=push_time&merge=sum", "# TYPE c counter\nc 1\n")
-	p.refused(t, http.MethodPost, "/metrics/job/summed?merge=sum", "# TYPE c counter\nc -1\n")
+	p.rejected(t, http.MethodPost, "/metrics/job/summed?merge=sum", "# TYPE c counter\nc -1\n")
 	jobs = append(jobs, "summed")
 	before := map[string]*groupInfo{}
 	for _, job := range jobs {
@@ -461,16 +461,16 @@ func TestBadRulesAtStart(t *testing.T) {
 		`- [`: {"line"},
 	} {
 		file := rulesFile(t, text)
-		wantText(t, unquoted(refuses(t, "--web.listen-address=127.0.0.1:0", "--config.file="+file)), append(because, file, "level=ERROR")...)
+		wantText(t, unquoted(rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+file)), append(because, file, "level=ERROR")...)
 	}
 	empty := filepath.Join(t.TempDir(), "empty.yml")
 	writeFile(t, empty, nil)
-	wantText(t, refuses(t, "--web.listen-address=127.0.0.1:0", "--config.file="+empty), empty, "rules: []")
+	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+empty), empty, "rules: []")
 	missing := filepath.Join(t.TempDir(), "none.yml")
-	wantText(t, refuses(t, "--web.listen-address=127.0.0.1:0", "--config.file="+missing), missing, "no such file")
+	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+missing), missing, "no such file")
 	for _, flag := range []string{"--push.ttl=-1h", "--push.ttl=soon", "--push.timestamps=keep"} {
 		name, _, _ := strings.Cut(flag, "=")
-		out := refuses(t, "--web.listen-address=127.0.0.1:0", flag)
+		out := rejects(t, "--web.listen-address=127.0.0.1:0", flag)
 		if _, value, _ := strings.Cut(flag, "="); !strings.Contains(out, name[2:]) && !strings.Contains(out, value) {
 			t.Errorf("%s is not named in:\n%s", flag, out)
 		}
@@ -575,8 +575,8 @@ func TestOwnLifetimeOverRestart(t *testing.T) {
 func TestExpiryIsDurable(t *testing.T) {
 	t.Parallel()
 	const groups = 6000
-	const mostKills = 10 // of which some may come too late
-	for range mostKills {
+	const maxKills = 10 // of which some may come too late
+	for range maxKills {
 		file := filepath.Join(t.TempDir(), "f.db")
 		rules := rulesFile(t)
 		p := gateway(t, file, "--config.file="+rules, "--web.enable-lifecycle")
@@ -609,7 +609,7 @@ func TestExpiryIsDurable(t *testing.T) {
 		}
 		p.end(t)
 	}
-	t.Errorf("none of %d kills came before all groups were gone", mostKills)
+	t.Errorf("none of %d kills came before all groups were gone", maxKills)
 }
 
 // groupsBody has one gauge for each of n groups of a job, numbered from first on.

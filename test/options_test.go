@@ -38,8 +38,8 @@ func (p *program) request(method, path, body string, headers ...string) (answer,
 	return answer{resp.StatusCode, string(text)}, resp.Header, err
 }
 
-// refused pushes what must not be taken, and checks that the answer says so.
-func (p *program) refused(t *testing.T, method, path, body string, because ...string) {
+// rejected pushes what must not be taken, and checks that the answer says so.
+func (p *program) rejected(t *testing.T, method, path, body string, because ...string) {
 	t.Helper()
 	a := p.do(t, method, path, body)
 	if a.status != http.StatusBadRequest {
@@ -64,10 +64,10 @@ func (p *program) own(t *testing.T, path, series string) float64 {
 	return 0
 }
 
-// refusals returns how many pushes were refused for a reason.
-func (p *program) refusals(t *testing.T, reason string) float64 {
+// rejections returns how many pushes were rejected for a reason.
+func (p *program) rejections(t *testing.T, reason string) float64 {
 	t.Helper()
-	return p.own(t, "/metrics", fmt.Sprintf("pushgateway_pushes_refused_total{reason=%q}", reason))
+	return p.own(t, "/metrics", fmt.Sprintf("pushgateway_pushes_rejected_total{reason=%q}", reason))
 }
 
 // groupInfo is what the API says of a group.
@@ -97,7 +97,7 @@ func (p *program) info(t *testing.T, path string) *groupInfo {
 }
 
 // ttl says how long after its last push the group ends; "never", or "none" where
-// there is no group. Where only refusals are known, it is about.
+// there is no group. Where only rejections are known, it is about.
 func (g *groupInfo) ttl() string {
 	switch {
 	case g == nil:
@@ -261,9 +261,9 @@ func TestOptionsBehindRoutePrefix(t *testing.T) {
 	wantText(t, p.get(t, "/pg/api/v1/groups"), `"expires_at":"`)
 }
 
-// TestOptionsRefused: a push whose options are wrong changes nothing, not even the
+// TestOptionsRejected: a push whose options are wrong changes nothing, not even the
 // time of the group's last failure.
-func TestOptionsRefused(t *testing.T) {
+func TestOptionsRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	p.push(t, http.MethodPut, "/metrics/job/kept", "# TYPE m gauge\nm 1\n")
@@ -330,14 +330,14 @@ func TestOptionsRefused(t *testing.T) {
 			wantText(t, a.body, c.because...)
 		}
 	}
-	if got := p.refusals(t, "option"); got != 2*float64(len(cases)) {
-		t.Errorf("%v pushes counted as refused for their options, want %d", got, 2*len(cases))
+	if got := p.rejections(t, "option"); got != 2*float64(len(cases)) {
+		t.Errorf("%v pushes counted as rejected for their options, want %d", got, 2*len(cases))
 	}
 	if after := p.exposedGroup(t, "kept"); after != before {
 		t.Errorf("the group is\n%s\nbefore it was\n%s", after, before)
 	}
 	if p.info(t, "/metrics/job/new") != nil {
-		t.Error("a refused push made a group")
+		t.Error("a rejected push made a group")
 	}
 	p.push(t, http.MethodPut, path+"?merge=group", "# TYPE m gauge\nm 3\n", "Idempotency-Key", long[1:])
 	p.wantPushed(t, "kept", "m 3")
@@ -416,7 +416,7 @@ func rulesFile(t *testing.T, lines ...string) string {
 }
 
 // TestTimestamps: dropped where the push, a rule or the flag says so, in this order,
-// and refused otherwise.
+// and rejected otherwise.
 func TestTimestamps(t *testing.T) {
 	t.Parallel()
 	const body = "# TYPE m gauge\nm{a=\"1\"} 1 1700000000000\nm{a=\"2\"} 2 1700000000000\nm{a=\"3\"} 3\n"
@@ -436,7 +436,7 @@ func TestTimestamps(t *testing.T) {
 		}},
 	} {
 		p := start(t, c.flags...)
-		taken, refused := 0, 0
+		taken, rejected := 0, 0
 		for _, method := range []string{http.MethodPut, http.MethodPost} {
 			for target, take := range c.taken {
 				want := http.StatusBadRequest
@@ -444,7 +444,7 @@ func TestTimestamps(t *testing.T) {
 					taken++
 					want = http.StatusOK
 				} else {
-					refused++
+					rejected++
 				}
 				if a := p.do(t, method, "/metrics/job/"+target, body); a.status != want {
 					t.Errorf("%v %s %s: status %d, want %d: %s", c.flags, method, target, a.status, want, a.body)
@@ -457,8 +457,8 @@ func TestTimestamps(t *testing.T) {
 		if got := p.own(t, "/metrics", "pushgateway_timestamps_dropped_total"); got != 2*float64(taken) {
 			t.Errorf("%v: %v timestamps counted as dropped, want %d", c.flags, got, 2*taken)
 		}
-		if got := p.refusals(t, "timestamp"); got != float64(refused) {
-			t.Errorf("%v: %v pushes counted as refused, want %d", c.flags, got, refused)
+		if got := p.rejections(t, "timestamp"); got != float64(rejected) {
+			t.Errorf("%v: %v pushes counted as rejected, want %d", c.flags, got, rejected)
 		}
 	}
 }
@@ -469,8 +469,8 @@ func TestOwnMetricsPath(t *testing.T) {
 	t.Parallel()
 	const body = "# TYPE go_goroutines counter\ngo_goroutines 7\n" +
 		"# TYPE pushgateway_groups gauge\npushgateway_groups 42\n" +
-		"# TYPE pushgateway_pushes_refused_total histogram\npushgateway_pushes_refused_total_bucket{le=\"+Inf\"} 1\npushgateway_pushes_refused_total_sum 1\npushgateway_pushes_refused_total_count 1\n"
-	start(t).refused(t, http.MethodPut, "/metrics/job/a", body, "go_goroutines", "own metrics")
+		"# TYPE pushgateway_pushes_rejected_total histogram\npushgateway_pushes_rejected_total_bucket{le=\"+Inf\"} 1\npushgateway_pushes_rejected_total_sum 1\npushgateway_pushes_rejected_total_count 1\n"
+	start(t).rejected(t, http.MethodPut, "/metrics/job/a", body, "go_goroutines", "own metrics")
 
 	p := start(t, "--web.own-metrics-path=/own", "--web.route-prefix=/pg", "--config.file="+rulesFile(t))
 	p.push(t, http.MethodPut, "/pg/metrics/job/a", body)
@@ -482,7 +482,7 @@ func TestOwnMetricsPath(t *testing.T) {
 		}
 	}
 	wantText(t, own, "# TYPE go_goroutines gauge\n", "\npushgateway_groups 1\n", "\nprocess_start_time_seconds ", "\npushgateway_build_info{",
-		"\npushgateway_pushes_refused_total{reason=\"option\"} 0\n", "\npushgateway_groups_expired_total 0\n", "\npushgateway_pushes_repeated_total 0\n",
+		"\npushgateway_pushes_rejected_total{reason=\"option\"} 0\n", "\npushgateway_groups_expired_total 0\n", "\npushgateway_pushes_replayed_total 0\n",
 		"\npushgateway_timestamps_dropped_total 0\n", "\npushgateway_config_last_reload_successful 1\n", "\npushgateway_config_last_reload_success_timestamp_seconds ")
 	if strings.Contains(own, `job="a"`) {
 		t.Errorf("pushed metrics are among the own ones:\n%s", own)
@@ -495,9 +495,9 @@ func TestOwnMetricsPath(t *testing.T) {
 	}
 
 	for _, path := range []string{"/metrics", "metrics/", "/", "/-/ready", "/status", "/api/v1/metrics", "/api/v1/push", "/metrics/job/a", "/groups/x", "/static/own", "/debug/pprof/own"} {
-		wantText(t, refuses(t, "--web.listen-address=127.0.0.1:0", "--web.own-metrics-path="+path), strings.Trim(path, "/"), "own metrics", "taken")
+		wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--web.own-metrics-path="+path), strings.Trim(path, "/"), "own metrics", "taken")
 	}
-	wantText(t, refuses(t, "--web.listen-address=127.0.0.1:0", "--web.own-metrics-path=/x", "--web.telemetry-path=/x"), "/x", "taken")
+	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--web.own-metrics-path=/x", "--web.telemetry-path=/x"), "/x", "taken")
 	elsewhere := start(t, "--web.own-metrics-path=/metrics", "--web.telemetry-path=/pushed")
 	wantText(t, elsewhere.get(t, "/metrics"), "pushgateway_groups 0\n")
 	if got := elsewhere.get(t, "/pushed"); got != "" {
@@ -516,12 +516,12 @@ func TestMergeSeries(t *testing.T) {
 	wantText(t, p.get(t, "/metrics"), "# HELP m Much.\n")
 
 	// Of a family only one type can be exposed.
-	p.refused(t, http.MethodPost, path, "# TYPE m counter\nm{a=\"9\"} 9\n# TYPE n counter\nn 2\n", "m", "counter", "gauge")
-	if got := p.refusals(t, "type_conflict"); got != 1 {
+	p.rejected(t, http.MethodPost, path, "# TYPE m counter\nm{a=\"9\"} 9\n# TYPE n counter\nn 2\n", "m", "counter", "gauge")
+	if got := p.rejections(t, "type_conflict"); got != 1 {
 		t.Errorf("%v conflicts of types counted, want 1", got)
 	}
 	if p.info(t, "/metrics/job/a").LastFailure == nil {
-		t.Error("the refused push left no trace in the group's failure time")
+		t.Error("the rejected push left no trace in the group's failure time")
 	}
 	p.wantPushed(t, "a", "m 50", `m{a="1"} 1`, `m{a="2"} 20`, `m{a="3",b="x"} 3`, `m{a="4"} 40`, "n 1", "s_count 1", "s_sum 1")
 
@@ -595,8 +595,8 @@ func TestSumOfTypes(t *testing.T) {
 	wantText(t, p.get(t, "/metrics"), "# HELP c_total Counted.\n")
 }
 
-// TestSumRefused: what cannot be added up is refused with what came with it.
-func TestSumRefused(t *testing.T) {
+// TestSumRejected: what cannot be added up is rejected with what came with it.
+func TestSumRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	const path = "/metrics/job/a?merge=sum"
@@ -616,17 +616,17 @@ func TestSumRefused(t *testing.T) {
 	}
 	want := map[string]float64{}
 	for _, c := range cases {
-		p.refused(t, http.MethodPost, path, "# TYPE c_total counter\nc_total{code=\"200\"} 1\n"+c.family, c.because...)
+		p.rejected(t, http.MethodPost, path, "# TYPE c_total counter\nc_total{code=\"200\"} 1\n"+c.family, c.because...)
 		want[c.reason]++
 		wantLines(t, "the group after "+c.family, p.pushedTo(t, "a"), before)
 	}
 	for reason, n := range want {
-		if got := p.refusals(t, reason); got != n {
-			t.Errorf("%v pushes counted as refused for the reason %s, want %v", got, reason, n)
+		if got := p.rejections(t, reason); got != n {
+			t.Errorf("%v pushes counted as rejected for the reason %s, want %v", got, reason, n)
 		}
 	}
 	if p.info(t, "/metrics/job/a").LastFailure == nil {
-		t.Error("the refused pushes left no trace in the group's failure time")
+		t.Error("the rejected pushes left no trace in the group's failure time")
 	}
 }
 
@@ -647,9 +647,9 @@ func TestSummedOrReplaced(t *testing.T) {
 	// From replaced to summed, by a delete.
 	p.push(t, http.MethodPut, "/metrics/job/a", one)
 	wantSummed("a", false)
-	p.refused(t, http.MethodPost, sum("a"), one, "merge=sum", "DELETE", "/metrics/job/a", "PUT")
+	p.rejected(t, http.MethodPost, sum("a"), one, "merge=sum", "DELETE", "/metrics/job/a", "PUT")
 	if p.info(t, "/metrics/job/a").LastFailure == nil {
-		t.Error("the refused push left no trace in the group's failure time")
+		t.Error("the rejected push left no trace in the group's failure time")
 	}
 	p.wantPushed(t, "a", "c 1")
 	if a := p.do(t, http.MethodDelete, "/metrics/job/a", ""); a.status != http.StatusAccepted {
@@ -662,12 +662,12 @@ func TestSummedOrReplaced(t *testing.T) {
 
 	// Nothing is to replace a part of sums.
 	for _, merge := range []string{"", "?merge=family", "?merge=series"} {
-		p.refused(t, http.MethodPost, "/metrics/job/a"+merge, one, "merge=sum", "PUT", "delete")
-		p.refused(t, http.MethodPost, "/metrics/job/a"+merge, "# TYPE other counter\nother 1\n", "merge=sum")
+		p.rejected(t, http.MethodPost, "/metrics/job/a"+merge, one, "merge=sum", "PUT", "delete")
+		p.rejected(t, http.MethodPost, "/metrics/job/a"+merge, "# TYPE other counter\nother 1\n", "merge=sum")
 	}
 	p.wantPushed(t, "a", "c 2")
-	if got := p.refusals(t, "merge"); got != 7 {
-		t.Errorf("%v pushes counted as refused for the reason merge, want 7", got)
+	if got := p.rejections(t, "merge"); got != 7 {
+		t.Errorf("%v pushes counted as rejected for the reason merge, want 7", got)
 	}
 
 	// A push of nothing touches the time, and nothing else.
@@ -687,7 +687,7 @@ func TestSummedOrReplaced(t *testing.T) {
 	p.push(t, http.MethodPut, "/metrics/job/a", "# TYPE c counter\nc 7\n")
 	p.wantPushed(t, "a", "c 7")
 	wantSummed("a", false)
-	p.refused(t, http.MethodPost, sum("a"), one, "merge=sum")
+	p.rejected(t, http.MethodPost, sum("a"), one, "merge=sum")
 	p.push(t, http.MethodPost, "/metrics/job/a", one)
 	p.push(t, http.MethodPost, "/metrics/job/b?merge=sum", one)
 	p.push(t, http.MethodPost, "/metrics/job/b?merge=group", one)
@@ -699,8 +699,8 @@ func TestSummedOrReplaced(t *testing.T) {
 	p.push(t, http.MethodPost, sum("a"), one)
 	p.wantPushed(t, "a", "c 2")
 
-	// A group whose first push was refused is neither.
-	p.refused(t, http.MethodPut, "/metrics/job/new", "new 1 1700000000000\n")
+	// A group whose first push was rejected is neither.
+	p.rejected(t, http.MethodPut, "/metrics/job/new", "new 1 1700000000000\n")
 	p.push(t, http.MethodPost, sum("new"), one)
 	p.wantPushed(t, "new", "c 1")
 }
@@ -717,7 +717,7 @@ func TestEmptySumToReplacedGroup(t *testing.T) {
 		t.Error("the group counts as summed since a push of nothing")
 	}
 	p.push(t, http.MethodPost, "/metrics/job/a", one)
-	p.refused(t, http.MethodPost, "/metrics/job/a?merge=sum", one, "merge=sum")
+	p.rejected(t, http.MethodPost, "/metrics/job/a?merge=sum", one, "merge=sum")
 	p.wantPushed(t, "a", "c 1")
 }
 
@@ -747,13 +747,13 @@ func TestRuleHasPutAddUp(t *testing.T) {
 	p.wantPushed(t, "sum", "c 1", "g 1")
 	p.push(t, http.MethodPost, "/metrics/job/sum?merge=family", "# TYPE c counter\nc 5\n")
 	p.wantPushed(t, "sum", "c 5", "g 1")
-	p.refused(t, http.MethodPost, "/metrics/job/sum", one, "merge=sum", "PUT")
+	p.rejected(t, http.MethodPost, "/metrics/job/sum", one, "merge=sum", "PUT")
 	p.push(t, http.MethodPut, "/metrics/job/sum", "# TYPE c counter\nc 10\n")
 	p.wantPushed(t, "sum", "c 10")
 	p.push(t, http.MethodPut, "/metrics/job/sum", one)
 	p.wantPushed(t, "sum", "c 11", "g 1")
 
-	p.refused(t, http.MethodPut, "/metrics/job/series?gauges=max", "x 1\n", "gauges")
+	p.rejected(t, http.MethodPut, "/metrics/job/series?gauges=max", "x 1\n", "gauges")
 	p.push(t, http.MethodPost, "/metrics/job/gone", "x 1\n")
 	p.push(t, http.MethodPost, "/metrics/job/gone", "y 1\n")
 	p.wantPushed(t, "gone", "y 1")
@@ -808,7 +808,7 @@ func TestIdempotencyKey(t *testing.T) {
 	p.wantPushed(t, "a", "c 2")
 	p.wantPushed(t, "b", "c 1")
 
-	// A refused one is not remembered.
+	// A rejected one is not remembered.
 	push("POST", a, "# TYPE c counter\nc -1\n", "k3", 400, false)
 	push("POST", a, "# TYPE c counter\nc -1\n", "k3", 400, false)
 	push("POST", a, one, "k3", 200, false)
@@ -836,7 +836,7 @@ func TestIdempotencyKey(t *testing.T) {
 	push("POST", a, one, "k1", 200, false)
 	p.wantPushed(t, "a", "c 1002")
 
-	if got := p.own(t, "/metrics", "pushgateway_pushes_repeated_total"); got != float64(repeats) {
+	if got := p.own(t, "/metrics", "pushgateway_pushes_replayed_total"); got != float64(repeats) {
 		t.Errorf("%v pushes counted as repeated, want %d", got, repeats)
 	}
 }

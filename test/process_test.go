@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// refuses starts the gateway where it cannot start, and returns what it says.
-func refuses(t *testing.T, args ...string) string {
+// rejects starts the gateway where it cannot start, and returns what it says.
+func rejects(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := command(t, gatewayBinary(t), append([]string{"--persistence.file="}, args...)...)
 	cmd.Dir = t.TempDir()
@@ -45,7 +45,7 @@ func TestPortTaken(t *testing.T) {
 	}
 	defer l.Close()
 	addr := l.Addr().String()
-	wantText(t, refuses(t, "--web.listen-address="+addr), addr, "address already in use")
+	wantText(t, rejects(t, "--web.listen-address="+addr), addr, "address already in use")
 }
 
 // TestHangupWithoutRules ends the gateway, as it ends the original: who starts it in
@@ -71,7 +71,7 @@ func TestBadFlag(t *testing.T) {
 		if value == "" {
 			value = name
 		}
-		out := refuses(t, "--web.listen-address=127.0.0.1:0", flag)
+		out := rejects(t, "--web.listen-address=127.0.0.1:0", flag)
 		if !strings.Contains(out, name) && !strings.Contains(out, value) {
 			t.Errorf("%s is not named in:\n%s", flag, out)
 		}
@@ -94,7 +94,7 @@ func TestBadWebConfig(t *testing.T) {
 		{write("broken.yml", "tls_server_config: [\n"), "yaml"},
 		{write("nocert.yml", "tls_server_config: {cert_file: none.crt, key_file: none.key}\n"), "none.crt"},
 	} {
-		wantText(t, refuses(t, "--web.listen-address=127.0.0.1:0", "--web.config.file="+c.path), c.want)
+		wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--web.config.file="+c.path), c.want)
 	}
 }
 
@@ -242,8 +242,8 @@ func TestSystemdSocket(t *testing.T) {
 }
 
 // Client libraries often hide the answer, so the log must tell the operator
-// who pushed what, and why it was refused.
-func TestOneWarningPerRefusedPush(t *testing.T) {
+// who pushed what, and why it was rejected.
+func TestOneWarningPerRejectedPush(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	p.push(t, http.MethodPut, "/metrics/job/fine", "m 1\n")
@@ -253,12 +253,12 @@ func TestOneWarningPerRefusedPush(t *testing.T) {
 		"not a metric\n",
 	} {
 		before := p.log.String()
-		a := p.do(t, http.MethodPut, "/metrics/job/refused/zone/north", body)
+		a := p.do(t, http.MethodPut, "/metrics/job/rejected/zone/north", body)
 		if a.status != http.StatusBadRequest {
 			t.Errorf("%q: status %d, want 400", body, a.status)
 		}
 		var warnings []string
-		until(t, "the refusal is logged", func() bool {
+		until(t, "the rejection is logged", func() bool {
 			warnings = levelWarn.FindAllString(strings.TrimPrefix(p.log.String(), before), -1)
 			return len(warnings) > 0
 		})
@@ -266,7 +266,7 @@ func TestOneWarningPerRefusedPush(t *testing.T) {
 			t.Errorf("%q: %d warnings, want 1:\n%s", body, len(warnings), strings.Join(warnings, "\n"))
 		}
 		reason := strings.TrimSpace(strings.SplitN(a.body, "\n", 2)[0])
-		wantText(t, unquoted(warnings[0]), "127.0.0.1:", "refused", "north", unquoted(reason))
+		wantText(t, unquoted(warnings[0]), "127.0.0.1:", "rejected", "north", unquoted(reason))
 	}
 }
 

@@ -90,7 +90,7 @@ func (c topic) end(t *testing.T, p *program) {
 		wantResult(t, p, c.name)
 	}
 	if c.lossy {
-		wantText(t, p.get(t, "/metrics"), "\npushgateway_pushes_repeated_total 1\n")
+		wantText(t, p.get(t, "/metrics"), "\npushgateway_pushes_replayed_total 1\n")
 	}
 }
 
@@ -233,7 +233,7 @@ func TestPushingAnswers(t *testing.T) {
 	wantResult(t, p, "many")
 }
 
-// TestPushingOwnNames: without a path for own metrics, the example is refused.
+// TestPushingOwnNames: without a path for own metrics, the example is rejected.
 func TestPushingOwnNames(t *testing.T) {
 	t.Parallel()
 	p := start(t)

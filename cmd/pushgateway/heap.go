@@ -14,9 +14,9 @@ import (
 // than this anyway.
 const heapHeadroom = 32 << 20
 
-// smallestHeap is the least that the collector reckons with, whatever lives: its
+// minHeap is the least that the collector reckons with, whatever lives: its
 // percentage is of no less than this.
-const smallestHeap = 4 << 20
+const minHeap = 4 << 20
 
 // keepCollectionsRare adjusts the collector to heapHeadroom until ctx ends, unless
 // the environment says how it should run.
@@ -32,7 +32,7 @@ func keepCollectionsRare(ctx context.Context) {
 		metrics.Read(live)
 		percent := usual
 		if bytes := live[0].Value.Uint64(); bytes < heapHeadroom {
-			percent = int(usual * heapHeadroom / max(bytes, smallestHeap))
+			percent = int(usual * heapHeadroom / max(bytes, minHeap))
 		}
 		if percent != set {
 			debug.SetGCPercent(percent)

@@ -100,6 +100,6 @@ func dump(out io.Writer, groups []*store.Group) error {
 	if err != nil {
 		return err
 	}
-	_, err = writer.Write(out, held.View(), nil, expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(model.NoEscaping), exposition.Identity)
+	_, err = writer.Write(out, held.Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(model.NoEscaping), exposition.Identity)
 	return err
 }

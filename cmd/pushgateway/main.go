@@ -108,7 +108,7 @@ func newHandler(o options, storage *storage, logger *slog.Logger, quit func()) (
 		Logger:         logger,
 		Now:            time.Now,
 		Elapsed:        func() time.Duration { return time.Since(started) },
-		Names:          metric.LegacyNames,
+		Names:          metric.LegacyValidation,
 		Defaults:       o.defaults,
 		RoutePrefix:    o.routePrefix,
 		TelemetryPath:  o.telemetryPath,
@@ -127,7 +127,7 @@ func newHandler(o options, storage *storage, logger *slog.Logger, quit func()) (
 		AdminAPI:    o.adminAPI,
 	}
 	if o.utf8Names {
-		config.Names = metric.UTF8Names
+		config.Names = metric.UTF8Validation
 	}
 	if o.lifecycle {
 		config.Quit = sync.OnceFunc(func() {

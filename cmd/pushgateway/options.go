@@ -85,20 +85,20 @@ func parseOptions(program string, args []string) options {
 		Default(journal.SyncEachPush.String()).Enum(journal.SyncEachPush.String(), journal.SyncInterval.String())
 	app.Flag("persistence.interval", "The interval at which to write out the persistence file with --persistence.sync=interval.").
 		Default("5m").DurationVar(&o.persistenceInterval)
-	app.Flag("push.disable-consistency-check", "Answer pushes with 202, as clients of an unchecked gateway expect. They are checked all the same: an inconsistent one is refused.").
+	app.Flag("push.disable-consistency-check", "Answer pushes with 202, as clients of an unchecked gateway expect. They are checked all the same: an inconsistent one is rejected.").
 		Default("false").BoolVar(&o.unchecked)
 	app.Flag("push.enable-utf8-names", "Allow UTF-8 characters in metric and label names.").
 		Default("false").BoolVar(&o.utf8Names)
 	var ttl timeToLive
 	app.Flag("push.ttl", "How long a group stays after its last successful push, unless the push or a rule says otherwise, such as 48h or 7d. 0 is for ever.").
 		Default("0").SetValue(&ttl)
-	timestamps := app.Flag("push.timestamps", "What becomes of pushes whose samples have timestamps, unless they or a rule say otherwise: refused (reject), or taken without (drop).").
+	timestamps := app.Flag("push.timestamps", "What becomes of pushes whose samples have timestamps, unless they or a rule say otherwise: rejected (reject), or taken without (drop).").
 		Default("reject").Enum("reject", "drop")
 	o.log = &promslog.Config{}
 	promslogflag.AddFlags(app, o.log)
 
 	kingpin.MustParse(app.Parse(args))
-	o.defaults.Lifetime = metric.Lifetime{Limited: true, TTL: time.Duration(ttl)}
+	o.defaults.Expiry = metric.Expiry{Set: true, TTL: time.Duration(ttl)}
 	if *timestamps == "drop" {
 		o.defaults.Timestamps = metric.TimestampsDrop
 	}

@@ -41,7 +41,7 @@ func newStorage(o options, logger *slog.Logger) *storage {
 		Sync:     o.persistenceSync,
 		Interval: o.persistenceInterval,
 		Logger:   logger,
-	}, s.store.Held)
+	}, s.store.Groups)
 	s.store.Use(s.journal)
 	return s
 }
@@ -99,7 +99,7 @@ func (s *storage) Ready() error {
 	return s.journal.Ready()
 }
 
-// Loading tells whether the groups that were kept are still being loaded.
+// Loading reports whether the groups that were kept are still being loaded.
 func (s *storage) Loading() bool { return s.memoryOnly.Load() == nil && s.journal.Loading() }
 
 // Status returns what there is to say of the storage.

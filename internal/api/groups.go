@@ -12,17 +12,17 @@ import (
 
 // Group is a group as a list shows it.
 type Group struct {
-	Key         metric.GroupingKey
-	State       string
-	Pushed      time.Time // zero where no push was accepted
-	Failed      time.Time // zero where none was refused
-	LastRefused *history.Event
-	Summed      bool      // pushes are added up
-	Expired     bool      // it has ended, and its push times alone are left
-	Expires     time.Time // zero where the group stays
-	Families    int
-	Series      int
-	Bytes       int64
+	Key          metric.GroupingKey
+	State        string
+	Pushed       time.Time // zero where no push was accepted
+	Failed       time.Time // zero where none was rejected
+	LastRejected *history.Event
+	Summed       bool      // pushes are added up
+	Expired      bool      // it has ended, and its push times alone are left
+	Expires      time.Time // zero where the group stays
+	Families     int
+	Series       int
+	Bytes        int64
 }
 
 // Groups is a part of a list of groups.
@@ -57,7 +57,7 @@ type groupData struct {
 	State       string            `json:"state"`
 	LastPush    *time.Time        `json:"last_push"`
 	LastFailure *time.Time        `json:"last_failure"`
-	LastError   *refusalData      `json:"last_error"`
+	LastError   *rejectionData    `json:"last_rejection"`
 	Summed      bool              `json:"summed"`
 	Expired     bool              `json:"expired"`
 	ExpiresAt   *time.Time        `json:"expires_at"`
@@ -66,7 +66,7 @@ type groupData struct {
 	Bytes       int64             `json:"bytes"`
 }
 
-type refusalData struct {
+type rejectionData struct {
 	Time    time.Time `json:"time"`
 	Reason  string    `json:"reason"`
 	Message string    `json:"message"`
@@ -79,7 +79,7 @@ type pushData struct {
 	Method   string    `json:"method"`
 	Bytes    *int64    `json:"bytes"`
 	Accepted bool      `json:"accepted"`
-	Repeated bool      `json:"repeated,omitempty"`
+	Replayed bool      `json:"replayed,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
 	Message  string    `json:"message,omitempty"`
 	Source   string    `json:"source"`
@@ -93,8 +93,8 @@ func dataOf(g *Group) groupData {
 		LastPush:  timeOrNull(g.Pushed), LastFailure: timeOrNull(g.Failed),
 		Families: g.Families, Series: g.Series, Bytes: g.Bytes,
 	}
-	if e := g.LastRefused; e != nil {
-		data.LastError = &refusalData{e.At.UTC(), string(e.Reason), e.Message, e.Source, e.Client}
+	if e := g.LastRejected; e != nil {
+		data.LastError = &rejectionData{e.At.UTC(), string(e.Reason), e.Message, e.Source, e.Client}
 	}
 	return data
 }
@@ -123,7 +123,7 @@ func WriteGroup(w io.Writer, g Group, pushes []history.Event, held *store.Group)
 	for i := range pushes {
 		e := &pushes[i]
 		data[i] = pushData{
-			Time: e.At.UTC(), Method: e.Method, Accepted: e.Accepted(), Repeated: e.Repeated,
+			Time: e.At.UTC(), Method: e.Method, Accepted: e.Accepted(), Replayed: e.Replayed,
 			Reason: string(e.Reason), Message: e.Message, Source: e.Source, Client: e.Client,
 		}
 		if e.Size >= 0 {
@@ -140,7 +140,7 @@ func WriteGroup(w io.Writer, g Group, pushes []history.Event, held *store.Group)
 	e := encoder{w: w, buf: append(make([]byte, 0, flushAt+flushAt/4), `{"status":"success","data":`...)}
 	e.buf = append(e.buf, head[:len(head)-1]...)
 	e.buf = append(e.buf, `,"metrics":{`...)
-	for i, c := range held.Chunks {
+	for i, c := range held.Families {
 		if i > 0 {
 			e.buf = append(e.buf, ',')
 		}

@@ -15,7 +15,7 @@ import (
 // WriteMetrics writes the answer to GET /api/v1/metrics: all groups with their
 // metrics, in the order of v. An error, mostly that of w, leaves the document
 // incomplete. Memory: O(largest family of a group), not O(view).
-func WriteMetrics(w io.Writer, v *store.View) error {
+func WriteMetrics(w io.Writer, v *store.Snapshot) error {
 	e := encoder{w: w, buf: make([]byte, 0, flushAt+flushAt/4)}
 	e.buf = append(e.buf, `{"status":"success","data":[`...)
 	first := true
@@ -55,18 +55,18 @@ const (
 
 func (e *encoder) group(g *store.Group) error {
 	e.buf = append(e.buf, '{')
-	if g.Chunk(labelsKey) == nil {
+	if g.Family(labelsKey) == nil {
 		e.buf = append(e.buf, `"`+labelsKey+`":`...)
 		e.buf = appendLabels(e.buf, g.Key.Labels())
 		e.buf = append(e.buf, ',')
 	}
-	if g.Chunk(successKey) == nil {
+	if g.Family(successKey) == nil {
 		e.buf = append(e.buf, `"`+successKey+`":`...)
 		e.buf = strconv.AppendBool(e.buf, !g.Failed.After(g.Pushed))
 		e.buf = append(e.buf, ',')
 	}
 	// There is always a family: that of the push time.
-	for i, c := range g.Chunks {
+	for i, c := range g.Families {
 		if i > 0 {
 			e.buf = append(e.buf, ',')
 		}
@@ -78,7 +78,7 @@ func (e *encoder) group(g *store.Group) error {
 	return nil
 }
 
-func (e *encoder) family(c *store.Chunk) error {
+func (e *encoder) family(c *store.EncodedFamily) error {
 	metrics := c.Metrics()
 	e.buf = appendString(e.buf, c.Name())
 	e.buf = append(e.buf, `:{"time_stamp":"`...)

@@ -32,7 +32,7 @@ func key(pairs ...string) metric.GroupingKey {
 // put replaces the group by the families.
 func put(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {
 	t.Helper()
-	p, err := new(store.Encoder).Push(key, families, noon, store.Manner{Names: metric.UTF8Names})
+	p, err := new(store.Encoder).Push(key, families, noon, store.PushOptions{Validation: metric.UTF8Validation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func put(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metri
 func write(t testing.TB, s *store.Store) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := api.WriteMetrics(&b, s.View()); err != nil {
+	if err := api.WriteMetrics(&b, s.Snapshot()); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -235,14 +235,14 @@ func TestStreams(t *testing.T) {
 	}
 	put(t, s, key("job", "a"), f)
 	var w counter
-	if err := api.WriteMetrics(&w, s.View()); err != nil {
+	if err := api.WriteMetrics(&w, s.Snapshot()); err != nil {
 		t.Fatal(err)
 	}
 	if w.total < 1<<20 || w.largest > 80<<10 {
 		t.Errorf("%d bytes in pieces of up to %d, want small pieces", w.total, w.largest)
 	}
 	w = counter{limit: 200_000}
-	if err := api.WriteMetrics(&w, s.View()); !errors.Is(err, errFull) {
+	if err := api.WriteMetrics(&w, s.Snapshot()); !errors.Is(err, errFull) {
 		t.Errorf("error %v, want that of the writer", err)
 	}
 	if w.total > 300_000 {
@@ -262,14 +262,14 @@ func FuzzWriteMetrics(f *testing.F) {
 			if err != nil {
 				return
 			}
-			p, err := new(store.Encoder).Push(key, families, noon, store.Manner{Names: metric.UTF8Names, Merge: metric.MergeFamily})
+			p, err := new(store.Encoder).Push(key, families, noon, store.PushOptions{Validation: metric.UTF8Validation, Merge: metric.MergeFamily})
 			if err != nil {
 				_ = s.Fail(key, noon)
 				return
 			}
-			_, _ = s.Apply(p) // a refusal is fine
+			_, _ = s.Apply(p) // a rejection is fine
 		}
-		parser := wire.TextParser{Names: metric.UTF8Names}
+		parser := wire.TextParser{Names: metric.UTF8Validation}
 		families, err := parser.Parse(text)
 		push(key("job", job), families, err)
 		families, err = wire.ParseProtobuf(protobuf)
@@ -281,13 +281,13 @@ func FuzzWriteMetrics(f *testing.F) {
 		if want := s.Totals().Groups; len(groups) != want {
 			t.Fatalf("%d groups, want %d", len(groups), want)
 		}
-		for i, g := range collect(s.View()) {
-			if families := len(groups[i]); families < len(g.Chunks) || families > len(g.Chunks)+2 {
-				t.Errorf("group %s has %d keys for %d families", g.Key, families, len(g.Chunks))
+		for i, g := range collect(s.Snapshot()) {
+			if families := len(groups[i]); families < len(g.Families) || families > len(g.Families)+2 {
+				t.Errorf("group %s has %d keys for %d families", g.Key, families, len(g.Families))
 			}
 			labels, _ := groups[i]["labels"].(map[string]any)
 			for _, l := range g.Key.Labels() {
-				if g.Chunk("labels") == nil && labels[l.Name] != string([]rune(l.Value)) {
+				if g.Family("labels") == nil && labels[l.Name] != string([]rune(l.Value)) {
 					t.Errorf("label %s is %q, want %q", l.Name, labels[l.Name], l.Value)
 				}
 			}
@@ -302,7 +302,7 @@ func BenchmarkWriteMetrics(b *testing.B) {
 			for i := range groups {
 				put(b, s, key("job", "batch", "instance", fmt.Sprintf("host-%06d", i)), job()...)
 			}
-			v := s.View()
+			v := s.Snapshot()
 			var w counter
 			b.ReportAllocs()
 			for b.Loop() {
@@ -341,7 +341,7 @@ func job() []metric.Family {
 		Metrics: []metric.Metric{{Histogram: h}}})
 }
 
-// readGroups decodes an answer; it refuses what encoding/json tolerates, a key
+// readGroups decodes an answer; it rejects what encoding/json tolerates, a key
 // twice in one object.
 func readGroups(t testing.TB, body string) []map[string]any {
 	t.Helper()
@@ -392,7 +392,7 @@ func checkKeys(d *json.Decoder) error {
 	return err
 }
 
-func collect(v *store.View) []*store.Group {
+func collect(v *store.Snapshot) []*store.Group {
 	var groups []*store.Group
 	for g := range v.Groups() {
 		groups = append(groups, g)

@@ -153,7 +153,7 @@ type pusher struct {
 // text pushes a body in the text format; one that does not parse changes nothing.
 func (p *pusher) text(t *testing.T, key metric.GroupingKey, body string, m metric.Merge) {
 	t.Helper()
-	parser := wire.TextParser{Names: metric.LegacyNames}
+	parser := wire.TextParser{Names: metric.LegacyValidation}
 	if families, err := parser.Parse(body); err == nil {
 		p.push(t, key, families, m)
 	}
@@ -162,11 +162,11 @@ func (p *pusher) text(t *testing.T, key metric.GroupingKey, body string, m metri
 func (p *pusher) push(t *testing.T, key metric.GroupingKey, families []metric.Family, m metric.Merge) {
 	t.Helper()
 	p.now = p.now.Add(time.Second)
-	push, err := new(store.Encoder).Push(key, families, p.now, store.Manner{Names: metric.LegacyNames, Merge: m})
+	push, err := new(store.Encoder).Push(key, families, p.now, store.PushOptions{Validation: metric.LegacyValidation, Merge: m})
 	if err != nil {
 		err = p.Fail(key, p.now)
 	} else {
-		_, _ = p.Apply(push) // a refusal shows in the group
+		_, _ = p.Apply(push) // a rejection shows in the group
 	}
 	if err != nil {
 		t.Fatal(err)

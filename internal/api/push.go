@@ -11,7 +11,7 @@ import (
 // Pushed is what became of the part of a push that went to one group.
 type Pushed struct {
 	Key      metric.GroupingKey
-	Repeated bool  // it had been applied before, and changed nothing
+	Replayed bool  // it had been applied before, and changed nothing
 	Err      error // why it was not applied; nil where it was
 }
 
@@ -29,15 +29,15 @@ func WritePushed(w io.Writer, groups []Pushed, kind string) error {
 		}
 		switch {
 		case g.Err != nil:
-			out.State, out.Message = "refused", g.Err.Error()
-			if refusal, ok := errors.AsType[*metric.RefusalError](g.Err); ok {
-				out.Reason = string(refusal.Reason)
+			out.State, out.Message = "rejected", g.Err.Error()
+			if rejection, ok := errors.AsType[*metric.RejectionError](g.Err); ok {
+				out.Reason = string(rejection.Reason)
 			} else {
 				out.State = "failed"
 			}
-			data.Refused++
-		case g.Repeated:
-			out.State = "repeated"
+			data.Rejected++
+		case g.Replayed:
+			out.State = "replayed"
 			data.Applied++
 		default:
 			out.State = "applied"
@@ -56,9 +56,9 @@ func WritePushed(w io.Writer, groups []Pushed, kind string) error {
 }
 
 type pushedData struct {
-	Applied int           `json:"applied"` // or repeated
-	Refused int           `json:"refused"` // or failed
-	Groups  []pushedGroup `json:"groups"`
+	Applied  int           `json:"applied"`  // or replayed
+	Rejected int           `json:"rejected"` // or failed
+	Groups   []pushedGroup `json:"groups"`
 }
 
 type pushedGroup struct {

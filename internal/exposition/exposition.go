@@ -41,7 +41,7 @@ func NewWriter() (*Writer, error) {
 // type, which can only have been kept from a time with other own names, is left out.
 //
 // Cost: copying, for what earlier calls have compressed and nobody pushed since.
-func (w *Writer) Write(out io.Writer, view *store.View, own []*dto.MetricFamily, format expfmt.Format, encoding Encoding) (int64, error) {
+func (w *Writer) Write(out io.Writer, view *store.Snapshot, own []*dto.MetricFamily, format expfmt.Format, encoding Encoding) (int64, error) {
 	s := w.newSink(out, encoding)
 	err := writeFamilies(s, view, own, format)
 	if closeErr := s.close(); err == nil {
@@ -50,7 +50,7 @@ func (w *Writer) Write(out io.Writer, view *store.View, own []*dto.MetricFamily,
 	return s.written(), err
 }
 
-func writeFamilies(s sink, view *store.View, own []*dto.MetricFamily, format expfmt.Format) error {
+func writeFamilies(s sink, view *store.Snapshot, own []*dto.MetricFamily, format expfmt.Format) error {
 	scheme := format.ToEscapingScheme()
 	escaped := view.Totals.Escaped > 0 && scheme != model.NoEscaping
 	switch format.FormatType() {
@@ -68,7 +68,7 @@ func writeFamilies(s sink, view *store.View, own []*dto.MetricFamily, format exp
 
 // eachFamily calls visit for each name, in order, with the pushed family and the
 // gateway's own one of that name; either may be nil.
-func eachFamily(view *store.View, own []*dto.MetricFamily, visit func(*store.Family, *dto.MetricFamily) error) error {
+func eachFamily(view *store.Snapshot, own []*dto.MetricFamily, visit func(*store.Family, *dto.MetricFamily) error) error {
 	pushed := view.Families
 	for len(pushed) > 0 || len(own) > 0 {
 		var f *store.Family
@@ -114,7 +114,7 @@ func writeText(s sink, f *store.Family, own *dto.MetricFamily) error {
 	if f == nil {
 		return nil
 	}
-	for _, b := range f.Blocks {
+	for _, b := range f.Segments {
 		if err := s.block(b, text); err != nil {
 			return err
 		}
@@ -136,14 +136,14 @@ func writeProtobuf(s sink, f *store.Family, own *dto.MetricFamily) error {
 	}
 	size := len(head)
 	if f != nil {
-		for c := range f.Chunks() {
+		for c := range f.All() {
 			size += len(c.Protobuf())
 		}
 	}
 	if _, err := s.Write(append(protowire.AppendVarint(nil, uint64(size)), head...)); err != nil || f == nil {
 		return err
 	}
-	for _, b := range f.Blocks {
+	for _, b := range f.Segments {
 		if err := s.block(b, protobuf); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func writeProtobuf(s sink, f *store.Family, own *dto.MetricFamily) error {
 }
 
 // encodeFamilies decodes all families and has expfmt encode them.
-func encodeFamilies(s sink, view *store.View, own []*dto.MetricFamily, format expfmt.Format) error {
+func encodeFamilies(s sink, view *store.Snapshot, own []*dto.MetricFamily, format expfmt.Format) error {
 	encoder := expfmt.NewEncoder(s, format.WithEscapingScheme(model.NoEscaping), expfmt.WithCreatedLines())
 	names := newNaming(view, own, format)
 	err := eachFamily(view, own, func(f *store.Family, o *dto.MetricFamily) error {
@@ -181,7 +181,7 @@ func decodeFamily(f *store.Family, own *dto.MetricFamily) (*dto.MetricFamily, er
 	}
 	var message bytes.Buffer
 	message.Write(wire.AppendProtobufHeader(nil, f.Name, f.Help(), f.Unit(), f.Type))
-	for c := range f.Chunks() {
+	for c := range f.All() {
 		message.Write(c.Protobuf())
 	}
 	family := &dto.MetricFamily{}

@@ -36,13 +36,13 @@ func newWriter(t *testing.T) *exposition.Writer {
 
 func push(t *testing.T, s *store.Store, job, body string) {
 	t.Helper()
-	parser := wire.TextParser{Names: metric.UTF8Names}
+	parser := wire.TextParser{Names: metric.UTF8Validation}
 	families, err := parser.Parse(body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := metric.NewGroupingKey([]metric.Label{{Name: "job", Value: job}})
-	p, err := new(store.Encoder).Push(key, families, time.Unix(1_700_000_000, 0), store.Manner{Names: metric.UTF8Names})
+	p, err := new(store.Encoder).Push(key, families, time.Unix(1_700_000_000, 0), store.PushOptions{Validation: metric.UTF8Validation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func ownMetrics(t *testing.T) []*dto.MetricFamily {
 	return own
 }
 
-func write(t *testing.T, w *exposition.Writer, v *store.View, own []*dto.MetricFamily, format expfmt.Format, encoding exposition.Encoding) []byte {
+func write(t *testing.T, w *exposition.Writer, v *store.Snapshot, own []*dto.MetricFamily, format expfmt.Format, encoding exposition.Encoding) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	n, err := w.Write(&out, v, own, format, encoding)
@@ -128,7 +128,7 @@ func TestTextParsesBack(t *testing.T) {
 			push(t, s, fmt.Sprint("job", i), allTypes)
 		}
 		w, own := newWriter(t), ownMetrics(t)
-		plain := write(t, w, s.View(), own, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity)
+		plain := write(t, w, s.Snapshot(), own, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity)
 		parser := expfmt.NewTextParser(model.LegacyValidation)
 		families, err := parser.TextToMetricFamilies(bytes.NewReader(plain))
 		if err != nil {
@@ -146,7 +146,7 @@ func TestTextParsesBack(t *testing.T) {
 		}
 		for _, encoding := range []exposition.Encoding{exposition.Gzip, exposition.Zstd} {
 			for range 2 { // the second time from what was kept
-				if got := write(t, w, s.View(), own, expfmt.NewFormat(expfmt.TypeTextPlain), encoding); !bytes.Equal(got, plain) {
+				if got := write(t, w, s.Snapshot(), own, expfmt.NewFormat(expfmt.TypeTextPlain), encoding); !bytes.Equal(got, plain) {
 					t.Fatalf("%d groups: %s differs from plain", groups, encoding)
 				}
 			}
@@ -170,10 +170,10 @@ func TestProtobufHoldsTheSame(t *testing.T) {
 		push(t, s, fmt.Sprint("job", i), allTypes)
 	}
 	w, own := newWriter(t), ownMetrics(t)
-	text := write(t, w, s.View(), own, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity)
+	text := write(t, w, s.Snapshot(), own, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity)
 	for _, encoding := range []exposition.Encoding{exposition.Identity, exposition.Gzip, exposition.Zstd} {
 		format := expfmt.NewFormat(expfmt.TypeProtoDelim)
-		decoder := expfmt.NewDecoder(bytes.NewReader(write(t, w, s.View(), own, format, encoding)), format)
+		decoder := expfmt.NewDecoder(bytes.NewReader(write(t, w, s.Snapshot(), own, format, encoding)), format)
 		var out bytes.Buffer
 		for {
 			var f dto.MetricFamily
@@ -200,7 +200,7 @@ func TestHelpIsStable(t *testing.T) {
 	for _, job := range []string{"c", "b", "c"} {
 		push(t, s, job, "# HELP m of "+job+"\nm 1\n")
 	}
-	body := string(write(t, w, s.View(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Gzip))
+	body := string(write(t, w, s.Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Gzip))
 	if strings.Count(body, "# HELP m ") != 1 || !strings.Contains(body, "# HELP m of b\n") {
 		t.Error(body)
 	}
@@ -242,7 +242,7 @@ func TestEscapedNamesStayApart(t *testing.T) {
 	for _, scheme := range []model.EscapingScheme{model.NoEscaping, model.UnderscoreEscaping, model.DotsEscaping, model.ValueEncodingEscaping} {
 		for _, typ := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeOpenMetrics} {
 			format := expfmt.NewFormat(typ).WithEscapingScheme(scheme)
-			body := write(t, w, s.View(), nil, format, exposition.Gzip)
+			body := write(t, w, s.Snapshot(), nil, format, exposition.Gzip)
 			got := series(t, body, string(format))
 			slices.Sort(got)
 			if len(got) != 6+2 || len(slices.Compact(slices.Clone(got))) != len(got) {
@@ -253,7 +253,7 @@ func TestEscapedNamesStayApart(t *testing.T) {
 			}
 		}
 	}
-	escaped := write(t, w, s.View(), nil, expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(model.UnderscoreEscaping), exposition.Identity)
+	escaped := write(t, w, s.Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(model.UnderscoreEscaping), exposition.Identity)
 	if !strings.Contains(string(escaped), "U__l_20_m=\"1\"") {
 		t.Errorf("no name was kept apart:\n%s", escaped)
 	}
@@ -264,7 +264,7 @@ func TestOpenMetrics(t *testing.T) {
 	s := store.New(store.Memory{})
 	push(t, s, "a", allTypes+"# TYPE x counter\nx 1\n# TYPE x_total counter\nx_total 2\n# TYPE y_total counter\ny_total 3\n# TYPE gh gaugehistogram\ngh_bucket{le=\"1\"} 1\ngh_count 2\n")
 	format := expfmt.NewFormat(expfmt.TypeOpenMetrics)
-	body := write(t, newWriter(t), s.View(), ownMetrics(t), format, exposition.Zstd)
+	body := write(t, newWriter(t), s.Snapshot(), ownMetrics(t), format, exposition.Zstd)
 	if !bytes.HasSuffix(body, []byte("# EOF\n")) {
 		t.Errorf("no end:\n%s", body)
 	}
@@ -293,7 +293,7 @@ func TestHostileNames(t *testing.T) {
 		for _, scheme := range []model.EscapingScheme{model.NoEscaping, model.UnderscoreEscaping, model.DotsEscaping, model.ValueEncodingEscaping} {
 			for _, typ := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeOpenMetrics} {
 				format := expfmt.NewFormat(typ).WithEscapingScheme(scheme)
-				exposed := write(t, newWriter(t), s.View(), ownMetrics(t), format, exposition.Identity)
+				exposed := write(t, newWriter(t), s.Snapshot(), ownMetrics(t), format, exposition.Identity)
 				got := series(t, exposed, string(format))
 				slices.Sort(got)
 				if len(slices.Compact(slices.Clone(got))) != len(got) {
@@ -344,7 +344,7 @@ func TestScrapesDuringPushes(t *testing.T) {
 	}
 	for i := range 150 {
 		encoding := []exposition.Encoding{exposition.Identity, exposition.Gzip, exposition.Zstd}[i%3]
-		plain := write(t, w, s.View(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), encoding)
+		plain := write(t, w, s.Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), encoding)
 		parser := expfmt.NewTextParser(model.LegacyValidation)
 		families, err := parser.TextToMetricFamilies(bytes.NewReader(plain))
 		if err != nil {
@@ -379,13 +379,13 @@ func TestOwnTypeWins(t *testing.T) {
 	s := store.New(store.Memory{})
 	push(t, s, "a", "# TYPE shared counter\nshared 5\n# TYPE zz_own gauge\nzz_own 6\n")
 	s.Reserve(map[string]metric.Type{"shared": metric.Gauge, "zz_own": metric.Gauge})
-	if hidden := s.Hidden(); len(hidden) != 1 || hidden[0] != "shared" {
+	if hidden := s.HiddenFamilies(); len(hidden) != 1 || hidden[0] != "shared" {
 		t.Errorf("hidden are %q", hidden)
 	}
 	w := newWriter(t)
 	for _, format := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeProtoDelim, expfmt.TypeOpenMetrics} {
 		f := expfmt.NewFormat(format)
-		body := string(write(t, w, s.View(), ownMetrics(t), f, exposition.Identity))
+		body := string(write(t, w, s.Snapshot(), ownMetrics(t), f, exposition.Identity))
 		if strings.Count(body, "shared") == 0 || strings.Contains(body, "shared{") || !strings.Contains(body, "zz_own") {
 			t.Errorf("%s:\n%s", f, body)
 		}

@@ -24,7 +24,7 @@ type naming struct {
 	taken       map[string]bool // names of samples given so far
 }
 
-func newNaming(view *store.View, own []*dto.MetricFamily, format expfmt.Format) naming {
+func newNaming(view *store.Snapshot, own []*dto.MetricFamily, format expfmt.Format) naming {
 	n := naming{
 		scheme:      format.ToEscapingScheme(),
 		openMetrics: format.FormatType() == expfmt.TypeOpenMetrics,
@@ -199,7 +199,7 @@ func formatBound(bound float64) string {
 	return text
 }
 
-// distinct tells whether no metric of the family has a label twice and no two
+// distinct reports whether no metric of the family has a label twice and no two
 // have the same labels.
 func distinct(f *dto.MetricFamily) bool {
 	seen := make(map[string]struct{}, len(f.Metric))

@@ -32,7 +32,7 @@ const (
 	protobuf
 )
 
-func (r representation) of(c *store.Chunk) []byte {
+func (r representation) of(c *store.EncodedFamily) []byte {
 	if r == text {
 		return c.Text()
 	}
@@ -43,7 +43,7 @@ func (r representation) of(c *store.Chunk) []byte {
 // there in compressed form already.
 type sink interface {
 	io.Writer
-	block(*store.Block[*store.Chunk], representation) error
+	block(*store.Segment[*store.EncodedFamily], representation) error
 	close() error
 	written() int64
 }
@@ -51,7 +51,7 @@ type sink interface {
 // keepWeight is from how many bytes on a block keeps its compressed form. Smaller ones compress better together with their neighbours.
 const keepWeight = 4 << 10
 
-func worthKeeping(b *store.Block[*store.Chunk]) bool {
+func worthKeeping(b *store.Segment[*store.EncodedFamily]) bool {
 	size := 0
 	for _, c := range b.Items {
 		if size += c.Size(); size >= keepWeight {
@@ -112,7 +112,7 @@ type plainSink struct {
 	count *countingWriter
 }
 
-func (s *plainSink) block(b *store.Block[*store.Chunk], r representation) error {
+func (s *plainSink) block(b *store.Segment[*store.EncodedFamily], r representation) error {
 	for _, c := range b.Items {
 		if _, err := s.Write(r.of(c)); err != nil {
 			return err
@@ -139,9 +139,9 @@ type compression interface {
 	// piece writes the piece that stands for plain.
 	piece(plain []byte) error
 	// encode makes the piece that stands for the chunks of a block.
-	encode(*store.Block[*store.Chunk], representation) *store.Memo
+	encode(*store.Segment[*store.EncodedFamily], representation) *store.CachedForm
 	// kept writes a piece that encode made.
-	kept(*store.Memo) error
+	kept(*store.CachedForm) error
 	form(representation) store.Form
 	// end writes what follows the last piece.
 	end() error
@@ -167,7 +167,7 @@ func (s *piecesSink) flush() error {
 	return err
 }
 
-func (s *piecesSink) block(b *store.Block[*store.Chunk], r representation) error {
+func (s *piecesSink) block(b *store.Segment[*store.EncodedFamily], r representation) error {
 	if !worthKeeping(b) {
 		for _, c := range b.Items {
 			if _, err := s.Write(r.of(c)); err != nil {
@@ -179,7 +179,7 @@ func (s *piecesSink) block(b *store.Block[*store.Chunk], r representation) error
 	if err := s.flush(); err != nil {
 		return err
 	}
-	return s.kept(b.Memo(s.form(r), func() *store.Memo { return s.encode(b, r) }))
+	return s.kept(b.Cached(s.form(r), func() *store.CachedForm { return s.encode(b, r) }))
 }
 
 func (s *piecesSink) close() error { return errors.Join(s.flush(), s.end()) }
@@ -223,8 +223,8 @@ func (g *gzipPieces) append(size, checksum uint32) {
 	g.size += size
 }
 
-func (g *gzipPieces) encode(b *store.Block[*store.Chunk], r representation) *store.Memo {
-	var m store.Memo
+func (g *gzipPieces) encode(b *store.Segment[*store.EncodedFamily], r representation) *store.CachedForm {
+	var m store.CachedForm
 	out := appendWriter(make([]byte, 0, 2<<10))
 	g.deflater.Reset(&out)
 	for _, c := range b.Items {
@@ -245,7 +245,7 @@ func (w *appendWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (g *gzipPieces) kept(m *store.Memo) error {
+func (g *gzipPieces) kept(m *store.CachedForm) error {
 	g.append(uint32(m.Size), m.Checksum)
 	_, err := g.out.Write(m.Bytes)
 	return err
@@ -278,16 +278,16 @@ func (z *zstdPieces) piece(plain []byte) error {
 	return err
 }
 
-func (z *zstdPieces) encode(b *store.Block[*store.Chunk], r representation) *store.Memo {
+func (z *zstdPieces) encode(b *store.Segment[*store.EncodedFamily], r representation) *store.CachedForm {
 	var plain []byte
 	for _, c := range b.Items {
 		plain = append(plain, r.of(c)...)
 	}
 	frame := z.encoder.EncodeAll(plain, nil)
-	return &store.Memo{Bytes: append([]byte(nil), frame...), Size: len(plain)}
+	return &store.CachedForm{Bytes: append([]byte(nil), frame...), Size: len(plain)}
 }
 
-func (z *zstdPieces) kept(m *store.Memo) error {
+func (z *zstdPieces) kept(m *store.CachedForm) error {
 	_, err := z.out.Write(m.Bytes)
 	return err
 }

@@ -1,5 +1,5 @@
 // Package history remembers, in memory and within bounds, what came of the last
-// pushes: a timeline per group, and the recent refusals of all. It knows neither
+// pushes: a timeline per group, and the recent rejections of all. It knows neither
 // HTTP nor what the groups hold.
 package history
 
@@ -25,29 +25,29 @@ type Event struct {
 
 	// Repeated tells that the push had been applied before, by its idempotency
 	// key, and changed nothing.
-	Repeated bool
+	Replayed bool
 
 	// Key is the group's; the zero value where the URL named none, which
 	// then is in Path.
 	Key  metric.GroupingKey
 	Path string
 
-	// Message is why the push was refused, and Reason the same in one word,
+	// Message is why the push was rejected, and Reason the same in one word,
 	// which is empty where the gateway itself failed. Both are empty for a push
 	// that was accepted.
 	Reason  metric.Reason
 	Message string
 }
 
-// Accepted tells whether the push was applied.
+// Accepted reports whether the push was applied.
 func (e *Event) Accepted() bool { return e.Message == "" }
 
 // Bounds of what is remembered. Texts of a push may be long on purpose.
 const (
-	perGroup       = 20
-	refusals       = 100
-	longestMessage = 2000
-	longestText    = 200
+	perGroup   = 20
+	rejections = 100
+	maxMessage = 2000
+	maxText    = 200
 	// budget bounds all timelines together, in bytes as cost counts them. Some 3,000
 	// groups have whole timelines, or 15,000 their last push.
 	budget = 8 << 20
@@ -60,24 +60,24 @@ const (
 type Log struct {
 	held func(keys []metric.GroupingKey) []bool
 
-	mu       sync.Mutex // guards all below
-	groups   map[string]*list.Element
-	byAge    list.List // of *timeline, the one with the latest push at the back
-	spent    int       // bytes of all timelines
-	limit    int       // events of each timeline; less than perGroup where all would exceed the budget
-	sweepAt  int
-	refused  map[string]time.Time // when a group's last refusal was, by its ID
-	refusals []Event              // the oldest first
-	version  uint64
+	mu         sync.Mutex // guards all below
+	groups     map[string]*list.Element
+	byAge      list.List // of *timeline, the one with the latest push at the back
+	spent      int       // bytes of all timelines
+	limit      int       // events of each timeline; less than perGroup where all would exceed the budget
+	sweepAt    int
+	rejected   map[string]time.Time // when a group's last rejection was, by its ID
+	rejections []Event              // the oldest first
+	version    uint64
 }
 
 // timeline is what is known of one group.
 type timeline struct {
 	key    metric.GroupingKey
 	events []event // the oldest first
-	// refused is the last refusal, which stays when later pushes have taken its
+	// rejected is the last rejection, which stays when later pushes have taken its
 	// place among events; nil where there was none.
-	refused *Event
+	rejected *Event
 }
 
 // event is an Event as it is kept: what repeats in every event of a group, or of
@@ -97,21 +97,21 @@ type event struct {
 // New returns an empty log. held tells which of these groups are still there; the
 // timelines of others are dropped, at the latest when the log has doubled.
 func New(held func(keys []metric.GroupingKey) []bool) *Log {
-	return &Log{held: held, groups: map[string]*list.Element{}, refused: map[string]time.Time{}, limit: perGroup, sweepAt: sweepAt}
+	return &Log{held: held, groups: map[string]*list.Element{}, rejected: map[string]time.Time{}, limit: perGroup, sweepAt: sweepAt}
 }
 
 // Record remembers the push. Cost: O(1), amortized.
 func (l *Log) Record(e Event) {
-	e.Source, e.Client, e.Path = shorten(e.Source, longestText), shorten(e.Client, longestText), shorten(e.Path, longestText)
-	e.Message = shorten(e.Message, longestMessage)
+	e.Source, e.Client, e.Path = shorten(e.Source, maxText), shorten(e.Client, maxText), shorten(e.Path, maxText)
+	e.Message = shorten(e.Message, maxMessage)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !e.Accepted() {
-		if len(l.refusals) == refusals {
-			l.refusals = append(l.refusals[:0], l.refusals[1:]...)
+		if len(l.rejections) == rejections {
+			l.rejections = append(l.rejections[:0], l.rejections[1:]...)
 		}
-		l.refusals = append(l.refusals, e)
+		l.rejections = append(l.rejections, e)
 		l.version++
 	}
 	id := e.Key.ID()
@@ -131,12 +131,12 @@ func (l *Log) Record(e Event) {
 	}
 	t := element.Value.(*timeline)
 	if !e.Accepted() {
-		if t.refused != nil {
-			l.spent -= len(t.refused.Message)
+		if t.rejected != nil {
+			l.spent -= len(t.rejected.Message)
 		}
 		last := e // a copy, so that accepted pushes need no allocation
-		t.refused = &last
-		l.refused[id] = e.At
+		t.rejected = &last
+		l.rejected[id] = e.At
 		l.spent += len(e.Message)
 	}
 	if len(t.events) >= l.limit {
@@ -145,7 +145,7 @@ func (l *Log) Record(e Event) {
 	}
 	t.events = append(t.events, event{
 		at: e.At.UnixNano(), size: e.Size, source: e.Source, reason: e.Reason, message: e.Message,
-		client: unique.Make(e.Client), method: unique.Make(e.Method), repeated: e.Repeated,
+		client: unique.Make(e.Client), method: unique.Make(e.Method), repeated: e.Replayed,
 	})
 	l.spent += t.events[len(t.events)-1].cost()
 	for l.spent > budget && l.byAge.Len() > 1 {
@@ -174,8 +174,8 @@ func (l *Log) shrink() {
 }
 
 // Group returns the last pushes to the group, the latest first, and the last that
-// was refused; nil where none is known.
-func (l *Log) Group(key metric.GroupingKey) (pushes []Event, refused *Event) {
+// was rejected; nil where none is known.
+func (l *Log) Group(key metric.GroupingKey) (pushes []Event, rejected *Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	element, ok := l.groups[key.ID()]
@@ -187,56 +187,56 @@ func (l *Log) Group(key metric.GroupingKey) (pushes []Event, refused *Event) {
 		e := &t.events[i]
 		pushes = append(pushes, Event{
 			At: time.Unix(0, e.at), Method: e.method.Value(), Size: e.size, Source: e.source, Client: e.client.Value(),
-			Key: key, Repeated: e.repeated, Reason: e.reason, Message: e.message,
+			Key: key, Replayed: e.repeated, Reason: e.reason, Message: e.message,
 		})
 	}
-	if t.refused != nil {
-		copied := *t.refused
-		refused = &copied
+	if t.rejected != nil {
+		copied := *t.rejected
+		rejected = &copied
 	}
-	return pushes, refused
+	return pushes, rejected
 }
 
-// LastRefused returns the last refused push of the group; nil where none is known.
-func (l *Log) LastRefused(key metric.GroupingKey) *Event {
+// LastRejected returns the last rejected push of the group; nil where none is known.
+func (l *Log) LastRejected(key metric.GroupingKey) *Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if element, ok := l.groups[key.ID()]; ok {
-		if refused := element.Value.(*timeline).refused; refused != nil {
-			copied := *refused
+		if rejected := element.Value.(*timeline).rejected; rejected != nil {
+			copied := *rejected
 			return &copied
 		}
 	}
 	return nil
 }
 
-// Refused returns when the last refused push of each group was, by the group's ID,
-// as far as it is known. Cost: O(groups with a refusal).
-func (l *Log) Refused() map[string]time.Time {
+// Rejected returns when the last rejected push of each group was, by the group's ID,
+// as far as it is known. Cost: O(groups with a rejection).
+func (l *Log) Rejected() map[string]time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return maps.Clone(l.refused)
+	return maps.Clone(l.rejected)
 }
 
-// Version counts the refusals. While it is the same, there are no new ones.
+// Version counts the rejections. While it is the same, there are no new ones.
 func (l *Log) Version() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.version
 }
 
-// Refusals returns the recent refusals of all groups, the latest first.
-func (l *Log) Refusals() []Event {
+// Rejections returns the recent rejections of all groups, the latest first.
+func (l *Log) Rejections() []Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	latest := make([]Event, 0, len(l.refusals))
-	for i := len(l.refusals) - 1; i >= 0; i-- {
-		latest = append(latest, l.refusals[i])
+	latest := make([]Event, 0, len(l.rejections))
+	for i := len(l.rejections) - 1; i >= 0; i-- {
+		latest = append(latest, l.rejections[i])
 	}
 	return latest
 }
 
-// Forget drops the timeline of a group that was deleted. The refusals of all keep
+// Forget drops the timeline of a group that was deleted. The rejections of all keep
 // what they have.
 func (l *Log) Forget(key metric.GroupingKey) {
 	l.mu.Lock()
@@ -251,7 +251,7 @@ func (l *Log) ForgetAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.groups)
-	clear(l.refused)
+	clear(l.rejected)
 	l.byAge.Init()
 	l.spent, l.limit, l.sweepAt = 0, perGroup, sweepAt
 }
@@ -277,13 +277,13 @@ func (l *Log) sweep() {
 func (l *Log) drop(element *list.Element) {
 	t := l.byAge.Remove(element).(*timeline)
 	delete(l.groups, t.key.ID())
-	delete(l.refused, t.key.ID())
+	delete(l.rejected, t.key.ID())
 	l.spent -= costOfGroup(t.key)
 	for i := range t.events {
 		l.spent -= t.events[i].cost()
 	}
-	if t.refused != nil {
-		l.spent -= len(t.refused.Message)
+	if t.rejected != nil {
+		l.spent -= len(t.rejected.Message)
 	}
 }
 

@@ -20,7 +20,7 @@ func accepted(job string, at int64) history.Event {
 	return history.Event{At: time.Unix(at, 0), Method: "PUT", Size: at, Source: "10.0.0.1:1", Client: "curl/8", Key: key(job)}
 }
 
-func refused(job string, at int64, message string) history.Event {
+func rejected(job string, at int64, message string) history.Event {
 	e := accepted(job, at)
 	e.Reason, e.Message = metric.Malformed, message
 	return e
@@ -43,7 +43,7 @@ func TestTimelineIsLatestFirstAndBounded(t *testing.T) {
 	}
 	pushes, last := l.Group(key("a"))
 	if len(pushes) != 20 || last != nil {
-		t.Fatalf("%d pushes, last refusal %v", len(pushes), last)
+		t.Fatalf("%d pushes, last rejection %v", len(pushes), last)
 	}
 	for i, e := range pushes {
 		if e.At.Unix() != int64(99-i) || e.Size != int64(99-i) || e.Method != "PUT" || e.Client != "curl/8" || e.Key.ID() != "a" || !e.Accepted() {
@@ -55,75 +55,75 @@ func TestTimelineIsLatestFirstAndBounded(t *testing.T) {
 	}
 }
 
-func TestLastRefusalStaysWhenPushesFollow(t *testing.T) {
+func TestLastRejectionStaysWhenPushesFollow(t *testing.T) {
 	l := history.New(held)
-	l.Record(refused("a", 1, "first"))
-	l.Record(refused("a", 2, "second"))
+	l.Record(rejected("a", 1, "first"))
+	l.Record(rejected("a", 2, "second"))
 	for i := range int64(50) {
 		l.Record(accepted("a", 3+i))
 	}
 	pushes, last := l.Group(key("a"))
 	if last == nil || last.Message != "second" || last.Source != "10.0.0.1:1" || last.Reason != metric.Malformed {
-		t.Errorf("the last refusal is %+v", last)
+		t.Errorf("the last rejection is %+v", last)
 	}
 	for _, e := range pushes {
 		if !e.Accepted() {
 			t.Errorf("%+v is still in the timeline", e)
 		}
 	}
-	if last := l.LastRefused(key("a")); last == nil || last.Message != "second" {
-		t.Errorf("LastRefused: %v", last)
+	if last := l.LastRejected(key("a")); last == nil || last.Message != "second" {
+		t.Errorf("LastRejected: %v", last)
 	}
-	if last := l.LastRefused(key("b")); last != nil {
-		t.Errorf("LastRefused of another group: %v", last)
+	if last := l.LastRejected(key("b")); last != nil {
+		t.Errorf("LastRejected of another group: %v", last)
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestRejected(t *testing.T) {
 	l := history.New(held)
 	l.Record(accepted("a", 1))
-	l.Record(refused("b", 2, "x"))
+	l.Record(rejected("b", 2, "x"))
 	if l.Version() != 1 {
-		t.Errorf("version %d after one refusal", l.Version())
+		t.Errorf("version %d after one rejection", l.Version())
 	}
-	l.Record(refused("b", 3, "x"))
-	l.Record(refused("c", 4, "x"))
+	l.Record(rejected("b", 3, "x"))
+	l.Record(rejected("c", 4, "x"))
 	l.Forget(key("c"))
-	if r := l.Refused(); len(r) != 1 || r["b"].Unix() != 3 {
-		t.Errorf("refused at %v", r)
+	if r := l.Rejected(); len(r) != 1 || r["b"].Unix() != 3 {
+		t.Errorf("rejected at %v", r)
 	}
 	if l.Version() != 3 {
-		t.Errorf("version %d after three refusals", l.Version())
+		t.Errorf("version %d after three rejections", l.Version())
 	}
 	l.ForgetAll()
-	if r := l.Refused(); len(r) != 0 {
-		t.Errorf("refused at %v", r)
+	if r := l.Rejected(); len(r) != 0 {
+		t.Errorf("rejected at %v", r)
 	}
 }
 
-func TestRefusalsOfAll(t *testing.T) {
+func TestRejectionsOfAll(t *testing.T) {
 	l := history.New(held)
 	noGroup := history.Event{At: time.Unix(1, 0), Path: "/metrics/job/", Reason: metric.BadPath, Message: "the job name is missing"}
 	l.Record(noGroup)
-	if r := l.Refusals(); len(r) != 1 || r[0].Path != "/metrics/job/" {
-		t.Errorf("refusals %v", r)
+	if r := l.Rejections(); len(r) != 1 || r[0].Path != "/metrics/job/" {
+		t.Errorf("rejections %v", r)
 	}
 	for i := range int64(300) {
-		l.Record(refused(fmt.Sprint("job", i), i, fmt.Sprint("message ", i)))
+		l.Record(rejected(fmt.Sprint("job", i), i, fmt.Sprint("message ", i)))
 	}
-	r := l.Refusals()
+	r := l.Rejections()
 	if len(r) != 100 || r[0].Message != "message 299" || r[99].Message != "message 200" {
-		t.Errorf("%d refusals from %q", len(r), r[0].Message)
+		t.Errorf("%d rejections from %q", len(r), r[0].Message)
 	}
 }
 
 func TestLongTextsAreCut(t *testing.T) {
 	l := history.New(held)
-	e := refused("a", 1, strings.Repeat("é", 5000))
+	e := rejected("a", 1, strings.Repeat("é", 5000))
 	e.Source, e.Client, e.Path = strings.Repeat("s", 5000), strings.Repeat("c", 5000), strings.Repeat("p", 5000)
 	l.Record(e)
 	pushes, last := l.Group(key("a"))
-	for _, e := range append(pushes, *last, l.Refusals()[0]) {
+	for _, e := range append(pushes, *last, l.Rejections()[0]) {
 		if len(e.Message) > 2010 || len(e.Source) > 210 || len(e.Client) > 210 || len(e.Path) > 210 || !utf8.ValidString(e.Message) {
 			t.Errorf("%d, %d, %d and %d bytes", len(e.Message), len(e.Source), len(e.Client), len(e.Path))
 		}
@@ -132,7 +132,7 @@ func TestLongTextsAreCut(t *testing.T) {
 
 func TestForget(t *testing.T) {
 	l := history.New(held)
-	l.Record(refused("a", 1, "x"))
+	l.Record(rejected("a", 1, "x"))
 	l.Record(accepted("b", 1))
 	l.Forget(key("a"))
 	l.Forget(key("nobody"))
@@ -142,8 +142,8 @@ func TestForget(t *testing.T) {
 	if pushes, _ := l.Group(key("b")); len(pushes) != 1 {
 		t.Errorf("another group has %v", pushes)
 	}
-	if len(l.Refusals()) != 1 {
-		t.Error("the refusals of all are gone, too")
+	if len(l.Rejections()) != 1 {
+		t.Error("the rejections of all are gone, too")
 	}
 	l.ForgetAll()
 	if pushes, _ := l.Group(key("b")); pushes != nil {
@@ -191,7 +191,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for round := range int64(3) {
 		for i := range int64(50_000) {
-			l.Record(refused(fmt.Sprint("job", i), round, fmt.Sprint(i, long)))
+			l.Record(rejected(fmt.Sprint("job", i), round, fmt.Sprint(i, long)))
 		}
 	}
 	runtime.GC()

@@ -42,10 +42,10 @@ func sample(t testing.TB, dir string) (file []byte, want string) {
 	return readFile(t, path), exposed(t, s)
 }
 
-// opens writes the bytes to path and opens it. It must either be refused, with an
+// opens writes the bytes to path and opens it. It must either be rejected, with an
 // error that names the file and without being touched, or hold what exposes want.
-// It tells whether it was refused.
-func opens(t testing.TB, path string, file []byte, want, what string) (refused bool) {
+// It reports whether it was rejected.
+func opens(t testing.TB, path string, file []byte, want, what string) (rejected bool) {
 	t.Helper()
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func opens(t testing.TB, path string, file []byte, want, what string) (refused b
 		t.Errorf("%s: the error does not name the file: %v", what, err)
 	}
 	if !bytes.Equal(readFile(t, path), file) {
-		t.Errorf("%s: refused, but the file was changed", what)
+		t.Errorf("%s: rejected, but the file was changed", what)
 	}
 	wantOnly(t, path, filepath.Base(path), "sample.db")
 	return true
@@ -78,21 +78,21 @@ func TestCutFile(t *testing.T) {
 	dir := memoryDir(t)
 	file, want := sample(t, dir)
 	path := filepath.Join(dir, "cut.db")
-	refused, longest := 0, 0
+	rejected, longest := 0, 0
 	// What lies behind the pages in use is free space, of which a little will do.
 	file = file[:min(len(file), pagesInUse(file)+64*512)]
 	for at := 512; at < len(file); at += 512 {
 		if opens(t, path, file[:at], want, fmt.Sprintf("cut at %d", at)) {
-			refused++
+			rejected++
 			longest = at
 		}
 		if t.Failed() {
 			return
 		}
 	}
-	t.Logf("%d of %d cuts refused; behind byte %d nothing is in use", refused, len(file)/512, longest)
-	if refused < 50 {
-		t.Errorf("only %d cuts were refused", refused)
+	t.Logf("%d of %d cuts rejected; behind byte %d nothing is in use", rejected, len(file)/512, longest)
+	if rejected < 50 {
+		t.Errorf("only %d cuts were rejected", rejected)
 	}
 }
 
@@ -127,17 +127,17 @@ func TestFlippedBits(t *testing.T) {
 		}
 	}
 	path := filepath.Join(dir, "flipped.db")
-	refused := 0
+	rejected := 0
 	for _, bit := range bits {
 		bad := slices.Clone(file[:inUse])
 		bad[bit/8] ^= 1 << (bit % 8)
 		if opens(t, path, bad, want, fmt.Sprintf("bit %d of byte %d (page %d, byte %d of it)", bit%8, bit/8, bit/8/os.Getpagesize(), bit/8%os.Getpagesize())) {
-			refused++
+			rejected++
 		}
 	}
-	t.Logf("%d of %d flips refused, the others changed nothing that counts", refused, len(bits))
-	if refused < 100 {
-		t.Errorf("only %d flips were refused", refused)
+	t.Logf("%d of %d flips rejected, the others changed nothing that counts", rejected, len(bits))
+	if rejected < 100 {
+		t.Errorf("only %d flips were rejected", rejected)
 	}
 }
 
@@ -172,7 +172,7 @@ func TestStalePage(t *testing.T) {
 	}
 }
 
-// TestNotOurs refuses what is no file of a Pushgateway.
+// TestNotOurs rejects what is no file of a Pushgateway.
 func TestNotOurs(t *testing.T) {
 	dir := memoryDir(t)
 	path := filepath.Join(dir, "not-ours.db")
@@ -195,7 +195,7 @@ func TestNotOurs(t *testing.T) {
 	}
 }
 
-// TestForeignDatabase refuses the bbolt databases of other programs.
+// TestForeignDatabase rejects the bbolt databases of other programs.
 func TestForeignDatabase(t *testing.T) {
 	dir := memoryDir(t)
 	path := filepath.Join(dir, "foreign.db")
@@ -228,7 +228,7 @@ func edit(t testing.TB, path string, change func(*bolt.Tx) error) {
 	}
 }
 
-// TestNewerVersion refuses a file of a later layout and says so, whatever else that
+// TestNewerVersion rejects a file of a later layout and says so, whatever else that
 // layout has changed.
 func TestNewerVersion(t *testing.T) {
 	dir := memoryDir(t)
@@ -263,7 +263,7 @@ func TestNewerVersion(t *testing.T) {
 	}
 }
 
-// TestContentIsCounted refuses a file in which each record is right, but not all
+// TestContentIsCounted rejects a file in which each record is right, but not all
 // are there that should be.
 func TestContentIsCounted(t *testing.T) {
 	dir := memoryDir(t)
@@ -307,7 +307,7 @@ func TestContentIsCounted(t *testing.T) {
 func TestEmptyFile(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "empty.db")
 	if opens(t, path, nil, "", "empty file") {
-		t.Error("refused")
+		t.Error("rejected")
 	}
 }
 

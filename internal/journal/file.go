@@ -37,7 +37,7 @@ var (
 	contentKey   = []byte("groups")
 )
 
-// version is that of the layout. A file of a higher one is refused; one of a lower one
+// version is that of the layout. A file of a higher one is rejected; one of a lower one
 // is read, and becomes of this one with the first change. Version 2 has records that
 // say more than the families of a group.
 const version = 2

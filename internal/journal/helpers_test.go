@@ -48,12 +48,12 @@ func groupKey(labels ...string) metric.GroupingKey {
 
 // pushText pushes a body in the text format.
 func pushText(s *store.Store, key metric.GroupingKey, body string, at time.Time, merge metric.Merge) error {
-	parser := wire.TextParser{Names: metric.UTF8Names}
+	parser := wire.TextParser{Names: metric.UTF8Validation}
 	families, err := parser.Parse(body)
 	if err != nil {
 		return err
 	}
-	p, err := new(store.Encoder).Push(key, families, at, store.Manner{Names: metric.UTF8Names, Merge: merge})
+	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{Validation: metric.UTF8Validation, Merge: merge})
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func exposed(t testing.TB, s *store.Store) string {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if _, err := writer.Write(&out, s.View(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity); err != nil {
+	if _, err := writer.Write(&out, s.Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -116,7 +116,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func open(t testing.TB, path string, sync Sync) (*Journal, *store.Store) {
 	t.Helper()
 	s := store.New(store.Memory{})
-	j := New(Options{Path: path, Sync: sync, Interval: time.Hour, Logger: quiet}, s.Held)
+	j := New(Options{Path: path, Sync: sync, Interval: time.Hour, Logger: quiet}, s.Groups)
 	groups, err := j.Open()
 	if err != nil {
 		t.Fatal(err)

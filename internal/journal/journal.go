@@ -51,13 +51,13 @@ type Options struct {
 // least time between two tries of the journal itself.
 const retryAfter = 2 * time.Second
 
-// longestPause is the most time between two tries.
-const longestPause = 30 * time.Second
+// maxRetryPause is the most time between two tries.
+const maxRetryPause = 30 * time.Second
 
 // pause is how long to wait after a try that took so long. A try may have to write
 // the whole file, so trying takes no more than a tenth of the time.
 func pause(took time.Duration) time.Duration {
-	return min(max(retryAfter, 10*took), longestPause)
+	return min(max(retryAfter, 10*took), maxRetryPause)
 }
 
 // Journal keeps changes in a file. It implements store.Journal, and is safe for
@@ -330,7 +330,7 @@ func (j *Journal) fail(err error) {
 		go func() { _ = closeGuarded(db) }()
 		j.db = nil
 	}
-	j.Logger.Error("changes cannot be stored: pushes and deletes are refused until they can", "file", j.Path, "err", err)
+	j.Logger.Error("changes cannot be stored: pushes and deletes are rejected until they can", "file", j.Path, "err", err)
 }
 
 // distrust returns the error of a failed transaction with the name of the file, and
@@ -343,7 +343,7 @@ func (j *Journal) distrust(err error) error {
 	return err
 }
 
-// outOfSpace tells whether a write failed for want of space: then nothing of the
+// outOfSpace reports whether a write failed for want of space: then nothing of the
 // transaction is in force, and what was synced before is as it was. After any other
 // error, also that of a sync for want of space, the kernel may show pages that are
 // not on disk.
@@ -481,7 +481,7 @@ func (j *Journal) setStatus(lastCommit time.Time) {
 	j.status.Store(&Status{lastCommit, len(j.pending), j.broken})
 }
 
-// Loading tells whether the file has not been loaded yet.
+// Loading reports whether the file has not been loaded yet.
 func (j *Journal) Loading() bool { return errors.Is(j.status.Load().Err, errLoading) }
 
 // Status returns the journal's state.

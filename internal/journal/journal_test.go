@@ -97,7 +97,7 @@ func TestBackupIncludesPending(t *testing.T) {
 }
 
 // TestSlowBackupHoldsNothingUp: while someone takes a backup and does not read it,
-// pushes are stored, refused when the file fails, and stored again.
+// pushes are stored, rejected when the file fails, and stored again.
 func TestSlowBackupHoldsNothingUp(t *testing.T) {
 	for _, failure := range []error{syscall.EIO, fullDisk} {
 		j, s := open(t, filepath.Join(memoryDir(t), "f.db"), SyncEachPush)
@@ -144,7 +144,7 @@ func TestBrokenFileStaysOurs(t *testing.T) {
 	breakWith(j, syscall.EIO)
 
 	second := store.New(store.Memory{})
-	other := New(Options{Path: path, Logger: quiet}, second.Held)
+	other := New(Options{Path: path, Logger: quiet}, second.Groups)
 	groups, err := other.Open()
 	if err != nil {
 		return // as it should be
@@ -351,7 +351,7 @@ func TestFileSize(t *testing.T) {
 		for n := range groups {
 			mustPush(t, of, fmt.Sprintf("job-%d", n), body(i*groups+n))
 		}
-		states[i] = slices.Collect(of.Held())
+		states[i] = slices.Collect(of.Groups())
 	}
 	live := int64(0)
 	for _, g := range states[0] {
@@ -399,7 +399,7 @@ func BenchmarkLoad(b *testing.B) {
 			for n := range count {
 				mustPush(b, s, fmt.Sprintf("job-%d", n), body(n))
 			}
-			if _, err := writeSnapshot(path, s.Held()); err != nil {
+			if _, err := writeSnapshot(path, s.Groups()); err != nil {
 				b.Fatal(err)
 			}
 			started := time.Now()
@@ -457,7 +457,7 @@ func TestVersion1(t *testing.T) {
 	}
 	const want = `c{instance="a",job="backup",x="1"} 3`
 	j, s := open(t, path, SyncEachPush)
-	if got := text(t, slices.Collect(s.Held())); !strings.Contains(got, want) || s.Totals().Groups != 3 {
+	if got := text(t, slices.Collect(s.Groups())); !strings.Contains(got, want) || s.Totals().Groups != 3 {
 		t.Errorf("%d groups:\n%s", s.Totals().Groups, got)
 	}
 	mustPush(t, s, "new", "m 1\n")
@@ -469,7 +469,7 @@ func TestVersion1(t *testing.T) {
 	}
 	j, s = open(t, path, SyncEachPush)
 	defer j.Close()
-	if got := text(t, slices.Collect(s.Held())); !strings.Contains(got, want) || s.Totals().Groups != 4 {
+	if got := text(t, slices.Collect(s.Groups())); !strings.Contains(got, want) || s.Totals().Groups != 4 {
 		t.Errorf("%d groups after a restart:\n%s", s.Totals().Groups, got)
 	}
 }

@@ -55,7 +55,7 @@ func flock(f *os.File, how int) error {
 // errHeld says that another process has the file.
 var errHeld = errors.New("another process holds it; only one gateway can use a file")
 
-// forbidden tells whether an error says that a file or directory must not be
+// forbidden reports whether an error says that a file or directory must not be
 // written to.
 func forbidden(err error) bool {
 	return errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS)

@@ -258,7 +258,7 @@ func TestOpenUnlocksAfterAnError(t *testing.T) {
 	if err := os.WriteFile(path, []byte("no database"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := New(Options{Path: path, Logger: quiet}, store.New(store.Memory{}).Held)
+	j := New(Options{Path: path, Logger: quiet}, store.New(store.Memory{}).Groups)
 	if _, err := j.Open(); err == nil {
 		t.Fatal("opened")
 	}

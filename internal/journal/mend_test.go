@@ -65,9 +65,9 @@ func TestFailureBeforeTheChangeShows(t *testing.T) {
 	}
 }
 
-// TestRefusedDeleteStaysUndone: where a delete fails, what was pending before is
+// TestRejectedDeleteStaysUndone: where a delete fails, what was pending before is
 // written when the journal is mended, and the delete is not.
-func TestRefusedDeleteStaysUndone(t *testing.T) {
+func TestRejectedDeleteStaysUndone(t *testing.T) {
 	for what, remove := range map[string]func(*store.Store) error{
 		"delete": func(s *store.Store) error { _, err := s.Delete(groupKey("job", "a")); return err },
 		"wipe":   func(s *store.Store) error { _, err := s.Wipe(); return err },

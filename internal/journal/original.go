@@ -57,9 +57,9 @@ func readOriginal(in io.Reader) (groups map[string]originalGroup, err error) {
 	return groups, nil
 }
 
-// readOriginalFile reads a file of the original. refused says of which groups it
+// readOriginalFile reads a file of the original. rejected says of which groups it
 // could not be taken, and why: they would break every scrape, as they did there.
-func readOriginalFile(path string) (groups []*store.Group, refused []error, err error) {
+func readOriginalFile(path string) (groups []*store.Group, rejected []error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, describeOpen(path, err)
@@ -71,16 +71,16 @@ func readOriginalFile(path string) (groups []*store.Group, refused []error, err 
 	scratch := store.New(store.Memory{})
 	for _, id := range sortedKeys(originals) {
 		if err := restore(scratch, originals[id]); err != nil {
-			refused = append(refused, fmt.Errorf("group %v: %w", originals[id].Labels, err))
+			rejected = append(rejected, fmt.Errorf("group %v: %w", originals[id].Labels, err))
 		}
 	}
-	return slices.Collect(scratch.Held()), refused, nil
+	return slices.Collect(scratch.Groups()), rejected, nil
 }
 
 // takeOver reads the original's file, puts a file of ours in its place, and keeps
 // the original's beside it. At no moment is there no file under the name.
 func (j *Journal) takeOver() ([]*store.Group, content, error) {
-	groups, refused, err := readOriginalFile(j.Path)
+	groups, rejected, err := readOriginalFile(j.Path)
 	if err != nil {
 		return nil, content{}, err
 	}
@@ -92,10 +92,10 @@ func (j *Journal) takeOver() ([]*store.Group, content, error) {
 	if err != nil {
 		return nil, content{}, errors.Join(err, os.Remove(kept))
 	}
-	for _, err := range refused {
+	for _, err := range rejected {
 		j.Logger.Error("a group of the original's file could not be taken over; it stays in the file kept beside", "kept_as", kept, "err", err)
 	}
-	j.Logger.Info("took over the file of the original Pushgateway", "file", j.Path, "groups", len(groups), "refused", len(refused), "kept_as", kept)
+	j.Logger.Info("took over the file of the original Pushgateway", "file", j.Path, "groups", len(groups), "rejected", len(rejected), "kept_as", kept)
 	return groups, is, nil
 }
 
@@ -152,7 +152,7 @@ func copySynced(path, copied string) error {
 	return nil
 }
 
-// sameContent tells whether two files can be read and hold the same.
+// sameContent reports whether two files can be read and hold the same.
 func sameContent(a, b string) bool {
 	first, firstErr := os.ReadFile(a)
 	second, secondErr := os.ReadFile(b)

@@ -205,18 +205,18 @@ func TestStoredFreelist(t *testing.T) {
 		t.Fatalf("the file has no list of free pages at %d of %d", at, len(file))
 	}
 	if opens(t, filepath.Join(dir, "f.db"), file, want, "stored freelist") {
-		t.Error("refused")
+		t.Error("rejected")
 	}
-	refused := 0
+	rejected := 0
 	for bit := range 8 * (pageHeader + 2*8) {
 		bad := slices.Clone(file)
 		bad[at+bit/8] ^= 1 << (bit % 8)
 		if opens(t, filepath.Join(dir, "f.db"), bad, want, fmt.Sprintf("bit %d of byte %d", bit%8, bit/8)) {
-			refused++
+			rejected++
 		}
 	}
-	if refused < 8*8 { // the page's own number alone
-		t.Errorf("only %d flips were refused", refused)
+	if rejected < 8*8 { // the page's own number alone
+		t.Errorf("only %d flips were rejected", rejected)
 	}
 }
 
@@ -264,7 +264,7 @@ func TestFaultNamesItsGroup(t *testing.T) {
 		mustPush(t, s, fmt.Sprintf("job-%03d", i), "m 1\n")
 	}
 	var keys, values [][]byte
-	for g := range s.Held() {
+	for g := range s.Groups() {
 		keys, values = append(keys, keyOf(g.Key.ID())), append(values, store.AppendRecord(nil, g))
 	}
 	f, err := os.Create(filepath.Join(memoryDir(t), "mapped"))

@@ -32,7 +32,7 @@ type subject interface {
 	mend(t *testing.T)
 	// crashed returns what a process would find that starts now.
 	crashed(t *testing.T) []*store.Group
-	// keeps tells whether a process would find anything at all.
+	// keeps reports whether a process would find anything at all.
 	keeps() bool
 }
 
@@ -40,7 +40,7 @@ type subject interface {
 type fault int
 
 const (
-	refused       fault = iota // nothing is written
+	rejected      fault = iota // nothing is written
 	reported                   // all is written, but reported as failed
 	noSpace                    // nothing is written, for want of space
 	noSpaceAtSync              // all is written, then the sync says that there is no space
@@ -48,10 +48,10 @@ const (
 )
 
 func (f fault) String() string {
-	return []string{"refused", "done but reported failed", "no space", "no space at sync"}[f]
+	return []string{"rejected", "done but reported failed", "no space", "no space at sync"}[f]
 }
 
-// done tells whether the write reaches the file all the same.
+// done reports whether the write reaches the file all the same.
 func (f fault) done() bool { return f == reported || f == noSpaceAtSync }
 
 // A step changes the store by exactly one commit.
@@ -84,7 +84,7 @@ func script() []step {
 		push("group with a long key", long, "m2 1\n", put),
 		{"failure", func(s *store.Store, at time.Time) error { return s.Fail(a, at) }},
 		{"failure of a new group", func(s *store.Store, at time.Time) error { return s.Fail(groupKey("job", "failed"), at) }},
-		push("refused push", b, "# TYPE m gauge\nm 1\n", put),
+		push("rejected push", b, "# TYPE m gauge\nm 1\n", put),
 		push("large push", a, "# TYPE m counter\n"+largeBody(400), put),
 		del(b),
 		push("push after the delete", b, "m2 4\n", post),
@@ -114,7 +114,7 @@ type run struct {
 }
 
 // counted tells of what was acknowledged, which an error of the step does not: the
-// check may have refused a push whose failure time is kept.
+// check may have rejected a push whose failure time is kept.
 type counted struct {
 	store.Journal
 	acknowledged *int
@@ -141,17 +141,17 @@ func (r *run) take(i int, s step) (acknowledged bool) {
 		r.t.Errorf("%s: the journal has it, but the answer is %v", s.name, err)
 	}
 	if acknowledged {
-		_ = s.do(r.model, stepTime(i)) // a refusal is one here too
+		_ = s.do(r.model, stepTime(i)) // a rejection is one here too
 		return true
 	}
-	var refusal *metric.RefusalError
+	var rejection *metric.RejectionError
 	switch {
 	case errors.As(err, &unavailable):
 		if unavailable.RetryAfter <= 0 {
 			r.t.Errorf("%s: no word on when to try again: %v", s.name, err)
 		}
-	case !errors.As(err, &refusal):
-		r.t.Errorf("%s: the journal refused it, but the answer is %v", s.name, err)
+	case !errors.As(err, &rejection):
+		r.t.Errorf("%s: the journal rejected it, but the answer is %v", s.name, err)
 	}
 	return false
 }
@@ -159,7 +159,7 @@ func (r *run) take(i int, s step) (acknowledged bool) {
 // shows checks that what was acknowledged is shown, and nothing else.
 func (r *run) shows(when string) {
 	r.t.Helper()
-	if got, want := recordsOf(r.store.Held()), recordsOf(r.model.Held()); !got.equal(want) {
+	if got, want := recordsOf(r.store.Groups()), recordsOf(r.model.Groups()); !got.equal(want) {
 		r.t.Fatalf("%s: the store shows other than was acknowledged\n%s", when, difference(got, want))
 	}
 	if got, want := exposed(r.t, r.store), exposed(r.t, r.model); got != want {
@@ -170,7 +170,7 @@ func (r *run) shows(when string) {
 // survives checks that a crash now would leave what was acknowledged.
 func (r *run) survives(when string) {
 	r.t.Helper()
-	want := recordsOf(r.model.Held())
+	want := recordsOf(r.model.Groups())
 	if !r.subject.keeps() {
 		want = records{}
 	}
@@ -199,7 +199,7 @@ func difference(got, want records) string {
 func newRun(t *testing.T, open func(t *testing.T, held func() iter.Seq[*store.Group]) subject) *run {
 	t.Helper()
 	r := &run{t: t, store: store.New(store.Memory{}), model: store.New(store.Memory{})}
-	r.subject = open(t, r.store.Held)
+	r.subject = open(t, r.store.Groups)
 	r.store.Use(counted{r.subject, &r.commits})
 	return r
 }
@@ -230,9 +230,9 @@ func TestEveryJournal(t *testing.T) {
 		faults []fault
 	}{
 		{"memory", func(*testing.T, func() iter.Seq[*store.Group]) subject { return memory{} }, nil},
-		{"failing", newFailing, []fault{refused, reported}},
-		{"file, sync each push", file(SyncEachPush), []fault{refused, reported, noSpace, noSpaceAtSync}},
-		{"file, sync in intervals", file(SyncInterval), []fault{refused, reported, noSpace, noSpaceAtSync}},
+		{"failing", newFailing, []fault{rejected, reported}},
+		{"file, sync each push", file(SyncEachPush), []fault{rejected, reported, noSpace, noSpaceAtSync}},
+		{"file, sync in intervals", file(SyncInterval), []fault{rejected, reported, noSpace, noSpaceAtSync}},
 	} {
 		t.Run(implementation.name, func(t *testing.T) {
 			steps := script()
@@ -272,7 +272,7 @@ func failAt(r *run, steps []step, at int, f fault) {
 		}
 	}
 	for range 2 {
-		before := recordsOf(r.model.Held())
+		before := recordsOf(r.model.Groups())
 		r.subject.fail(t, f)
 		acknowledged := r.take(at, steps[at])
 		r.shows("after the fault")
@@ -286,10 +286,10 @@ func failAt(r *run, steps []step, at int, f fault) {
 		// What was not acknowledged may be found after a crash, before anyone could
 		// take it back; nothing else may, and nothing is missing.
 		after := store.New(store.Memory{})
-		after.Load(copies(t, r.model.Held()))
+		after.Load(copies(t, r.model.Groups()))
 		_ = steps[at].do(after, stepTime(at))
 		got := recordsOf(slices.Values(r.subject.crashed(t)))
-		if !got.equal(before) && !(f.done() && got.equal(recordsOf(after.Held()))) {
+		if !got.equal(before) && !(f.done() && got.equal(recordsOf(after.Groups()))) {
 			t.Fatalf("after the fault and a crash:\n%s", difference(got, before))
 		}
 		// Until it is mended nothing is taken, and nothing is shown.
@@ -382,7 +382,7 @@ func (j *failing) crashed(t *testing.T) []*store.Group {
 	return groups
 }
 
-// fileSubject is a Journal. Writes that are to be refused fail in the kernel; a
+// fileSubject is a Journal. Writes that are to be rejected fail in the kernel; a
 // write that is done but reported as failed is done, and then treated by the
 // journal as its transactions treat a failed sync.
 type fileSubject struct {
@@ -413,7 +413,7 @@ func (j *fileSubject) faulty(writes bool, f func() error) error {
 	}
 	due := *j.next
 	j.next = nil
-	if due == refused {
+	if due == rejected {
 		restore, err := forbidWrites()
 		if err != nil {
 			return err

@@ -33,10 +33,10 @@ func (t Type) String() string {
 	return "unknown"
 }
 
-// Known tells whether t is one of the types above.
+// Known reports whether t is one of the types above.
 func (t Type) Known() bool { return t <= GaugeHistogram }
 
-// HasBuckets tells whether families of the type hold HistogramValues.
+// HasBuckets reports whether families of the type hold HistogramValues.
 func (t Type) HasBuckets() bool { return t == Histogram || t == GaugeHistogram }
 
 // Family is a metric family as it was pushed: metrics of one name and type.
@@ -134,14 +134,14 @@ type Span struct {
 	Length uint32
 }
 
-// Native tells whether h is a native histogram, by the signs that Prometheus
+// Native reports whether h is a native histogram, by the signs that Prometheus
 // itself goes by.
 func (h *HistogramValue) Native() bool {
 	return len(h.Positive.Spans) > 0 || len(h.Negative.Spans) > 0 ||
 		h.ZeroThreshold > 0 || h.ZeroCount > 0 || h.ZeroCountFloat > 0
 }
 
-// Float tells whether h counts in floats rather than integers, by the signs that
+// Float reports whether h counts in floats rather than integers, by the signs that
 // Prometheus itself goes by.
 func (h *HistogramValue) Float() bool { return h.CountFloat > 0 || h.ZeroCountFloat > 0 }
 

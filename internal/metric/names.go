@@ -8,36 +8,36 @@ import (
 )
 
 // Names says which metric and label names are allowed.
-type Names model.ValidationScheme
+type ValidationScheme model.ValidationScheme
 
 const (
-	LegacyNames = Names(model.LegacyValidation) // letters, digits, underscores, colons
-	UTF8Names   = Names(model.UTF8Validation)   // any UTF-8
+	LegacyValidation = ValidationScheme(model.LegacyValidation) // letters, digits, underscores, colons
+	UTF8Validation   = ValidationScheme(model.UTF8Validation)   // any UTF-8
 )
 
-// ValidMetric tells whether name may name a metric. Prometheus cannot read a name
+// ValidMetric reports whether name may name a metric. Prometheus cannot read a name
 // with a zero byte in it.
-func (n Names) ValidMetric(name string) bool {
+func (n ValidationScheme) ValidMetric(name string) bool {
 	return LegacyMetricName(name) ||
-		n == UTF8Names && name != "" && utf8.ValidString(name) && !strings.Contains(name, "\x00")
+		n == UTF8Validation && name != "" && utf8.ValidString(name) && !strings.Contains(name, "\x00")
 }
 
-// ValidLabel tells whether name may name a label. A colon is left to metric names:
+// ValidLabel reports whether name may name a label. A colon is left to metric names:
 // expositions write a label's name that has one without the quotes it needs.
-func (n Names) ValidLabel(name string) bool {
+func (n ValidationScheme) ValidLabel(name string) bool {
 	return LegacyLabelName(name) ||
-		n == UTF8Names && name != "" && utf8.ValidString(name) && !strings.ContainsAny(name, ":\x00")
+		n == UTF8Validation && name != "" && utf8.ValidString(name) && !strings.ContainsAny(name, ":\x00")
 }
 
-// Reserved tells whether a label's name begins as those do that Prometheus uses
+// Reserved reports whether a label's name begins as those do that Prometheus uses
 // itself.
 func Reserved(label string) bool { return strings.HasPrefix(label, model.ReservedLabelPrefix) }
 
-// LegacyMetricName tells whether name needs neither quotes nor escaping in any
+// LegacyMetricName reports whether name needs neither quotes nor escaping in any
 // exposition format.
 func LegacyMetricName(name string) bool { return consistsOf(name, metricNameByte) }
 
-// LegacyLabelName tells whether name needs neither quotes nor escaping in any
+// LegacyLabelName reports whether name needs neither quotes nor escaping in any
 // exposition format.
 func LegacyLabelName(name string) bool { return consistsOf(name, labelNameByte) }
 

@@ -58,7 +58,7 @@ func nativeSpans(spans []Span) []histogram.Span {
 // farthestNative is more than the index of any native bucket that a number falls in.
 const farthestNative = 1 << 20
 
-// customBuckets tells whether the native buckets of h have bounds of their own
+// customBuckets reports whether the native buckets of h have bounds of their own
 // rather than those of a resolution. Such a histogram has no zero bucket.
 func (h *HistogramValue) customBuckets() bool { return histogram.IsCustomBucketsSchema(h.Schema) }
 

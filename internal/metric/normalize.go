@@ -10,14 +10,14 @@ import (
 // Normalizer makes families parts of one group, that of the last Reset. It may be
 // reused, which saves its allocations, but not concurrently.
 type Normalizer struct {
-	// DropTimestamps drops timestamps, which are refused otherwise.
+	// DropTimestamps drops timestamps, which are rejected otherwise.
 	DropTimestamps bool
 	// DropEmptyLabels drops a metric's own labels that are empty, which Prometheus
 	// takes for none, so that metrics that are one to it are one here.
 	DropEmptyLabels bool
 
 	dropped  int
-	names    Names
+	names    ValidationScheme
 	grouping []groupingLabel
 	bare     []Label // what a metric without labels of its own gets
 	arena    []Label // backs the labels of the other metrics
@@ -25,7 +25,7 @@ type Normalizer struct {
 
 // Reset prepares n for the group called key. Metrics normalized before lose their
 // labels.
-func (n *Normalizer) Reset(key GroupingKey, names Names) {
+func (n *Normalizer) Reset(key GroupingKey, names ValidationScheme) {
 	n.names, n.dropped = names, 0
 	n.grouping = appendGrouping(n.grouping[:0], key.Labels())
 	n.bare = appendMerged(n.bare[:0], nil, n.grouping)
@@ -47,24 +47,24 @@ func (n *Normalizer) Dropped() int { return n.dropped }
 
 // Normalize gives every metric of f the key's labels, which overwrite the
 // metric's own, and an empty instance label where there is none, and sorts labels
-// and metrics. It refuses a family that could not be exposed beside itself: bad
+// and metrics. It rejects a family that could not be exposed beside itself: bad
 // names, text that is not UTF-8, timestamps, a series twice, values that do not
 // fit the type.
 //
-// A refusal leaves f in an undefined state. Cost: O(n log n) in the family's
+// A rejection leaves f in an undefined state. Cost: O(n log n) in the family's
 // metrics, O(n) where they are sorted already.
 func (n *Normalizer) Normalize(f *Family) error {
 	if !n.names.ValidMetric(f.Name) {
-		return Refuse(BadName, "%q is not a valid metric name%s", f.Name, n.names.advice())
+		return Reject(BadName, "%q is not a valid metric name%s", f.Name, n.names.advice())
 	}
 	if !f.Type.Known() {
-		return Refuse(BadValue, "metric family %q has the unknown type number %d", f.Name, f.Type)
+		return Reject(BadValue, "metric family %q has the unknown type number %d", f.Name, f.Type)
 	}
 	if !utf8.ValidString(f.Help) {
-		return Refuse(BadUTF8, "the help text of metric family %q is not valid UTF-8: %q", f.Name, f.Help)
+		return Reject(BadUTF8, "the help text of metric family %q is not valid UTF-8: %q", f.Name, f.Help)
 	}
 	if !utf8.ValidString(f.Unit) {
-		return Refuse(BadUTF8, "the unit of metric family %q is not valid UTF-8: %q", f.Name, f.Unit)
+		return Reject(BadUTF8, "the unit of metric family %q is not valid UTF-8: %q", f.Name, f.Unit)
 	}
 	sorted := true
 	for i := range f.Metrics {
@@ -87,7 +87,7 @@ func (n *Normalizer) Normalize(f *Family) error {
 	slices.SortStableFunc(f.Metrics, func(a, b Metric) int { return CompareLabels(a.Labels, b.Labels) })
 	for i := 1; i < len(f.Metrics); i++ {
 		if CompareLabels(f.Metrics[i-1].Labels, f.Metrics[i].Labels) == 0 {
-			return Refuse(DuplicateSeries,
+			return Reject(DuplicateSeries,
 				"the push holds the series %s%s twice; give the two different labels, or push only one",
 				f.Name, FormatLabels(f.Metrics[i].Labels))
 		}
@@ -96,8 +96,8 @@ func (n *Normalizer) Normalize(f *Family) error {
 }
 
 // advice says which flag would allow more names, where one would.
-func (n Names) advice() string {
-	if n == LegacyNames {
+func (n ValidationScheme) advice() string {
+	if n == LegacyValidation {
 		return " (letters, digits, underscores and colons, not starting with a digit; --push.enable-utf8-names allows any UTF-8)"
 	}
 	return ""
@@ -167,7 +167,7 @@ func appendMerged(dst, own []Label, grouping []groupingLabel) []Label {
 func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	if m.HasTimestamp {
 		if !n.DropTimestamps {
-			return Refuse(BadTimestamp,
+			return Reject(BadTimestamp,
 				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, or push with the option timestamps=drop; Prometheus records the time of its scrape",
 				f.Name, m.TimestampMs)
 		}
@@ -180,20 +180,20 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	for i, l := range m.Labels {
 		switch {
 		case !n.names.ValidLabel(l.Name) || l.Name == NameLabel:
-			return Refuse(BadName, "metric family %q has the invalid label name %q%s", f.Name, l.Name, n.names.advice())
+			return Reject(BadName, "metric family %q has the invalid label name %q%s", f.Name, l.Name, n.names.advice())
 		case Reserved(l.Name):
-			return Refuse(BadName, "metric family %q has the label name %q: names that begin with two underscores are reserved", f.Name, l.Name)
+			return Reject(BadName, "metric family %q has the label name %q: names that begin with two underscores are reserved", f.Name, l.Name)
 		case i > 0 && m.Labels[i-1].Name == l.Name:
-			return Refuse(BadName, "a metric of family %q has the label %q twice", f.Name, l.Name)
+			return Reject(BadName, "a metric of family %q has the label %q twice", f.Name, l.Name)
 		case !utf8.ValidString(l.Value):
-			return Refuse(BadUTF8, "metric family %q has a label %q whose value is not valid UTF-8: %q", f.Name, l.Name, l.Value)
+			return Reject(BadUTF8, "metric family %q has a label %q whose value is not valid UTF-8: %q", f.Name, l.Name, l.Value)
 		}
 	}
 	if err := checkExemplar(f, m.Exemplar); err != nil {
 		return err
 	}
 	if !m.Created.valid() {
-		return Refuse(BadValue, "metric family %q has a created timestamp that is not between the years 1 and 9999", f.Name)
+		return Reject(BadValue, "metric family %q has a created timestamp that is not between the years 1 and 9999", f.Name)
 	}
 	switch f.Type {
 	case Counter, Gauge, Untyped:
@@ -215,10 +215,10 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 }
 
 func wrongValue(f *Family) error {
-	return Refuse(BadValue, "metric family %q is of type %s, but one of its metrics holds no value of that type", f.Name, f.Type)
+	return Reject(BadValue, "metric family %q is of type %s, but one of its metrics holds no value of that type", f.Name, f.Type)
 }
 
-// checkReserved refuses labels that the samples of a summary or a histogram
+// checkReserved rejects labels that the samples of a summary or a histogram
 // carry already.
 func checkReserved(f *Family, m *Metric) error {
 	reserved := ""
@@ -232,7 +232,7 @@ func checkReserved(f *Family, m *Metric) error {
 	}
 	for _, l := range m.Labels {
 		if l.Name == reserved {
-			return Refuse(ReservedLabel, "the %s %q must not have a label %q, neither of its own nor from the URL: its samples carry one already",
+			return Reject(ReservedLabel, "the %s %q must not have a label %q, neither of its own nor from the URL: its samples carry one already",
 				f.Type, f.Name, reserved)
 		}
 	}
@@ -241,21 +241,21 @@ func checkReserved(f *Family, m *Metric) error {
 
 func checkQuantiles(f *Family, quantiles []Quantile) error {
 	if q, ok := duplicate(len(quantiles), func(i int) float64 { return quantiles[i].Quantile }); ok {
-		return Refuse(DuplicateSeries, "a metric of the summary %q has the quantile %v twice", f.Name, q)
+		return Reject(DuplicateSeries, "a metric of the summary %q has the quantile %v twice", f.Name, q)
 	}
 	return nil
 }
 
 func checkHistogram(f *Family, h *HistogramValue) error {
 	if le, ok := duplicate(len(h.Buckets), func(i int) float64 { return h.Buckets[i].UpperBound }); ok {
-		return Refuse(DuplicateSeries, "a metric of the histogram %q has the bucket le=\"%v\" twice", f.Name, le)
+		return Reject(DuplicateSeries, "a metric of the histogram %q has the bucket le=\"%v\" twice", f.Name, le)
 	}
 	if h.CountFloat < 0 {
-		return Refuse(BadValue, "a metric of the histogram %q has a negative count", f.Name)
+		return Reject(BadValue, "a metric of the histogram %q has a negative count", f.Name)
 	}
 	for i := range h.Buckets {
 		if h.Buckets[i].CumulativeCountFloat < 0 {
-			return Refuse(BadValue, "a metric of the histogram %q has a bucket with a negative count", f.Name)
+			return Reject(BadValue, "a metric of the histogram %q has a bucket with a negative count", f.Name)
 		}
 		if err := checkExemplar(f, h.Buckets[i].Exemplar); err != nil {
 			return err
@@ -270,12 +270,12 @@ func checkHistogram(f *Family, h *HistogramValue) error {
 		return nil
 	}
 	if err := h.validateNative(); err != nil {
-		return Refuse(BadValue, "the native histogram %q is not valid: %v", f.Name, err)
+		return Reject(BadValue, "the native histogram %q is not valid: %v", f.Name, err)
 	}
 	return nil
 }
 
-// checkExemplar refuses exemplars that an exposition could not be read with.
+// checkExemplar rejects exemplars that an exposition could not be read with.
 func checkExemplar(f *Family, e *Exemplar) error {
 	if e == nil {
 		return nil
@@ -283,18 +283,18 @@ func checkExemplar(f *Family, e *Exemplar) error {
 	for _, l := range e.Labels {
 		switch {
 		case !LegacyLabelName(l.Name):
-			return Refuse(BadName, "an exemplar of metric family %q has the invalid label name %q", f.Name, l.Name)
+			return Reject(BadName, "an exemplar of metric family %q has the invalid label name %q", f.Name, l.Name)
 		case !utf8.ValidString(l.Value) || strings.Contains(l.Value, "\x00"):
-			return Refuse(BadUTF8, "an exemplar of metric family %q has a label %q whose value is not valid UTF-8 or has a zero byte: %q", f.Name, l.Name, l.Value)
+			return Reject(BadUTF8, "an exemplar of metric family %q has a label %q whose value is not valid UTF-8 or has a zero byte: %q", f.Name, l.Name, l.Value)
 		}
 	}
 	if !e.Timestamp.valid() {
-		return Refuse(BadValue, "an exemplar of metric family %q has a timestamp that is not between the years 1 and 9999", f.Name)
+		return Reject(BadValue, "an exemplar of metric family %q has a timestamp that is not between the years 1 and 9999", f.Name)
 	}
 	return nil
 }
 
-// valid tells whether t is one that google.protobuf.Timestamp allows.
+// valid reports whether t is one that google.protobuf.Timestamp allows.
 func (t Timestamp) valid() bool {
 	const first, last = -62135596800, 253402300799
 	return t.Seconds >= first && t.Seconds <= last && t.Nanos >= 0 && t.Nanos < 1e9

@@ -29,14 +29,14 @@ func (m Merge) String() string {
 }
 
 // GaugeSum is what becomes of gauges when pushes are added up.
-type GaugeSum uint8
+type GaugeMerge uint8
 
 const (
-	GaugeDefault GaugeSum = iota // as GaugeLast
-	GaugeLast                    // the value pushed last
-	GaugeTotal                   // the sum of the values
-	GaugeMin                     // the least value; NaN only where there is no other
-	GaugeMax                     // the greatest value; NaN only where there is no other
+	GaugeDefault GaugeMerge = iota // as GaugeLast
+	GaugeLast                      // the value pushed last
+	GaugeSum                       // the sum of the values
+	GaugeMin                       // the least value; NaN only where there is no other
+	GaugeMax                       // the greatest value; NaN only where there is no other
 )
 
 // Timestamps is what becomes of a push whose samples carry timestamps.
@@ -44,31 +44,31 @@ type Timestamps uint8
 
 const (
 	TimestampsDefault Timestamps = iota // as TimestampsReject
-	TimestampsReject                    // it is refused
+	TimestampsReject                    // it is rejected
 	TimestampsDrop                      // it is taken without them
 )
 
 // Lifetime says when a group ends. The zero value says nothing.
-type Lifetime struct {
-	// Limited tells whether TTL says anything.
-	Limited bool
+type Expiry struct {
+	// Limited reports whether TTL says anything.
+	Set bool
 	// TTL is how long the group stays after its last successful push; 0 for ever.
 	TTL time.Duration
 	// KeepTimes leaves the group its two push times when it ends.
-	KeepTimes bool
+	KeepPushTimes bool
 }
 
 // Options say how a push is to be taken. The zero value of a field leaves it open.
 type Options struct {
-	Lifetime   Lifetime
+	Expiry     Expiry
 	Merge      Merge
-	Gauges     GaugeSum
+	Gauges     GaugeMerge
 	Timestamps Timestamps
 }
 
 // Or returns the options with what they leave open taken from others.
 func (o Options) Or(others Options) Options {
-	o.Lifetime = o.Lifetime.Or(others.Lifetime)
+	o.Expiry = o.Expiry.Or(others.Expiry)
 	if o.Merge == MergeDefault {
 		o.Merge = others.Merge
 	}
@@ -82,10 +82,10 @@ func (o Options) Or(others Options) Options {
 }
 
 // Or returns the lifetime with what it leaves open taken from another.
-func (l Lifetime) Or(other Lifetime) Lifetime {
-	if !l.Limited {
-		l.Limited, l.TTL = other.Limited, other.TTL
+func (l Expiry) Or(other Expiry) Expiry {
+	if !l.Set {
+		l.Set, l.TTL = other.Set, other.TTL
 	}
-	l.KeepTimes = l.KeepTimes || other.KeepTimes
+	l.KeepPushTimes = l.KeepPushTimes || other.KeepPushTimes
 	return l
 }

@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// mostParts bounds the groups of one push.
-const mostParts = 100_000
+// maxParts bounds the groups of one push.
+const maxParts = 100_000
 
 // Part is what a push holds for one group.
-type Part struct {
+type GroupFamilies struct {
 	Key      GroupingKey
 	Families []Family
 }
@@ -17,10 +17,10 @@ type Part struct {
 // Split divides a push among groups: a metric goes to the group whose key is what the
 // metric has for the labels called names, of which one is job. A label that the
 // metric lacks, or that is empty, is not in the key; but without a job there is no
-// group, and the push is refused, as it is with a value that is not UTF-8, or for more
+// group, and the push is rejected, as it is with a value that is not UTF-8, or for more
 // than 100,000 groups. Parts are in the order of their first metrics, which they share
 // with families; their keys share nothing. Cost: O(bytes of the labels) for each name.
-func Split(families []Family, names []string) ([]Part, error) {
+func SplitByGroup(families []Family, names []string) ([]GroupFamilies, error) {
 	s := splitter{names: names, values: make([]string, len(names)), parts: map[string]int{}}
 	for i := range families {
 		f := &families[i]
@@ -49,7 +49,7 @@ type splitter struct {
 	values []string // scratch
 	id     []byte   // scratch
 	parts  map[string]int
-	list   []Part
+	list   []GroupFamilies
 	lastOf []int // for each part the family, counted from 1, that it got a metric of last
 }
 
@@ -64,19 +64,19 @@ func (s *splitter) partOf(f *Family, m *Metric) (int, error) {
 			}
 		}
 		if s.values[i] == "" && name == JobLabel {
-			return 0, Refuse(BadOption, "a metric of family %q has no label job, so it belongs to no group: %s%s; give every metric one, or push to /metrics/job/<job>",
+			return 0, Reject(BadOption, "a metric of family %q has no label job, so it belongs to no group: %s%s; give every metric one, or push to /metrics/job/<job>",
 				f.Name, f.Name, FormatLabels(m.Labels))
 		}
 		if !utf8.ValidString(s.values[i]) {
-			return 0, Refuse(BadUTF8, "metric family %q has a label %q whose value is not valid UTF-8: %q", f.Name, name, s.values[i])
+			return 0, Reject(BadUTF8, "metric family %q has a label %q whose value is not valid UTF-8: %q", f.Name, name, s.values[i])
 		}
 		s.id = append(append(s.id, s.values[i]...), keySeparator...)
 	}
 	if at, ok := s.parts[string(s.id)]; ok {
 		return at, nil
 	}
-	if len(s.list) == mostParts {
-		return 0, Refuse(TooLarge, "the push is for more than %d groups: push to fewer at once", mostParts)
+	if len(s.list) == maxParts {
+		return 0, Reject(TooLarge, "the push is for more than %d groups: push to fewer at once", maxParts)
 	}
 	var labels []Label
 	for i, name := range s.names {
@@ -86,7 +86,7 @@ func (s *splitter) partOf(f *Family, m *Metric) (int, error) {
 	}
 	at := len(s.list)
 	s.parts[string(s.id)] = at
-	s.list = append(s.list, Part{Key: NewGroupingKey(labels)})
+	s.list = append(s.list, GroupFamilies{Key: NewGroupingKey(labels)})
 	s.lastOf = append(s.lastOf, 0)
 	return at, nil
 }

@@ -32,7 +32,7 @@ func TestSplit(t *testing.T) {
 			}
 			families = append(families, f)
 		}
-		parts, err := metric.Split(families, []string{"instance", "job"})
+		parts, err := metric.SplitByGroup(families, []string{"instance", "job"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,25 +74,25 @@ func TestSplitNeedsJobs(t *testing.T) {
 	families := []metric.Family{{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{
 		gaugeWith(metric.Label{Name: "job", Value: "a"}), gaugeWith(metric.Label{Name: "instance", Value: "a"}),
 	}}}
-	_, err := metric.Split(families, []string{"job"})
-	if refusal := (*metric.RefusalError)(nil); !errors.As(err, &refusal) || refusal.Reason != metric.BadOption {
+	_, err := metric.SplitByGroup(families, []string{"job"})
+	if rejection := (*metric.RejectionError)(nil); !errors.As(err, &rejection) || rejection.Reason != metric.BadOption {
 		t.Fatal(err)
 	}
 }
 
 // TestSplitTakesNoBrokenKeys: what would be a key of another group, or of none that can
-// be exposed, is refused before any group is touched.
+// be exposed, is rejected before any group is touched.
 func TestSplitTakesNoBrokenKeys(t *testing.T) {
 	for _, job := range []string{"a\xff\xfe", "a\xffi\xffb", "\xc3"} {
 		families := []metric.Family{{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{gaugeWith(metric.Label{Name: "job", Value: job})}}}
-		_, err := metric.Split(families, []string{"job"})
-		if refusal := (*metric.RefusalError)(nil); !errors.As(err, &refusal) || refusal.Reason != metric.BadUTF8 {
+		_, err := metric.SplitByGroup(families, []string{"job"})
+		if rejection := (*metric.RejectionError)(nil); !errors.As(err, &rejection) || rejection.Reason != metric.BadUTF8 {
 			t.Errorf("%q: %v", job, err)
 		}
 	}
 }
 
-// TestSplitBound refuses a push to too many groups, and takes one to nearly as many
+// TestSplitBound rejects a push to too many groups, and takes one to nearly as many
 // in many families, each of which could cost a look at all groups.
 func TestSplitBound(t *testing.T) {
 	spread := func(groups, families int) []metric.Family {
@@ -104,12 +104,12 @@ func TestSplitBound(t *testing.T) {
 		}
 		return out
 	}
-	parts, err := metric.Split(spread(100_000, 50_000), []string{"job"})
+	parts, err := metric.SplitByGroup(spread(100_000, 50_000), []string{"job"})
 	if err != nil || len(parts) != 100_000 {
 		t.Errorf("%d parts, %v", len(parts), err)
 	}
-	_, err = metric.Split(spread(100_001, 1), []string{"job"})
-	if refusal := (*metric.RefusalError)(nil); !errors.As(err, &refusal) || refusal.Reason != metric.TooLarge {
+	_, err = metric.SplitByGroup(spread(100_001, 1), []string{"job"})
+	if rejection := (*metric.RejectionError)(nil); !errors.As(err, &rejection) || rejection.Reason != metric.TooLarge {
 		t.Error(err)
 	}
 }

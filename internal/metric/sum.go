@@ -9,25 +9,25 @@ import (
 // replaceIt is the advice where what the group holds stands in the way.
 const replaceIt = "delete the group or replace it with PUT"
 
-// mostExemplars is how many exemplars of a native histogram a sum keeps.
-const mostExemplars = 10
+// maxExemplars is how many exemplars of a native histogram a sum keeps.
+const maxExemplars = 10
 
 // CheckSummand prepares f, which is normalized, for being added up, also when its
 // group holds nothing of it yet: summaries lose their quantiles, since those of two
 // processes tell nothing of both together, and classic buckets are sorted by their
-// bounds. It refuses types, and values of counters and histograms, that cannot be
+// bounds. It rejects types, and values of counters and histograms, that cannot be
 // added up.
 //
-// A refusal leaves f in an undefined state. Cost: O(n) in the values of f, apart
+// A rejection leaves f in an undefined state. Cost: O(n) in the values of f, apart
 // from sorting buckets that are not sorted.
-func (f *Family) CheckSummand(gauges GaugeSum) error {
+func (f *Family) CheckSummable(gauges GaugeMerge) error {
 	switch f.Type {
 	case Untyped:
-		return Refuse(BadMerge,
+		return Reject(BadMerge,
 			"metric family %q is untyped, so nobody knows how to add it up: give it a TYPE line that says counter, gauge, histogram or summary", f.Name)
 	case GaugeHistogram:
 		if gauges == GaugeMin || gauges == GaugeMax {
-			return Refuse(BadMerge,
+			return Reject(BadMerge,
 				"metric family %q is of type gauge histogram, of which there is no least or greatest: push it with gauges=sum or gauges=last", f.Name)
 		}
 	}
@@ -36,7 +36,7 @@ func (f *Family) CheckSummand(gauges GaugeSum) error {
 		switch f.Type {
 		case Counter:
 			if !(m.Value >= 0) {
-				return Refuse(BadValue,
+				return Reject(BadValue,
 					"the counter %s is %v and cannot be added up: push how much the process counted, which is at least 0, or make it a gauge", f.series(m), m.Value)
 			}
 		case Summary:
@@ -47,7 +47,7 @@ func (f *Family) CheckSummand(gauges GaugeSum) error {
 			}
 			slices.SortFunc(m.Histogram.Buckets, compareBounds)
 			if problem, advice := m.Histogram.unfit(); problem != "" {
-				return Refuse(BadValue, "the %s %s cannot be added up: %s; %s", f.Type, f.series(m), problem, advice)
+				return Reject(BadValue, "the %s %s cannot be added up: %s; %s", f.Type, f.series(m), problem, advice)
 			}
 		}
 	}
@@ -78,13 +78,13 @@ func (f *Family) CheckSummand(gauges GaugeSum) error {
 // well as in resolution, the order shows in the zero threshold and the buckets beside
 // it. Count and sum of the observations are right in any case.
 //
-// A *RefusalError says that the sides do not go together, that a count leaves its
+// A *RejectionError says that the sides do not go together, that a count leaves its
 // range, or that what the group holds could not have passed CheckSummand.
 //
 // Neither side is modified, and the result shares memory with both. Cost: O(n) in
 // the values of both sides; one allocation, and of what both sides have one more for
 // each summary, two for each classic histogram and about ten for each native one.
-func AddMetrics(f *Family, held []Metric, gauges GaugeSum) ([]Metric, error) {
+func AddMetrics(f *Family, held []Metric, gauges GaugeMerge) ([]Metric, error) {
 	pushed := f.Metrics
 	sums := make([]Metric, 0, max(len(held), len(pushed)))
 	for len(held) > 0 && len(pushed) > 0 {
@@ -106,13 +106,13 @@ func AddMetrics(f *Family, held []Metric, gauges GaugeSum) ([]Metric, error) {
 
 // add returns the sum of a metric that the group holds and the one pushed with the
 // same labels.
-func (f *Family) add(held, pushed *Metric, gauges GaugeSum) (Metric, error) {
+func (f *Family) add(held, pushed *Metric, gauges GaugeMerge) (Metric, error) {
 	sum := *pushed
 	sum.Created = earliest(held.Created, pushed.Created)
 	switch f.Type {
 	case Counter:
 		if !(held.Value >= 0) {
-			return sum, Refuse(BadMerge, "the group holds the counter %s with the value %v, to which nothing can be added: %s", f.series(held), held.Value, replaceIt)
+			return sum, Reject(BadMerge, "the group holds the counter %s with the value %v, to which nothing can be added: %s", f.series(held), held.Value, replaceIt)
 		}
 		sum.Value += held.Value
 		sum.Exemplar = newer(held.Exemplar, pushed.Exemplar)
@@ -136,21 +136,21 @@ func (f *Family) add(held, pushed *Metric, gauges GaugeSum) (Metric, error) {
 	return sum, nil
 }
 
-// adds tells whether the values of f, which has buckets, add up rather than replace
+// adds reports whether the values of f, which has buckets, add up rather than replace
 // each other.
-func (f *Family) adds(gauges GaugeSum) bool { return f.Type == Histogram || gauges == GaugeTotal }
+func (f *Family) adds(gauges GaugeMerge) bool { return f.Type == Histogram || gauges == GaugeSum }
 
 // series names a metric of f for a message.
 func (f *Family) series(m *Metric) string { return f.Name + FormatLabels(m.Labels) }
 
-func (f *Family) tooLarge(m *Metric) *RefusalError {
-	return Refuse(BadMerge, "the %s %s cannot be added up: together with what the group holds it has more observations than can be counted; %s",
+func (f *Family) tooLarge(m *Metric) *RejectionError {
+	return Reject(BadMerge, "the %s %s cannot be added up: together with what the group holds it has more observations than can be counted; %s",
 		f.Type, f.series(m), replaceIt)
 }
 
-func addGauge(held, pushed float64, gauges GaugeSum) float64 {
+func addGauge(held, pushed float64, gauges GaugeMerge) float64 {
 	switch {
-	case gauges == GaugeTotal:
+	case gauges == GaugeSum:
 		return held + pushed
 	case gauges != GaugeMin && gauges != GaugeMax, math.IsNaN(held):
 		return pushed
@@ -177,7 +177,7 @@ func newer(held, pushed *Exemplar) *Exemplar {
 func newest(held, pushed []Exemplar) []Exemplar {
 	all := slices.Concat(held, pushed)
 	slices.SortStableFunc(all, func(a, b Exemplar) int { return a.Timestamp.compare(b.Timestamp) })
-	return all[max(0, len(all)-mostExemplars):]
+	return all[max(0, len(all)-maxExemplars):]
 }
 
 func earliest(a, b Timestamp) Timestamp {

@@ -55,7 +55,7 @@ func compareCounts(a, b *Bucket) int {
 	return cmp.Compare(a.Observations(), b.Observations())
 }
 
-// countsFloats tells whether some count of h is a float, so that a sum with h must
+// countsFloats reports whether some count of h is a float, so that a sum with h must
 // count in floats.
 func (h *HistogramValue) countsFloats() bool {
 	return h.CountFloat != 0 ||
@@ -73,10 +73,10 @@ func (f *Family) addHistogram(held, pushed *Metric) (*HistogramValue, error) {
 		a = &sorted
 	}
 	if problem, _ := a.unfit(); problem != "" {
-		return nil, Refuse(BadMerge, "the group holds the %s %s, to which nothing can be added: %s; %s", f.Type, f.series(held), problem, replaceIt)
+		return nil, Reject(BadMerge, "the group holds the %s %s, to which nothing can be added: %s; %s", f.Type, f.series(held), problem, replaceIt)
 	}
 	if problem := mismatch(a, b); problem != "" {
-		return nil, Refuse(BadMerge, "the %s %s cannot be added up: %s; %s", f.Type, f.series(pushed), problem, replaceIt)
+		return nil, Reject(BadMerge, "the %s %s cannot be added up: %s; %s", f.Type, f.series(pushed), problem, replaceIt)
 	}
 	sum := &HistogramValue{Sum: a.Sum + b.Sum}
 	ok := true
@@ -127,7 +127,7 @@ func mismatch(held, pushed *HistogramValue) string {
 	return ""
 }
 
-// classic tells whether h has classic buckets that divide its observations. The one
+// classic reports whether h has classic buckets that divide its observations. The one
 // for +Inf alone does not: client libraries give it to a native histogram to carry an
 // exemplar.
 func (h *HistogramValue) classic() bool {

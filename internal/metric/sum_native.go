@@ -54,7 +54,7 @@ func (h *HistogramValue) unfitNative() string {
 	return ""
 }
 
-// unfitSpans refuses buckets that no number falls in.
+// unfitSpans rejects buckets that no number falls in.
 func unfitSpans(spans []Span) string {
 	next := int64(0)
 	for _, s := range spans {

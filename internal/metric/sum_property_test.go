@@ -168,9 +168,9 @@ func TestSumsInAnyOrderAndGrouping(t *testing.T) {
 	types := []metric.Type{metric.Counter, metric.Gauge, metric.Summary, metric.Histogram, metric.Histogram, metric.GaugeHistogram}
 	for round := range 600 {
 		typ, kind := pick(r, types...), r.IntN(6)
-		gauges := metric.GaugeTotal
+		gauges := metric.GaugeSum
 		if typ == metric.Gauge {
-			gauges = pick(r, metric.GaugeTotal, metric.GaugeMin, metric.GaugeMax)
+			gauges = pick(r, metric.GaugeSum, metric.GaugeMin, metric.GaugeMax)
 		}
 		pushes := make([]*metric.Family, 2+r.IntN(5))
 		for i := range pushes {
@@ -462,19 +462,19 @@ func (s *source) histogram(is byte) *metric.HistogramValue {
 }
 
 // checkSumOf adds up histograms made of the bytes and checks what always holds of a
-// sum. It returns nil where they are refused.
+// sum. It returns nil where they are rejected.
 func checkSumOf(t *testing.T, data []byte) *metric.HistogramValue {
 	s := source(data)
 	is, other := s.next(), s.next()
 	held, pushed := native(*s.histogram(is)), native(*s.histogram(is ^ other&^withNative))
 	for _, f := range []*metric.Family{held, pushed} {
 		var n metric.Normalizer
-		n.Reset(key("job", "j"), metric.LegacyNames)
+		n.Reset(key("job", "j"), metric.LegacyValidation)
 		if n.Normalize(f) != nil {
 			return nil
 		}
 	}
-	if pushed.CheckSummand(metric.GaugeLast) != nil {
+	if pushed.CheckSummable(metric.GaugeLast) != nil {
 		return nil
 	}
 	before := encoded(held)
@@ -514,7 +514,7 @@ func checkSumOf(t *testing.T, data []byte) *metric.HistogramValue {
 		}
 	}
 	sum := native(*h)
-	if err := sum.CheckSummand(metric.GaugeLast); err != nil {
+	if err := sum.CheckSummable(metric.GaugeLast); err != nil {
 		t.Errorf("the sum cannot be added up: %v: %s", err, show(*h))
 	}
 	return h
@@ -591,7 +591,7 @@ func BenchmarkAddMetrics(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, f := range families {
-			if err := f.CheckSummand(metric.GaugeLast); err != nil {
+			if err := f.CheckSummable(metric.GaugeLast); err != nil {
 				b.Fatal(err)
 			}
 			if _, err := metric.AddMetrics(f, held[f.Name], metric.GaugeLast); err != nil {

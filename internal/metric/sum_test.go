@@ -14,12 +14,12 @@ import (
 
 // sumOf adds up families as a group does, and checks that this changes neither what
 // the group holds nor what is pushed.
-func sumOf(t testing.TB, gauges metric.GaugeSum, pushes ...*metric.Family) (*metric.Family, error) {
+func sumOf(t testing.TB, gauges metric.GaugeMerge, pushes ...*metric.Family) (*metric.Family, error) {
 	t.Helper()
 	sum := *pushes[0]
 	sum.Metrics = nil
 	for _, f := range pushes {
-		if err := f.CheckSummand(gauges); err != nil {
+		if err := f.CheckSummable(gauges); err != nil {
 			return nil, err
 		}
 		held, pushed := encoded(&sum), encoded(f)
@@ -50,7 +50,7 @@ func family(t *testing.T, typ metric.Type, samples string) *metric.Family {
 	if typ == metric.GaugeHistogram {
 		name = "histogram"
 	}
-	parser := wire.TextParser{Names: metric.LegacyNames}
+	parser := wire.TextParser{Names: metric.LegacyValidation}
 	families, err := parser.Parse("# TYPE m " + name + "\n" + strings.ReplaceAll(samples, ";", "\n") + "\n")
 	if err != nil || len(families) != 1 {
 		t.Fatalf("%s: %d families, %v", samples, len(families), err)
@@ -72,14 +72,14 @@ func classic(buckets string, count any) string {
 
 func TestSums(t *testing.T) {
 	const (
-		last, total, least, most = metric.GaugeLast, metric.GaugeTotal, metric.GaugeMin, metric.GaugeMax
+		last, total, least, most = metric.GaugeLast, metric.GaugeSum, metric.GaugeMin, metric.GaugeMax
 
 		counter, gauge, summary   = metric.Counter, metric.Gauge, metric.Summary
 		histogram, gaugeHistogram = metric.Histogram, metric.GaugeHistogram
 	)
 	for name, c := range map[string]struct {
 		typ                metric.Type
-		gauges             metric.GaugeSum
+		gauges             metric.GaugeMerge
 		held, pushed, want string
 	}{
 		"counters":                   {counter, last, "m 1", "m 2.5", "m 3.5"},
@@ -369,28 +369,28 @@ func TestCreatedOfSums(t *testing.T) {
 	}
 }
 
-// mustRefuse checks that an error is a refusal with this reason, and that its message
+// mustReject checks that an error is a rejection with this reason, and that its message
 // says these things.
-func mustRefuse(t *testing.T, name string, err error, reason metric.Reason, says ...string) {
+func mustReject(t *testing.T, name string, err error, reason metric.Reason, says ...string) {
 	t.Helper()
-	refusal, ok := err.(*metric.RefusalError)
-	if !ok || refusal.Reason != reason {
-		t.Errorf("%s: got %v, want a refusal with reason %s", name, err, reason)
+	rejection, ok := err.(*metric.RejectionError)
+	if !ok || rejection.Reason != reason {
+		t.Errorf("%s: got %v, want a rejection with reason %s", name, err, reason)
 		return
 	}
 	for _, s := range says {
-		if !strings.Contains(refusal.Message, s) {
-			t.Errorf("%s: %q does not say %q", name, refusal.Message, s)
+		if !strings.Contains(rejection.Message, s) {
+			t.Errorf("%s: %q does not say %q", name, rejection.Message, s)
 		}
 	}
 }
 
-func TestSummandsRefused(t *testing.T) {
+func TestSummandsRejected(t *testing.T) {
 	const last = metric.GaugeLast
 	nan := math.NaN()
 	for name, c := range map[string]struct {
 		family *metric.Family
-		gauges metric.GaugeSum
+		gauges metric.GaugeMerge
 		reason metric.Reason
 		says   string
 	}{
@@ -408,7 +408,7 @@ func TestSummandsRefused(t *testing.T) {
 		"infinite below the count":    {family(t, metric.Histogram, classic("1:1 +Inf:3", 4)), last, metric.BadValue, `le="+Inf" counts 3, but its count is 4`},
 		"infinite by a half":          {family(t, metric.Histogram, classic("+Inf:3.5", 4)), last, metric.BadValue, `le="+Inf" counts 3.5, but`},
 		"count by one in 2^53":        {native(metric.HistogramValue{Count: 1<<53 + 1, Buckets: []metric.Bucket{{UpperBound: math.Inf(1), CumulativeCount: 1 << 53}}}), last, metric.BadValue, `le="+Inf"`},
-		"gauge histogram":             {family(t, metric.GaugeHistogram, classic("1:5", 4)), metric.GaugeTotal, metric.BadValue, "gauge histogram m{} cannot be added up"},
+		"gauge histogram":             {family(t, metric.GaugeHistogram, classic("1:5", 4)), metric.GaugeSum, metric.BadValue, "gauge histogram m{} cannot be added up"},
 		"NaN bound":                   {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: nan}}}), last, metric.BadValue, `le="NaN"`},
 		"NaN bound between":           {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: 2}, {UpperBound: nan}, {UpperBound: 1}}}), last, metric.BadValue, `le="NaN"`},
 		"bound twice":                 {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: 2}, {UpperBound: 1}, {UpperBound: 2}}}), last, metric.BadValue, `le="2" twice`},
@@ -431,11 +431,11 @@ func TestSummandsRefused(t *testing.T) {
 		"zero bucket that wraps":      {native(metric.HistogramValue{Count: 1, ZeroCount: math.MaxUint64, Negative: integers(0, 2)}), last, metric.BadValue, "too large"},
 		"more than a bucket can hold": {native(metric.HistogramValue{Count: 1 << 63, ZeroCount: 1 << 63}), last, metric.BadValue, "too large"},
 	} {
-		mustRefuse(t, name, c.family.CheckSummand(c.gauges), c.reason, c.says)
+		mustReject(t, name, c.family.CheckSummable(c.gauges), c.reason, c.says)
 	}
 }
 
-func TestSumsRefused(t *testing.T) {
+func TestSumsRejected(t *testing.T) {
 	counter := func(v float64) *metric.Family {
 		return &metric.Family{Name: "m", Type: metric.Counter, Metrics: []metric.Metric{{Value: v, HasValue: true}}}
 	}
@@ -466,11 +466,11 @@ func TestSumsRefused(t *testing.T) {
 		"decreasing held, when sorted": {family(t, metric.Histogram, classic("2:1 1:2", 4)), family(t, metric.Histogram, classic("1:2", 4)), `its bucket le="2"`},
 		"invalid native held":          {native(metric.HistogramValue{Count: 1, Positive: metric.NativeBuckets{Spans: []metric.Span{{0, 7}}}}), native(one), "spans need 7 buckets"},
 	} {
-		if err := c.pushed.CheckSummand(metric.GaugeLast); err != nil {
+		if err := c.pushed.CheckSummable(metric.GaugeLast); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		_, err := metric.AddMetrics(c.pushed, c.held.Metrics, metric.GaugeLast)
-		mustRefuse(t, name, err, metric.BadMerge, c.says, "delete the group or replace it with PUT")
+		mustReject(t, name, err, metric.BadMerge, c.says, "delete the group or replace it with PUT")
 	}
 }
 
@@ -510,7 +510,7 @@ func TestNativeWithExemplarBucket(t *testing.T) {
 	}
 	for _, with := range [][2]bool{{false, false}, {true, false}, {false, true}, {true, true}} {
 		held, pushed := native(with[0]), native(with[1])
-		if err := pushed.CheckSummand(metric.GaugeDefault); err != nil {
+		if err := pushed.CheckSummable(metric.GaugeDefault); err != nil {
 			t.Fatal(err)
 		}
 		sums, err := metric.AddMetrics(&pushed, held.Metrics, metric.GaugeDefault)

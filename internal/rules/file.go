@@ -27,9 +27,9 @@ const (
 // each push should have to go through.
 const MaxSize = 1 << 20
 
-// mostProblems is how many problems of a file are found before the rest is left
+// maxProblems is how many problems of a file are found before the rest is left
 // unread.
-const mostProblems = 20
+const maxProblems = 20
 
 // InvalidError lists what is wrong with a file of rules.
 type InvalidError struct {
@@ -116,7 +116,7 @@ func (f *fileReader) report(line, rule int, format string, args ...any) {
 	f.problems = append(f.problems, metric.Shorten(where+fmt.Sprintf(format, args...)))
 }
 
-func (f *fileReader) full() bool { return len(f.problems) >= mostProblems }
+func (f *fileReader) full() bool { return len(f.problems) >= maxProblems }
 
 func (f *fileReader) file(root *yaml.Node) []Rule {
 	if root == nil || isNull(root) {

@@ -136,7 +136,7 @@ func TestNoRules(t *testing.T) {
 	}
 }
 
-func TestRefusedFiles(t *testing.T) {
+func TestRejectedFiles(t *testing.T) {
 	const keys = "match, ttl, ttl_keep, merge, gauges, timestamps"
 	rule := "rules:\n- match: '{}'\n- match: '{}'\n  "
 	for _, c := range []struct{ text, want string }{
@@ -314,7 +314,7 @@ func canonical(t testing.TB, r *rules.Rules) []byte {
 	return text
 }
 
-// FuzzParse: a text is refused with its problems, or means the same in its
+// FuzzParse: a text is rejected with its problems, or means the same in its
 // canonical form.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(example))

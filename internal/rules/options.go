@@ -30,7 +30,7 @@ type choice struct {
 var known = [...]option{
 	{name: "ttl", header: headerPrefix + "TTL"},
 	{name: "ttl_keep", header: headerPrefix + "TTL-Keep", choices: []choice{
-		{"push_time", metric.Options{Lifetime: metric.Lifetime{KeepTimes: true}}},
+		{"push_time", metric.Options{Expiry: metric.Expiry{KeepPushTimes: true}}},
 	}},
 	{name: "merge", header: headerPrefix + "Merge", choices: []choice{
 		{"group", metric.Options{Merge: metric.MergeGroup}},
@@ -40,7 +40,7 @@ var known = [...]option{
 	}},
 	{name: "gauges", header: headerPrefix + "Gauges", choices: []choice{
 		{"last", metric.Options{Gauges: metric.GaugeLast}},
-		{"sum", metric.Options{Gauges: metric.GaugeTotal}},
+		{"sum", metric.Options{Gauges: metric.GaugeSum}},
 		{"min", metric.Options{Gauges: metric.GaugeMin}},
 		{"max", metric.Options{Gauges: metric.GaugeMax}},
 	}},
@@ -61,7 +61,7 @@ func find(name string) int {
 	return -1
 }
 
-// Known tells whether there is an option called name.
+// Known reports whether there is an option called name.
 func Known(name string) bool { return find(name) >= 0 }
 
 // Names lists the options for a message.
@@ -78,7 +78,7 @@ func Names() string {
 func (o *option) parse(value string) (metric.Options, error) {
 	if o.choices == nil {
 		ttl, err := ParseTTL(value)
-		return metric.Options{Lifetime: metric.Lifetime{Limited: true, TTL: ttl}}, err
+		return metric.Options{Expiry: metric.Expiry{Set: true, TTL: ttl}}, err
 	}
 	for i := range o.choices {
 		if o.choices[i].value == value {
@@ -113,8 +113,8 @@ func ParseTTL(value string) (time.Duration, error) {
 // all leaves it open.
 func (o *option) format(all metric.Options) string {
 	if o.choices == nil {
-		switch l := all.Lifetime; {
-		case !l.Limited:
+		switch l := all.Expiry; {
+		case !l.Set:
 			return ""
 		case l.TTL == 0:
 			return "0"
@@ -143,7 +143,7 @@ func Format(o metric.Options) []string {
 	return all
 }
 
-// fit tells whether what is said of gauges can come to bear: they are added up
+// fit reports whether what is said of gauges can come to bear: they are added up
 // only where the push is.
 func fit(o metric.Options) bool {
 	return o.Gauges == metric.GaugeDefault || o.Merge == metric.MergeDefault || o.Merge == metric.MergeSum

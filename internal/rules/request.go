@@ -40,7 +40,7 @@ func CutPrefix(path string) (options []string, rest string, found bool) {
 
 // FromRequest returns the options of a request: in its query, in its headers, and
 // in the prefix of its path as CutPrefix returns it. The error is a
-// *metric.RefusalError of the reason metric.BadOption.
+// *metric.RejectionError of the reason metric.BadOption.
 //
 // A request without options costs a look at the names of its parameters and
 // headers, and no memory unless such a name is percent-encoded.
@@ -66,7 +66,7 @@ func FromRequest(rawQuery string, h http.Header, prefix []string) (metric.Option
 	}
 	if !fit(c.options) {
 		gauges, merge := c.said("gauges"), c.said("merge")
-		return metric.Options{}, metric.Refuse(metric.BadOption, "%s does not go with %s: gauges are only added up with merge=sum", gauges, merge)
+		return metric.Options{}, metric.Reject(metric.BadOption, "%s does not go with %s: gauges are only added up with merge=sum", gauges, merge)
 	}
 	return c.options, nil
 }
@@ -116,7 +116,7 @@ func (c *collection) add(i int, s statement) error {
 	o, before := &known[i], c.given[i]
 	means, err := o.parse(s.value)
 	if err != nil {
-		return metric.Refuse(metric.BadOption, "%s: %v", s.describe(o), err)
+		return metric.Reject(metric.BadOption, "%s: %v", s.describe(o), err)
 	}
 	if before.place == nowhere {
 		c.given[i] = s
@@ -124,7 +124,7 @@ func (c *collection) add(i int, s statement) error {
 		return nil
 	}
 	if means.Or(c.options) != c.options {
-		return metric.Refuse(metric.BadOption, "%s, but %s: give %s once, or the same twice", before.describe(o), s.describe(o), o.name)
+		return metric.Reject(metric.BadOption, "%s, but %s: give %s once, or the same twice", before.describe(o), s.describe(o), o.name)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (c *collection) addQuery(query string) error {
 		}
 		s := statement{value, inQuery}
 		if s.value, err = url.QueryUnescape(value); err != nil {
-			return metric.Refuse(metric.BadOption, "%s: %v", statement{value, inQuery}.describe(&known[i]), err)
+			return metric.Reject(metric.BadOption, "%s: %v", statement{value, inQuery}.describe(&known[i]), err)
 		}
 		if err := c.add(i, s); err != nil {
 			return err
@@ -176,7 +176,7 @@ func (c *collection) addHeaders(h http.Header) error {
 			for _, o := range known {
 				headers = append(headers, o.header)
 			}
-			return metric.Refuse(metric.BadOption, "there is no option with the header %s; the headers are %s", plain(name), strings.Join(headers, ", "))
+			return metric.Reject(metric.BadOption, "there is no option with the header %s; the headers are %s", plain(name), strings.Join(headers, ", "))
 		}
 		for _, value := range h[name] {
 			if err := c.add(i, statement{value, inHeader}); err != nil {
@@ -193,11 +193,11 @@ func (c *collection) addPrefix(prefix []string) error {
 	for _, component := range prefix {
 		name, value, ok := strings.Cut(component, "=")
 		if !ok {
-			return metric.Refuse(metric.BadOption, "%s in the path is not of the form option=value; the options are %s", plain(component), Names())
+			return metric.Reject(metric.BadOption, "%s in the path is not of the form option=value; the options are %s", plain(component), Names())
 		}
 		i := find(name)
 		if i < 0 {
-			return metric.Refuse(metric.BadOption, "%s in the path: there is no such option; the options are %s", plain(component), Names())
+			return metric.Reject(metric.BadOption, "%s in the path: there is no such option; the options are %s", plain(component), Names())
 		}
 		if err := c.add(i, statement{value, inPath}); err != nil {
 			return err

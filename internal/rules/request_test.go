@@ -21,7 +21,7 @@ type value struct {
 }
 
 func ttl(d time.Duration) metric.Options {
-	return metric.Options{Lifetime: metric.Lifetime{Limited: true, TTL: d}}
+	return metric.Options{Expiry: metric.Expiry{Set: true, TTL: d}}
 }
 
 var values = []value{
@@ -29,13 +29,13 @@ var values = []value{
 	{"ttl", "1h30m", ttl(90 * time.Minute)},
 	{"ttl", "5ms", ttl(5 * time.Millisecond)},
 	{"ttl", "0", ttl(0)},
-	{"ttl_keep", "push_time", metric.Options{Lifetime: metric.Lifetime{KeepTimes: true}}},
+	{"ttl_keep", "push_time", metric.Options{Expiry: metric.Expiry{KeepPushTimes: true}}},
 	{"merge", "group", metric.Options{Merge: metric.MergeGroup}},
 	{"merge", "family", metric.Options{Merge: metric.MergeFamily}},
 	{"merge", "series", metric.Options{Merge: metric.MergeSeries}},
 	{"merge", "sum", metric.Options{Merge: metric.MergeSum}},
 	{"gauges", "last", metric.Options{Gauges: metric.GaugeLast}},
-	{"gauges", "sum", metric.Options{Gauges: metric.GaugeTotal}},
+	{"gauges", "sum", metric.Options{Gauges: metric.GaugeSum}},
 	{"gauges", "min", metric.Options{Gauges: metric.GaugeMin}},
 	{"gauges", "max", metric.Options{Gauges: metric.GaugeMax}},
 	{"timestamps", "reject", metric.Options{Timestamps: metric.TimestampsReject}},
@@ -183,7 +183,7 @@ func TestCutPrefix(t *testing.T) {
 	}
 }
 
-func TestRefusedOptions(t *testing.T) {
+func TestRejectedOptions(t *testing.T) {
 	const lists = "ttl, ttl_keep, merge, gauges, timestamps"
 	none := http.Header{}
 	for _, c := range []struct {
@@ -222,22 +222,22 @@ func TestRefusedOptions(t *testing.T) {
 		{"", http.Header{"pushgateway-": nil}, nil, []string{"the header pushgateway-;"}},
 	} {
 		got, err := rules.FromRequest(c.query, c.header, c.prefix)
-		refusal, ok := errors.AsType[*metric.RefusalError](err)
-		if !ok || refusal.Reason != metric.BadOption || got != (metric.Options{}) {
+		rejection, ok := errors.AsType[*metric.RejectionError](err)
+		if !ok || rejection.Reason != metric.BadOption || got != (metric.Options{}) {
 			t.Errorf("%q %v %q: got %+v, %v", c.query, c.header, c.prefix, got, err)
 			continue
 		}
 		for _, want := range c.want {
-			if !strings.Contains(refusal.Message, want) {
-				t.Errorf("%q %v %q: got %s, want it to say %q", c.query, c.header, c.prefix, refusal.Message, want)
+			if !strings.Contains(rejection.Message, want) {
+				t.Errorf("%q %v %q: got %s, want it to say %q", c.query, c.header, c.prefix, rejection.Message, want)
 			}
 		}
 	}
 }
 
-// TestRefusalsAreTheSameAgain: with two wrong headers, the order of a map decides
+// TestRejectionsAreTheSameAgain: with two wrong headers, the order of a map decides
 // nothing.
-func TestRefusalsAreTheSameAgain(t *testing.T) {
+func TestRejectionsAreTheSameAgain(t *testing.T) {
 	h := http.Header{"Pushgateway-A": {"1"}, "Pushgateway-B": {"1"}, "Pushgateway-Ttl": {"x"}}
 	_, want := rules.FromRequest("", h, nil)
 	for range 20 {
@@ -283,7 +283,7 @@ func TestNoOptionsNoMemory(t *testing.T) {
 	}
 }
 
-// FuzzFromRequest: whatever comes is refused for its options or has a canonical
+// FuzzFromRequest: whatever comes is rejected for its options or has a canonical
 // form that means the same in every way.
 func FuzzFromRequest(f *testing.F) {
 	f.Add("ttl=1h&merge=sum", "Pushgateway-Gauges", "max", "/with/timestamps=drop/metrics/job/x")
@@ -309,8 +309,8 @@ func FuzzFromRequest(f *testing.F) {
 		}
 		got, err := rules.FromRequest(query, http.Header{name: {value}, "Accept": {"*/*"}}, prefix)
 		if err != nil {
-			if refusal, ok := errors.AsType[*metric.RefusalError](err); !ok || refusal.Reason != metric.BadOption {
-				t.Fatalf("not a refusal: %v", err)
+			if rejection, ok := errors.AsType[*metric.RejectionError](err); !ok || rejection.Reason != metric.BadOption {
+				t.Fatalf("not a rejection: %v", err)
 			}
 			return
 		}

@@ -51,7 +51,7 @@ func (r *Rules) All() []Rule {
 	return r.rules
 }
 
-// matches tells whether the group has all labels that the rule asks for.
+// matches reports whether the group has all labels that the rule asks for.
 func (r *Rule) matches(key metric.GroupingKey) bool {
 	for _, m := range r.matchers {
 		if !selector.Matches(m, key) {

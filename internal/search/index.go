@@ -25,7 +25,7 @@ type Row struct {
 // RowOf returns the row of a group by itself.
 func RowOf(g *store.Group) Row {
 	row := Row{Group: g}
-	for _, c := range g.Chunks {
+	for _, c := range g.Families {
 		row.Series += c.Series()
 		row.Bytes += int64(c.Size())
 	}
@@ -46,14 +46,14 @@ type Listing struct {
 	Version uint64
 	Rows    []Row // ordered by the groups' IDs
 
-	view *store.View
+	view *store.Snapshot
 	sets *nameSets
 	jobs func() []Job
 }
 
 // Of returns the groups of the view. Cost: a step for each group, and a look at
 // the chunks of those that are not as in the view before; O(1) for the same view.
-func (x *Index) Of(v *store.View) *Listing {
+func (x *Index) Of(v *store.Snapshot) *Listing {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.last != nil && x.last.view == v {
@@ -89,7 +89,7 @@ func (x *Index) Of(v *store.View) *Listing {
 }
 
 // View returns the view that is listed.
-func (l *Listing) View() *store.View { return l.view }
+func (l *Listing) Snapshot() *store.Snapshot { return l.view }
 
 // nameSets numbers the sets of metric names that groups have. Most groups of a job
 // have the same, so that a name need not be looked for in each group.
@@ -117,7 +117,7 @@ func (s *nameSets) of(g *store.Group) int32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scratch = s.scratch[:0]
-	for _, c := range g.Chunks {
+	for _, c := range g.Families {
 		name := c.Name()
 		number, ok := s.numbers[name]
 		if !ok {
@@ -130,7 +130,7 @@ func (s *nameSets) of(g *store.Group) int32 {
 	if set, ok := s.known[string(s.scratch)]; ok {
 		return set
 	}
-	set := make([]int32, 0, len(g.Chunks))
+	set := make([]int32, 0, len(g.Families))
 	for at := 0; at < len(s.scratch); at += 4 {
 		set = append(set, int32(binary.LittleEndian.Uint32(s.scratch[at:])))
 	}
@@ -166,7 +166,7 @@ type Found struct {
 
 // Find returns the groups that match the query at the given time. Cost: O(groups),
 // and sorting those that match.
-func (l *Listing) Find(q Query, refused Refused, now time.Time) Found {
+func (l *Listing) Find(q Query, rejected Rejected, now time.Time) Found {
 	found := Found{Counts: map[State]int{}}
 	matches := l.compile(&q)
 	var counts [len(States)]int
@@ -175,7 +175,7 @@ func (l *Listing) Find(q Query, refused Refused, now time.Time) Found {
 		if !matches(row) {
 			continue
 		}
-		state := q.StateOf(row.Group, refused, now)
+		state := q.StateOf(row.Group, rejected, now)
 		counts[slices.Index(States[:], state)]++
 		if q.State == Any || q.State == state {
 			found.Rows = append(found.Rows, row)
@@ -184,7 +184,7 @@ func (l *Listing) Find(q Query, refused Refused, now time.Time) Found {
 	for i, state := range States {
 		found.Counts[state] = counts[i]
 	}
-	q.sort(found.Rows, refused, now)
+	q.sort(found.Rows, rejected, now)
 	return found
 }
 
@@ -248,7 +248,7 @@ func (l *Listing) compileSelector(matchers []*labels.Matcher) func(*Row) bool {
 }
 
 // sort orders rows, which are in the order of their IDs. Equal ones stay in it.
-func (q *Query) sort(rows []*Row, refused Refused, now time.Time) {
+func (q *Query) sort(rows []*Row, rejected Rejected, now time.Time) {
 	if q.Sort == ByLabels {
 		if q.Descending {
 			slices.Reverse(rows)
@@ -262,7 +262,7 @@ func (q *Query) sort(rows []*Row, refused Refused, now time.Time) {
 	}
 	all := make([]keyed, len(rows))
 	for i, row := range rows {
-		all[i] = keyed{q.sortKey(row, refused, now), i, row}
+		all[i] = keyed{q.sortKey(row, rejected, now), i, row}
 	}
 	slices.SortFunc(all, func(a, b keyed) int {
 		c := cmp.Compare(a.key, b.key)
@@ -279,7 +279,7 @@ func (q *Query) sort(rows []*Row, refused Refused, now time.Time) {
 	}
 }
 
-func (q *Query) sortKey(r *Row, refused Refused, now time.Time) int64 {
+func (q *Query) sortKey(r *Row, rejected Rejected, now time.Time) int64 {
 	switch q.Sort {
 	case BySeries:
 		return int64(r.Series)
@@ -288,9 +288,9 @@ func (q *Query) sortKey(r *Row, refused Refused, now time.Time) int64 {
 	case ByPushed:
 		return unixNano(r.Group.Pushed)
 	case ByFailure:
-		return unixNano(refused.FailedAt(r.Group))
+		return unixNano(rejected.FailedAt(r.Group))
 	}
-	return int64(slices.Index(States[:], q.StateOf(r.Group, refused, now)))
+	return int64(slices.Index(States[:], q.StateOf(r.Group, rejected, now)))
 }
 
 // unixNano puts what never happened before all that did.

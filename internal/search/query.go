@@ -24,7 +24,7 @@ type State string
 const (
 	Any    State = ""
 	OK     State = "ok"
-	Failed State = "failed" // a push was refused since the last one that was accepted
+	Failed State = "failed" // a push was rejected since the last one that was accepted
 	Old    State = "old"    // not failed, and the last push is longer ago than Query.Age
 )
 
@@ -80,17 +80,17 @@ type ParamError struct {
 func (e *ParamError) Error() string { return fmt.Sprintf("%s: %v", e.Param, e.Err) }
 func (e *ParamError) Unwrap() error { return e.Err }
 
-// longestParam bounds each parameter of a query, in bytes.
-const longestParam = 4000
+// maxParam bounds each parameter of a query, in bytes.
+const maxParam = 4000
 
 // NewQuery parses a query. The error is a *ParamError.
 func NewQuery(p Params) (Query, error) {
 	q := Query{Age: DefaultAge, Sort: ByLabels}
-	if len(p.Search) > longestParam {
-		return Query{}, &ParamError{"search", fmt.Errorf("longer than %d bytes", longestParam)}
+	if len(p.Search) > maxParam {
+		return Query{}, &ParamError{"search", fmt.Errorf("longer than %d bytes", maxParam)}
 	}
-	if len(strings.Join(p.Match, "")) > longestParam {
-		return Query{}, &ParamError{"match[]", fmt.Errorf("longer than %d bytes", longestParam)}
+	if len(strings.Join(p.Match, "")) > maxParam {
+		return Query{}, &ParamError{"match[]", fmt.Errorf("longer than %d bytes", maxParam)}
 	}
 	for _, text := range p.Match {
 		matchers, err := selector.Parse(text)
@@ -132,7 +132,7 @@ func NewQuery(p Params) (Query, error) {
 	return q, nil
 }
 
-// All tells whether the query asks for all groups, in whatever order.
+// All reports whether the query asks for all groups, in whatever order.
 func (q *Query) All() bool {
 	return len(q.matches) == 0 && len(q.selector) == 0 && len(q.words) == 0 && q.State == Any
 }
@@ -184,13 +184,13 @@ func splitWords(text string) []string {
 	return words
 }
 
-// Refused is when a push to a group was last refused, by the group's ID, for those
+// Rejected is when a push to a group was last rejected, by the group's ID, for those
 // where the store does not say so itself: it leaves out bodies that could not be
 // read.
-type Refused map[string]time.Time
+type Rejected map[string]time.Time
 
-// FailedAt returns when a push to the group was last refused; zero where none was.
-func (r Refused) FailedAt(g *store.Group) time.Time {
+// FailedAt returns when a push to the group was last rejected; zero where none was.
+func (r Rejected) FailedAt(g *store.Group) time.Time {
 	if at := r[g.Key.ID()]; at.After(g.Failed) {
 		return at
 	}
@@ -198,9 +198,9 @@ func (r Refused) FailedAt(g *store.Group) time.Time {
 }
 
 // StateOf returns the group's state at the given time.
-func (q *Query) StateOf(g *store.Group, refused Refused, now time.Time) State {
+func (q *Query) StateOf(g *store.Group, rejected Rejected, now time.Time) State {
 	switch {
-	case refused.FailedAt(g).After(g.Pushed):
+	case rejected.FailedAt(g).After(g.Pushed):
 		return Failed
 	case now.Sub(g.Pushed) > q.Age:
 		return Old
@@ -208,7 +208,7 @@ func (q *Query) StateOf(g *store.Group, refused Refused, now time.Time) State {
 	return OK
 }
 
-// keyContains tells whether the word, in lower case, is in a label of the key:
+// keyContains reports whether the word, in lower case, is in a label of the key:
 // in the name, in the value, or in both as written name=value or name="value".
 func keyContains(key metric.GroupingKey, word string) bool {
 	name, value, pair := strings.Cut(word, "=")
@@ -231,7 +231,7 @@ func keyContains(key metric.GroupingKey, word string) bool {
 func hasSuffix(s, suffix string) bool { return strings.HasSuffix(strings.ToLower(s), suffix) }
 func hasPrefix(s, prefix string) bool { return strings.HasPrefix(strings.ToLower(s), prefix) }
 
-// contains tells whether s contains the word, which is in lower case, whatever
+// contains reports whether s contains the word, which is in lower case, whatever
 // the case of s.
 func contains(s, word string) bool {
 	if len(s) == 0 {

@@ -12,13 +12,13 @@ import (
 // every link.
 const hashPrefix = "~/"
 
-// longestID is up to which length of a group's ID its path is its ref.
-const longestID = 150
+// maxID is up to which length of a group's ID its path is its ref.
+const maxID = 150
 
 // Ref names a group in the URLs of the pages, behind /groups/: as in the path it
 // was pushed to, or by a hash where that is long.
 func Ref(key metric.GroupingKey) string {
-	if len(key.ID()) > longestID {
+	if len(key.ID()) > maxID {
 		return hashPrefix + hash(key)
 	}
 	return strings.TrimPrefix(key.Path(), "/metrics/")
@@ -32,7 +32,7 @@ func (l *Listing) ByHash(ref string) (key metric.GroupingKey, isHash bool) {
 		return key, false
 	}
 	for i := range l.Rows {
-		if k := l.Rows[i].Group.Key; len(k.ID()) > longestID && hash(k) == want {
+		if k := l.Rows[i].Group.Key; len(k.ID()) > maxID && hash(k) == want {
 			return k, true
 		}
 	}

@@ -29,7 +29,7 @@ func put(t testing.TB, s *store.Store, key metric.GroupingKey, at time.Time, nam
 	for _, name := range names {
 		families = append(families, metric.Family{Name: name, Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}})
 	}
-	p, err := new(store.Encoder).Push(key, families, at, store.Manner{Names: metric.UTF8Names})
+	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{Validation: metric.UTF8Validation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func find(t testing.TB, s *store.Store, p search.Params) (jobs string, counts ma
 	if err != nil {
 		t.Fatalf("%+v: %v", p, err)
 	}
-	found := new(search.Index).Of(s.View()).Find(q, nil, noon)
+	found := new(search.Index).Of(s.Snapshot()).Find(q, nil, noon)
 	var names []string
 	for _, row := range found.Rows {
 		job, _ := row.Group.Key.Value("job")
@@ -153,19 +153,19 @@ func TestStates(t *testing.T) {
 }
 
 // A body that could not be read leaves no trace in the store.
-func TestRefusedBesideTheStore(t *testing.T) {
+func TestRejectedBesideTheStore(t *testing.T) {
 	s := store.New(store.Memory{})
 	put(t, s, key("job", "a"), noon, "m")
 	put(t, s, key("job", "b"), noon, "m")
 	put(t, s, key("job", "c"), noon, "m")
-	refused := search.Refused{"b": noon.Add(time.Second), "c": noon.Add(-time.Second)}
+	rejected := search.Rejected{"b": noon.Add(time.Second), "c": noon.Add(-time.Second)}
 	q, _ := search.NewQuery(search.Params{State: "failed", Sort: "failed"})
-	found := new(search.Index).Of(s.View()).Find(q, refused, noon)
+	found := new(search.Index).Of(s.Snapshot()).Find(q, rejected, noon)
 	if len(found.Rows) != 1 || found.Rows[0].Group.Key.ID() != "b" {
 		t.Errorf("failed: %v", found.Rows)
 	}
 	q, _ = search.NewQuery(search.Params{Sort: "-failed"})
-	found = new(search.Index).Of(s.View()).Find(q, refused, noon)
+	found = new(search.Index).Of(s.Snapshot()).Find(q, rejected, noon)
 	if found.Rows[0].Group.Key.ID() != "b" || found.Rows[1].Group.Key.ID() != "c" {
 		t.Errorf("sorted: %v", found.Rows)
 	}
@@ -177,7 +177,7 @@ func TestRefs(t *testing.T) {
 	short, long := key("job", "a", "path", "/x"), key("job", "a", "path", strings.Repeat("/é", 2000))
 	put(t, s, short, noon, "m")
 	put(t, s, long, noon, "n")
-	l := new(search.Index).Of(s.View())
+	l := new(search.Index).Of(s.Snapshot())
 	if ref := search.Ref(short); ref != "job/a/path@base64/L3g" {
 		t.Errorf("ref %q", ref)
 	}
@@ -259,7 +259,7 @@ func TestListingsFollowTheStore(t *testing.T) {
 	step := func(what string, change func()) {
 		t.Helper()
 		change()
-		v := s.View()
+		v := s.Snapshot()
 		got, want := kept.Of(v), new(search.Index).Of(v)
 		if got != kept.Of(v) {
 			t.Errorf("%s: two listings of one view", what)
@@ -300,15 +300,15 @@ func TestManyNames(t *testing.T) {
 	for i := range 5000 {
 		put(t, s, key("job", "a"), noon, fmt.Sprint("name_", i))
 		if i%7 == 0 {
-			x.Of(s.View())
+			x.Of(s.Snapshot())
 		}
 	}
 	q, _ := search.NewQuery(search.Params{Search: "name_4999"})
-	if found := x.Of(s.View()).Find(q, nil, noon); len(found.Rows) != 1 {
+	if found := x.Of(s.Snapshot()).Find(q, nil, noon); len(found.Rows) != 1 {
 		t.Errorf("found %v", found.Rows)
 	}
 	q, _ = search.NewQuery(search.Params{Search: "name_4998"})
-	if found := x.Of(s.View()).Find(q, nil, noon); len(found.Rows) != 0 {
+	if found := x.Of(s.Snapshot()).Find(q, nil, noon); len(found.Rows) != 0 {
 		t.Errorf("found %v", found.Rows)
 	}
 }
@@ -319,7 +319,7 @@ func TestJobs(t *testing.T) {
 	put(t, s, key("job", "a"), noon, "m")
 	put(t, s, key("job", "a", "instance", "x"), noon, "m")
 	put(t, s, key("job", "a b"), noon, "m")
-	jobs := new(search.Index).Of(s.View()).Jobs()
+	jobs := new(search.Index).Of(s.Snapshot()).Jobs()
 	if len(jobs) != 2 || jobs[0].Name != "a" || jobs[0].Groups != 2 || jobs[0].Series != 6 || jobs[1].Groups != 1 || jobs[0].Bytes <= jobs[1].Bytes {
 		t.Errorf("jobs %+v", jobs)
 	}
@@ -339,7 +339,7 @@ func BenchmarkFind(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			l := x.Of(s.View())
+			l := x.Of(s.Snapshot())
 			for b.Loop() {
 				l.Find(q, nil, noon)
 			}
@@ -348,12 +348,12 @@ func BenchmarkFind(b *testing.B) {
 	b.Run("next view", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			put(b, s, key("job", "new"), noon)
-			x.Of(s.View())
+			x.Of(s.Snapshot())
 		}
 	})
 	b.Run("first view", func(b *testing.B) {
 		for b.Loop() {
-			new(search.Index).Of(s.View())
+			new(search.Index).Of(s.Snapshot())
 		}
 	})
 }

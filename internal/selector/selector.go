@@ -24,7 +24,7 @@ func Parse(text string) ([]*labels.Matcher, error) {
 	return matchers, nil
 }
 
-// Matches tells whether the group has the label that m asks for. A label that the
+// Matches reports whether the group has the label that m asks for. A label that the
 // group lacks counts as empty.
 func Matches(m *labels.Matcher, key metric.GroupingKey) bool {
 	value, _ := key.Value(m.Name)

@@ -65,7 +65,7 @@ func (b *batch) family(name string) pendingFamily {
 // shapesOf returns the shapes of the groups that hold the family, and perhaps some
 // that no longer do: those the store knows, and those the batch added. held is a
 // chunk of the family that a group has, nil where none is at hand.
-func (b *batch) shapesOf(name string, held *Chunk) (known *shapes, added []shape) {
+func (b *batch) shapesOf(name string, held *EncodedFamily) (known *shapes, added []shape) {
 	if len(b.families) > 0 {
 		added = b.families[name].added
 	}
@@ -90,7 +90,7 @@ func (b *batch) put(id string, next *Group) {
 		b.changed = append(b.changed, id)
 	}
 	b.groups[id] = next
-	eachDifference(old, next, func(was, is *Chunk) {
+	eachDifference(old, next, func(was, is *EncodedFamily) {
 		switch {
 		case was == nil:
 			f := b.family(is.Name())
@@ -133,16 +133,16 @@ func (b *batch) wipe() int {
 
 // eachDifference calls visit for each family in which two states of a group
 // differ: nil stands for a state, or the group itself, that has none.
-func eachDifference(old, next *Group, visit func(was, is *Chunk)) {
-	var was, is []*Chunk
+func eachDifference(old, next *Group, visit func(was, is *EncodedFamily)) {
+	var was, is []*EncodedFamily
 	if old != nil {
-		was = old.Chunks
+		was = old.Families
 	}
 	if next != nil {
-		is = next.Chunks
+		is = next.Families
 	}
 	for len(was) > 0 && len(is) > 0 {
-		switch c := compareChunks(was[0], is[0]); {
+		switch c := compareEncodedFamilies(was[0], is[0]); {
 		case c < 0:
 			visit(was[0], nil)
 			was = was[1:]

@@ -7,15 +7,15 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// check tells whether the push fits beside everything else that the batch will
+// check reports whether the push fits beside everything else that the batch will
 // leave in the store. old is the group it goes to. Cost: O(n log n) in the series
 // pushed, whatever is held; see checkSeries.
 func (b *batch) check(p *Push, old *Group) error {
-	if err := p.checkManner(old); err != nil {
+	if err := p.checkOptions(old); err != nil {
 		return err
 	}
 	if old == nil {
-		if err := b.checkTwin(p.key); err != nil {
+		if err := b.checkConflictingGroup(p.key); err != nil {
 			return err
 		}
 	}
@@ -25,23 +25,23 @@ func (b *batch) check(p *Push, old *Group) error {
 	} else {
 		c.shape = shapeOf(p.key)
 	}
-	var held []*Chunk
+	var held []*EncodedFamily
 	if old != nil {
-		held = old.Chunks
+		held = old.Families
 	}
 	for i := range p.families {
 		f := &p.families[i]
 		for len(held) > 0 && held[0].Name() < f.Name {
 			held = held[1:]
 		}
-		var same *Chunk // the group's family of that name
+		var same *EncodedFamily // the group's family of that name
 		if len(held) > 0 && held[0].Name() == f.Name {
 			same = held[0]
 		}
 		// What the group holds already with this type fits beside all that is
 		// held; what else is pushed is checked against it in turn.
 		if same == nil || same.Type() != f.Type {
-			if err := c.checkOwnType(f, same); err != nil {
+			if err := c.checkTypeInGroup(f, same); err != nil {
 				return err
 			}
 			if err := c.checkType(f); err != nil {
@@ -58,9 +58,9 @@ func (b *batch) check(p *Push, old *Group) error {
 	return nil
 }
 
-// checkTwin refuses a group that differs from another only in having an empty
+// checkTwin rejects a group that differs from another only in having an empty
 // instance label: their push times would be the same series.
-func (b *batch) checkTwin(key metric.GroupingKey) error {
+func (b *batch) checkConflictingGroup(key metric.GroupingKey) error {
 	labels := slices.Clone(key.Labels())
 	if instance, ok := key.Value(metric.InstanceLabel); !ok {
 		labels = append(labels, metric.Label{Name: metric.InstanceLabel})
@@ -73,7 +73,7 @@ func (b *batch) checkTwin(key metric.GroupingKey) error {
 	if b.group(twin.ID()) == nil {
 		return nil
 	}
-	return metric.Refuse(metric.DuplicateSeries,
+	return metric.Reject(metric.DuplicateSeries,
 		"the groups %s and %s would have the same series, since metrics without an instance label get an empty one: push to %s, or delete it first",
 		key, twin, twin)
 }
@@ -90,7 +90,7 @@ type check struct {
 // others returns the families of this name in all groups but the one pushed to.
 func (c *check) others(name string) pendingFamily {
 	f := c.family(name)
-	if c.old.Chunk(name) != nil {
+	if c.old.Family(name) != nil {
 		f.holders--
 	}
 	return f
@@ -108,7 +108,7 @@ func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 	if f := c.others(name); f.holders > 0 {
 		return f.typ, c.holder(name), true
 	}
-	if kept := c.old.Chunk(name); kept != nil && !c.replaces {
+	if kept := c.old.Family(name); kept != nil && !c.replaces {
 		return kept.Type(), fmt.Sprintf("the same group %s", c.push.key), true
 	}
 	return 0, "", false
@@ -119,14 +119,14 @@ func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 func (c *check) holder(name string) string {
 	id := c.push.key.ID()
 	for _, changed := range c.changed {
-		if g := c.groups[changed]; changed != id && g.Chunk(name) != nil {
+		if g := c.groups[changed]; changed != id && g.Family(name) != nil {
 			return describe(g.Key)
 		}
 	}
 	if f := c.store.families[name]; f != nil && !c.wiped {
 		for _, leaf := range f.run.leaves {
-			for _, x := range leaf.block.Items {
-				if g := c.group(x.group); x.group != id && g.Chunk(name) != nil {
+			for _, x := range leaf.segment.Items {
+				if g := c.group(x.group); x.group != id && g.Family(name) != nil {
 					return describe(g.Key)
 				}
 			}
@@ -141,27 +141,27 @@ func describe(key metric.GroupingKey) string {
 
 func (c *check) checkType(f *metric.Family) error {
 	if typ, ok := c.store.own[f.Name]; ok && typ != f.Type {
-		return metric.Refuse(metric.TypeConflict,
+		return metric.Reject(metric.TypeConflict,
 			"%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
 			f.Name, f.Type, typ, typeAdvice(f.Type))
 	}
 	if held := c.others(f.Name); held.holders > 0 && held.typ != f.Type {
-		return metric.Refuse(metric.TypeConflict,
+		return metric.Reject(metric.TypeConflict,
 			"%q is pushed as %s, but is of type %s in %s: give it that type, push it under another name, or delete what holds it%s",
 			f.Name, f.Type, held.typ, c.holder(f.Name), typeAdvice(f.Type))
 	}
 	return nil
 }
 
-// checkOwnType refuses another type than the group's own, same, where metrics of
+// checkOwnType rejects another type than the group's own, same, where metrics of
 // it stay.
-func (c *check) checkOwnType(f *metric.Family, same *Chunk) error {
-	if same == nil || c.replaces || c.push.manner.Merge == metric.MergeFamily {
+func (c *check) checkTypeInGroup(f *metric.Family, same *EncodedFamily) error {
+	if same == nil || c.replaces || c.push.options.Merge == metric.MergeFamily {
 		return nil
 	}
-	return metric.Refuse(metric.TypeConflict,
+	return metric.Reject(metric.TypeConflict,
 		"%q is pushed as %s, but group %s holds it as %s, and merge=%s keeps what is there: give it that type, or replace the group with PUT%s",
-		f.Name, f.Type, c.push.key, same.Type(), c.push.manner.Merge, typeAdvice(f.Type))
+		f.Name, f.Type, c.push.key, same.Type(), c.push.options.Merge, typeAdvice(f.Type))
 }
 
 // typeAdvice tells those who pushed no type that they could.
@@ -175,7 +175,7 @@ func typeAdvice(pushed metric.Type) string {
 func (c *check) checkSuffixes(f *metric.Family) error {
 	if base, suffix, ok := cutSampleSuffix(f.Name); ok {
 		if typ, owner, ok := c.after(base); ok && hasSample(typ, suffix) {
-			return metric.Refuse(metric.SuffixCollision,
+			return metric.Reject(metric.SuffixCollision,
 				"%q cannot be a metric family: the %s %q of %s has samples of that name; push it under another name",
 				f.Name, typ, base, owner)
 		}
@@ -185,7 +185,7 @@ func (c *check) checkSuffixes(f *metric.Family) error {
 			continue
 		}
 		if _, owner, ok := c.after(f.Name + suffix); ok {
-			return metric.Refuse(metric.SuffixCollision,
+			return metric.Reject(metric.SuffixCollision,
 				"the %s %q has samples called %q, but that is a metric family of %s; push one of the two under another name",
 				f.Type, f.Name, f.Name+suffix, owner)
 		}
@@ -193,16 +193,16 @@ func (c *check) checkSuffixes(f *metric.Family) error {
 	return nil
 }
 
-// checkSeries refuses series that another group has, by the shapes of the groups
+// checkSeries rejects series that another group has, by the shapes of the groups
 // that hold the family. same is the family as the group itself holds it, if it
 // does. Cost: O(n log n) in the series pushed and those of the groups they might be
 // in.
-func (c *check) checkSeries(f *metric.Family, same *Chunk) error {
+func (c *check) checkSeries(f *metric.Family, same *EncodedFamily) error {
 	known, added := c.shapesOf(f.Name, same)
 	if len(added) == 0 && !known.others(c.shape) {
 		return nil
 	}
-	held := map[*Chunk][]metric.Metric{} // decoded once, however many series ask
+	held := map[*EncodedFamily][]metric.Metric{} // decoded once, however many series ask
 	for i := range f.Metrics {
 		labels := f.Metrics[i].Labels
 		var owner *Group
@@ -215,7 +215,7 @@ func (c *check) checkSeries(f *metric.Family, same *Chunk) error {
 				return
 			}
 			candidate := c.group(key.ID())
-			chunk := candidate.Chunk(f.Name)
+			chunk := candidate.Family(f.Name)
 			if chunk == nil {
 				return
 			}
@@ -233,7 +233,7 @@ func (c *check) checkSeries(f *metric.Family, same *Chunk) error {
 			look(s)
 		}
 		if owner != nil {
-			return metric.Refuse(metric.DuplicateSeries,
+			return metric.Reject(metric.DuplicateSeries,
 				"the series %s%s is pushed to group %s, but is held already by %s: give the two different labels, or delete one",
 				f.Name, metric.FormatLabels(labels), c.push.key, describe(owner.Key))
 		}
@@ -241,7 +241,7 @@ func (c *check) checkSeries(f *metric.Family, same *Chunk) error {
 	return nil
 }
 
-// hasSeries tells whether one of the metrics, which are sorted, has these labels.
+// hasSeries reports whether one of the metrics, which are sorted, has these labels.
 func hasSeries(metrics []metric.Metric, labels []metric.Label) bool {
 	_, found := slices.BinarySearchFunc(metrics, labels,
 		func(m metric.Metric, labels []metric.Label) int { return metric.CompareLabels(m.Labels, labels) })

@@ -10,9 +10,9 @@ import (
 )
 
 // Limits say when groups end.
-type Limits struct {
+type ExpiryPolicy struct {
 	// For returns the lifetime of a group as far as its last push left it open.
-	For   func(metric.GroupingKey) metric.Lifetime
+	For   func(metric.GroupingKey) metric.Expiry
 	Clock Clock
 }
 
@@ -26,28 +26,28 @@ type Clock struct {
 }
 
 // end is a group's place in the queue.
-type end struct {
+type expiry struct {
 	at    time.Duration // of Clock.Elapsed
 	id    string        // of the group
 	index int
 }
 
 // ends is a heap of ends, the earliest first.
-type ends []*end
+type expiryQueue []*expiry
 
-func (e ends) Len() int           { return len(e) }
-func (e ends) Less(i, j int) bool { return e[i].at < e[j].at }
-func (e ends) Swap(i, j int) {
+func (e expiryQueue) Len() int           { return len(e) }
+func (e expiryQueue) Less(i, j int) bool { return e[i].at < e[j].at }
+func (e expiryQueue) Swap(i, j int) {
 	e[i], e[j] = e[j], e[i]
 	e[i].index, e[j].index = i, j
 }
 
-func (e *ends) Push(x any) {
-	x.(*end).index = len(*e)
-	*e = append(*e, x.(*end))
+func (e *expiryQueue) Push(x any) {
+	x.(*expiry).index = len(*e)
+	*e = append(*e, x.(*expiry))
 }
 
-func (e *ends) Pop() any {
+func (e *expiryQueue) Pop() any {
 	last := (*e)[len(*e)-1]
 	(*e)[len(*e)-1] = nil
 	*e = (*e)[:len(*e)-1]
@@ -56,7 +56,7 @@ func (e *ends) Pop() any {
 
 // due returns the IDs of groups that have ended by then, at most limit of them.
 // Cost: O(limit), as they are all at the top of the heap.
-func (e ends) due(now time.Duration, limit int) []string {
+func (e expiryQueue) due(now time.Duration, limit int) []string {
 	var ids []string
 	var visit func(i int)
 	visit = func(i int) {
@@ -75,12 +75,12 @@ func (e ends) due(now time.Duration, limit int) []string {
 // called before the first change, and again, by one caller at a time and with the same
 // clock, where the answers of For change. Cost: O(groups); other changes and readers get
 // through meanwhile.
-func (s *Store) Limit(limits Limits) {
-	s.limits.Store(&limits)
+func (s *Store) SetExpiry(limits ExpiryPolicy) {
+	s.expiryPolicy.Store(&limits)
 	// Who comes into the store from here on follows the new limits, and Expire asks
 	// them, too. What is left is to move the ends of those that were there.
 	const atOnce = 256
-	for groups := range slices.Chunk(slices.Collect(s.View().Groups()), atOnce) {
+	for groups := range slices.Chunk(slices.Collect(s.Snapshot().Groups()), atOnce) {
 		s.reschedule(groups)
 	}
 }
@@ -101,13 +101,13 @@ func (s *Store) reschedule(groups []*Group) {
 // schedule queues the end of next, in the place of that of old, which it follows or
 // is. The caller holds committing and visible.
 func (s *Store) schedule(old, next *Group) {
-	limits := s.limits.Load()
+	limits := s.expiryPolicy.Load()
 	if limits == nil {
 		return
 	}
-	var e *end
+	var e *expiry
 	if old != nil {
-		e = old.end
+		e = old.expiry
 	}
 	at, ends := time.Duration(0), false
 	if next != nil {
@@ -117,23 +117,23 @@ func (s *Store) schedule(old, next *Group) {
 	switch {
 	case !ends && e == nil:
 	case !ends:
-		heap.Remove(&s.ends, e.index)
-		old.end = nil
+		heap.Remove(&s.expiries, e.index)
+		old.expiry = nil
 	case e == nil:
-		next.end = &end{at: at, id: next.Key.ID()}
-		heap.Push(&s.ends, next.end)
+		next.expiry = &expiry{at: at, id: next.Key.ID()}
+		heap.Push(&s.expiries, next.expiry)
 	default:
-		e.at, next.end = at, e
-		heap.Fix(&s.ends, e.index)
+		e.at, next.expiry = at, e
+		heap.Fix(&s.expiries, e.index)
 	}
 }
 
 // begin sets when the group's lifetime began, by the time that has passed: as with the
 // state before it, or from the time of day, where the future counts as now.
 func (g *Group) begin(old *Group, clock Clock) {
-	switch start := g.LifetimeStart(); {
+	switch start := g.TTLStart(); {
 	case old == g:
-	case old != nil && old.LifetimeStart().Equal(start):
+	case old != nil && old.TTLStart().Equal(start):
 		g.begun = old.begun
 	default:
 		g.begun = clock.Elapsed() - max(0, clock.Now().Sub(start))
@@ -141,22 +141,22 @@ func (g *Group) begin(old *Group, clock Clock) {
 }
 
 // LifetimeStart returns when the group's lifetime began: with its last successful push,
-// or, where there was none, with the refused one that made it.
-func (g *Group) LifetimeStart() time.Time {
-	if pushTime := g.Chunk(PushTime); g.Pushed.IsZero() && pushTime != nil {
+// or, where there was none, with the rejected one that made it.
+func (g *Group) TTLStart() time.Time {
+	if pushTime := g.Family(PushTime); g.Pushed.IsZero() && pushTime != nil {
 		return pushTime.Time()
 	}
 	return g.Pushed
 }
 
 // lifetime returns how long the group stays after its last push; false for ever.
-func (l *Limits) lifetime(g *Group) (metric.Lifetime, bool) {
-	of := g.Lifetime.Or(l.For(g.Key))
-	return of, of.TTL > 0 && !g.Expired && !(of.KeepTimes && g.empty())
+func (l *ExpiryPolicy) lifetime(g *Group) (metric.Expiry, bool) {
+	of := g.Expiry.Or(l.For(g.Key))
+	return of, of.TTL > 0 && !g.Expired && !(of.KeepPushTimes && g.empty())
 }
 
 // endOf returns when a group of the store ends, as of Clock.Elapsed; false for never.
-func (l *Limits) endOf(g *Group) (time.Duration, bool) {
+func (l *ExpiryPolicy) endOf(g *Group) (time.Duration, bool) {
 	of, ends := l.lifetime(g)
 	if !ends || of.TTL > math.MaxInt64-max(0, g.begun) {
 		return 0, false
@@ -167,7 +167,7 @@ func (l *Limits) endOf(g *Group) (time.Duration, bool) {
 // ExpiresAt returns when a group of a view ends, and with keepTimes that its two
 // push times stay; the zero time for never.
 func (s *Store) ExpiresAt(g *Group) (at time.Time, keepTimes bool) {
-	limits := s.limits.Load()
+	limits := s.expiryPolicy.Load()
 	if limits == nil {
 		return time.Time{}, false
 	}
@@ -175,7 +175,7 @@ func (s *Store) ExpiresAt(g *Group) (at time.Time, keepTimes bool) {
 	if !ends {
 		return time.Time{}, false
 	}
-	return g.LifetimeStart().Add(of.TTL), of.KeepTimes
+	return g.TTLStart().Add(of.TTL), of.KeepPushTimes
 }
 
 // Due returns the IDs of groups whose time has come, at most limit of them, in order.
@@ -183,36 +183,36 @@ func (s *Store) ExpiresAt(g *Group) (at time.Time, keepTimes bool) {
 func (s *Store) Due(limit int) []string {
 	s.visible.Lock()
 	defer s.visible.Unlock()
-	if len(s.ends) == 0 {
+	if len(s.expiries) == 0 {
 		return nil
 	}
-	ids := s.ends.due(s.limits.Load().Clock.Elapsed(), limit)
+	ids := s.expiries.due(s.expiryPolicy.Load().Clock.Elapsed(), limit)
 	slices.Sort(ids)
 	return ids
 }
 
 // NextEnd returns in how long the next group ends, not positive where that is over;
 // false where none does.
-func (s *Store) NextEnd() (time.Duration, bool) {
+func (s *Store) NextExpiry() (time.Duration, bool) {
 	s.visible.Lock()
 	defer s.visible.Unlock()
-	if len(s.ends) == 0 {
+	if len(s.expiries) == 0 {
 		return 0, false
 	}
-	return s.ends[0].at - s.limits.Load().Clock.Elapsed(), true
+	return s.expiries[0].at - s.expiryPolicy.Load().Clock.Elapsed(), true
 }
 
 // Ended is a group as it was before it ended.
-type Ended struct {
+type ExpiredGroup struct {
 	*Group
-	KeptTimes bool // its two push times are still there
+	KeptPushTimes bool // its two push times are still there
 }
 
 // Expire ends those of the groups of these IDs whose time has come, in one step. Each is
 // gone as a whole, or has its two push times left. Cost: O(what the groups hold).
-func (s *Store) Expire(ids []string) (ended []Ended, err error) {
+func (s *Store) Expire(ids []string) (ended []ExpiredGroup, err error) {
 	err = s.commit(func(b *batch) error {
-		limits := s.limits.Load()
+		limits := s.expiryPolicy.Load()
 		if b.wiped || limits == nil {
 			return nil
 		}
@@ -226,9 +226,9 @@ func (s *Store) Expire(ids []string) (ended []Ended, err error) {
 			if !ends || now-g.begun < of.TTL {
 				continue
 			}
-			ended = append(ended, Ended{g, of.KeepTimes})
-			if of.KeepTimes {
-				b.put(id, g.emptied())
+			ended = append(ended, ExpiredGroup{g, of.KeepPushTimes})
+			if of.KeepPushTimes {
+				b.put(id, g.onlyPushTimes())
 			} else {
 				b.put(id, nil)
 			}
@@ -242,10 +242,10 @@ func (s *Store) Expire(ids []string) (ended []Ended, err error) {
 }
 
 // emptied returns the group with nothing but its two push times.
-func (g *Group) emptied() *Group {
+func (g *Group) onlyPushTimes() *Group {
 	next := *g
-	next.Expired, next.Summed, next.home, next.end = true, false, nil, nil
-	next.Chunks = slices.DeleteFunc(slices.Clone(g.Chunks), func(c *Chunk) bool {
+	next.Expired, next.Summed, next.segment, next.expiry = true, false, nil, nil
+	next.Families = slices.DeleteFunc(slices.Clone(g.Families), func(c *EncodedFamily) bool {
 		return c.Name() != PushTime && c.Name() != FailureTime
 	})
 	return &next

@@ -36,21 +36,21 @@ type expiring struct {
 
 // newExpiring returns a store whose groups follow rule where their pushes say
 // nothing.
-func newExpiring(t *testing.T, rule metric.Lifetime) *expiring {
+func newExpiring(t *testing.T, rule metric.Expiry) *expiring {
 	e := &expiring{store.New(store.Memory{}), &fakeClock{now: time.Unix(1_700_000_000, 0)}, t}
-	e.limit(func(metric.GroupingKey) metric.Lifetime { return rule })
+	e.limit(func(metric.GroupingKey) metric.Expiry { return rule })
 	return e
 }
 
-func (e *expiring) limit(rule func(metric.GroupingKey) metric.Lifetime) {
-	e.Limit(store.Limits{For: rule, Clock: e.clock()})
+func (e *expiring) limit(rule func(metric.GroupingKey) metric.Expiry) {
+	e.SetExpiry(store.ExpiryPolicy{For: rule, Clock: e.clock()})
 }
 
 // push pushes a gauge to the group of the job, with a lifetime of its own.
-func (e *expiring) push(job string, own metric.Lifetime) {
+func (e *expiring) push(job string, own metric.Expiry) {
 	e.t.Helper()
 	families := []metric.Family{{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}}}
-	p, err := new(store.Encoder).Push(jobKey(job), families, e.now, store.Manner{Lifetime: own})
+	p, err := new(store.Encoder).Push(jobKey(job), families, e.now, store.PushOptions{Expiry: own})
 	if err == nil {
 		_, err = e.Apply(p)
 	}
@@ -72,13 +72,13 @@ func (e *expiring) want(jobs ...string) {
 			break
 		}
 	}
-	if left, any := e.NextEnd(); any && left <= 0 {
+	if left, any := e.NextExpiry(); any && left <= 0 {
 		e.t.Errorf("a group is to end in %v, but did not", left)
 	}
 	got := []string{}
-	for g := range e.View().Groups() {
+	for g := range e.Snapshot().Groups() {
 		job, _ := g.Key.Value(metric.JobLabel)
-		if len(g.Chunks) == 2 {
+		if len(g.Families) == 2 {
 			job += "*"
 		}
 		got = append(got, job)
@@ -88,76 +88,76 @@ func (e *expiring) want(jobs ...string) {
 	}
 }
 
-func lifetime(ttl time.Duration) metric.Lifetime { return metric.Lifetime{Limited: true, TTL: ttl} }
+func lifetime(ttl time.Duration) metric.Expiry { return metric.Expiry{Set: true, TTL: ttl} }
 
 func TestGroupsEnd(t *testing.T) {
 	e := newExpiring(t, lifetime(time.Hour))
-	e.push("a-rule", metric.Lifetime{})
+	e.push("a-rule", metric.Expiry{})
 	e.push("b-own", lifetime(2*time.Hour))
 	e.push("c-never", lifetime(0))
-	e.push("d-keep", metric.Lifetime{KeepTimes: true})
-	e.push("e-again", metric.Lifetime{})
-	e.push("f-refused", metric.Lifetime{})
-	if err := e.Fail(jobKey("g-only-refused"), e.now); err != nil {
+	e.push("d-keep", metric.Expiry{KeepPushTimes: true})
+	e.push("e-again", metric.Expiry{})
+	e.push("f-rejected", metric.Expiry{})
+	if err := e.Fail(jobKey("g-only-rejected"), e.now); err != nil {
 		t.Fatal(err)
 	}
 	e.pass(time.Hour - 1)
-	for _, job := range []string{"f-refused", "g-only-refused"} {
+	for _, job := range []string{"f-rejected", "g-only-rejected"} {
 		if err := e.Fail(jobKey(job), e.now); err != nil {
 			t.Fatal(err)
 		}
 	}
-	e.push("e-again", metric.Lifetime{})
-	e.want("a-rule", "b-own", "c-never", "d-keep", "e-again", "f-refused", "g-only-refused*")
+	e.push("e-again", metric.Expiry{})
+	e.want("a-rule", "b-own", "c-never", "d-keep", "e-again", "f-rejected", "g-only-rejected*")
 	e.pass(1)
 	e.want("b-own", "c-never", "d-keep*", "e-again")
 	e.pass(time.Hour)
 	e.want("c-never", "d-keep*")
 	e.pass(1000 * time.Hour)
 	e.want("c-never", "d-keep*")
-	e.push("d-keep", metric.Lifetime{})
-	e.push("c-never", metric.Lifetime{}) // follows the rule from here on
+	e.push("d-keep", metric.Expiry{})
+	e.push("c-never", metric.Expiry{}) // follows the rule from here on
 	e.pass(time.Hour)
 	e.want()
 }
 
 func TestNothingEndsUnasked(t *testing.T) {
-	e := newExpiring(t, metric.Lifetime{})
-	e.push("a", metric.Lifetime{})
+	e := newExpiring(t, metric.Expiry{})
+	e.push("a", metric.Expiry{})
 	e.pass(100 * 365 * 24 * time.Hour)
 	e.want("a")
-	if at, _ := e.ExpiresAt(e.View().Group(jobKey("a"))); !at.IsZero() {
+	if at, _ := e.ExpiresAt(e.Snapshot().Group(jobKey("a"))); !at.IsZero() {
 		t.Errorf("expires at %v", at)
 	}
 }
 
 // TestRulesApplyToGroupsHeld: a change of the rules counts from the last push.
 func TestRulesApplyToGroupsHeld(t *testing.T) {
-	e := newExpiring(t, metric.Lifetime{})
-	e.push("a", metric.Lifetime{})
+	e := newExpiring(t, metric.Expiry{})
+	e.push("a", metric.Expiry{})
 	e.push("b", lifetime(3*time.Hour))
 	e.pass(2 * time.Hour)
-	e.limit(func(metric.GroupingKey) metric.Lifetime { return lifetime(time.Hour) })
-	if at, _ := e.ExpiresAt(e.View().Group(jobKey("a"))); !at.Equal(e.now.Add(-time.Hour)) {
+	e.limit(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
+	if at, _ := e.ExpiresAt(e.Snapshot().Group(jobKey("a"))); !at.Equal(e.now.Add(-time.Hour)) {
 		t.Errorf("expires at %v, an hour before %v", at, e.now)
 	}
 	e.want("b")
-	e.limit(func(metric.GroupingKey) metric.Lifetime { return metric.Lifetime{KeepTimes: true} })
+	e.limit(func(metric.GroupingKey) metric.Expiry { return metric.Expiry{KeepPushTimes: true} })
 	e.pass(2 * time.Hour)
 	e.want("b*")
 
 	// What is left of it is there for an alert, which no other rule may silence.
-	e.limit(func(metric.GroupingKey) metric.Lifetime { return lifetime(time.Minute) })
+	e.limit(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Minute) })
 	e.pass(2 * time.Hour)
 	e.want("b*")
-	if !e.View().Group(jobKey("b")).Expired {
+	if !e.Snapshot().Group(jobKey("b")).Expired {
 		t.Error("b is not said to have expired")
 	}
 	e = e.restarted(lifetime(time.Minute))
 	e.pass(2 * time.Hour)
 	e.want("b*")
-	e.push("b", metric.Lifetime{})
-	if e.View().Group(jobKey("b")).Expired {
+	e.push("b", metric.Expiry{})
+	if e.Snapshot().Group(jobKey("b")).Expired {
 		t.Error("b is said to have expired, but was pushed again")
 	}
 	if due := e.Due(9); len(due) != 0 {
@@ -173,13 +173,13 @@ func TestRulesApplyToGroupsHeld(t *testing.T) {
 // TestClockIsSet: in a running process only the time that passes counts.
 func TestClockIsSet(t *testing.T) {
 	e := newExpiring(t, lifetime(time.Hour))
-	e.push("a", metric.Lifetime{})
+	e.push("a", metric.Expiry{})
 	e.set(e.now.AddDate(10, 0, 0))
 	e.want("a")
-	e.push("b", metric.Lifetime{})
+	e.push("b", metric.Expiry{})
 	e.set(e.now.AddDate(-20, 0, 0))
 	e.want("a", "b")
-	e.limit(func(metric.GroupingKey) metric.Lifetime { return lifetime(time.Hour) })
+	e.limit(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
 	if err := e.Fail(jobKey("a"), e.now); err != nil {
 		t.Fatal(err)
 	}
@@ -190,10 +190,10 @@ func TestClockIsSet(t *testing.T) {
 }
 
 // restarted returns the store as another process finds it.
-func (e *expiring) restarted(rule metric.Lifetime) *expiring {
+func (e *expiring) restarted(rule metric.Expiry) *expiring {
 	e.t.Helper()
 	var groups []*store.Group
-	for g := range e.View().Groups() {
+	for g := range e.Snapshot().Groups() {
 		loaded, err := store.DecodeRecord(store.AppendRecord(nil, g))
 		if err != nil {
 			e.t.Fatal(err)
@@ -210,8 +210,8 @@ func (e *expiring) restarted(rule metric.Lifetime) *expiring {
 // push from the future is as one of now.
 func TestLifetimeOverRestarts(t *testing.T) {
 	e := newExpiring(t, lifetime(time.Hour))
-	e.push("a", metric.Lifetime{})
-	e.push("b", metric.Lifetime{Limited: true, TTL: 3 * time.Hour, KeepTimes: true})
+	e.push("a", metric.Expiry{})
+	e.push("b", metric.Expiry{Set: true, TTL: 3 * time.Hour, KeepPushTimes: true})
 	e.push("c", lifetime(0))
 	e.pass(30 * time.Minute)
 	e = e.restarted(lifetime(time.Hour))
@@ -228,7 +228,7 @@ func TestLifetimeOverRestarts(t *testing.T) {
 	e = e.restarted(lifetime(time.Hour))
 	e.want("b*", "c")
 
-	e.push("d", metric.Lifetime{})
+	e.push("d", metric.Expiry{})
 	e.set(e.now.AddDate(-3, 0, 0))
 	e = e.restarted(lifetime(time.Hour))
 	e.pass(time.Hour - 1)
@@ -242,14 +242,14 @@ func TestLifetimeOverRestarts(t *testing.T) {
 func TestExpiryIsKept(t *testing.T) {
 	j := &scripted{}
 	e := &expiring{store.New(j), &fakeClock{now: time.Unix(1_700_000_000, 0)}, t}
-	e.limit(func(metric.GroupingKey) metric.Lifetime { return lifetime(time.Hour) })
-	e.push("a", metric.Lifetime{})
+	e.limit(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
+	e.push("a", metric.Expiry{})
 	e.pass(time.Hour)
 	j.err = errFull
 	if ended, err := e.Expire(e.Due(10)); err != errFull || len(ended) != 0 {
 		t.Fatalf("ended %v, %v", ended, err)
 	}
-	if e.View().Totals.Groups != 1 {
+	if e.Snapshot().Totals.Groups != 1 {
 		t.Fatal("the group is gone, but the journal has it")
 	}
 	j.err = nil
@@ -265,11 +265,11 @@ func TestExpiryIsKept(t *testing.T) {
 func TestEndsAgainstModel(t *testing.T) {
 	type modelled struct {
 		pushed time.Duration // elapsed then
-		own    metric.Lifetime
+		own    metric.Expiry
 		empty  bool
 	}
 	random := rand.New(rand.NewPCG(11, 12))
-	rule := metric.Lifetime{}
+	rule := metric.Expiry{}
 	e := newExpiring(t, rule)
 	model := map[string]*modelled{}
 	total := 0
@@ -285,14 +285,14 @@ func TestEndsAgainstModel(t *testing.T) {
 			}
 		case 1:
 			if random.IntN(10) == 0 {
-				rule = metric.Lifetime{Limited: true, TTL: time.Duration(random.IntN(200)) * time.Second}
-				e.limit(func(metric.GroupingKey) metric.Lifetime { return rule })
+				rule = metric.Expiry{Set: true, TTL: time.Duration(random.IntN(200)) * time.Second}
+				e.limit(func(metric.GroupingKey) metric.Expiry { return rule })
 			}
 		case 2, 3, 4:
 			e.pass(time.Duration(random.IntN(20)) * time.Second)
 		default:
-			own := metric.Lifetime{Limited: random.IntN(2) == 0, TTL: time.Duration(random.IntN(150)) * time.Second, KeepTimes: random.IntN(8) == 0}
-			if !own.Limited {
+			own := metric.Expiry{Set: random.IntN(2) == 0, TTL: time.Duration(random.IntN(150)) * time.Second, KeepPushTimes: random.IntN(8) == 0}
+			if !own.Set {
 				own.TTL = 0
 			}
 			e.push(job, own)
@@ -304,7 +304,7 @@ func TestEndsAgainstModel(t *testing.T) {
 			l := g.own.Or(rule)
 			if l.TTL > 0 && e.elapsed-g.pushed >= l.TTL && !g.empty {
 				total++
-				if !l.KeepTimes {
+				if !l.KeepPushTimes {
 					delete(model, job)
 					continue
 				}

@@ -10,7 +10,7 @@ import (
 type family struct {
 	name   string
 	typ    metric.Type
-	run    run[*Chunk]
+	run    run[*EncodedFamily]
 	shapes shapes  // of the groups that hold it
 	view   *Family // nil once the family has changed
 }
@@ -18,7 +18,7 @@ type family struct {
 // compositeSuffixes are those that the samples of a summary or a histogram bear.
 var compositeSuffixes = [...]string{"_count", "_sum", "_bucket"}
 
-// hasSample tells whether a family of the type has samples of this suffix.
+// hasSample reports whether a family of the type has samples of this suffix.
 func hasSample(typ metric.Type, suffix string) bool {
 	return typ.HasBuckets() || typ == metric.Summary && suffix != "_bucket"
 }

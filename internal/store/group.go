@@ -27,42 +27,42 @@ const (
 type Group struct {
 	Key metric.GroupingKey
 	// Chunks are the group's families, sorted by name, with the two push times.
-	Chunks []*Chunk
-	// Pushed and Failed are when a push last succeeded and was last refused;
+	Families []*EncodedFamily
+	// Pushed and Failed are when a push last succeeded and was last rejected;
 	// zero where that has not happened.
 	Pushed, Failed time.Time
-	// Summed tells whether pushes are added up in the group.
+	// Summed reports whether pushes are added up in the group.
 	Summed bool
 	// Lifetime is what the last push said itself of the group's end.
-	Lifetime metric.Lifetime
+	Expiry metric.Expiry
 	// Expired tells that the group has ended, and that its push times are what was
 	// to stay of it, until it is pushed to or deleted.
 	Expired bool
 
-	used  usedKeys // of the pushes applied last
-	shape shape
-	home  *leaf[*Group] // for the store's run of groups
-	begun time.Duration // of Clock.Elapsed, when the lifetime began
-	end   *end          // in the store's queue of ends, nil where the group stays
+	used    usedKeys // of the pushes applied last
+	shape   shape
+	segment *leaf[*Group] // for the store's run of groups
+	begun   time.Duration // of Clock.Elapsed, when the lifetime began
+	expiry  *expiry       // in the store's queue of ends, nil where the group stays
 }
 
 func (g *Group) order() string           { return g.Key.ID() }
-func (g *Group) weight() int             { return blockWeight / 128 } // blocks of about 128 groups
-func (g *Group) leaf() *leaf[*Group]     { return g.home }
-func (g *Group) setLeaf(l *leaf[*Group]) { g.home = l }
+func (g *Group) weight() int             { return maxSegmentWeight / 128 } // blocks of about 128 groups
+func (g *Group) leaf() *leaf[*Group]     { return g.segment }
+func (g *Group) setLeaf(l *leaf[*Group]) { g.segment = l }
 
 // Chunk returns the group's family of this name, nil where it has none.
-func (g *Group) Chunk(family string) *Chunk {
+func (g *Group) Family(family string) *EncodedFamily {
 	if g == nil {
 		return nil
 	}
-	if i := findChunk(g.Chunks, family); i < len(g.Chunks) && g.Chunks[i].Name() == family {
-		return g.Chunks[i]
+	if i := findEncodedFamily(g.Families, family); i < len(g.Families) && g.Families[i].Name() == family {
+		return g.Families[i]
 	}
 	return nil
 }
 
-// Changed returns when a push last changed the group, by success or refusal.
+// Changed returns when a push last changed the group, by success or rejection.
 func (g *Group) Changed() time.Time {
 	if g.Failed.After(g.Pushed) {
 		return g.Failed
@@ -70,20 +70,20 @@ func (g *Group) Changed() time.Time {
 	return g.Pushed
 }
 
-// largestGroup bounds what a group comes to hold by merging, in bytes: it is written as
+// maxGroup bounds what a group comes to hold by merging, in bytes: it is written as
 // a whole with each push.
-const largestGroup = 256 << 20
+const maxGroupSize = 256 << 20
 
-// empty tells whether the group has no pushed family, but its two push times alone.
-func (g *Group) empty() bool { return g == nil || len(g.Chunks) == timeChunks }
+// empty reports whether the group has no pushed family, but its two push times alone.
+func (g *Group) empty() bool { return g == nil || len(g.Families) == pushTimeFamilies }
 
 // timeChunks is how many of a group's chunks are push times.
-const timeChunks = 2
+const pushTimeFamilies = 2
 
 // Size returns about how many bytes the group takes to keep.
 func (g *Group) Size() int {
 	size := 0
-	for _, c := range g.Chunks {
+	for _, c := range g.Families {
 		size += c.Size() + len(c.Name()) + len(c.Help())
 	}
 	return size
@@ -91,15 +91,15 @@ func (g *Group) Size() int {
 
 // findChunk returns where in chunks, sorted by name, the one of this name is or
 // would be.
-func findChunk(chunks []*Chunk, name string) int {
-	i, _ := slices.BinarySearchFunc(chunks, name, func(c *Chunk, name string) int { return strings.Compare(c.Name(), name) })
+func findEncodedFamily(chunks []*EncodedFamily, name string) int {
+	i, _ := slices.BinarySearchFunc(chunks, name, func(c *EncodedFamily, name string) int { return strings.Compare(c.Name(), name) })
 	return i
 }
 
 // Chunk is one metric family of one group, encoded as it is served: in protobuf
 // from the beginning, as text from when that is first asked for. It is immutable
 // to its readers and holds no pointer per series.
-type Chunk struct {
+type EncodedFamily struct {
 	header   unique.Handle[header]
 	group    string // the group's ID
 	protobuf []byte
@@ -110,7 +110,7 @@ type Chunk struct {
 
 	// For the store, once the chunk is in it.
 	family *family
-	home   *leaf[*Chunk]
+	home   *leaf[*EncodedFamily]
 }
 
 // header is what the chunks of a family mostly share.
@@ -125,30 +125,30 @@ var (
 	failureTimeHeader = unique.Make(header{FailureTime, failureTimeHelp, "", metric.Gauge})
 )
 
-func (c *Chunk) order() string           { return c.group }
-func (c *Chunk) weight() int             { return len(c.protobuf) }
-func (c *Chunk) leaf() *leaf[*Chunk]     { return c.home }
-func (c *Chunk) setLeaf(l *leaf[*Chunk]) { c.home = l }
+func (c *EncodedFamily) order() string                   { return c.group }
+func (c *EncodedFamily) weight() int                     { return len(c.protobuf) }
+func (c *EncodedFamily) leaf() *leaf[*EncodedFamily]     { return c.home }
+func (c *EncodedFamily) setLeaf(l *leaf[*EncodedFamily]) { c.home = l }
 
 // Name returns the family's name.
-func (c *Chunk) Name() string { return c.header.Value().name }
+func (c *EncodedFamily) Name() string { return c.header.Value().name }
 
 // Type returns the family's type.
-func (c *Chunk) Type() metric.Type { return c.header.Value().typ }
+func (c *EncodedFamily) Type() metric.Type { return c.header.Value().typ }
 
 // Help returns the help text that was pushed with the family, which may be empty.
-func (c *Chunk) Help() string { return c.header.Value().help }
+func (c *EncodedFamily) Help() string { return c.header.Value().help }
 
 // Unit returns the unit that was pushed with the family, which may be empty.
-func (c *Chunk) Unit() string { return c.header.Value().unit }
+func (c *EncodedFamily) Unit() string { return c.header.Value().unit }
 
 // Protobuf returns the metrics as fields of an io.prometheus.client.MetricFamily
 // message. The caller must not change it.
-func (c *Chunk) Protobuf() []byte { return c.protobuf }
+func (c *EncodedFamily) Protobuf() []byte { return c.protobuf }
 
 // Text returns the samples in the text format, without HELP and TYPE. The caller
 // must not change it.
-func (c *Chunk) Text() []byte {
+func (c *EncodedFamily) Text() []byte {
 	if text := c.text.Load(); text != nil {
 		return *text
 	}
@@ -169,20 +169,20 @@ func (c *Chunk) Text() []byte {
 var textWriters = sync.Pool{New: func() any { return new(wire.TextWriter) }}
 
 // Series returns how many metrics the chunk holds: label sets, not samples.
-func (c *Chunk) Series() int { return int(c.series) }
+func (c *EncodedFamily) Series() int { return int(c.series) }
 
 // Size returns how many bytes the chunk holds, in protobuf.
-func (c *Chunk) Size() int { return len(c.protobuf) }
+func (c *EncodedFamily) Size() int { return len(c.protobuf) }
 
 // Time returns when the family was pushed.
-func (c *Chunk) Time() time.Time { return time.Unix(0, c.time) }
+func (c *EncodedFamily) Time() time.Time { return time.Unix(0, c.time) }
 
-// Plain tells whether all names are such that no exposition escapes them.
-func (c *Chunk) Plain() bool { return c.plain }
+// Plain reports whether all names are such that no exposition escapes them.
+func (c *EncodedFamily) Plain() bool { return c.plain }
 
 // Metrics decodes the chunk. The caller must not change strings' memory, which is
 // the chunk's. Cost: O(bytes).
-func (c *Chunk) Metrics() []metric.Metric {
+func (c *EncodedFamily) Metrics() []metric.Metric {
 	metrics, err := wire.DecodeMetrics(c.Type(), c.protobuf, c.Series())
 	if err != nil {
 		panic(c.undecodable(err))
@@ -190,22 +190,22 @@ func (c *Chunk) Metrics() []metric.Metric {
 	return metrics
 }
 
-func (c *Chunk) undecodable(err error) string {
+func (c *EncodedFamily) undecodable(err error) string {
 	return fmt.Sprintf("chunk %s of group %q, which was encoded here, does not decode: %v", c.Name(), c.group, err)
 }
 
 // newChunk returns the chunk of f, which must be normalized for the group, with the
-// header h. plain tells whether its names are. scratch is working space, returned for
+// header h. plain reports whether its names are. scratch is working space, returned for
 // the next call.
-func newChunk(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*Chunk, []byte) {
+func newEncodedFamily(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*EncodedFamily, []byte) {
 	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
-	c := new(Chunk)
+	c := new(EncodedFamily)
 	c.init(f, h, group, at, plain, slices.Clone(scratch))
 	return c, scratch
 }
 
 // init makes c the chunk of f, which has been encoded as protobuf.
-func (c *Chunk) init(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, protobuf []byte) {
+func (c *EncodedFamily) init(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, protobuf []byte) {
 	c.header = h
 	c.group = group.ID()
 	c.protobuf = protobuf
@@ -231,7 +231,7 @@ func plainNames(f *metric.Family) bool {
 // newTimeChunk makes one of the two push time families, with the labels that
 // every metric of the group has. A zero value time means that it has not happened
 // yet and is exposed as 0.
-func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, value, at time.Time) *Chunk {
+func newTimeFamily(name string, key metric.GroupingKey, labels []metric.Label, value, at time.Time) *EncodedFamily {
 	header := pushTimeHeader
 	if name == FailureTime {
 		header = failureTimeHeader
@@ -243,45 +243,45 @@ func newTimeChunk(name string, key metric.GroupingKey, labels []metric.Label, va
 	f := metric.Family{Name: name, Type: metric.Gauge,
 		Metrics: []metric.Metric{{Labels: labels, HasValue: true, Value: seconds}}}
 	var scratch [512]byte
-	c, _ := newChunk(&f, header, key, at, plainNames(&f), scratch[:0])
+	c, _ := newEncodedFamily(&f, header, key, at, plainNames(&f), scratch[:0])
 	return c
 }
 
 // after returns the group g (nil where there is none yet) after the push p, which
-// is used up. The error is a *metric.RefusalError.
-func (g *Group) after(p *Push) (*Group, error) {
-	next := &Group{Key: p.key, Pushed: p.at, Chunks: p.chunks, Lifetime: p.manner.Lifetime}
-	next.Summed = p.manner.Merge == metric.MergeSum && len(p.families) > 0
+// is used up. The error is a *metric.RejectionError.
+func (g *Group) afterPush(p *Push) (*Group, error) {
+	next := &Group{Key: p.key, Pushed: p.at, Families: p.encoded, Expiry: p.options.Expiry}
+	next.Summed = p.options.Merge == metric.MergeSum && len(p.families) > 0
 	if g == nil {
 		next.shape = shapeOf(p.key)
 		next.used = next.used.with(p)
-		p.chunks[p.failureAt] = newTimeChunk(FailureTime, p.key, metric.GroupLabels(p.key), time.Time{}, p.at)
+		p.encoded[p.failureAt] = newTimeFamily(FailureTime, p.key, metric.GroupLabels(p.key), time.Time{}, p.at)
 		return next, nil
 	}
 	next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
 	next.used = g.used.with(p)
-	p.chunks[p.failureAt] = g.Chunk(FailureTime)
+	p.encoded[p.failureAt] = g.Family(FailureTime)
 	if p.replaces(g) {
 		return next, nil
 	}
 	if len(p.families) == 0 {
 		next.Summed = g.Summed
 	}
-	if p.manner.Merge != metric.MergeFamily {
+	if p.options.Merge != metric.MergeFamily {
 		if err := p.mergeSeries(g); err != nil {
 			return nil, err
 		}
 	}
-	next.Chunks = unite(p.chunks, g.Chunks, compareChunks)
-	if size := next.Size(); size > largestGroup {
-		return nil, metric.Refuse(metric.TooLarge, "with this push, group %s would hold %d MiB, more than the %d MiB that a group may: push to several groups, or replace it with PUT",
-			p.key, size>>20, largestGroup>>20)
+	next.Families = mergeSorted(p.encoded, g.Families, compareEncodedFamilies)
+	if size := next.Size(); size > maxGroupSize {
+		return nil, metric.Reject(metric.TooLarge, "with this push, group %s would hold %d MiB, more than the %d MiB that a group may: push to several groups, or replace it with PUT",
+			p.key, size>>20, maxGroupSize>>20)
 	}
 	return next, nil
 }
 
 // compareChunks orders chunks by their names.
-func compareChunks(a, b *Chunk) int {
+func compareEncodedFamilies(a, b *EncodedFamily) int {
 	if a.header == b.header {
 		return 0 // as mostly, and cheaper to see
 	}
@@ -289,20 +289,20 @@ func compareChunks(a, b *Chunk) int {
 }
 
 // failed returns the group g (nil where there is none yet) after a push that was
-// refused at the given time.
-func (g *Group) failed(key metric.GroupingKey, at time.Time) *Group {
+// rejected at the given time.
+func (g *Group) afterRejection(key metric.GroupingKey, at time.Time) *Group {
 	labels := metric.GroupLabels(key)
-	failure := newTimeChunk(FailureTime, key, labels, at, at)
+	failure := newTimeFamily(FailureTime, key, labels, at, at)
 	if g == nil {
 		return &Group{
-			Key:    key,
-			Chunks: []*Chunk{failure, newTimeChunk(PushTime, key, labels, time.Time{}, at)},
-			Failed: at,
-			shape:  shapeOf(key),
+			Key:      key,
+			Families: []*EncodedFamily{failure, newTimeFamily(PushTime, key, labels, time.Time{}, at)},
+			Failed:   at,
+			shape:    shapeOf(key),
 		}
 	}
 	next := *g
-	next.Failed, next.home, next.end = at, nil, nil
-	next.Chunks = unite([]*Chunk{failure}, g.Chunks, compareChunks)
+	next.Failed, next.segment, next.expiry = at, nil, nil
+	next.Families = mergeSorted([]*EncodedFamily{failure}, g.Families, compareEncodedFamilies)
 	return &next
 }

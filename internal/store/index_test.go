@@ -18,7 +18,7 @@ func checkIndex(t *testing.T, s *Store) {
 	t.Helper()
 	type known struct {
 		typ    metric.Type
-		chunks []*Chunk
+		chunks []*EncodedFamily
 		shapes map[string]int
 	}
 	want := map[string]*known{}
@@ -30,8 +30,8 @@ func checkIndex(t *testing.T, s *Store) {
 		if g.Key.ID() != id || g.shape != shapeOf(g.Key) {
 			t.Fatalf("group %s is kept as %q with shape %+v", g.Key, id, g.shape)
 		}
-		for _, c := range g.Chunks {
-			totals.addChunk(c, 1)
+		for _, c := range g.Families {
+			totals.addEncodedFamily(c, 1)
 			k := want[c.Name()]
 			if k == nil {
 				k = &known{typ: c.Type(), shapes: map[string]int{}}
@@ -89,25 +89,25 @@ func checkEnds(t *testing.T, s *Store) {
 	queued := 0
 	for id, g := range s.groups {
 		ends := false
-		if limits := s.limits.Load(); limits != nil {
+		if limits := s.expiryPolicy.Load(); limits != nil {
 			_, ends = limits.endOf(g)
 		}
-		if ends != (g.end != nil) {
-			t.Fatalf("group %s ends: %v, but its place in the queue is %+v", g.Key, ends, g.end)
+		if ends != (g.expiry != nil) {
+			t.Fatalf("group %s ends: %v, but its place in the queue is %+v", g.Key, ends, g.expiry)
 		}
-		if g.end == nil {
+		if g.expiry == nil {
 			continue
 		}
 		queued++
-		if g.end.id != id || g.end.index >= len(s.ends) || s.ends[g.end.index] != g.end {
-			t.Fatalf("group %s is not where %+v says in the queue", g.Key, *g.end)
+		if g.expiry.id != id || g.expiry.index >= len(s.expiries) || s.expiries[g.expiry.index] != g.expiry {
+			t.Fatalf("group %s is not where %+v says in the queue", g.Key, *g.expiry)
 		}
-		if parent := s.ends[(g.end.index-1)/2]; g.end.index > 0 && parent.at > g.end.at {
+		if parent := s.expiries[(g.expiry.index-1)/2]; g.expiry.index > 0 && parent.at > g.expiry.at {
 			t.Fatalf("group %s ends before its parent in the queue", g.Key)
 		}
 	}
-	if queued != len(s.ends) {
-		t.Fatalf("the queue has %d groups, not %d", len(s.ends), queued)
+	if queued != len(s.expiries) {
+		t.Fatalf("the queue has %d groups, not %d", len(s.expiries), queued)
 	}
 }
 
@@ -116,16 +116,16 @@ func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T)
 	var got []T
 	for i, l := range r.leaves {
 		weight := 0
-		for _, x := range l.block.Items {
+		for _, x := range l.segment.Items {
 			weight += x.weight()
 			got = append(got, x)
 			if x.leaf() != l {
 				t.Fatalf("%s: %q has another leaf", name, x.order())
 			}
 		}
-		if len(l.block.Items) == 0 || l.first != l.block.Items[0].order() || l.weight != weight ||
-			weight > blockWeight && len(l.block.Items) > 1 && weight-l.block.Items[len(l.block.Items)-1].weight() > blockWeight {
-			t.Fatalf("%s: block %d of %d items begins at %q, weighs %d, is said to weigh %d", name, i, len(l.block.Items), l.first, weight, l.weight)
+		if len(l.segment.Items) == 0 || l.first != l.segment.Items[0].order() || l.weight != weight ||
+			weight > maxSegmentWeight && len(l.segment.Items) > 1 && weight-l.segment.Items[len(l.segment.Items)-1].weight() > maxSegmentWeight {
+			t.Fatalf("%s: block %d of %d items begins at %q, weighs %d, is said to weigh %d", name, i, len(l.segment.Items), l.first, weight, l.weight)
 		}
 	}
 	if !slices.Equal(got, slices.Collect(want)) || r.count != len(got) {
@@ -139,10 +139,10 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 	s := New(Memory{})
 	at := time.Unix(1_700_000_000, 0)
 	begun, expired := at, 0
-	s.Limit(Limits{
-		For: func(key metric.GroupingKey) metric.Lifetime {
+	s.SetExpiry(ExpiryPolicy{
+		For: func(key metric.GroupingKey) metric.Expiry {
 			instance, _ := key.Value(metric.InstanceLabel)
-			return metric.Lifetime{Limited: true, TTL: 400 * time.Second, KeepTimes: instance == "i1"}
+			return metric.Expiry{Set: true, TTL: 400 * time.Second, KeepPushTimes: instance == "i1"}
 		},
 		Clock: Clock{Now: func() time.Time { return at }, Elapsed: func() time.Duration { return at.Sub(begun) }},
 	})
@@ -180,24 +180,24 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 		case 3:
-			s.View() // from here on its blocks are shared
+			s.Snapshot() // from here on its blocks are shared
 			ended, err := s.Expire(s.Due(1 + random.IntN(20)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			expired += len(ended)
 		default:
-			p, err := new(Encoder).Push(k, families(), at, Manner{
-				Names: metric.LegacyNames,
-				Merge: metric.Merge(random.IntN(int(metric.MergeSum) + 1)),
-				Lifetime: metric.Lifetime{
-					Limited: random.IntN(3) == 0, TTL: time.Duration(random.IntN(1000)) * time.Second, KeepTimes: random.IntN(9) == 0,
+			p, err := new(Encoder).Push(k, families(), at, PushOptions{
+				Validation: metric.LegacyValidation,
+				Merge:      metric.Merge(random.IntN(int(metric.MergeSum) + 1)),
+				Expiry: metric.Expiry{
+					Set: random.IntN(3) == 0, TTL: time.Duration(random.IntN(1000)) * time.Second, KeepPushTimes: random.IntN(9) == 0,
 				},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _ = s.Apply(p) // may be refused
+			_, _ = s.Apply(p) // may be rejected
 		}
 		if step%50 == 0 || step > 5900 {
 			checkIndex(t, s)
@@ -209,7 +209,7 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 			checkIndex(t, s)
 		}
 	}
-	for _, g := range slices.Collect(s.View().Groups()) {
+	for _, g := range slices.Collect(s.Snapshot().Groups()) {
 		if _, err := s.Delete(g.Key); err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ type Change struct {
 	Group *Group // nil where it was deleted
 }
 
-// Deletes tells whether a group was deleted.
+// Deletes reports whether a group was deleted.
 func (c Changes) Deletes() bool {
 	for _, g := range c.Groups {
 		if g.Group == nil {

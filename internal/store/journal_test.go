@@ -43,14 +43,14 @@ func jobKey(name string) metric.GroupingKey {
 // held writes all that the store holds.
 func held(s *store.Store) string {
 	text := ""
-	for g := range s.View().Groups() {
+	for g := range s.Snapshot().Groups() {
 		text += describeGroup(g)
 	}
 	return text
 }
 
 // TestFailedCommitChangesNothing: no kind of change is visible, half or whole, when
-// the journal refuses it, and all work once it does not.
+// the journal rejects it, and all work once it does not.
 func TestFailedCommitChangesNothing(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0)
 	changes := map[string]func(*store.Store) error{
@@ -79,24 +79,24 @@ func TestFailedCommitChangesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		before, view, totals := held(s), s.View(), s.Totals()
+		before, view, totals := held(s), s.Snapshot(), s.Totals()
 		for range 2 {
 			j.err = errFull
 			if err := change(s); !errors.Is(err, errFull) {
 				t.Errorf("%s: error %v, want that of the journal", name, err)
 			}
-			if held(s) != before || s.Totals() != totals || s.View() != view {
-				t.Errorf("%s is visible though the journal refused it:\n%s", name, held(s))
+			if held(s) != before || s.Totals() != totals || s.Snapshot() != view {
+				t.Errorf("%s is visible though the journal rejected it:\n%s", name, held(s))
 			}
 			// The check must not know of it either.
 			j.err = nil
 			if err := pushText(s, jobKey("d"), []string{"# TYPE n counter\nn 1\n"}, true, at); err != nil {
-				t.Errorf("%s was refused but leaves a trace in the check: %v", name, err)
+				t.Errorf("%s was rejected but leaves a trace in the check: %v", name, err)
 			}
 			if _, err := s.Delete(jobKey("d")); err != nil {
 				t.Error(err)
 			}
-			before, view, totals = held(s), s.View(), s.Totals()
+			before, view, totals = held(s), s.Snapshot(), s.Totals()
 		}
 		if err := change(s); err != nil {
 			t.Errorf("%s, when the journal works again: %v", name, err)
@@ -107,9 +107,9 @@ func TestFailedCommitChangesNothing(t *testing.T) {
 	}
 }
 
-// TestRefusalStandsWithoutJournal: a push that the check refuses is refused for
+// TestRejectionStandsWithoutJournal: a push that the check rejects is rejected for
 // that reason, though its failure time cannot be kept.
-func TestRefusalStandsWithoutJournal(t *testing.T) {
+func TestRejectionStandsWithoutJournal(t *testing.T) {
 	j := &scripted{}
 	s := store.New(j)
 	if err := pushText(s, jobKey("a"), []string{"# TYPE m counter\nm 1\n"}, true, time.Unix(1, 0)); err != nil {
@@ -118,11 +118,11 @@ func TestRefusalStandsWithoutJournal(t *testing.T) {
 	before := held(s)
 	j.err = errFull
 	err := pushText(s, jobKey("b"), []string{"# TYPE m gauge\nm 1\n"}, true, time.Unix(2, 0))
-	if refusal := (*metric.RefusalError)(nil); !errors.As(err, &refusal) {
-		t.Errorf("error %v, want a refusal", err)
+	if rejection := (*metric.RejectionError)(nil); !errors.As(err, &rejection) {
+		t.Errorf("error %v, want a rejection", err)
 	}
 	if held(s) != before {
-		t.Errorf("the refused push left:\n%s", held(s))
+		t.Errorf("the rejected push left:\n%s", held(s))
 	}
 }
 

@@ -7,19 +7,19 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// checkManner refuses a push that would mix sums with values, by what its group,
+// checkManner rejects a push that would mix sums with values, by what its group,
 // old, is.
-func (p *Push) checkManner(old *Group) error {
+func (p *Push) checkOptions(old *Group) error {
 	if old.empty() || p.replaces(old) || len(p.families) == 0 {
 		return nil
 	}
-	switch sum := p.manner.Merge == metric.MergeSum; {
+	switch sum := p.options.Merge == metric.MergeSum; {
 	case sum && !old.Summed:
-		return metric.Refuse(metric.BadMerge,
+		return metric.Reject(metric.BadMerge,
 			"group %s holds values that were pushed without merge=sum, to which nothing can be added: delete it first (curl -X DELETE '<this gateway>%s'), or push nothing to it with PUT, and then push sums",
 			p.key, p.key.Path())
 	case !sum && old.Summed:
-		return metric.Refuse(metric.BadMerge,
+		return metric.Reject(metric.BadMerge,
 			"group %s adds up what is pushed to it, and this push would replace a part of the sums: push with merge=sum, or replace the whole group with PUT, or delete it (curl -X DELETE '<this gateway>%s')",
 			p.key, p.key.Path())
 	}
@@ -30,8 +30,8 @@ func (p *Push) checkManner(old *Group) error {
 // group holds of the same families: of each series the pushed value, or the sum.
 func (p *Push) mergeSeries(old *Group) error {
 	var scratch []byte
-	families, held := p.families, old.Chunks
-	for i, c := range p.chunks {
+	families, held := p.families, old.Families
+	for i, c := range p.encoded {
 		if len(families) == 0 {
 			break
 		}
@@ -48,10 +48,10 @@ func (p *Push) mergeSeries(old *Group) error {
 		}
 		merged := metric.Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: f.Type}
 		var err error
-		if p.manner.Merge == metric.MergeSum {
-			merged.Metrics, err = metric.AddMetrics(f, held[0].Metrics(), p.manner.Gauges)
+		if p.options.Merge == metric.MergeSum {
+			merged.Metrics, err = metric.AddMetrics(f, held[0].Metrics(), p.options.Gauges)
 		} else {
-			merged.Metrics = unite(f.Metrics, held[0].Metrics(), func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
+			merged.Metrics = mergeSorted(f.Metrics, held[0].Metrics(), func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
 		}
 		if err != nil {
 			return err
@@ -61,14 +61,14 @@ func (p *Push) mergeSeries(old *Group) error {
 		if next := (header{f.Name, cmp.Or(f.Help, held[0].Help()), cmp.Or(f.Unit, held[0].Unit()), f.Type}); next != h.Value() {
 			h = unique.Make(next)
 		}
-		p.chunks[i], scratch = newChunk(&merged, h, p.key, p.at, c.plain && held[0].plain, scratch)
+		p.encoded[i], scratch = newEncodedFamily(&merged, h, p.key, p.at, c.plain && held[0].plain, scratch)
 	}
 	return nil
 }
 
 // unite merges two lists that are sorted. Of items that compare equal that of first is
 // taken.
-func unite[T any](first, second []T, compare func(a, b T) int) []T {
+func mergeSorted[T any](first, second []T, compare func(a, b T) int) []T {
 	all := make([]T, 0, len(first)+len(second))
 	for len(first) > 0 && len(second) > 0 {
 		switch c := compare(first[0], second[0]); {

@@ -18,8 +18,8 @@ import (
 var noon = time.Unix(1_700_000_000, 0)
 
 // pushAs pushes a text to the group of a job.
-func pushAs(s *store.Store, job, text string, at time.Time, m store.Manner) (repeated bool, err error) {
-	parser := wire.TextParser{Names: metric.LegacyNames}
+func pushAs(s *store.Store, job, text string, at time.Time, m store.PushOptions) (repeated bool, err error) {
+	parser := wire.TextParser{Names: metric.LegacyValidation}
 	families, err := parser.Parse(text)
 	if err != nil {
 		return false, err
@@ -31,7 +31,7 @@ func pushAs(s *store.Store, job, text string, at time.Time, m store.Manner) (rep
 	return s.Apply(p)
 }
 
-func mustPush(t *testing.T, s *store.Store, job, text string, m store.Manner) {
+func mustPush(t *testing.T, s *store.Store, job, text string, m store.PushOptions) {
 	t.Helper()
 	if repeated, err := pushAs(s, job, text, noon, m); err != nil || repeated {
 		t.Fatalf("push of %q: repeated %v, %v", text, repeated, err)
@@ -42,7 +42,7 @@ func mustPush(t *testing.T, s *store.Store, job, text string, m store.Manner) {
 // labels.
 func samples(s *store.Store, job string) string {
 	var b strings.Builder
-	for _, c := range s.View().Group(jobKey(job)).Chunks {
+	for _, c := range s.Snapshot().Group(jobKey(job)).Families {
 		if c.Name() != store.PushTime && c.Name() != store.FailureTime {
 			b.Write(c.Text())
 		}
@@ -58,32 +58,32 @@ func wantSamples(t *testing.T, s *store.Store, job, want string) {
 	}
 }
 
-// refusedFor tells whether err refuses a push for the reason.
-func refusedFor(err error, reason metric.Reason) bool {
-	var refusal *metric.RefusalError
-	return errors.As(err, &refusal) && refusal.Reason == reason
+// rejectedFor reports whether err rejects a push for the reason.
+func rejectedFor(err error, reason metric.Reason) bool {
+	var rejection *metric.RejectionError
+	return errors.As(err, &rejection) && rejection.Reason == reason
 }
 
 func TestMergeSeries(t *testing.T) {
 	s := store.New(store.Memory{})
-	series := store.Manner{Merge: metric.MergeSeries}
-	mustPush(t, s, "a", "# HELP m Help.\n# TYPE m gauge\nm{x=\"1\"} 1\nm{x=\"3\"} 3\nn 7\n", store.Manner{})
+	series := store.PushOptions{Merge: metric.MergeSeries}
+	mustPush(t, s, "a", "# HELP m Help.\n# TYPE m gauge\nm{x=\"1\"} 1\nm{x=\"3\"} 3\nn 7\n", store.PushOptions{})
 	mustPush(t, s, "a", "# TYPE m gauge\nm{x=\"0\"} 10\nm{x=\"3\"} 30\nm{x=\"4\"} 40\n", series)
 	wantSamples(t, s, "a", "m{x=\"0\"} 10\nm{x=\"1\"} 1\nm{x=\"3\"} 30\nm{x=\"4\"} 40\nn 7\n")
-	if help := s.View().Group(jobKey("a")).Chunk("m").Help(); help != "Help." {
+	if help := s.Snapshot().Group(jobKey("a")).Family("m").Help(); help != "Help." {
 		t.Errorf("the help text is %q", help)
 	}
-	if _, err := pushAs(s, "a", "# TYPE m counter\nm{x=\"1\"} 1\n", noon, series); !refusedFor(err, metric.TypeConflict) {
+	if _, err := pushAs(s, "a", "# TYPE m counter\nm{x=\"1\"} 1\n", noon, series); !rejectedFor(err, metric.TypeConflict) {
 		t.Errorf("another type: %v", err)
 	}
 	// What stays of the family counts, too, where others want its names.
 	if _, err := pushAs(s, "a", "# TYPE m_x summary\nm_x_sum 1\n# TYPE h histogram\nh_count 1\n", noon, series); err != nil {
 		t.Error(err)
 	}
-	if _, err := pushAs(s, "a", "# TYPE h_sum gauge\nh_sum 1\n", noon, series); !refusedFor(err, metric.SuffixCollision) {
+	if _, err := pushAs(s, "a", "# TYPE h_sum gauge\nh_sum 1\n", noon, series); !rejectedFor(err, metric.SuffixCollision) {
 		t.Errorf("a colliding name: %v", err)
 	}
-	if g := s.View().Group(jobKey("a")); g.Failed.IsZero() || g.Summed {
+	if g := s.Snapshot().Group(jobKey("a")); g.Failed.IsZero() || g.Summed {
 		t.Errorf("failed at %v, summed %v", g.Failed, g.Summed)
 	}
 }
@@ -103,7 +103,7 @@ func TestMergeSeriesAgainstModel(t *testing.T) {
 				model[series] = v
 				text += fmt.Sprintf("%s %d\n", series, v)
 			}
-			mustPush(t, s, "a", text, store.Manner{Merge: metric.MergeSeries})
+			mustPush(t, s, "a", text, store.PushOptions{Merge: metric.MergeSeries})
 		}
 		var want []string
 		for series, v := range model {
@@ -116,12 +116,12 @@ func TestMergeSeriesAgainstModel(t *testing.T) {
 
 func TestSum(t *testing.T) {
 	s := store.New(store.Memory{})
-	sum := store.Manner{Merge: metric.MergeSum, Gauges: metric.GaugeMax}
+	sum := store.PushOptions{Merge: metric.MergeSum, Gauges: metric.GaugeMax}
 	mustPush(t, s, "a", "# TYPE c counter\nc{x=\"1\"} 1\n# TYPE g gauge\ng 5\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 1\n", sum)
 	mustPush(t, s, "a", "# TYPE c counter\nc{x=\"1\"} 2\nc{x=\"2\"} 4\n# TYPE g gauge\ng 3\n", sum)
 	mustPush(t, s, "a", "# TYPE s summary\ns_sum 3\ns_count 2\n", sum)
 	wantSamples(t, s, "a", "c{x=\"1\"} 3\nc{x=\"2\"} 4\ng 5\ns_sum 5\ns_count 3\n")
-	if !s.View().Group(jobKey("a")).Summed {
+	if !s.Snapshot().Group(jobKey("a")).Summed {
 		t.Error("the group is not summed")
 	}
 }
@@ -129,61 +129,61 @@ func TestSum(t *testing.T) {
 // TestSummedOrReplaced: the two do not mix, but PUT and deletion begin anew.
 func TestSummedOrReplaced(t *testing.T) {
 	const one = "# TYPE c counter\nc 1\n"
-	sum := store.Manner{Merge: metric.MergeSum}
+	sum := store.PushOptions{Merge: metric.MergeSum}
 	for _, other := range []metric.Merge{metric.MergeFamily, metric.MergeSeries} {
 		s := store.New(store.Memory{})
 		mustPush(t, s, "summed", one, sum)
-		if _, err := pushAs(s, "summed", one, noon, store.Manner{Merge: other}); !refusedFor(err, metric.BadMerge) {
+		if _, err := pushAs(s, "summed", one, noon, store.PushOptions{Merge: other}); !rejectedFor(err, metric.BadMerge) {
 			t.Errorf("%s to a summed group: %v", other, err)
 		}
-		mustPush(t, s, "summed", "", store.Manner{Merge: other}) // only touches the time
+		mustPush(t, s, "summed", "", store.PushOptions{Merge: other}) // only touches the time
 		mustPush(t, s, "summed", one, sum)
 		wantSamples(t, s, "summed", "c 2\n")
-		mustPush(t, s, "summed", one, store.Manner{Merge: metric.MergeGroup})
+		mustPush(t, s, "summed", one, store.PushOptions{Merge: metric.MergeGroup})
 		wantSamples(t, s, "summed", "c 1\n")
-		if _, err := pushAs(s, "summed", one, noon, sum); !refusedFor(err, metric.BadMerge) {
+		if _, err := pushAs(s, "summed", one, noon, sum); !rejectedFor(err, metric.BadMerge) {
 			t.Errorf("a sum to a replaced group: %v", err)
 		}
 		restart := sum
-		restart.Restart = true
+		restart.Reset = true
 		mustPush(t, s, "summed", "# TYPE c counter\nc 5\n", restart)
 		mustPush(t, s, "summed", one, restart)
 		wantSamples(t, s, "summed", "c 6\n")
 
-		mustPush(t, s, "emptied", one, store.Manner{Merge: other})
-		mustPush(t, s, "emptied", "", store.Manner{Merge: metric.MergeGroup})
+		mustPush(t, s, "emptied", one, store.PushOptions{Merge: other})
+		mustPush(t, s, "emptied", "", store.PushOptions{Merge: metric.MergeGroup})
 		mustPush(t, s, "emptied", one, sum)
 		wantSamples(t, s, "emptied", "c 1\n")
 
 		// A push without metrics makes no group summed, and none replaced.
-		mustPush(t, s, "values", one, store.Manner{Merge: other})
+		mustPush(t, s, "values", one, store.PushOptions{Merge: other})
 		mustPush(t, s, "values", "", sum)
-		if _, err := pushAs(s, "values", one, noon, sum); !refusedFor(err, metric.BadMerge) {
+		if _, err := pushAs(s, "values", one, noon, sum); !rejectedFor(err, metric.BadMerge) {
 			t.Errorf("a sum to a replaced group, after an empty one: %v", err)
 		}
 		mustPush(t, s, "nothing", "", sum)
-		mustPush(t, s, "nothing", one, store.Manner{Merge: other})
-		mustPush(t, s, "nothing", one, store.Manner{Merge: other})
+		mustPush(t, s, "nothing", one, store.PushOptions{Merge: other})
+		mustPush(t, s, "nothing", one, store.PushOptions{Merge: other})
 
-		if err := s.Fail(jobKey("refused"), noon); err != nil {
+		if err := s.Fail(jobKey("rejected"), noon); err != nil {
 			t.Fatal(err)
 		}
-		mustPush(t, s, "refused", one, sum)
-		wantSamples(t, s, "refused", "c 1\n")
+		mustPush(t, s, "rejected", one, sum)
+		wantSamples(t, s, "rejected", "c 1\n")
 	}
 }
 
-// TestSumRefusals: what cannot be added leaves the sums as they are.
-func TestSumRefusals(t *testing.T) {
+// TestSumRejections: what cannot be added leaves the sums as they are.
+func TestSumRejections(t *testing.T) {
 	s := store.New(store.Memory{})
-	sum := store.Manner{Merge: metric.MergeSum}
+	sum := store.PushOptions{Merge: metric.MergeSum}
 	mustPush(t, s, "a", "# TYPE c counter\nc 1\n", sum)
 	for text, reason := range map[string]metric.Reason{
 		"c 1\n":                    metric.BadMerge,
 		"# TYPE c counter\nc -1\n": metric.BadValue,
 		"# TYPE c gauge\nc 1\n":    metric.TypeConflict,
 	} {
-		if _, err := pushAs(s, "a", text, noon, sum); !refusedFor(err, reason) {
+		if _, err := pushAs(s, "a", text, noon, sum); !rejectedFor(err, reason) {
 			t.Errorf("%q: %v, want %s", text, err, reason)
 		}
 	}
@@ -232,7 +232,7 @@ func (p process) text() string {
 // same time: the group comes to hold the same.
 func TestSumsInAnyOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(31, 32))
-	sum := store.Manner{Merge: metric.MergeSum}
+	sum := store.PushOptions{Merge: metric.MergeSum}
 	for range 50 {
 		processes := make([]process, 2+random.IntN(12))
 		total, seen := 0, 0
@@ -264,7 +264,7 @@ func TestRepeatedPush(t *testing.T) {
 	s := store.New(store.Memory{})
 	push := func(key string, at time.Time) bool {
 		t.Helper()
-		repeated, err := pushAs(s, "a", "# TYPE c counter\nc 1\n", at, store.Manner{Merge: metric.MergeSum, IdempotencyKey: key})
+		repeated, err := pushAs(s, "a", "# TYPE c counter\nc 1\n", at, store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: key})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,12 +279,12 @@ func TestRepeatedPush(t *testing.T) {
 		{"x", 0, false, "1"},
 		{"x", 0, true, "1"},
 		{"y", time.Hour, false, "2"},
-		{"x", store.RepeatWindow - time.Second, true, "2"},
+		{"x", store.ReplayWindow - time.Second, true, "2"},
 		{"x", -time.Hour, true, "2"}, // the clock was set back
-		{"x", store.RepeatWindow, false, "3"},
-		{"y", store.RepeatWindow, true, "3"},
-		{"", store.RepeatWindow, false, "4"},
-		{"", store.RepeatWindow, false, "5"},
+		{"x", store.ReplayWindow, false, "3"},
+		{"y", store.ReplayWindow, true, "3"},
+		{"", store.ReplayWindow, false, "4"},
+		{"", store.ReplayWindow, false, "5"},
 	} {
 		if got := push(step.key, noon.Add(step.after)); got != step.repeated {
 			t.Errorf("step %d: repeated is %v", i, got)
@@ -294,7 +294,7 @@ func TestRepeatedPush(t *testing.T) {
 	if _, err := s.Delete(jobKey("a")); err != nil {
 		t.Fatal(err)
 	}
-	if push("x", noon.Add(store.RepeatWindow)) {
+	if push("x", noon.Add(store.ReplayWindow)) {
 		t.Error("a deleted group remembers keys")
 	}
 }
@@ -303,7 +303,7 @@ func TestRepeatedPush(t *testing.T) {
 func TestRepeatOfAnUnkeptPush(t *testing.T) {
 	j := &scripted{err: errFull}
 	s := store.New(j)
-	m := store.Manner{Merge: metric.MergeSum, IdempotencyKey: "x"}
+	m := store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: "x"}
 	if _, err := pushAs(s, "a", "# TYPE c counter\nc 1\n", noon, m); err != errFull {
 		t.Fatal(err)
 	}
@@ -315,13 +315,13 @@ func TestRepeatOfAnUnkeptPush(t *testing.T) {
 // TestKeysAreKept: the keys of a group are in its record, the last 1,000 of them.
 func TestKeysAreKept(t *testing.T) {
 	s := store.New(store.Memory{})
-	m := store.Manner{Merge: metric.MergeSum}
+	m := store.PushOptions{Merge: metric.MergeSum}
 	const pushes = 1500
 	for i := range pushes {
 		m.IdempotencyKey = fmt.Sprint(i)
 		mustPush(t, s, "a", "# TYPE c counter\nc 1\n", m)
 	}
-	loaded, err := store.DecodeRecord(store.AppendRecord(nil, s.View().Group(jobKey("a"))))
+	loaded, err := store.DecodeRecord(store.AppendRecord(nil, s.Snapshot().Group(jobKey("a"))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,15 +344,15 @@ func TestKeysAreKept(t *testing.T) {
 
 // TestOptionsOfThePush: timestamps are dropped where that is asked for, and counted.
 func TestOptionsOfThePush(t *testing.T) {
-	parser := wire.TextParser{Names: metric.LegacyNames}
+	parser := wire.TextParser{Names: metric.LegacyValidation}
 	for _, drop := range []bool{false, true} {
 		families, err := parser.Parse("m{x=\"1\"} 1 1234\nm{x=\"2\"} 2\nn 3 1\n")
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := new(store.Encoder).Push(jobKey("a"), families, noon, store.Manner{DropTimestamps: drop})
+		p, err := new(store.Encoder).Push(jobKey("a"), families, noon, store.PushOptions{DropTimestamps: drop})
 		if !drop {
-			if !refusedFor(err, metric.BadTimestamp) {
+			if !rejectedFor(err, metric.BadTimestamp) {
 				t.Errorf("with timestamps: %v", err)
 			}
 			continue
@@ -375,12 +375,12 @@ func TestOptionsOfThePush(t *testing.T) {
 func TestEmptyLabelsMerge(t *testing.T) {
 	for merge, want := range map[metric.Merge]string{metric.MergeSum: "c 7\n", metric.MergeSeries: "c 4\n"} {
 		s := store.New(store.Memory{})
-		m := store.Manner{Merge: merge}
+		m := store.PushOptions{Merge: merge}
 		mustPush(t, s, "a", "# TYPE c counter\nc{x=\"\",instance=\"\"} 1\n", m)
 		mustPush(t, s, "a", "# TYPE c counter\nc 2\n", m)
 		mustPush(t, s, "a", "# TYPE c counter\nc{x=\"\"} 4\n", m)
 		wantSamples(t, s, "a", want)
-		if _, err := pushAs(s, "a", "# TYPE c counter\nc 1\nc{x=\"\"} 1\n", noon, m); !refusedFor(err, metric.DuplicateSeries) {
+		if _, err := pushAs(s, "a", "# TYPE c counter\nc 1\nc{x=\"\"} 1\n", noon, m); !rejectedFor(err, metric.DuplicateSeries) {
 			t.Errorf("merge=%s: twice in a push: %v", merge, err)
 		}
 	}

@@ -117,7 +117,7 @@ func sortedLines(t *testing.T, families []*dto.MetricFamily) []string {
 }
 
 // TestAgainstModel makes random changes to the store and to the model: the same
-// are refused, and both expose the same.
+// are rejected, and both expose the same.
 func TestAgainstModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	registry := prometheus.NewRegistry()
@@ -138,7 +138,7 @@ func TestAgainstModel(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	refused, applied := 0, 0
+	rejected, applied := 0, 0
 	for round := range 25 {
 		s := store.New(store.Memory{})
 		s.Reserve(reserved)
@@ -164,11 +164,11 @@ func TestAgainstModel(t *testing.T) {
 			if got == nil {
 				applied++
 			} else {
-				refused++
+				rejected++
 			}
 
 			var text bytes.Buffer
-			if _, err := writer.Write(&text, s.View(), own, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity); err != nil {
+			if _, err := writer.Write(&text, s.Snapshot(), own, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity); err != nil {
 				t.Fatal(err)
 			}
 			parser := expfmt.NewTextParser(model.LegacyValidation)
@@ -189,8 +189,8 @@ func TestAgainstModel(t *testing.T) {
 			}
 		}
 	}
-	if refused < 200 || applied < 200 {
-		t.Fatalf("only %d refused and %d applied: the random pushes try too little", refused, applied)
+	if rejected < 200 || applied < 200 {
+		t.Fatalf("only %d rejected and %d applied: the random pushes try too little", rejected, applied)
 	}
 }
 
@@ -270,7 +270,7 @@ func parseModel(t *testing.T, bodies []string, key metric.GroupingKey) map[strin
 func pushText(s *store.Store, key metric.GroupingKey, bodies []string, replace bool, at time.Time) error {
 	var families []metric.Family
 	for _, body := range bodies {
-		parser := wire.TextParser{Names: metric.LegacyNames}
+		parser := wire.TextParser{Names: metric.LegacyValidation}
 		parsed, err := parser.Parse(body)
 		if err != nil {
 			return err
@@ -281,7 +281,7 @@ func pushText(s *store.Store, key metric.GroupingKey, bodies []string, replace b
 	if replace {
 		merge = metric.MergeGroup
 	}
-	p, err := new(store.Encoder).Push(key, families, at, store.Manner{Names: metric.LegacyNames, Merge: merge})
+	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{Validation: metric.LegacyValidation, Merge: merge})
 	if err != nil {
 		if failErr := s.Fail(key, at); failErr != nil {
 			return failErr

@@ -11,18 +11,18 @@ import (
 )
 
 // Manner says how a push becomes part of its group.
-type Manner struct {
-	Names metric.Names // which names the push may use
+type PushOptions struct {
+	Validation metric.ValidationScheme // which names the push may use
 	// Merge is what becomes of what the group holds; the zero value is as
 	// metric.MergeGroup.
 	Merge metric.Merge
 	// Gauges is what becomes of gauges that are added up.
-	Gauges metric.GaugeSum
+	Gauges metric.GaugeMerge
 	// Restart has metric.MergeSum begin anew where the group was not summed so
-	// far, which is refused otherwise.
-	Restart bool
+	// far, which is rejected otherwise.
+	Reset bool
 	// Lifetime is what the push itself says of the group's end.
-	Lifetime metric.Lifetime
+	Expiry metric.Expiry
 	// DropTimestamps takes samples with timestamps without them.
 	DropTimestamps bool
 	// IdempotencyKey makes the push have no effect where one with the same key
@@ -35,11 +35,11 @@ type Manner struct {
 type Push struct {
 	key      metric.GroupingKey
 	at       time.Time
-	manner   Manner
+	options  PushOptions
 	families []metric.Family // as normalized, sorted by name
 	// chunks are those of families and of the push time, sorted by name, with a
 	// place left for the failure time, which only the group knows.
-	chunks    []*Chunk
+	encoded   []*EncodedFamily
 	failureAt int
 	dropped   int // timestamps
 }
@@ -73,31 +73,31 @@ func (e *Encoder) headerOf(i int, f *metric.Family) unique.Handle[header] {
 		return e.headers[i].handle
 	}
 	handle := unique.Make(h)
-	if i < largestHeaders {
+	if i < maxHeaders {
 		e.headers = append(e.headers, knownHeader{handle.Value(), handle})
 	}
 	return handle
 }
 
-// largestHeaders bounds how many headers an idle Encoder holds on to.
-const largestHeaders = 256
+// maxHeaders bounds how many headers an idle Encoder holds on to.
+const maxHeaders = 256
 
-// largestShared is how many bytes of several families may share their memory.
-const largestShared = 8 << 10
+// maxShared is how many bytes of several families may share their memory.
+const maxShared = 8 << 10
 
-// largestScratch bounds what an idle Encoder holds on to.
-const largestScratch = 1 << 20
+// maxScratch bounds what an idle Encoder holds on to.
+const maxScratch = 1 << 20
 
 // Push checks and encodes the families that were pushed to the group called key
 // at the given time. It changes the families and uses them until the push has
-// been applied. The error is a *metric.RefusalError.
-func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time.Time, m Manner) (*Push, error) {
+// been applied. The error is a *metric.RejectionError.
+func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time.Time, m PushOptions) (*Push, error) {
 	families = slices.DeleteFunc(families, func(f metric.Family) bool {
 		return f.Name == PushTime || f.Name == FailureTime || len(f.Metrics) == 0
 	})
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
-	p := &Push{key: key, at: at, manner: m, families: families, chunks: make([]*Chunk, 0, len(families)+2)}
-	e.normalizer.Reset(key, m.Names)
+	p := &Push{key: key, at: at, options: m, families: families, encoded: make([]*EncodedFamily, 0, len(families)+2)}
+	e.normalizer.Reset(key, m.Validation)
 	e.normalizer.DropTimestamps = m.DropTimestamps
 	e.normalizer.DropEmptyLabels = m.Merge == metric.MergeSum || m.Merge == metric.MergeSeries
 	if err := checkSize(key, families); err != nil {
@@ -110,7 +110,7 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 			return nil, err
 		}
 		if m.Merge == metric.MergeSum {
-			if err := f.CheckSummand(m.Gauges); err != nil {
+			if err := f.CheckSummable(m.Gauges); err != nil {
 				return nil, err
 			}
 		}
@@ -120,32 +120,32 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 	// What is pushed together mostly goes together, so it stands in one piece of
 	// memory, if that is small enough to be kept for one of the families alone.
 	encoded, start := e.scratch, 0
-	if len(encoded) <= largestShared {
+	if len(encoded) <= maxShared {
 		encoded = slices.Clone(encoded)
 	}
-	chunks := make([]Chunk, len(families))
+	chunks := make([]EncodedFamily, len(families))
 	for i := range families {
 		f, c := &families[i], &chunks[i]
 		protobuf := encoded[start:e.ends[i]:e.ends[i]]
-		if len(encoded) > largestShared {
+		if len(encoded) > maxShared {
 			protobuf = slices.Clone(protobuf)
 		}
-		c.init(f, e.headerOf(i, f), key, at, m.Names == metric.LegacyNames || plainNames(f), protobuf)
-		p.chunks = append(p.chunks, c)
+		c.init(f, e.headerOf(i, f), key, at, m.Validation == metric.LegacyValidation || plainNames(f), protobuf)
+		p.encoded = append(p.encoded, c)
 		start = e.ends[i]
 	}
-	pushed := newTimeChunk(PushTime, key, e.normalizer.Bare(), at, at)
-	p.chunks = slices.Insert(p.chunks, findChunk(p.chunks, PushTime), pushed)
-	p.failureAt = findChunk(p.chunks, FailureTime)
-	p.chunks = slices.Insert(p.chunks, p.failureAt, nil)
+	pushed := newTimeFamily(PushTime, key, e.normalizer.Bare(), at, at)
+	p.encoded = slices.Insert(p.encoded, findEncodedFamily(p.encoded, PushTime), pushed)
+	p.failureAt = findEncodedFamily(p.encoded, FailureTime)
+	p.encoded = slices.Insert(p.encoded, p.failureAt, nil)
 	p.dropped = e.normalizer.Dropped()
-	if cap(e.scratch) > largestScratch {
+	if cap(e.scratch) > maxScratch {
 		e.scratch = nil
 	}
 	return p, nil
 }
 
-// checkSize refuses a push whose metrics would be huge once each has the labels of
+// checkSize rejects a push whose metrics would be huge once each has the labels of
 // the group.
 func checkSize(key metric.GroupingKey, families []metric.Family) error {
 	labels := 0
@@ -158,7 +158,7 @@ func checkSize(key metric.GroupingKey, families []metric.Family) error {
 	}
 	const largest = 256 << 20
 	if labels*metrics > largest {
-		return metric.Refuse(metric.TooLarge, "the %d metrics pushed, each with %d bytes of labels from the URL, are more than %d MiB: push fewer, or use shorter labels",
+		return metric.Reject(metric.TooLarge, "the %d metrics pushed, each with %d bytes of labels from the URL, are more than %d MiB: push fewer, or use shorter labels",
 			metrics, labels, largest>>20)
 	}
 	return nil
@@ -170,13 +170,13 @@ func (p *Push) Key() metric.GroupingKey { return p.key }
 // DroppedTimestamps returns how many samples are taken without their timestamps.
 func (p *Push) DroppedTimestamps() int { return p.dropped }
 
-// replaces tells whether nothing of what the old state of the group held stays.
+// replaces reports whether nothing of what the old state of the group held stays.
 func (p *Push) replaces(old *Group) bool {
-	switch p.manner.Merge {
+	switch p.options.Merge {
 	case metric.MergeDefault, metric.MergeGroup:
 		return true
 	case metric.MergeSum:
-		return p.manner.Restart && old != nil && !old.Summed
+		return p.options.Reset && old != nil && !old.Summed
 	}
 	return false
 }

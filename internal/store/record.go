@@ -18,7 +18,7 @@ import (
 //
 //	CRC-32C of all that follows, 4 bytes, little endian
 //	number of labels; for each its name and value
-//	time of the last push, time of the last refused push (Unix ns, 0 for never)
+//	time of the last push, time of the last rejected push (Unix ns, 0 for never)
 //	number of families; for each:
 //	  name, help, unit, type (a byte)
 //	  time of its push, number of metrics, 1 byte: whether names are plain
@@ -41,8 +41,8 @@ func AppendRecord(dst []byte, g *Group) []byte {
 		dst = appendText(appendText(dst, l.Name), l.Value)
 	}
 	dst = appendTime(appendTime(dst, g.Pushed), g.Failed)
-	dst = binary.AppendUvarint(dst, uint64(len(g.Chunks)))
-	for _, c := range g.Chunks {
+	dst = binary.AppendUvarint(dst, uint64(len(g.Families)))
+	for _, c := range g.Families {
 		h := c.header.Value()
 		dst = appendText(appendText(appendText(dst, h.name), h.help), h.unit)
 		dst = append(dst, byte(h.typ))
@@ -75,10 +75,10 @@ func appendTerms(dst []byte, g *Group) []byte {
 	if g.Summed {
 		bits |= summedBit
 	}
-	if g.Lifetime.Limited {
+	if g.Expiry.Set {
 		bits |= limitedBit
 	}
-	if g.Lifetime.KeepTimes {
+	if g.Expiry.KeepPushTimes {
 		bits |= keepTimesBit
 	}
 	if g.Expired {
@@ -88,7 +88,7 @@ func appendTerms(dst []byte, g *Group) []byte {
 		return dst
 	}
 	dst = append(dst, bits)
-	dst = binary.AppendVarint(dst, int64(g.Lifetime.TTL))
+	dst = binary.AppendVarint(dst, int64(g.Expiry.TTL))
 	dst = binary.AppendUvarint(dst, uint64(len(g.used)))
 	for _, k := range g.used {
 		dst = binary.LittleEndian.AppendUint64(dst, k.hash)
@@ -104,11 +104,11 @@ func (r *recordReader) terms(g *Group) {
 	}
 	bits := r.byte()
 	g.Summed, g.Expired = bits&summedBit != 0, bits&expiredBit != 0
-	g.Lifetime.Limited, g.Lifetime.KeepTimes = bits&limitedBit != 0, bits&keepTimesBit != 0
-	g.Lifetime.TTL = time.Duration(r.varint())
+	g.Expiry.Set, g.Expiry.KeepPushTimes = bits&limitedBit != 0, bits&keepTimesBit != 0
+	g.Expiry.TTL = time.Duration(r.varint())
 	keys := r.count()
 	r.bad = r.bad || bits >= expiredBit<<1 || bits == 0 && keys == 0 ||
-		g.Lifetime.TTL < 0 || g.Lifetime.TTL > 0 && !g.Lifetime.Limited
+		g.Expiry.TTL < 0 || g.Expiry.TTL > 0 && !g.Expiry.Set
 	for range keys {
 		if hash := r.take(8); hash != nil {
 			g.used = append(g.used, usedKey{binary.LittleEndian.Uint64(hash), r.varint()})
@@ -146,12 +146,12 @@ func DecodeRecord(record []byte) (*Group, error) {
 	g := &Group{Key: metric.NewGroupingKey(labels)}
 	g.shape = shapeOf(g.Key)
 	g.Pushed, g.Failed = r.time(), r.time()
-	chunks := make([]Chunk, r.count())
-	g.Chunks = make([]*Chunk, len(chunks))
+	chunks := make([]EncodedFamily, r.count())
+	g.Families = make([]*EncodedFamily, len(chunks))
 	for i := range chunks {
 		c := &chunks[i]
 		h := header{name: r.text(), help: r.text(), unit: r.text(), typ: metric.Type(r.byte())}
-		r.bad = r.bad || !h.typ.Known() || i > 0 && g.Chunks[i-1].Name() >= h.name
+		r.bad = r.bad || !h.typ.Known() || i > 0 && g.Families[i-1].Name() >= h.name
 		c.header = unique.Make(h)
 		c.group = g.Key.ID()
 		c.time = r.varint()
@@ -160,7 +160,7 @@ func DecodeRecord(record []byte) (*Group, error) {
 		r.bad = r.bad || plain > 1
 		c.plain = plain == 1
 		c.protobuf = r.bytes()
-		g.Chunks[i] = c
+		g.Families[i] = c
 	}
 	r.terms(g)
 	if r.bad || len(r.rest) > 0 {

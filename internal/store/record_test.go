@@ -36,12 +36,12 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 			}
 			continue
 		}
-		manner := store.Manner{Names: metric.UTF8Names, Merge: metric.MergeFamily}
+		manner := store.PushOptions{Validation: metric.UTF8Validation, Merge: metric.MergeFamily}
 		if random.IntN(3) == 0 {
 			manner.IdempotencyKey = fmt.Sprint(random.Uint64())
 		}
 		if random.IntN(3) == 0 {
-			manner.Lifetime = metric.Lifetime{Limited: true, TTL: time.Duration(random.Int64N(1e15)), KeepTimes: random.IntN(2) == 0}
+			manner.Expiry = metric.Expiry{Set: true, TTL: time.Duration(random.Int64N(1e15)), KeepPushTimes: random.IntN(2) == 0}
 		}
 		p, err := new(store.Encoder).Push(key, randomFamilies(random), at, manner)
 		if err != nil {
@@ -51,7 +51,7 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 			t.Fatal(err)
 		}
 	}
-	for g := range s.View().Groups() {
+	for g := range s.Snapshot().Groups() {
 		one := *g
 		one.Summed, one.Expired = random.IntN(3) == 0, random.IntN(9) == 0
 		return &one
@@ -142,8 +142,8 @@ func TestRecordRoundTrip(t *testing.T) {
 // describeGroup writes all that a group shows to its readers.
 func describeGroup(g *store.Group) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %q pushed %d failed %d, summed %v, expired %v, %+v\n", g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Expired, g.Lifetime)
-	for _, c := range g.Chunks {
+	fmt.Fprintf(&b, "%s %q pushed %d failed %d, summed %v, expired %v, %+v\n", g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Expired, g.Expiry)
+	for _, c := range g.Families {
 		fmt.Fprintf(&b, "%q %q %q %s at %d, %d series, plain %v\n%s%x\n", c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), c.Text(), c.Protobuf())
 	}
 	return b.String()
@@ -156,7 +156,7 @@ func unixNano(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// TestRecordDamage refuses each record with a bit flipped, cut, or with more
+// TestRecordDamage rejects each record with a bit flipped, cut, or with more
 // behind it.
 func TestRecordDamage(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
@@ -186,7 +186,7 @@ func sealed(content []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(nil, sum), content...)
 }
 
-// TestRecordOtherSpellings refuses records with a right checksum that AppendRecord
+// TestRecordOtherSpellings rejects records with a right checksum that AppendRecord
 // does not write: there is one way to write a group.
 func TestRecordOtherSpellings(t *testing.T) {
 	job := "\x01\x03job\x01a" // one label
@@ -209,7 +209,7 @@ func TestRecordOtherSpellings(t *testing.T) {
 		}
 	}
 	if _, err := store.DecodeRecord(sealed([]byte(job + "\x00\x00\x01" + "\x01f\x00\x00\x01\x00\x00\x01\x00"))); err != nil {
-		t.Errorf("the record that the others are made from is itself refused: %v", err)
+		t.Errorf("the record that the others are made from is itself rejected: %v", err)
 	}
 }
 

@@ -24,27 +24,27 @@ type item[T any] interface {
 //
 // A run is not safe for concurrent use; the blocks of a snapshot are.
 type run[T item[T]] struct {
-	leaves []*leaf[T]
-	count  int
-	blocks []*Block[T] // the last snapshot, nil once the run has changed
+	leaves   []*leaf[T]
+	count    int
+	segments []*Segment[T] // the last snapshot, nil once the run has changed
 }
 
 // leaf is the writer's hold on a block.
 type leaf[T any] struct {
-	first  string // the order of the block's first item
-	block  *Block[T]
-	weight int
-	shared bool // the block is in a snapshot and must not change any more
+	first   string // the order of the block's first item
+	segment *Segment[T]
+	weight  int
+	shared  bool // the block is in a snapshot and must not change any more
 }
 
 // blockWeight is where a block splits. Small blocks lose little when one group
 // pushes again; large ones compress better. Measured with make bench.
-const blockWeight = 12 << 10
+const maxSegmentWeight = 12 << 10
 
 // Block is a stretch of consecutive items of a run. It is immutable.
-type Block[T any] struct {
-	Items []T
-	memos [Forms]atomic.Pointer[Memo]
+type Segment[T any] struct {
+	Items  []T
+	cached [Forms]atomic.Pointer[CachedForm]
 }
 
 // Form numbers the encoded forms that a block can keep.
@@ -54,7 +54,7 @@ type Form uint8
 const Forms = 4
 
 // Memo is a form of a block that was worth keeping.
-type Memo struct {
+type CachedForm struct {
 	Bytes    []byte
 	Size     int    // of what the form encodes, in bytes
 	Checksum uint32 // CRC-32 (IEEE) of what the form encodes
@@ -62,26 +62,26 @@ type Memo struct {
 
 // Memo returns the form of the block, which encode makes where nobody has asked
 // for it before. It is safe for concurrent use; encode can then run twice.
-func (b *Block[T]) Memo(form Form, encode func() *Memo) *Memo {
-	if m := b.memos[form].Load(); m != nil {
+func (b *Segment[T]) Cached(form Form, encode func() *CachedForm) *CachedForm {
+	if m := b.cached[form].Load(); m != nil {
 		return m
 	}
 	m := encode()
-	b.memos[form].Store(m)
+	b.cached[form].Store(m)
 	return m
 }
 
 // snapshot returns the run as it is now. Cost: O(blocks) after a change, O(1)
 // otherwise.
-func (r *run[T]) snapshot() []*Block[T] {
-	if r.blocks == nil {
-		r.blocks = make([]*Block[T], len(r.leaves))
+func (r *run[T]) snapshot() []*Segment[T] {
+	if r.segments == nil {
+		r.segments = make([]*Segment[T], len(r.leaves))
 		for i, l := range r.leaves {
 			l.shared = true
-			r.blocks[i] = l.block
+			r.segments[i] = l.segment
 		}
 	}
-	return r.blocks
+	return r.segments
 }
 
 // find returns the leaf where an item of this order is or would be.
@@ -92,56 +92,56 @@ func (r *run[T]) find(order string) int {
 // replace puts next in the place of old, which is in the run and of the same
 // order.
 func (r *run[T]) replace(old, next T) {
-	r.blocks = nil
+	r.segments = nil
 	l := old.leaf()
 	l.edit()
-	l.block.Items[slices.Index(l.block.Items, old)] = next
+	l.segment.Items[slices.Index(l.segment.Items, old)] = next
 	next.setLeaf(l)
 	l.weight += next.weight() - old.weight()
-	if l.weight > blockWeight && len(l.block.Items) > 1 {
+	if l.weight > maxSegmentWeight && len(l.segment.Items) > 1 {
 		r.split(r.find(next.order()))
 	}
 }
 
 // insert adds x, of whose order there is none yet.
 func (r *run[T]) insert(x T) {
-	r.blocks = nil
+	r.segments = nil
 	r.count++
 	if len(r.leaves) == 0 {
-		r.leaves = append(r.leaves, &leaf[T]{block: &Block[T]{}})
+		r.leaves = append(r.leaves, &leaf[T]{segment: &Segment[T]{}})
 	}
 	i := r.find(x.order())
 	l := r.leaves[i]
 	l.edit()
-	at, _ := slices.BinarySearchFunc(l.block.Items, x.order(), compareOrder[T])
-	l.block.Items = slices.Insert(l.block.Items, at, x)
-	l.first = l.block.Items[0].order()
+	at, _ := slices.BinarySearchFunc(l.segment.Items, x.order(), compareOrder[T])
+	l.segment.Items = slices.Insert(l.segment.Items, at, x)
+	l.first = l.segment.Items[0].order()
 	x.setLeaf(l)
 	l.weight += x.weight()
-	if l.weight > blockWeight && len(l.block.Items) > 1 {
+	if l.weight > maxSegmentWeight && len(l.segment.Items) > 1 {
 		r.split(i)
 	}
 }
 
 // remove takes out x, which is in the run.
 func (r *run[T]) remove(x T) {
-	r.blocks = nil
+	r.segments = nil
 	r.count--
 	l := x.leaf()
 	l.edit()
-	at := slices.Index(l.block.Items, x)
-	l.block.Items = slices.Delete(l.block.Items, at, at+1)
+	at := slices.Index(l.segment.Items, x)
+	l.segment.Items = slices.Delete(l.segment.Items, at, at+1)
 	l.weight -= x.weight()
-	if l.weight >= blockWeight/4 && at > 0 {
+	if l.weight >= maxSegmentWeight/4 && at > 0 {
 		return
 	}
 	i := r.find(l.first)
-	if len(l.block.Items) == 0 {
+	if len(l.segment.Items) == 0 {
 		r.leaves = slices.Delete(r.leaves, i, i+1)
 		return
 	}
-	l.first = l.block.Items[0].order()
-	if l.weight < blockWeight/4 {
+	l.first = l.segment.Items[0].order()
+	if l.weight < maxSegmentWeight/4 {
 		r.join(i)
 	}
 }
@@ -150,7 +150,7 @@ func (r *run[T]) remove(x T) {
 // they keep it, with all that is memoized, and the leaf gets a copy.
 func (l *leaf[T]) edit() {
 	if l.shared {
-		l.block = &Block[T]{Items: append(make([]T, 0, len(l.block.Items)+1), l.block.Items...)}
+		l.segment = &Segment[T]{Items: append(make([]T, 0, len(l.segment.Items)+1), l.segment.Items...)}
 		l.shared = false
 	}
 }
@@ -159,21 +159,21 @@ func (l *leaf[T]) edit() {
 // weight.
 func (r *run[T]) split(i int) {
 	l := r.leaves[i]
-	items := l.block.Items
+	items := l.segment.Items
 	at, weight := 0, 0
 	for at == 0 || at < len(items)-1 && weight+items[at].weight() <= l.weight/2 {
 		weight += items[at].weight()
 		at++
 	}
 	upper := &leaf[T]{
-		first:  items[at].order(),
-		block:  &Block[T]{Items: slices.Clone(items[at:])},
-		weight: l.weight - weight,
+		first:   items[at].order(),
+		segment: &Segment[T]{Items: slices.Clone(items[at:])},
+		weight:  l.weight - weight,
 	}
-	for _, x := range upper.block.Items {
+	for _, x := range upper.segment.Items {
 		x.setLeaf(upper)
 	}
-	l.block.Items = slices.Clone(items[:at])
+	l.segment.Items = slices.Clone(items[:at])
 	l.weight = weight
 	r.leaves = slices.Insert(r.leaves, i+1, upper)
 }
@@ -181,13 +181,13 @@ func (r *run[T]) split(i int) {
 // join unites leaf i with a neighbour where both together stay small.
 func (r *run[T]) join(i int) {
 	i = min(i, len(r.leaves)-2)
-	if i < 0 || r.leaves[i].weight+r.leaves[i+1].weight > blockWeight/2 {
+	if i < 0 || r.leaves[i].weight+r.leaves[i+1].weight > maxSegmentWeight/2 {
 		return
 	}
 	l, upper := r.leaves[i], r.leaves[i+1]
 	l.edit()
-	l.block.Items = append(l.block.Items, upper.block.Items...)
-	for _, x := range upper.block.Items {
+	l.segment.Items = append(l.segment.Items, upper.segment.Items...)
+	for _, x := range upper.segment.Items {
 		x.setLeaf(l)
 	}
 	l.weight += upper.weight
@@ -197,7 +197,7 @@ func (r *run[T]) join(i int) {
 func compareOrder[T item[T]](x T, order string) int { return strings.Compare(x.order(), order) }
 
 // findInBlocks returns the item of this order in a snapshot.
-func findInBlocks[T item[T]](blocks []*Block[T], order string) (x T, found bool) {
+func findInSegments[T item[T]](blocks []*Segment[T], order string) (x T, found bool) {
 	i := sort.Search(len(blocks), func(i int) bool { return blocks[i].Items[0].order() > order }) - 1
 	if i < 0 {
 		return x, false

@@ -72,7 +72,7 @@ type shapeCount struct {
 	groups int
 }
 
-// others tells whether there are shapes but x.
+// others reports whether there are shapes but x.
 func (s *shapes) others(x shape) bool {
 	return len(s.more) > 0 || s.first.groups > 0 && s.first.shape != x
 }

@@ -38,10 +38,10 @@ type Store struct {
 	sorted   []*family // by name
 	groupRun run[*Group]
 	totals   Totals
-	view     *View // nil once something has changed
-	ends     ends
+	snapshot *Snapshot // nil once something has changed
+	expiries expiryQueue
 
-	limits atomic.Pointer[Limits] // nil where no group ends
+	expiryPolicy atomic.Pointer[ExpiryPolicy] // nil where no group ends
 }
 
 // New returns an empty store that keeps its changes in the journal.
@@ -66,9 +66,9 @@ func (s *Store) Reserve(own map[string]metric.Type) { s.own = own }
 // Hidden returns the names of families that are held with another type than the own
 // metrics have, so that they cannot be exposed beside these. Pushes bring no such
 // family; a file can that was written when own metrics were fewer or elsewhere.
-func (s *Store) Hidden() []string {
+func (s *Store) HiddenFamilies() []string {
 	var names []string
-	for _, f := range s.View().Families {
+	for _, f := range s.Snapshot().Families {
 		if typ, ok := s.own[f.Name]; ok && typ != f.Type {
 			names = append(names, f.Name)
 		}
@@ -79,7 +79,7 @@ func (s *Store) Hidden() []string {
 // Apply makes the push part of its group, in the manner it was encoded with. It
 // returns once the push is visible to View, or, with repeated, where one of the same
 // idempotency key was applied before and nothing has changed. On a
-// *metric.RefusalError only the group's failure time has changed. Cost: O(series
+// *metric.RejectionError only the group's failure time has changed. Cost: O(series
 // pushed or replaced), not O(store); where series are merged also those that the
 // group holds of the families pushed.
 func (s *Store) Apply(p *Push) (repeated bool, err error) {
@@ -91,7 +91,7 @@ func (s *Store) Apply(p *Push) (repeated bool, err error) {
 		err := b.check(p, old)
 		var next *Group
 		if err == nil {
-			next, err = old.after(p)
+			next, err = old.afterPush(p)
 		}
 		if err != nil {
 			b.fail(p.key, p.at)
@@ -103,7 +103,7 @@ func (s *Store) Apply(p *Push) (repeated bool, err error) {
 	return repeated, err
 }
 
-// Fail records that a push to the group was refused at the given time.
+// Fail records that a push to the group was rejected at the given time.
 func (s *Store) Fail(key metric.GroupingKey, at time.Time) error {
 	return s.commit(func(b *batch) error {
 		b.fail(key, at)
@@ -111,17 +111,17 @@ func (s *Store) Fail(key metric.GroupingKey, at time.Time) error {
 	})
 }
 
-// fail records a refused push, unless that alone would make the exposition
+// fail records a rejected push, unless that alone would make the exposition
 // inconsistent.
 func (b *batch) fail(key metric.GroupingKey, at time.Time) {
 	old := b.group(key.ID())
-	if old == nil && b.checkTwin(key) != nil {
+	if old == nil && b.checkConflictingGroup(key) != nil {
 		return
 	}
-	b.put(key.ID(), old.failed(key, at))
+	b.put(key.ID(), old.afterRejection(key, at))
 }
 
-// Delete deletes the group and tells whether there was one.
+// Delete deletes the group and reports whether there was one.
 func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
 	err = s.commit(func(b *batch) error {
 		if found = b.group(key.ID()) != nil; found {
@@ -198,7 +198,7 @@ func (s *Store) commit(decide func(*batch) error) error {
 		return c.err
 	}
 	if err := s.journal.Commit(b.changes()); err != nil {
-		// Refusals stand; what would have been applied was not.
+		// Rejections stand; what would have been applied was not.
 		for _, w := range waiting {
 			if w.err == nil {
 				w.err = err
@@ -213,7 +213,7 @@ func (s *Store) commit(decide func(*batch) error) error {
 var errAborted = errors.New("the change was aborted by an error in the gateway, see its log")
 
 // Held returns the groups, as View has them.
-func (s *Store) Held() iter.Seq[*Group] { return s.View().Groups() }
+func (s *Store) Groups() iter.Seq[*Group] { return s.Snapshot().Groups() }
 
 // Load adds groups that were kept, each of which passed the check when it was
 // pushed. It is called before the first change.
@@ -222,7 +222,7 @@ func (s *Store) Load(groups []*Group) {
 	defer s.committing.Unlock()
 	s.visible.Lock()
 	defer s.visible.Unlock()
-	s.view = nil
+	s.snapshot = nil
 	for _, g := range groups {
 		s.publishGroup(g.Key.ID(), s.groups[g.Key.ID()], g)
 	}
@@ -232,10 +232,10 @@ func (s *Store) Load(groups []*Group) {
 func (s *Store) publish(b *batch) {
 	s.visible.Lock()
 	defer s.visible.Unlock()
-	s.view = nil
+	s.snapshot = nil
 	if b.wiped {
 		s.groups, s.families = map[string]*Group{}, map[string]*family{}
-		s.sorted, s.groupRun, s.totals, s.ends = nil, run[*Group]{}, Totals{}, nil
+		s.sorted, s.groupRun, s.totals, s.expiries = nil, run[*Group]{}, Totals{}, nil
 	}
 	for _, id := range b.changed {
 		s.publishGroup(id, s.groups[id], b.groups[id])
@@ -243,9 +243,9 @@ func (s *Store) publish(b *batch) {
 }
 
 func (s *Store) publishGroup(id string, old, next *Group) {
-	eachDifference(old, next, func(was, is *Chunk) {
+	eachDifference(old, next, func(was, is *EncodedFamily) {
 		if is == nil {
-			s.removeChunk(was, old.shape)
+			s.removeEncodedFamily(was, old.shape)
 			return
 		}
 		var f *family
@@ -256,10 +256,10 @@ func (s *Store) publishGroup(id string, old, next *Group) {
 		} else {
 			f = was.family
 			f.run.replace(was, is)
-			s.totals.addChunk(was, -1)
+			s.totals.addEncodedFamily(was, -1)
 		}
 		is.family, f.typ, f.view = f, is.Type(), nil
-		s.totals.addChunk(is, +1)
+		s.totals.addEncodedFamily(is, +1)
 	})
 	s.schedule(old, next)
 	switch {
@@ -280,7 +280,7 @@ func (s *Store) publishGroup(id string, old, next *Group) {
 
 // familyOf returns the family that the chunk belongs to, made where there is
 // none yet.
-func (s *Store) familyOf(c *Chunk) *family {
+func (s *Store) familyOf(c *EncodedFamily) *family {
 	name := c.Name()
 	f := s.families[name]
 	if f == nil {
@@ -297,12 +297,12 @@ func (s *Store) findSorted(name string) (int, bool) {
 		func(f *family, name string) int { return strings.Compare(f.name, name) })
 }
 
-func (s *Store) removeChunk(c *Chunk, of shape) {
+func (s *Store) removeEncodedFamily(c *EncodedFamily, of shape) {
 	f := c.family
 	f.view = nil
 	f.run.remove(c)
 	f.shapes.remove(of)
-	s.totals.addChunk(c, -1)
+	s.totals.addEncodedFamily(c, -1)
 	if f.run.count == 0 {
 		delete(s.families, f.name)
 		i, _ := s.findSorted(f.name)
@@ -312,11 +312,11 @@ func (s *Store) removeChunk(c *Chunk, of shape) {
 
 // View returns all that is held, whole pushes only. Cost: O(families) after a
 // change, and a pointer per block of those that changed; O(1) otherwise.
-func (s *Store) View() *View {
+func (s *Store) Snapshot() *Snapshot {
 	s.visible.Lock()
 	defer s.visible.Unlock()
-	if s.view == nil {
-		v := &View{
+	if s.snapshot == nil {
+		v := &Snapshot{
 			Families: make([]*Family, len(s.sorted)),
 			Totals:   s.totals,
 			groups:   s.groupRun.snapshot(),
@@ -327,9 +327,9 @@ func (s *Store) View() *View {
 			}
 			v.Families[i] = f.view
 		}
-		s.view = v
+		s.snapshot = v
 	}
-	return s.view
+	return s.snapshot
 }
 
 // Totals returns how much is held. Cost: O(1).
@@ -341,7 +341,7 @@ func (s *Store) Totals() Totals {
 
 // Restore adds a group that another program kept, with the times at which each of
 // its families was pushed. The two push times are among the families. The group is
-// checked like a push, but leaves no trace where it is refused.
+// checked like a push, but leaves no trace where it is rejected.
 func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times map[string]time.Time) error {
 	valueOf := func(name string) time.Time {
 		for _, f := range families {
@@ -353,7 +353,7 @@ func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times 
 	}
 	pushed, failed := valueOf(PushTime), valueOf(FailureTime)
 	var encoder Encoder
-	p, err := encoder.Push(key, families, pushed, Manner{Names: metric.UTF8Names})
+	p, err := encoder.Push(key, families, pushed, PushOptions{Validation: metric.UTF8Validation})
 	if err != nil {
 		return err
 	}
@@ -361,18 +361,18 @@ func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times 
 		if err := b.check(p, nil); err != nil {
 			return err
 		}
-		g, err := (*Group)(nil).after(p)
+		g, err := (*Group)(nil).afterPush(p)
 		if err != nil {
 			return err
 		}
 		g.Pushed, g.Failed = pushed, failed
 		labels := metric.GroupLabels(key)
-		for i, c := range g.Chunks {
+		for i, c := range g.Families {
 			switch name := c.Name(); name {
 			case PushTime:
-				g.Chunks[i] = newTimeChunk(name, key, labels, pushed, times[name])
+				g.Families[i] = newTimeFamily(name, key, labels, pushed, times[name])
 			case FailureTime:
-				g.Chunks[i] = newTimeChunk(name, key, labels, failed, times[name])
+				g.Families[i] = newTimeFamily(name, key, labels, failed, times[name])
 			default:
 				c.time = times[name].UnixNano()
 			}

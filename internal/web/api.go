@@ -23,7 +23,7 @@ func withCORS(h http.HandlerFunc) http.Handler {
 
 func (s *Server) apiMetrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", jsonType)
-	if err := api.WriteMetrics(w, s.Store.View()); err != nil {
+	if err := api.WriteMetrics(w, s.Store.Snapshot()); err != nil {
 		s.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
 	}

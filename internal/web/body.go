@@ -30,22 +30,22 @@ type bodyReader struct {
 	gzip   gzip.Reader
 }
 
-// largestBody is how large a body may be once it is decompressed. Nobody pushes as
+// maxBodySize is how large a body may be once it is decompressed. Nobody pushes as
 // much; a few kilobytes can expand to gigabytes.
-const largestBody = 256 << 20
+const maxBodySize = 256 << 20
 
-// largestKept bounds what an idle bodyReader holds on to: what a body of the size
+// maxIdleBuffer bounds what an idle bodyReader holds on to: what a body of the size
 // was parsed to takes many times as much.
-const largestKept = 128 << 10
+const maxIdleBuffer = 128 << 10
 
-// fitToKeep tells whether the reader should serve another body.
-func (b *bodyReader) fitToKeep() bool { return b.buffer.Cap() <= largestKept }
+// fitToKeep reports whether the reader should serve another body.
+func (b *bodyReader) fitToKeep() bool { return b.buffer.Cap() <= maxIdleBuffer }
 
 // read reads and parses the body of a push. What is wrong with the body is a
-// *metric.RefusalError.
-func (b *bodyReader) read(r *http.Request, names metric.Names) ([]metric.Family, error) {
+// *metric.RejectionError.
+func (b *bodyReader) read(r *http.Request, names metric.ValidationScheme) ([]metric.Family, error) {
 	if isRemoteWrite(r.Header) {
-		return nil, metric.Refuse(metric.WrongProtocol,
+		return nil, metric.Reject(metric.WrongProtocol,
 			"this is a Prometheus remote write request, which a Pushgateway does not take: point remote_write at a Prometheus server or another receiver, and let Prometheus scrape this gateway")
 	}
 	if err := b.decompress(r); err != nil {
@@ -54,7 +54,7 @@ func (b *bodyReader) read(r *http.Request, names metric.Names) ([]metric.Family,
 	families, err := b.parse(r.Header, names)
 	if err != nil {
 		if hint := b.hint(r.Header); hint != "" {
-			err = metric.Refuse(metric.Malformed, "%v; %s", err, hint)
+			err = metric.Reject(metric.Malformed, "%v; %s", err, hint)
 		}
 		return nil, err
 	}
@@ -75,19 +75,19 @@ func (b *bodyReader) decompress(r *http.Request) error {
 	encoding := r.Header.Get("Content-Encoding")
 	body, err := b.decompressor(strings.ToLower(encoding), r.Body)
 	if err == nil {
-		_, err = b.buffer.ReadFrom(io.LimitReader(body, largestBody+1))
+		_, err = b.buffer.ReadFrom(io.LimitReader(body, maxBodySize+1))
 	}
 	switch {
-	case err == nil && b.buffer.Len() <= largestBody:
+	case err == nil && b.buffer.Len() <= maxBodySize:
 		return nil
 	case err == nil:
 		b.buffer = bytes.Buffer{}
-		return metric.Refuse(metric.TooLarge, "the body is larger than %d MiB, decompressed: push less, in several groups if need be", largestBody>>20)
+		return metric.Reject(metric.TooLarge, "the body is larger than %d MiB, decompressed: push less, in several groups if need be", maxBodySize>>20)
 	}
 	if body == nil || body != io.Reader(r.Body) {
-		return metric.Refuse(metric.BadEncoding, "the body is not what its header Content-Encoding: %s says: %v", encoding, err)
+		return metric.Reject(metric.BadEncoding, "the body is not what its header Content-Encoding: %s says: %v", encoding, err)
 	}
-	return metric.Refuse(metric.Malformed, "read the body: %v", err)
+	return metric.Reject(metric.Malformed, "read the body: %v", err)
 }
 
 // decompressor returns a reader of what body holds compressed. An encoding that
@@ -108,7 +108,7 @@ func (b *bodyReader) decompressor(encoding string, body io.Reader) (io.Reader, e
 	return body, nil
 }
 
-func (b *bodyReader) parse(h http.Header, names metric.Names) ([]metric.Family, error) {
+func (b *bodyReader) parse(h http.Header, names metric.ValidationScheme) ([]metric.Family, error) {
 	contentType := h.Get("Content-Type")
 	if strings.HasPrefix(contentType, "text/") {
 		contentType = "" // no need to look closer

@@ -18,8 +18,8 @@ import (
 	"pushgateway/internal/store"
 )
 
-// mostDeletedListed is how many of the groups that were deleted an answer lists.
-const mostDeletedListed = 100
+// maxDeletedListed is how many of the groups that were deleted an answer lists.
+const maxDeletedListed = 100
 
 // selection is what DELETE /api/v1/groups asks for.
 type selection struct {
@@ -28,7 +28,7 @@ type selection struct {
 	dryRun    bool
 }
 
-// selected reads the query of DELETE /api/v1/groups. It refuses whatever it does not
+// selected reads the query of DELETE /api/v1/groups. It rejects whatever it does not
 // understand: that might be a bound.
 func selected(query string) (selection, error) {
 	var s selection
@@ -90,23 +90,23 @@ func (s *Server) apiDeleteGroups(w http.ResponseWriter, r *http.Request) {
 	}
 	now := s.Now()
 	old := func(g *store.Group) bool {
-		return wanted.olderThan == 0 || now.Sub(g.LifetimeStart()) > wanted.olderThan
+		return wanted.olderThan == 0 || now.Sub(g.TTLStart()) > wanted.olderThan
 	}
 	var groups []*store.Group
-	for _, row := range s.index.Of(s.Store.View()).Find(wanted.query, nil, now).Rows {
+	for _, row := range s.index.Of(s.Store.Snapshot()).Find(wanted.query, nil, now).Rows {
 		if old(row.Group) {
 			groups = append(groups, row.Group)
 		}
 	}
 	if !wanted.dryRun {
 		if groups, err = s.deleteAll(groups, old); err != nil {
-			s.apiRefusal(w, r, err)
+			s.apiRejection(w, r, err)
 			return
 		}
 		s.Logger.Warn("groups deleted through the admin API", "groups", len(groups), "source", r.RemoteAddr, "match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
 	}
 	answer := api.Deleted{Count: len(groups), DryRun: wanted.dryRun}
-	for _, g := range groups[:min(len(groups), mostDeletedListed)] {
+	for _, g := range groups[:min(len(groups), maxDeletedListed)] {
 		answer.Groups = append(answer.Groups, api.Group{Key: g.Key, Pushed: g.Pushed})
 	}
 	w.Header().Set("Content-Type", jsonType)

@@ -13,28 +13,28 @@ import (
 
 // statusOf maps an error to the HTTP status that answers it.
 func statusOf(err error) int {
-	var refusal *metric.RefusalError
+	var rejection *metric.RejectionError
 	var unavailable *store.UnavailableError
 	switch {
 	case errors.As(err, &unavailable):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, errors.ErrUnsupported):
 		return http.StatusNotImplemented
-	case !errors.As(err, &refusal):
+	case !errors.As(err, &rejection):
 		return http.StatusInternalServerError
-	case refusal.Reason == metric.WrongProtocol:
+	case rejection.Reason == metric.WrongProtocol:
 		return http.StatusUnsupportedMediaType
-	case refusal.Reason == metric.TooLarge:
+	case rejection.Reason == metric.TooLarge:
 		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusBadRequest
 }
 
-// reasonOf returns the reason of a refusal, empty where err is none.
+// reasonOf returns the reason of a rejection, empty where err is none.
 func reasonOf(err error) metric.Reason {
-	var refusal *metric.RefusalError
-	if errors.As(err, &refusal) {
-		return refusal.Reason
+	var rejection *metric.RejectionError
+	if errors.As(err, &rejection) {
+		return rejection.Reason
 	}
 	return ""
 }

@@ -11,7 +11,7 @@ import (
 const (
 	endedAtOnce  = 64
 	endingPause  = 2 * time.Millisecond
-	mostEnding   = 10_000 // of which the order is looked at
+	maxEnding    = 10_000 // of which the order is looked at
 	endingLatest = time.Second
 )
 
@@ -20,7 +20,7 @@ func (s *Server) EndGroups(ctx context.Context) {
 	for {
 		// A group may be pushed meanwhile that ends before the next one known.
 		wait := endingLatest
-		if left, any := s.Store.NextEnd(); any {
+		if left, any := s.Store.NextExpiry(); any {
 			wait = min(left, endingLatest)
 		}
 		if wait <= 0 {
@@ -54,16 +54,16 @@ func (s *Server) endDue(ctx context.Context) error {
 	if err := s.Storage.Ready(); err != nil {
 		return err
 	}
-	for ids := range slices.Chunk(s.Store.Due(mostEnding), endedAtOnce) {
+	for ids := range slices.Chunk(s.Store.Due(maxEnding), endedAtOnce) {
 		ended, err := s.Store.Expire(ids)
 		if err != nil {
 			return err
 		}
 		for _, g := range ended {
-			if !g.KeptTimes {
+			if !g.KeptPushTimes {
 				s.history.Forget(g.Key)
 			}
-			s.Logger.Debug("group expired", "group", g.Key.String(), "last_push", g.Pushed, "push_times_kept", g.KeptTimes)
+			s.Logger.Debug("group expired", "group", g.Key.String(), "last_push", g.Pushed, "push_times_kept", g.KeptPushTimes)
 		}
 		s.metrics.expired.Add(float64(len(ended)))
 		if !sleep(ctx, endingPause) {

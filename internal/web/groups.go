@@ -13,8 +13,8 @@ import (
 
 // How many groups one answer of the API lists.
 const (
-	usualGroups = 100
-	mostGroups  = 10_000
+	defaultGroups = 100
+	maxGroups     = 10_000
 )
 
 // apiGroups answers GET /api/v1/groups.
@@ -26,7 +26,7 @@ func (s *Server) apiGroups(w http.ResponseWriter, r *http.Request) {
 	})
 	list := api.Groups{}
 	if err == nil {
-		list.Limit, err = number(values.Get("limit"), "limit", usualGroups, mostGroups)
+		list.Limit, err = number(values.Get("limit"), "limit", defaultGroups, maxGroups)
 	}
 	if err == nil {
 		list.Offset, err = number(values.Get("offset"), "offset", 0, 1<<31-1)
@@ -36,8 +36,8 @@ func (s *Server) apiGroups(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := s.Now()
-	refused := search.Refused(s.history.Refused())
-	found := s.index.Of(s.Store.View()).Find(query, refused, now)
+	rejected := search.Rejected(s.history.Rejected())
+	found := s.index.Of(s.Store.Snapshot()).Find(query, rejected, now)
 	list.Total = len(found.Rows)
 	list.States = map[string]int{}
 	for state, count := range found.Counts {
@@ -45,7 +45,7 @@ func (s *Server) apiGroups(w http.ResponseWriter, r *http.Request) {
 	}
 	first := min(list.Offset, list.Total)
 	for _, row := range found.Rows[first:min(first+list.Limit, list.Total)] {
-		list.Groups = append(list.Groups, s.apiGroupOf(row, &query, refused, now))
+		list.Groups = append(list.Groups, s.apiGroupOf(row, &query, rejected, now))
 	}
 	w.Header().Set("Content-Type", jsonType)
 	if err := api.WriteGroups(w, list); err != nil {
@@ -65,12 +65,12 @@ func number(text, name string, usual, most int) (int, error) {
 	return n, nil
 }
 
-func (s *Server) apiGroupOf(row *search.Row, query *search.Query, refused search.Refused, now time.Time) api.Group {
+func (s *Server) apiGroupOf(row *search.Row, query *search.Query, rejected search.Rejected, now time.Time) api.Group {
 	g := row.Group
 	expires, _ := s.Store.ExpiresAt(g)
 	return api.Group{
-		Key: g.Key, Summed: g.Summed, Expired: g.Expired, Expires: expires, State: string(query.StateOf(g, refused, now)), Pushed: g.Pushed, Failed: refused.FailedAt(g),
-		LastRefused: s.history.LastRefused(g.Key), Families: len(g.Chunks), Series: row.Series, Bytes: row.Bytes,
+		Key: g.Key, Summed: g.Summed, Expired: g.Expired, Expires: expires, State: string(query.StateOf(g, rejected, now)), Pushed: g.Pushed, Failed: rejected.FailedAt(g),
+		LastRejected: s.history.LastRejected(g.Key), Families: len(g.Families), Series: row.Series, Bytes: row.Bytes,
 	}
 }
 
@@ -86,20 +86,20 @@ func (s *Server) apiOneGroup(w http.ResponseWriter, r *http.Request) {
 		s.apiError(w, r, http.StatusBadRequest, api.BadData, err.Error())
 		return
 	}
-	g := s.Store.View().Group(key)
+	g := s.Store.Snapshot().Group(key)
 	if g == nil {
 		s.apiError(w, r, http.StatusNotFound, api.NotFound, fmt.Sprintf("there is no group with exactly the labels %s: it may have been deleted or have expired", key))
 		return
 	}
 	pushes, last := s.history.Group(key)
-	refused := search.Refused{}
+	rejected := search.Rejected{}
 	if last != nil {
-		refused[key.ID()] = last.At
+		rejected[key.ID()] = last.At
 	}
 	row := search.RowOf(g)
 	query := search.Query{Age: search.DefaultAge}
 	w.Header().Set("Content-Type", jsonType)
-	if err := api.WriteGroup(w, s.apiGroupOf(&row, &query, refused, s.Now()), pushes, g); err != nil {
+	if err := api.WriteGroup(w, s.apiGroupOf(&row, &query, rejected, s.Now()), pushes, g); err != nil {
 		s.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
 	}

@@ -13,7 +13,7 @@ import (
 // newHistory returns the memory of what came of the last pushes to the store.
 func newHistory(s *store.Store) *history.Log {
 	return history.New(func(keys []metric.GroupingKey) []bool {
-		view := s.View()
+		view := s.Snapshot()
 		held := make([]bool, len(keys))
 		for i, key := range keys {
 			held[i] = view.Group(key) != nil
@@ -27,7 +27,7 @@ func newHistory(s *store.Store) *history.Log {
 // had been applied before.
 func (s *Server) remember(r *http.Request, path string, key metric.GroupingKey, size int64, repeated bool, err error) {
 	e := history.Event{
-		At: s.Now(), Method: r.Method, Size: size, Source: sourceOf(r), Client: r.UserAgent(), Key: key, Repeated: repeated,
+		At: s.Now(), Method: r.Method, Size: size, Source: sourceOf(r), Client: r.UserAgent(), Key: key, Replayed: repeated,
 	}
 	if key.ID() == "" {
 		e.Path = path

@@ -23,7 +23,7 @@ type metrics struct {
 	requests       *prometheus.CounterVec
 	pushSize       *prometheus.SummaryVec
 	pushDuration   *prometheus.SummaryVec
-	refused        *prometheus.CounterVec
+	rejected       *prometheus.CounterVec
 	scrapeDuration prometheus.Histogram
 	scrapeSize     prometheus.Histogram
 
@@ -57,8 +57,8 @@ func newMetrics(totals func() store.Totals, others []prometheus.Collector) *metr
 			Objectives: objectives,
 			AgeBuckets: ageBuckets,
 		}, []string{"method"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pushgateway_pushes_refused_total",
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pushgateway_pushes_rejected_total",
 			Help: "Total pushes that were not applied, by the reason.",
 		}, []string{"reason"}),
 		scrapeDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -78,7 +78,7 @@ func newMetrics(totals func() store.Totals, others []prometheus.Collector) *metr
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
-	m.repeated = counter("pushgateway_pushes_repeated_total", "Total pushes that had no effect because one with the same idempotency key had been applied to the group.")
+	m.repeated = counter("pushgateway_pushes_replayed_total", "Total pushes that had no effect because one with the same idempotency key had been applied to the group.")
 	m.timestampsDropped = counter("pushgateway_timestamps_dropped_total", "Total metrics that were taken without the timestamp they were pushed with.")
 	m.expired = counter("pushgateway_groups_expired_total", "Total groups that ended because their time to live was over.")
 	m.reloadSuccessful = gauge("pushgateway_config_last_reload_successful", "Whether the file with the rules could be used when it was last loaded (1) or not (0).")
@@ -90,18 +90,18 @@ func newMetrics(totals func() store.Totals, others []prometheus.Collector) *metr
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		versioncollector.NewCollector("pushgateway"),
-		m.requests, m.pushSize, m.pushDuration, m.refused, m.scrapeDuration, m.scrapeSize,
+		m.requests, m.pushSize, m.pushDuration, m.rejected, m.scrapeDuration, m.scrapeSize,
 		m.repeated, m.timestampsDropped, m.expired,
 		held("pushgateway_groups", "Number of groups held.",
 			func(t store.Totals) float64 { return float64(t.Groups) }),
 		held("pushgateway_series", "Number of pushed metrics held, each with its own label set; a histogram or summary counts once.",
 			func(t store.Totals) float64 { return float64(t.Series) }),
-		held("pushgateway_held_bytes", "Size of the pushed metrics held, in protobuf.",
+		held("pushgateway_stored_bytes", "Size of the pushed metrics held, in protobuf.",
 			func(t store.Totals) float64 { return float64(t.Bytes) }),
 	)
 	m.registry.MustRegister(others...)
 	for _, reason := range metric.Reasons() {
-		m.refused.WithLabelValues(string(reason)) // so that a first increase is one
+		m.rejected.WithLabelValues(string(reason)) // so that a first increase is one
 	}
 	return m
 }
@@ -126,10 +126,10 @@ func (m *metrics) types() (map[string]metric.Type, error) {
 	return types, nil
 }
 
-// countRefusal counts a push that was refused; one that only failed is none.
-func (m *metrics) countRefusal(err error) {
+// countRejection counts a push that was rejected; one that only failed is none.
+func (m *metrics) countRejection(err error) {
 	if reason := reasonOf(err); reason != "" {
-		m.refused.WithLabelValues(string(reason)).Inc()
+		m.rejected.WithLabelValues(string(reason)).Inc()
 	}
 }
 

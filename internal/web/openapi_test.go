@@ -218,8 +218,8 @@ func TestOpenAPIDescribesDeletions(t *testing.T) {
 		isAsDescribed(t, d, "delete", path, do(s, "DELETE", path+query, "", headers...), status)
 	}
 	do(s, "PUT", "/metrics/job/a", "m 1\n")
-	do(s, "PUT", "/metrics/job/refused", "m 1 1\n")
-	const all = "?match[]=%7Bjob%3D~%22a%7Crefused%22%7D"
+	do(s, "PUT", "/metrics/job/rejected", "m 1 1\n")
+	const all = "?match[]=%7Bjob%3D~%22a%7Crejected%22%7D"
 	remove(s, 200, all+"&dry_run=true")
 	remove(s, 200, all+"&older_than=1h")
 	remove(s, 200, all)

@@ -33,8 +33,8 @@ func newPages(s *Server) *pages {
 func (s *Server) held() webui.Held {
 	ruled := s.rules.Load()
 	return webui.Held{
-		Listing: s.index.Of(s.Store.View()), Log: s.history, Admin: s.AdminAPI, ExpiresAt: s.Store.ExpiresAt,
-		ByRule: func(key metric.GroupingKey) bool { return ruled.For(key).Lifetime.Limited },
+		Listing: s.index.Of(s.Store.Snapshot()), Log: s.history, Admin: s.AdminAPI, ExpiresAt: s.Store.ExpiresAt,
+		ByRule: func(key metric.GroupingKey) bool { return ruled.For(key).Expiry.Set },
 	}
 }
 
@@ -82,7 +82,7 @@ const configFileFlag = "config.file"
 
 // rulesInUse returns what pushes are taken by that do not say it themselves.
 func (s *Server) rulesInUse() webui.Rules {
-	builtIn := metric.Options{Lifetime: metric.Lifetime{Limited: true}, Timestamps: metric.TimestampsReject}
+	builtIn := metric.Options{Expiry: metric.Expiry{Set: true}, Timestamps: metric.TimestampsReject}
 	shown := webui.Rules{Defaults: rules.Format(s.Defaults.Or(builtIn))}
 	if last := s.lastReload.Load(); last != nil {
 		shown.File, shown.Loaded = s.Status.Flags[configFileFlag], last.loaded
@@ -109,7 +109,7 @@ func (p *pages) group(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.Pages.Problem(w, r, depth, http.StatusNotFound, "No such group", err.Error())
 	}
-	return p.Pages.Group(w, r, depth, held, key, held.Listing.View().Group(key))
+	return p.Pages.Group(w, r, depth, held, key, held.Listing.Snapshot().Group(key))
 }
 
 // keyOf returns the key that a ref of search.Ref names, or that a path names
@@ -133,17 +133,17 @@ func (p *pages) confirmation(w http.ResponseWriter, r *http.Request) error {
 	return p.Pages.Confirm(w, r, d)
 }
 
-// largestForm bounds the body of a confirmed deletion.
-const largestForm = 64 << 10
+// maxFormSize bounds the body of a confirmed deletion.
+const maxFormSize = 64 << 10
 
 // delete answers POST /delete: it deletes the groups that the visitor has seen on
 // the confirmation page, and no others.
 func (p *pages) delete(w http.ResponseWriter, r *http.Request) error {
 	if fromOtherSite(r) {
-		p.Logger.Warn("deletion refused: it comes from another site", "source", r.RemoteAddr, "origin", r.Header.Get("Origin"))
+		p.Logger.Warn("deletion rejected: it comes from another site", "source", r.RemoteAddr, "origin", r.Header.Get("Origin"))
 		return p.Pages.Problem(w, r, 0, http.StatusForbidden, "Not deleted", "This request comes from another site, which must not delete anything here.")
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, largestForm)
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormSize)
 	if err := r.ParseForm(); err != nil {
 		return p.Pages.Problem(w, r, 0, http.StatusBadRequest, "Not deleted", err.Error())
 	}
@@ -175,7 +175,7 @@ func (p *pages) delete(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// fromOtherSite tells whether a browser says that the request comes from another
+// fromOtherSite reports whether a browser says that the request comes from another
 // site. Where it says nothing, only the token tells a page of ours, which no
 // other site can read: over plain HTTP browsers do not send Sec-Fetch-Site, and
 // the Origin of pages without referrers is null.
@@ -225,7 +225,7 @@ func (p *pages) deletion(fields url.Values) (webui.Deletion, *problem) {
 		if err != nil {
 			return d, &problem{http.StatusNotFound, "No such group", err.Error()}
 		}
-		if g := held.Listing.View().Group(key); g != nil {
+		if g := held.Listing.Snapshot().Group(key); g != nil {
 			d.Groups = append(d.Groups, g)
 		}
 	case fields.Get("all") == "yes":
@@ -246,7 +246,7 @@ func (p *pages) deletion(fields url.Values) (webui.Deletion, *problem) {
 		if !some {
 			return d, &problem{http.StatusBadRequest, "Nothing chosen", "Search for the groups to delete, or choose one."}
 		}
-		for _, row := range held.Listing.Find(query, held.Log.Refused(), p.Now()).Rows {
+		for _, row := range held.Listing.Find(query, held.Log.Rejected(), p.Now()).Rows {
 			d.Groups = append(d.Groups, row.Group)
 		}
 	}

@@ -202,8 +202,8 @@ func TestHistoryOfPushes(t *testing.T) {
 	if e := pushes[0]; e.Reason != metric.BadTimestamp || e.Size != 6 || last.Message != e.Message {
 		t.Errorf("third %+v, last %+v", e, last)
 	}
-	if refusals := s.history.Refusals(); len(refusals) != 3 || refusals[0].Path != "/metrics/job/" || refusals[0].Reason != metric.BadPath {
-		t.Errorf("refusals %+v", refusals)
+	if rejections := s.history.Rejections(); len(rejections) != 3 || rejections[0].Path != "/metrics/job/" || rejections[0].Reason != metric.BadPath {
+		t.Errorf("rejections %+v", rejections)
 	}
 	do(s, "DELETE", "/metrics/job/a", "")
 	if pushes, last := s.history.Group(key); pushes != nil || last != nil {
@@ -214,7 +214,7 @@ func TestHistoryOfPushes(t *testing.T) {
 func TestGroupPageStatus(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) { c.RoutePrefix = "/pg" })
 	do(s, "PUT", "/pg/metrics/job/a/path@base64/L3g", "m 1\n")
-	do(s, "PUT", "/pg/metrics/job/refused", "m{\n")
+	do(s, "PUT", "/pg/metrics/job/rejected", "m{\n")
 	for _, c := range []struct {
 		path   string
 		status int
@@ -222,7 +222,7 @@ func TestGroupPageStatus(t *testing.T) {
 	}{
 		{"/pg/groups/job/a/path@base64/L3g", 200, `href="../../../../static/page.css"`},
 		{"/pg//groups/job/a/path@base64/L3g", 200, `href="../../../../../static/page.css"`},
-		{"/pg/groups/job/refused", 200, "no push to it was accepted"},
+		{"/pg/groups/job/rejected", 200, "no push to it was accepted"},
 		{"/pg/groups/job/a", 404, "may have been deleted or have expired"},
 		{"/pg/groups/job", 404, "No such group"},
 		{"/pg/groups/x", 404, `href="../static/page.css"`},
@@ -236,19 +236,19 @@ func TestGroupPageStatus(t *testing.T) {
 	}
 }
 
-// A push whose options are refused changes no metric. That it was refused is known
+// A push whose options are rejected changes no metric. That it was rejected is known
 // until a restart, and then only where its group is held.
-func TestRefusedOptionsAreSeen(t *testing.T) {
+func TestRejectedOptionsAreSeen(t *testing.T) {
 	s, _ := newTestServer(t, nil)
 	do(s, "PUT", "/metrics/job/a", "m 1\n")
-	before := s.Store.View().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "a"}}))
+	before := s.Store.Snapshot().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "a"}}))
 	for _, job := range []string{"a", "b"} {
 		if w := do(s, "PUT", "/metrics/job/"+job+"?ttl=soon", "m 2\n"); w.Code != 400 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 	}
-	if now := s.Store.View().Group(before.Key); now != before || s.Store.Totals().Groups != 1 {
-		t.Error("the refused push changed a group")
+	if now := s.Store.Snapshot().Group(before.Key); now != before || s.Store.Totals().Groups != 1 {
+		t.Error("the rejected push changed a group")
 	}
 	for path, want := range map[string]string{
 		"/api/v1/groups/job/a": `"state":"failed"`, "/groups/job/a": "failed since", "/groups/job/b": "no push to it was accepted",
@@ -275,7 +275,7 @@ func TestPagesShowRules(t *testing.T) {
 		text := "rules:\n- match: '{job=~\"batch.*\"}'\n  ttl: 90m\n  merge: sum\n"
 		s, _ := newTestServer(t, func(c *Config) {
 			c.LoadRules = func() (*rules.Rules, error) { return rules.Parse([]byte(text)) }
-			c.Defaults = metric.Options{Lifetime: metric.Lifetime{Limited: true, TTL: 48 * time.Hour}}
+			c.Defaults = metric.Options{Expiry: metric.Expiry{Set: true, TTL: 48 * time.Hour}}
 			c.Status.Flags = map[string]string{"config.file": "/etc/pushgateway.yml"}
 		})
 		want := func(path string, texts ...string) {
@@ -342,7 +342,7 @@ func TestStatusWithoutRules(t *testing.T) {
 // measured beside it. The times in the log were to be at most 150 ms.
 func TestHundredThousandGroups(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) {
-		c.Defaults.Lifetime = metric.Lifetime{Limited: true, TTL: 48 * time.Hour}
+		c.Defaults.Expiry = metric.Expiry{Set: true, TTL: 48 * time.Hour}
 	})
 	fill(t, s.Store, 100_000)
 	paths := []string{
@@ -368,7 +368,7 @@ func TestHundredThousandGroups(t *testing.T) {
 			}
 			started = time.Now()
 			written := 0
-			for g := range s.Store.View().Groups() {
+			for g := range s.Store.Snapshot().Groups() {
 				written += len(g.Key.String())
 			}
 			labels = min(labels, time.Since(started))
@@ -395,7 +395,7 @@ func fill(t testing.TB, s *store.Store, n int) {
 		key := metric.NewGroupingKey([]metric.Label{
 			{Name: "job", Value: fmt.Sprintf("job-%03d", i%500)}, {Name: "instance", Value: fmt.Sprintf("host-%05d.example.org:9100", i)},
 		})
-		p, err := encoder.Push(key, families, time.Now(), store.Manner{Names: metric.LegacyNames})
+		p, err := encoder.Push(key, families, time.Now(), store.PushOptions{Validation: metric.LegacyValidation})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,16 +25,16 @@ func TestParseGroupPath(t *testing.T) {
 		{"/metrics/job/a/name/Προ", `{job="a",name="Προ"}`},
 		{"/metrics/job/a/U__foo_2e_bar/x", `{U__foo_2e_bar="x",job="a"}`},
 	} {
-		if key, err := parseGroupPath(c.path, metric.LegacyNames); err != nil || key.String() != c.want {
+		if key, err := parseGroupPath(c.path, metric.LegacyValidation); err != nil || key.String() != c.want {
 			t.Errorf("%s: got %s, %v, want %s", c.path, key, err, c.want)
 		}
 	}
-	if key, err := parseGroupPath("/metrics/job/a/U__foo_2e_bar@base64/YmF6", metric.UTF8Names); err != nil || key.String() != `{"foo.bar"="baz",job="a"}` {
+	if key, err := parseGroupPath("/metrics/job/a/U__foo_2e_bar@base64/YmF6", metric.UTF8Validation); err != nil || key.String() != `{"foo.bar"="baz",job="a"}` {
 		t.Errorf("UTF-8: got %s, %v", key, err)
 	}
 }
 
-func TestRefusedGroupPaths(t *testing.T) {
+func TestRejectedGroupPaths(t *testing.T) {
 	for _, c := range []struct{ path, want string }{
 		{"/metrics/job/", "the job name is missing"},
 		{"/metrics/job@base64/=", "the job name is missing"},
@@ -49,7 +49,7 @@ func TestRefusedGroupPaths(t *testing.T) {
 		{"/metrics/job/a/l@base64/_w", "not valid UTF-8"},
 		{"/metrics/job/\xff", "not valid UTF-8"},
 	} {
-		_, err := parseGroupPath(c.path, metric.LegacyNames)
+		_, err := parseGroupPath(c.path, metric.LegacyValidation)
 		if err == nil || !strings.Contains(err.Error(), c.want) || reasonOf(err) != metric.BadPath {
 			t.Errorf("%s: got %v, want it to say %q", c.path, err, c.want)
 		}
@@ -63,12 +63,12 @@ func FuzzGroupPath(f *testing.F) {
 		f.Add(path, false, true)
 	}
 	f.Fuzz(func(t *testing.T, rest string, encodedJob, utf8Names bool) {
-		prefix, names := jobPath, metric.LegacyNames
+		prefix, names := jobPath, metric.LegacyValidation
 		if encodedJob {
 			prefix = jobBase64Path
 		}
 		if utf8Names {
-			names = metric.UTF8Names
+			names = metric.UTF8Validation
 		}
 		key, err := parseGroupPath(prefix+rest, names)
 		if err != nil {

@@ -51,25 +51,25 @@ func (p *pusher) handler() http.Handler {
 		p.remember(r, path, key, size(), repeated, err)
 		if err == nil {
 			if repeated {
-				w.Header().Set(repeatedHeader, "true")
+				w.Header().Set(replayedHeader, "true")
 			}
 			w.WriteHeader(accepted)
 			return
 		}
-		p.refused(r, path, key, err)
+		p.rejected(r, path, key, err)
 		answerError(w, err)
 	})
 }
 
-// refused counts and logs a refused push. path is what the request named, key the
+// rejected counts and logs a rejected push. path is what the request named, key the
 // group; it is the zero value where the path names none.
-func (s *Server) refused(r *http.Request, path string, key metric.GroupingKey, err error) {
+func (s *Server) rejected(r *http.Request, path string, key metric.GroupingKey, err error) {
 	group := path
 	if key.ID() != "" {
 		group = key.String()
 	}
-	s.metrics.countRefusal(err)
-	s.Logger.Warn("push refused", "method", r.Method, "source", r.RemoteAddr, "group", metric.Shorten(group), "reason", string(reasonOf(err)), "err", err)
+	s.metrics.countRejection(err)
+	s.Logger.Warn("push rejected", "method", r.Method, "source", r.RemoteAddr, "group", metric.Shorten(group), "reason", string(reasonOf(err)), "err", err)
 }
 
 // push applies a push to the group called key. repeated tells that the same was
@@ -98,7 +98,7 @@ func (s *Server) apply(encoder *store.Encoder, key metric.GroupingKey, families 
 	push, err := encoder.Push(key, families, now, manner)
 	if err != nil {
 		if failErr := s.Store.Fail(key, now); failErr != nil {
-			return false, fmt.Errorf("record that the push was refused (%w): %w", err, failErr)
+			return false, fmt.Errorf("record that the push was rejected (%w): %w", err, failErr)
 		}
 		return false, s.mergedByRule(key, w, err)
 	}
@@ -118,7 +118,7 @@ func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request) {
 	_, path := s.target(r)
 	key, err := parseGroupPath(path, s.Names)
 	if err == nil {
-		err = refuseOptions(r)
+		err = rejectOptions(r)
 	}
 	if err != nil {
 		answerError(w, err)

@@ -46,8 +46,8 @@ func (s *Server) loadRules() error {
 		s.lastReload.Store(&reload{loaded: now})
 	}
 	s.rules.Store(loaded)
-	s.Store.Limit(store.Limits{For: func(key metric.GroupingKey) metric.Lifetime {
-		return loaded.For(key).Lifetime.Or(s.Defaults.Lifetime)
+	s.Store.SetExpiry(store.ExpiryPolicy{For: func(key metric.GroupingKey) metric.Expiry {
+		return loaded.For(key).Expiry.Or(s.Defaults.Expiry)
 	}, Clock: store.Clock{Now: s.Now, Elapsed: s.Elapsed}})
 	if due := s.Store.Due(math.MaxInt); len(due) > 0 {
 		s.Logger.Warn("by the rules as they are now, groups have ended and will be deleted", "groups", len(due))

@@ -35,7 +35,7 @@ func (s *Server) scrapeHandler(writer *exposition.Writer) http.Handler {
 		if encoding != exposition.Identity {
 			w.Header().Set("Content-Encoding", string(encoding))
 		}
-		size, err := writer.Write(w, s.Store.View(), own, format, encoding)
+		size, err := writer.Write(w, s.Store.Snapshot(), own, format, encoding)
 		if err != nil {
 			// The status is out already: the scraper sees a body cut short. Mostly
 			// it has gone itself.

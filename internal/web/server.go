@@ -31,9 +31,9 @@ type Config struct {
 	Store   *store.Store
 	Storage Storage
 	Logger  *slog.Logger
-	Now     func() time.Time     // the time of day
-	Elapsed func() time.Duration // since some moment, whatever becomes of the time of day
-	Names   metric.Names         // which names pushes may use
+	Now     func() time.Time        // the time of day
+	Elapsed func() time.Duration    // since some moment, whatever becomes of the time of day
+	Names   metric.ValidationScheme // which names pushes may use
 
 	// LoadRules gets the rules for pushes, at New and at each Reload; nil where
 	// there are none.

@@ -39,7 +39,7 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 	var log bytes.Buffer
 	started := time.Now()
 	config := Config{
-		Store: store.New(store.Memory{}), Storage: noStorage{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }, Names: metric.LegacyNames,
+		Store: store.New(store.Memory{}), Storage: noStorage{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }, Names: metric.LegacyValidation,
 		TelemetryPath: "/metrics", Pages: pages, Status: api.Status{},
 	}
 	if change != nil {
@@ -163,9 +163,9 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-// TestRefusalsName goes through what a refusal has to say: who is in the way, and
+// TestRejectionsName goes through what a rejection has to say: who is in the way, and
 // what to do.
-func TestRefusalsName(t *testing.T) {
+func TestRejectionsName(t *testing.T) {
 	const group = "/metrics/job/b/instance/i"
 	for _, c := range []struct {
 		name, held, body string
@@ -209,15 +209,15 @@ func TestRefusalsName(t *testing.T) {
 				t.Errorf("%s: %q does not say %q", c.name, w.Body, want)
 			}
 		}
-		if n := testutil.ToFloat64(s.metrics.refused.WithLabelValues(string(c.reason))); n != 1 {
-			t.Errorf("%s: %v refused for %s", c.name, n, c.reason)
+		if n := testutil.ToFloat64(s.metrics.rejected.WithLabelValues(string(c.reason))); n != 1 {
+			t.Errorf("%s: %v rejected for %s", c.name, n, c.reason)
 		}
 		line := log.String()
 		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "level=WARN") || !strings.Contains(line, `{instance=\"i\",job=\"b\"}`) ||
 			!strings.Contains(line, "source=192.0.2.1:1234") || !strings.Contains(line, "reason="+string(c.reason)) {
 			t.Errorf("%s: logged %q", c.name, line)
 		}
-		if g := s.Store.View().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "b"}, {Name: "instance", Value: "i"}})); g == nil || g.Failed.IsZero() || !g.Pushed.IsZero() {
+		if g := s.Store.Snapshot().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "b"}, {Name: "instance", Value: "i"}})); g == nil || g.Failed.IsZero() || !g.Pushed.IsZero() {
 			t.Errorf("%s: the failure is not recorded: %+v", c.name, g)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 type Storage interface {
 	// Ready returns nil where changes are taken, otherwise why not.
 	Ready() error
-	// Loading tells whether the groups that were kept are still being loaded.
+	// Loading reports whether the groups that were kept are still being loaded.
 	// Until then nothing is exposed, since a part of it would look like the whole.
 	Loading() bool
 	Status() api.Storage
@@ -41,7 +41,7 @@ func (s *Server) whenLoaded(h http.Handler) http.Handler {
 // Loaded tells the server that the groups that were kept are in the store. Of those
 // that cannot be exposed beside its own metrics it warns.
 func (s *Server) Loaded() {
-	if hidden := s.Store.Hidden(); len(hidden) > 0 {
+	if hidden := s.Store.HiddenFamilies(); len(hidden) > 0 {
 		s.Logger.Warn("metrics that were kept are not exposed: the gateway's own have the same names, but other types; delete or replace what holds them, or give its own a path with --web.own-metrics-path",
 			"families", strings.Join(hidden, " "))
 	}

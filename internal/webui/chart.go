@@ -44,8 +44,8 @@ const (
 	chartHeight = 100.0
 	// titledBars is up to how many bars each has a text of its own.
 	titledBars = 40
-	// mostBars is how many are drawn; beyond it neighbours share one.
-	mostBars = 300
+	// maxBars is how many are drawn; beyond it neighbours share one.
+	maxBars = 300
 )
 
 // bucket is a bucket by itself: how many observations lie between its bounds.
@@ -78,7 +78,7 @@ func histogramChart(h *metric.HistogramValue, rows int) chart {
 		c.Rows = append(c.Rows, chartRow{b.name, formatValue(b.count)})
 	}
 	c.Title = fmt.Sprintf("Bar chart of a %s: %s observations in %d buckets", c.Kind, c.Count, len(buckets))
-	if largest := largestOf(buckets); largest >= 0 && buckets[largest].count > 0 {
+	if largest := maxOf(buckets); largest >= 0 && buckets[largest].count > 0 {
 		c.Title += fmt.Sprintf(", most of them, %s, in %s", formatShort(buckets[largest].count), buckets[largest].name)
 	}
 	return c
@@ -150,7 +150,7 @@ func nativeBuckets(h *metric.HistogramValue) []bucket {
 	return buckets
 }
 
-func largestOf(buckets []bucket) int {
+func maxOf(buckets []bucket) int {
 	largest := -1
 	for i, b := range buckets {
 		if largest < 0 || b.count > buckets[largest].count {
@@ -171,7 +171,7 @@ func (c *chart) draw(buckets []bucket) {
 			slots++
 		}
 	}
-	each := (slots + mostBars - 1) / mostBars // slots to a bar
+	each := (slots + maxBars - 1) / maxBars // slots to a bar
 	counts := make([]float64, (slots+each-1)/each)
 	at := 0
 	places := make([]int, len(buckets))
@@ -269,7 +269,7 @@ func summaryChart(s *metric.SummaryValue, rows int) chart {
 		if i < rows {
 			c.Rows = append(c.Rows, chartRow{formatValue(q.Quantile), formatValue(q.Value)})
 		}
-		if !math.IsNaN(q.Value) && !math.IsInf(q.Value, 0) && q.Quantile >= 0 && q.Quantile <= 1 && len(drawable) < mostBars {
+		if !math.IsNaN(q.Value) && !math.IsInf(q.Value, 0) && q.Quantile >= 0 && q.Quantile <= 1 && len(drawable) < maxBars {
 			drawable = append(drawable, q)
 			low, high = min(low, q.Value), max(high, q.Value)
 		}

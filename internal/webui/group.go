@@ -23,31 +23,31 @@ const (
 	previewCharts     = 2
 	previewBucketRows = 20
 
-	samplesPerPage   = 100
-	chartsPerPage    = 5
-	pageBucketRows   = 200
-	longestTimelined = 300 // characters of a refusal in the timeline
+	samplesPerPage = 100
+	chartsPerPage  = 5
+	pageBucketRows = 200
+	maxTimelined   = 300 // characters of a rejection in the timeline
 
 	// pageBudget bounds all families of a page together, in characters, whatever
 	// was pushed. Escaped, a character takes five bytes at most.
 	pageBudget = 18_000
-	// longestCopied bounds the path of a group that is offered to copy.
-	longestCopied = 10_000
+	// maxCopied bounds the path of a group that is offered to copy.
+	maxCopied = 10_000
 )
 
 // groupPage is one group.
 type groupPage struct {
 	layout
 	group
-	Held    bool // false where only pushes are known, none of which was accepted
-	OwnLife bool // the last push itself said when the group ends
-	ByRule  bool // else a rule did, rather than a flag
-	Labels  []chip
-	More    int
-	Refused *refusal
-	Pushes  []push
-	Copies  []copyable // none where they would be too long
-	Delete  string     // link
+	Held     bool // false where only pushes are known, none of which was accepted
+	OwnLife  bool // the last push itself said when the group ends
+	ByRule   bool // else a rule did, rather than a flag
+	Labels   []chip
+	More     int
+	Rejected *rejection
+	Pushes   []push
+	Copies   []copyable // none where they would be too long
+	Delete   string     // link
 
 	Search      string
 	Self        string // link to the group's page
@@ -58,8 +58,8 @@ type groupPage struct {
 	budget      int // what is left of pageBudget
 }
 
-// refusal is a refused push.
-type refusal struct {
+// rejection is a rejected push.
+type rejection struct {
 	At             moment
 	Reason         string
 	Message        string
@@ -113,13 +113,13 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 	page := groupPage{
 		layout: p.layoutOf(r, "Group of job "+cut(job, 60), "group", depth),
 		Held:   g != nil,
-		Search: cut(values.Get("search"), longestSearch),
+		Search: cut(values.Get("search"), maxSearch),
 		budget: pageBudget,
 		Family: values.Get("family"),
 	}
 	page.Refresh = 5
-	pushes, refused := held.Log.Group(key)
-	if g == nil && len(pushes) == 0 && refused == nil {
+	pushes, rejected := held.Log.Group(key)
+	if g == nil && len(pushes) == 0 && rejected == nil {
 		return p.Problem(w, r, depth, http.StatusNotFound, "No such group",
 			"There is no group "+cut(key.String(), 1000)+". It may have been deleted or have expired, or nothing was ever pushed to it. A group is named by all its labels, not by some of them.")
 	}
@@ -130,30 +130,30 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 	page.Labels, page.More = chips(key.Labels(), 8000)
 	page.Self = page.Root + "groups/" + ref
 	page.Delete = page.Root + "delete?" + url.Values{"group": {ref}}.Encode()
-	if len(key.Path()) <= longestCopied {
+	if len(key.Path()) <= maxCopied {
 		page.Copies = copies(page.Address, key, g != nil && g.Summed)
 	}
 	for i := range pushes {
 		page.Pushes = append(page.Pushes, pushOf(&pushes[i], now, page.Address))
 	}
-	if refused != nil {
-		shown := refusalOf(refused, now, &page.layout)
-		page.Refused = &shown
+	if rejected != nil {
+		shown := rejectionOf(rejected, now, &page.layout)
+		page.Rejected = &shown
 	}
 	if g == nil {
-		page.group = group{Name: cut(key.String(), 300), State: search.Failed, StateText: "refused", Pushed: moment{Never: true}, Failed: moment{Never: true}}
+		page.group = group{Name: cut(key.String(), 300), State: search.Failed, StateText: "rejected", Pushed: moment{Never: true}, Failed: moment{Never: true}}
 		return p.render(w, http.StatusOK, "group", page)
 	}
 	query := search.Query{Age: search.DefaultAge}
 	row := search.RowOf(g)
-	seen := search.Refused{}
-	if refused != nil {
-		seen[key.ID()] = refused.At
+	seen := search.Rejected{}
+	if rejected != nil {
+		seen[key.ID()] = rejected.At
 	}
 	page.group = groupOf(&row, &query, held, seen, now)
 	// A group that holds nothing but push times which are to stay never ends,
 	// whatever was asked for.
-	page.OwnLife = g.Lifetime.Limited && page.Ends.Never == (g.Lifetime.TTL == 0)
+	page.OwnLife = g.Expiry.Set && page.Ends.Never == (g.Expiry.TTL == 0)
 	page.ByRule = held.ByRule(key)
 	number, _ := strconv.Atoi(values.Get("page"))
 	page.fill(g, number, now)
@@ -181,12 +181,12 @@ func (page *groupPage) link(family string, number int) string {
 // fill adds the families that the page shows.
 func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
 	type match struct {
-		chunk   *store.Chunk
+		chunk   *store.EncodedFamily
 		metrics []metric.Metric // those that match; nil for all
 	}
 	var matching []match
 	word := strings.ToLower(page.Search)
-	for _, c := range ordered(g.Chunks) {
+	for _, c := range ordered(g.Families) {
 		switch {
 		case page.Family != "" && c.Name() != page.Family:
 		case word == "" || strings.Contains(strings.ToLower(c.Name()), word) || strings.Contains(strings.ToLower(c.Help()), word):
@@ -241,9 +241,9 @@ func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
 }
 
 // ordered returns the chunks with the pushed ones first.
-func ordered(chunks []*store.Chunk) []*store.Chunk {
-	isOwn := func(c *store.Chunk) bool { return c.Name() == store.PushTime || c.Name() == store.FailureTime }
-	var pushed, own []*store.Chunk
+func ordered(chunks []*store.EncodedFamily) []*store.EncodedFamily {
+	isOwn := func(c *store.EncodedFamily) bool { return c.Name() == store.PushTime || c.Name() == store.FailureTime }
+	var pushed, own []*store.EncodedFamily
 	for _, c := range chunks {
 		if isOwn(c) {
 			own = append(own, c)
@@ -263,11 +263,11 @@ func having(metrics []metric.Metric, word string) []metric.Metric {
 	})
 }
 
-func (page *groupPage) familyOf(c *store.Chunk, now time.Time, longestHelp int) family {
+func (page *groupPage) familyOf(c *store.EncodedFamily, now time.Time, maxHelp int) family {
 	f := family{
 		Name:   cut(c.Name(), 120),
 		Type:   c.Type().String(),
-		Help:   cut(c.Help(), longestHelp),
+		Help:   cut(c.Help(), maxHelp),
 		Unit:   cut(c.Unit(), 60),
 		At:     momentOf(c.Time(), now),
 		Series: c.Series(),
@@ -279,7 +279,7 @@ func (page *groupPage) familyOf(c *store.Chunk, now time.Time, longestHelp int) 
 	return f
 }
 
-// isChart tells whether metrics of the type are drawn.
+// isChart reports whether metrics of the type are drawn.
 func isChart(t metric.Type) bool { return t.HasBuckets() || t == metric.Summary }
 
 // show adds metrics to what is shown of the family, as long as the budget lasts.
@@ -351,8 +351,8 @@ func shellQuote(s string) string {
 
 func pushOf(e *history.Event, now time.Time, address string) push {
 	p := push{
-		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Repeated: e.Repeated, Reason: string(e.Reason),
-		Message: cut(placed(e.Message, address), longestTimelined), Source: e.Source, Client: e.Client,
+		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Repeated: e.Replayed, Reason: string(e.Reason),
+		Message: cut(placed(e.Message, address), maxTimelined), Source: e.Source, Client: e.Client,
 	}
 	if e.Size >= 0 {
 		p.Size = formatBytes(e.Size)
@@ -365,8 +365,8 @@ func placed(message, address string) string {
 	return strings.ReplaceAll(message, "<this gateway>", address)
 }
 
-func refusalOf(e *history.Event, now time.Time, at *layout) refusal {
-	shown := refusal{
+func rejectionOf(e *history.Event, now time.Time, at *layout) rejection {
+	shown := rejection{
 		At: momentOf(e.At, now), Reason: string(e.Reason), Message: placed(e.Message, at.Address),
 		Source: e.Source, Client: e.Client, Path: e.Path,
 	}

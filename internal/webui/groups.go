@@ -39,14 +39,14 @@ func choiceOf(values url.Values) choice {
 	return c
 }
 
-// longestSearch bounds what a visitor may ask for, since every link repeats it. The
+// maxSearch bounds what a visitor may ask for, since every link repeats it. The
 // API takes more.
-const longestSearch = 500
+const maxSearch = 500
 
 // query returns the choice as a query.
 func (c choice) query() (search.Query, error) {
-	if len(c.Search)+len(strings.Join(c.Match, "")) > longestSearch {
-		return search.Query{}, fmt.Errorf("longer than %d characters: GET /api/v1/groups takes more", longestSearch)
+	if len(c.Search)+len(strings.Join(c.Match, "")) > maxSearch {
+		return search.Query{}, fmt.Errorf("longer than %d characters: GET /api/v1/groups takes more", maxSearch)
 	}
 	return search.NewQuery(search.Params{Match: c.Match, Search: c.Search, State: c.State, Age: c.Age, Sort: c.Sort})
 }
@@ -157,16 +157,16 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, held Held) error 
 		return nil
 	}
 	query, err := page.choice.query()
-	refused := search.Refused(held.Log.Refused())
+	rejected := search.Rejected(held.Log.Rejected())
 	var found search.Found
 	if err != nil {
 		page.Error = cut(err.Error(), 500)
 		// What is wrong may be its length, and links repeat it.
-		page.Search, page.Match = cut(page.Search, longestSearch), nil
+		page.Search, page.Match = cut(page.Search, maxSearch), nil
 		page.State, page.Age, page.Sort = cut(page.State, 20), cut(page.Age, 20), cut(page.Sort, 20)
 		found.Counts = map[search.State]int{}
 	} else {
-		found = held.Listing.Find(query, refused, now)
+		found = held.Listing.Find(query, rejected, now)
 	}
 	page.Count = len(found.Rows)
 	pages := max(1, (page.Count+pageSize-1)/pageSize)
@@ -175,7 +175,7 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, held Held) error 
 	shown := found.Rows[first:min(first+pageSize, page.Count)]
 	page.First, page.Last = first+1, first+len(shown)
 	for _, row := range shown {
-		page.Rows = append(page.Rows, rowOf(row, &query, held, refused, now))
+		page.Rows = append(page.Rows, rowOf(row, &query, held, rejected, now))
 	}
 	page.Paging = pagingOf(page.Page, pages, func(n int) string {
 		c := page.choice
@@ -233,7 +233,7 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 		{search.ByLabels, "Labels", false, "", [2]string{"Labels, A to Z", "Labels, Z to A"}},
 		{search.ByState, "State", true, "", [2]string{"State, OK first", "State, old first"}},
 		{search.ByPushed, "Last push", true, "", [2]string{"Last push, oldest first", "Last push, latest first"}},
-		{search.ByFailure, "Last refused", true, "", [2]string{"Last refused, oldest first", "Last refused, latest first"}},
+		{search.ByFailure, "Last rejected", true, "", [2]string{"Last rejected, oldest first", "Last rejected, latest first"}},
 		{search.BySeries, "Series", true, "number", [2]string{"Series, fewest first", "Series, most first"}},
 		{search.ByBytes, "Size", true, "number", [2]string{"Size, smallest first", "Size, largest first"}},
 	} {
@@ -270,14 +270,14 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 	}
 }
 
-func rowOf(row *search.Row, query *search.Query, held Held, refused search.Refused, now time.Time) groupRow {
+func rowOf(row *search.Row, query *search.Query, held Held, rejected search.Rejected, now time.Time) groupRow {
 	g := row.Group
 	ref := search.Ref(g.Key)
 	r := groupRow{
 		Link:   "groups/" + ref,
 		Delete: "delete?" + url.Values{"group": {ref}}.Encode(),
 		Ref:    ref,
-		group:  groupOf(row, query, held, refused, now),
+		group:  groupOf(row, query, held, rejected, now),
 	}
 	r.Labels, r.More = chips(g.Key.Labels(), 240)
 	return r
@@ -288,7 +288,7 @@ type group struct {
 	Name           string // in words
 	State          search.State
 	StateText      string
-	Why            string // of the last refusal; where known and where it matters
+	Why            string // of the last rejection; where known and where it matters
 	Pushed, Failed moment
 	Ends           moment
 	KeepTimes      bool // its two push times stay when it ends
@@ -298,14 +298,14 @@ type group struct {
 	Bytes          int64
 }
 
-func groupOf(row *search.Row, query *search.Query, held Held, refused search.Refused, now time.Time) group {
+func groupOf(row *search.Row, query *search.Query, held Held, rejected search.Rejected, now time.Time) group {
 	g := row.Group
 	ends, keepTimes := held.ExpiresAt(g)
 	data := group{
 		Name:      cut(g.Key.String(), 300),
-		State:     query.StateOf(g, refused, now),
+		State:     query.StateOf(g, rejected, now),
 		Pushed:    momentOf(g.Pushed, now),
-		Failed:    momentOf(refused.FailedAt(g), now),
+		Failed:    momentOf(rejected.FailedAt(g), now),
 		Ends:      momentAhead(ends, now),
 		KeepTimes: keepTimes,
 		Expired:   g.Expired,
@@ -318,7 +318,7 @@ func groupOf(row *search.Row, query *search.Query, held Held, refused search.Ref
 		if g.Pushed.IsZero() {
 			data.StateText = "never accepted"
 		}
-		if e := held.Log.LastRefused(g.Key); e != nil {
+		if e := held.Log.LastRejected(g.Key); e != nil {
 			data.Why = cut(firstLine(e.Message), 140)
 		}
 	}

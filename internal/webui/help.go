@@ -2,7 +2,7 @@ package webui
 
 import "pushgateway/internal/metric"
 
-// helpReason explains a reason of refusals.
+// helpReason explains a reason of rejections.
 type helpReason struct {
 	Reason  metric.Reason
 	Meaning string

@@ -38,12 +38,12 @@ type Rule struct {
 }
 
 const (
-	biggestJobs    = 10
-	shownRefusals  = 25
-	longestRefusal = 600
+	biggestJobs     = 10
+	shownRejections = 25
+	maxRejection    = 600
 
-	shownRules  = 100
-	longestRule = 300 // characters of a selector
+	shownRules = 100
+	maxRule    = 300 // characters of a selector
 	// rulesBudget bounds all selectors shown together, in characters.
 	rulesBudget = 8000
 )
@@ -59,7 +59,7 @@ type statusPage struct {
 	MoreRules  int
 	Jobs       int
 	Biggest    []ranking
-	Refusals   []refusal
+	Rejections []rejection
 	Admin      bool
 }
 
@@ -97,7 +97,7 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, held He
 		Admin:      held.Admin,
 	}
 	page.Refresh = 15
-	page.Rules.Failed = cut(s.Rules.Failed, longestRefusal)
+	page.Rules.Failed = cut(s.Rules.Failed, maxRejection)
 	page.Listed = numbered(s.Rules.All)
 	page.MoreRules = len(s.Rules.All) - len(page.Listed)
 	if page.Jobs > 0 {
@@ -106,13 +106,13 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, held He
 			rank("By size", held.Listing.Jobs(), func(j search.Job) int64 { return j.Bytes }, formatBytes),
 		}
 	}
-	for i, e := range held.Log.Refusals() {
-		if i == shownRefusals {
+	for i, e := range held.Log.Rejections() {
+		if i == shownRejections {
 			break
 		}
-		shown := refusalOf(&e, now, &page.layout)
-		shown.Message = cut(shown.Message, longestRefusal)
-		page.Refusals = append(page.Refusals, shown)
+		shown := rejectionOf(&e, now, &page.layout)
+		shown.Message = cut(shown.Message, maxRejection)
+		page.Rejections = append(page.Rejections, shown)
 	}
 	return p.render(w, http.StatusOK, "status", page)
 }
@@ -122,7 +122,7 @@ func numbered(rules []Rule) []numberedRule {
 	var listed []numberedRule
 	budget := rulesBudget
 	for i, rule := range rules {
-		rule.Match = cut(rule.Match, longestRule)
+		rule.Match = cut(rule.Match, maxRule)
 		budget -= len(rule.Match)
 		if len(listed) == shownRules || budget < 0 {
 			break

@@ -68,7 +68,7 @@ type Held struct {
 	// ExpiresAt returns when a group of the listing ends, and whether its two push
 	// times stay then; the zero time for never. It is asked for the groups shown.
 	ExpiresAt func(*store.Group) (at time.Time, keepTimes bool)
-	// ByRule tells whether a rule says how long the group of the key stays; where
+	// ByRule reports whether a rule says how long the group of the key stays; where
 	// none does, the flag --push.ttl says it. A push that says it itself comes
 	// before both.
 	ByRule func(metric.GroupingKey) bool

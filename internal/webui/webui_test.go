@@ -35,7 +35,7 @@ func key(pairs ...string) metric.GroupingKey {
 func put(t testing.TB, s *store.Store, key metric.GroupingKey) {
 	t.Helper()
 	gauge := metric.Family{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}}
-	p, err := new(store.Encoder).Push(key, []metric.Family{gauge}, time.Now(), store.Manner{Names: metric.UTF8Names})
+	p, err := new(store.Encoder).Push(key, []metric.Family{gauge}, time.Now(), store.PushOptions{Validation: metric.UTF8Validation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func groups(t testing.TB, p *webui.Pages, query string, s *store.Store) string {
 
 // heldBy is what pages tell of a store about whose pushes nothing is known.
 func heldBy(s *store.Store) webui.Held {
-	return webui.Held{Listing: new(search.Index).Of(s.View()), Log: newLog(), ExpiresAt: s.ExpiresAt, ByRule: noRules}
+	return webui.Held{Listing: new(search.Index).Of(s.Snapshot()), Log: newLog(), ExpiresAt: s.ExpiresAt, ByRule: noRules}
 }
 
 func noRules(metric.GroupingKey) bool { return false }
@@ -86,7 +86,7 @@ func group(t testing.TB, p *webui.Pages, query string, held webui.Held, key metr
 	ref := search.Ref(key)
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "http://gateway:9091/groups/"+ref+query, nil)
-	if err := p.Group(w, r, 1+strings.Count(ref, "/"), held, key, held.Listing.View().Group(key)); err != nil {
+	if err := p.Group(w, r, 1+strings.Count(ref, "/"), held, key, held.Listing.Snapshot().Group(key)); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -267,9 +267,9 @@ func TestUnchangedPagesAreNotSent(t *testing.T) {
 		if w := ask(version+"x", held); w.Code != http.StatusOK {
 			t.Errorf("another version: %d", w.Code)
 		}
-		held.Log.Record(history.Event{Key: key("job", "b"), Message: "refused"})
+		held.Log.Record(history.Event{Key: key("job", "b"), Message: "rejected"})
 		if w := ask(version, held); w.Code != http.StatusOK {
-			t.Errorf("after a refusal: %d", w.Code)
+			t.Errorf("after a rejection: %d", w.Code)
 		}
 		version = ask("", held).Header().Get("ETag")
 		time.Sleep(time.Minute) // times on it are relative
@@ -416,8 +416,8 @@ func TestGroup(t *testing.T) {
 		held.Log.Record(history.Event{At: time.Now(), Key: a, Method: "POST", Size: -1, Source: "10.0.0.2:5", Client: "py<thon>", Reason: metric.TypeConflict,
 			Message: "m is held by another (to delete it: curl -X DELETE '<this gateway>/metrics/job/b')"})
 		page = group(t, newPages(t, ""), "", held, a)
-		wantText(t, page, "The last push was refused", "failed since", "10.0.0.2:5", "py&lt;thon&gt;", "type_conflict",
-			"curl -X DELETE &#39;http://gateway:9091/metrics/job/b&#39;", "2.0 KiB", "unknown", "accepted", ">refused<", "5 s ago")
+		wantText(t, page, "The last push was rejected", "failed since", "10.0.0.2:5", "py&lt;thon&gt;", "type_conflict",
+			"curl -X DELETE &#39;http://gateway:9091/metrics/job/b&#39;", "2.0 KiB", "unknown", "accepted", ">rejected<", "5 s ago")
 		list := httptest.NewRecorder()
 		if err := newPages(t, "").Groups(list, httptest.NewRequest("GET", "/?state=failed", nil), held); err != nil {
 			t.Fatal(err)
@@ -429,7 +429,7 @@ func TestGroup(t *testing.T) {
 // push is put for families of any kind.
 func push(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {
 	t.Helper()
-	p, err := new(store.Encoder).Push(key, families, time.Now(), store.Manner{Names: metric.UTF8Names})
+	p, err := new(store.Encoder).Push(key, families, time.Now(), store.PushOptions{Validation: metric.UTF8Validation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -440,18 +440,18 @@ func push(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metr
 
 // after are limits by which groups end after the time to live, unless their last
 // push said otherwise.
-func after(ttl time.Duration) store.Limits {
+func after(ttl time.Duration) store.ExpiryPolicy {
 	started := time.Now()
-	return store.Limits{
-		For:   func(metric.GroupingKey) metric.Lifetime { return metric.Lifetime{Limited: true, TTL: ttl} },
+	return store.ExpiryPolicy{
+		For:   func(metric.GroupingKey) metric.Expiry { return metric.Expiry{Set: true, TTL: ttl} },
 		Clock: store.Clock{Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }},
 	}
 }
 
 // pushWith pushes a counter to the group in the given manner.
-func pushWith(t testing.TB, s *store.Store, key metric.GroupingKey, m store.Manner) {
+func pushWith(t testing.TB, s *store.Store, key metric.GroupingKey, m store.PushOptions) {
 	t.Helper()
-	m.Names = metric.LegacyNames
+	m.Validation = metric.LegacyValidation
 	counter := metric.Family{Name: "c_total", Type: metric.Counter, Metrics: []metric.Metric{{HasValue: true, Value: 1}}}
 	p, err := new(store.Encoder).Push(key, []metric.Family{counter}, time.Now(), m)
 	if err != nil {
@@ -476,11 +476,11 @@ func rowOf(t testing.TB, page, key string) string {
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.New(store.Memory{})
-		lasting := func(ttl time.Duration, keepTimes bool) store.Manner {
-			return store.Manner{Lifetime: metric.Lifetime{Limited: true, TTL: ttl, KeepTimes: keepTimes}}
+		lasting := func(ttl time.Duration, keepTimes bool) store.PushOptions {
+			return store.PushOptions{Expiry: metric.Expiry{Set: true, TTL: ttl, KeepPushTimes: keepTimes}}
 		}
-		pushWith(t, s, key("job", "ruled"), store.Manner{})
-		pushWith(t, s, key("job", "flagged"), store.Manner{})
+		pushWith(t, s, key("job", "ruled"), store.PushOptions{})
+		pushWith(t, s, key("job", "flagged"), store.PushOptions{})
 		pushWith(t, s, key("job", "own"), lasting(90*time.Minute, false))
 		pushWith(t, s, key("job", "keeps"), lasting(72*time.Hour, true))
 		pushWith(t, s, key("job", "stays"), lasting(0, false))
@@ -497,7 +497,7 @@ func TestExpiry(t *testing.T) {
 		if row, page := list("ruled"), one("ruled"); strings.Contains(row, "expires") || page != `<dd><span class="quiet">never</span></dd>` {
 			t.Errorf("a group that stays: %s, %s", row, page)
 		}
-		s.Limit(after(5 * time.Minute))
+		s.SetExpiry(after(5 * time.Minute))
 		time.Sleep(20 * time.Second)
 		const inMinutes = `<time data-ahead datetime="2000-01-01T00:05:00Z" title="2000-01-01 00:05:00 UTC">in 5 min</time>`
 		wantText(t, list("ruled"), "expires "+inMinutes)
@@ -531,7 +531,7 @@ func TestExpiry(t *testing.T) {
 		if row := list("stays"); strings.Contains(row, "expired") {
 			t.Errorf("a group that stays: %s", row)
 		}
-		// A refused push does not bring it back, an accepted one does.
+		// A rejected push does not bring it back, an accepted one does.
 		if err := s.Fail(key("job", "keeps"), time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -551,8 +551,8 @@ func TestExpiry(t *testing.T) {
 func TestSummedGroups(t *testing.T) {
 	s := store.New(store.Memory{})
 	a, b := key("job", "a"), key("job", "b c")
-	pushWith(t, s, a, store.Manner{})
-	pushWith(t, s, b, store.Manner{Merge: metric.MergeSum})
+	pushWith(t, s, a, store.PushOptions{})
+	pushWith(t, s, b, store.PushOptions{Merge: metric.MergeSum})
 	page := groups(t, newPages(t, ""), "", s)
 	wantText(t, rowOf(t, page, "job/b%20c"), ">summed<")
 	if row := rowOf(t, page, "job/a"); strings.Contains(row, "summed") {
@@ -599,14 +599,14 @@ func TestRulesInUse(t *testing.T) {
 	})
 }
 
-// The last refusal may be known to the store alone, as after a restart.
-func TestForgottenRefusal(t *testing.T) {
+// The last rejection may be known to the store alone, as after a restart.
+func TestForgottenRejection(t *testing.T) {
 	s := store.New(store.Memory{})
 	put(t, s, key("job", "a"))
 	if err := s.Fail(key("job", "a"), time.Now().Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, group(t, newPages(t, ""), "", heldBy(s), key("job", "a")), "The last push was refused", "the log has it")
+	wantText(t, group(t, newPages(t, ""), "", heldBy(s), key("job", "a")), "The last push was rejected", "the log has it")
 }
 
 func TestCharts(t *testing.T) {
@@ -649,7 +649,7 @@ func TestCharts(t *testing.T) {
 func TestPagesStaySmall(t *testing.T) {
 	s := store.New(store.Memory{})
 	long := strings.Repeat("<\"&>", 2500) // 10 KB, five times that when escaped
-	s.Limit(after(time.Hour))
+	s.SetExpiry(after(time.Hour))
 	held := webui.Held{Log: newLog(), Admin: true, ExpiresAt: s.ExpiresAt, ByRule: noRules}
 	var many []metric.Label
 	for i := range 100 {
@@ -682,7 +682,7 @@ func TestPagesStaySmall(t *testing.T) {
 	for range 30 {
 		held.Log.Record(history.Event{At: time.Now(), Key: big, Method: "PUT", Source: long, Client: long, Reason: metric.Malformed, Message: long})
 	}
-	held.Listing = new(search.Index).Of(s.View())
+	held.Listing = new(search.Index).Of(s.Snapshot())
 	p := newPages(t, "")
 	sizes := map[string]int{}
 	sizes["big"] = len(group(t, p, "", held, big))

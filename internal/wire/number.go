@@ -22,7 +22,7 @@ func parseFloat(s string) (float64, bool) {
 // power of ten to multiply or divide it by are both exact as float64, which makes the
 // result the nearest one (Clinger 1990). It leaves all others to strconv.
 func parseDecimal(s string) (float64, bool) {
-	const mostDigits = 15 // all integers of as many are exact
+	const maxDigits = 15 // all integers of as many are exact
 	var digits uint64
 	i, count, point := 0, 0, -1
 	for ; i < len(s); i++ {
@@ -35,7 +35,7 @@ func parseDecimal(s string) (float64, bool) {
 			break
 		}
 	}
-	if count == 0 || count > mostDigits {
+	if count == 0 || count > maxDigits {
 		return 0, false
 	}
 	power := 0
@@ -50,7 +50,7 @@ func parseDecimal(s string) (float64, bool) {
 		power += exponent
 	}
 	switch {
-	case power < -mostPower || power > mostPower:
+	case power < -maxPower || power > maxPower:
 		return 0, false
 	case power < 0:
 		return float64(digits) / powersOfTen[-power], true
@@ -85,10 +85,10 @@ func parseExponent(s string) (int, bool) {
 	return sign * v, true
 }
 
-// mostPower is the largest power of ten that is exact as float64.
-const mostPower = 22
+// maxPower is the largest power of ten that is exact as float64.
+const maxPower = 22
 
-var powersOfTen = [mostPower + 1]float64{
+var powersOfTen = [maxPower + 1]float64{
 	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 }

@@ -15,7 +15,7 @@ import (
 // returns what the other formats would call it: the counter foo becomes a family
 // foo_total, an info foo a gauge foo_info, a state set a gauge. Families without
 // samples are dropped, the others come in the order of their first appearance.
-// They alias src. The error is a *metric.RefusalError that names the line.
+// They alias src. The error is a *metric.RejectionError that names the line.
 //
 // The specification holds, with these exceptions. Line ends may be CRLF. A quoted
 // string in a label set may name a metric or label, as Prometheus has it. HELP
@@ -26,7 +26,7 @@ import (
 // here, as it is in the other formats.
 //
 // Cost: O(n log n) in the labels of one line, O(n) in all else.
-func ParseOpenMetrics(src string, names metric.Names) ([]metric.Family, error) {
+func ParseOpenMetrics(src string, names metric.ValidationScheme) ([]metric.Family, error) {
 	p := openMetrics{names: names, taken: map[string]omOwner{}}
 	for src != "" {
 		p.line++
@@ -41,7 +41,7 @@ func ParseOpenMetrics(src string, names metric.Names) ([]metric.Family, error) {
 		}
 		if src != "" {
 			p.line++
-			return nil, p.refuse("%s: nothing may follow the line %q, not even a blank line", excerpt(src), omEnd)
+			return nil, p.reject("%s: nothing may follow the line %q, not even a blank line", excerpt(src), omEnd)
 		}
 		if err := p.finishFamily(); err != nil {
 			return nil, err
@@ -49,14 +49,14 @@ func ParseOpenMetrics(src string, names metric.Names) ([]metric.Family, error) {
 		return p.families, nil
 	}
 	p.line++
-	return nil, p.refuse("the body ends without the line %q, so part of it may be lost: end it with that line", omEnd)
+	return nil, p.reject("the body ends without the line %q, so part of it may be lost: end it with that line", omEnd)
 }
 
 const omEnd = "# EOF"
 
 // openMetrics is the state of one ParseOpenMetrics.
 type openMetrics struct {
-	names    metric.Names
+	names    metric.ValidationScheme
 	line     int // number of the line being parsed, from 1
 	families []metric.Family
 
@@ -173,18 +173,18 @@ type omSample struct {
 	exemplar *metric.Exemplar
 }
 
-func (p *openMetrics) refuse(format string, args ...any) error {
-	return p.refuseAt(p.line, format, args...)
+func (p *openMetrics) reject(format string, args ...any) error {
+	return p.rejectAt(p.line, format, args...)
 }
 
-func (p *openMetrics) refuseAt(line int, format string, args ...any) error {
-	return metric.Refuse(metric.Malformed, "line %d: "+format, append([]any{line}, args...)...)
+func (p *openMetrics) rejectAt(line int, format string, args ...any) error {
+	return metric.Reject(metric.Malformed, "line %d: "+format, append([]any{line}, args...)...)
 }
 
 func (p *openMetrics) parseLine(line string) error {
 	switch {
 	case line == "":
-		return p.refuse("OpenMetrics has no blank lines: remove it")
+		return p.reject("OpenMetrics has no blank lines: remove it")
 	case line[0] == '#':
 		return p.parseMetadata(line)
 	}
@@ -202,7 +202,7 @@ func (p *openMetrics) parseMetadata(line string) error {
 	case strings.HasPrefix(line, "# UNIT "):
 		kind = omUnit
 	default:
-		return p.refuse("OpenMetrics has no comments, only lines that begin with # HELP, # TYPE or # UNIT and one space, and %q at the end: %s", omEnd, excerpt(line))
+		return p.reject("OpenMetrics has no comments, only lines that begin with # HELP, # TYPE or # UNIT and one space, and %q at the end: %s", omEnd, excerpt(line))
 	}
 	keyword, rest := line[2:6], line[7:]
 
@@ -211,10 +211,10 @@ func (p *openMetrics) parseMetadata(line string) error {
 		return err
 	}
 	if name == "" {
-		return p.refuse("%s needs a metric name, after one space: %s", keyword, excerpt(line))
+		return p.reject("%s needs a metric name, after one space: %s", keyword, excerpt(line))
 	}
 	if rest == "" || rest[0] != ' ' {
-		return p.refuse("after %s %s come one space and a text: %s", keyword, name, excerpt(line))
+		return p.reject("after %s %s come one space and a text: %s", keyword, name, excerpt(line))
 	}
 	rest = rest[1:]
 
@@ -225,33 +225,33 @@ func (p *openMetrics) parseMetadata(line string) error {
 			return err
 		}
 	case f.settled:
-		return p.refuse("%s of %q stands after its samples: move it before them", keyword, name)
+		return p.reject("%s of %q stands after its samples: move it before them", keyword, name)
 	case f.has&kind != 0:
-		return p.refuse("second %s of %q: remove one", keyword, name)
+		return p.reject("second %s of %q: remove one", keyword, name)
 	}
 	f.has |= kind
 
 	if kind == omKind {
 		at := slices.IndexFunc(omTypes, func(t *omType) bool { return t.name == rest })
 		if at < 0 {
-			return p.refuse("%q has the unknown type %s: use one of counter, gauge, histogram, gaugehistogram, summary, info, stateset and unknown, which is what other formats call untyped", name, excerpt(rest))
+			return p.reject("%q has the unknown type %s: use one of counter, gauge, histogram, gaugehistogram, summary, info, stateset and unknown, which is what other formats call untyped", name, excerpt(rest))
 		}
 		f.typ = omTypes[at]
 		return nil
 	}
 	if !utf8.ValidString(rest) {
-		return p.refuse("the %s of %q is not valid UTF-8: %s", keyword, name, excerpt(rest))
+		return p.reject("the %s of %q is not valid UTF-8: %s", keyword, name, excerpt(rest))
 	}
 	text, ok := omUnescape(rest)
 	if !ok {
-		return p.refuse(`the %s of %q ends in a lone backslash: write \\ for one`, keyword, name)
+		return p.reject(`the %s of %q ends in a lone backslash: write \\ for one`, keyword, name)
 	}
 	if kind == omHelp {
 		f.out.Help = text
 		return nil
 	}
 	if text != "" && !omHasUnit(name, text) {
-		return p.refuse("%q has the unit %q but does not end in %q: rename it or remove the UNIT", name, text, "_"+text)
+		return p.reject("%q has the unit %q but does not end in %q: rename it or remove the UNIT", name, text, "_"+text)
 	}
 	f.out.Unit = text
 	return nil
@@ -268,7 +268,7 @@ func (p *openMetrics) beginFamily(name string) error {
 		return err
 	}
 	if owner, ok := p.taken[name]; ok {
-		return p.refuse("%q belongs to the metric family %q, which begins in line %d: let all lines of a family stand together, and no family be called like another's samples",
+		return p.reject("%q belongs to the metric family %q, which begins in line %d: let all lines of a family stand together, and no family be called like another's samples",
 			name, owner.family, owner.line)
 	}
 	p.family = omFamily{name: name, typ: omUnknown, line: p.line, key: p.family.key}
@@ -281,7 +281,7 @@ func (p *openMetrics) settleFamily() error {
 	f := &p.family
 	f.settled = true
 	if f.out.Unit != "" && !f.typ.unitful {
-		return p.refuseAt(f.line, "%q is of type %s, which has no unit: remove its UNIT", f.name, f.typ.name)
+		return p.rejectAt(f.line, "%q is of type %s, which has no unit: remove its UNIT", f.name, f.typ.name)
 	}
 	f.out.Type = f.typ.is
 	owner := omOwner{f.name, f.line}
@@ -292,7 +292,7 @@ func (p *openMetrics) settleFamily() error {
 		}
 		sample := f.name + s.suffix
 		if other, ok := p.taken[sample]; ok {
-			return p.refuseAt(f.line, "the %s %q could have a sample %q, but that name belongs to the metric family %q, which begins in line %d: rename one of the two",
+			return p.rejectAt(f.line, "the %s %q could have a sample %q, but that name belongs to the metric family %q, which begins in line %d: rename one of the two",
 				f.typ.name, f.name, sample, other.family, other.line)
 		}
 		p.taken[sample] = owner
@@ -317,7 +317,7 @@ func (p *openMetrics) finishFamily() error {
 	switch {
 	case f.typ.is == metric.Counter && f.valueless > 0:
 		without := slices.IndexFunc(f.out.Metrics, func(m metric.Metric) bool { return !m.HasValue })
-		return p.refuseAt(f.line, "the counter %q has %s, but no %s: push both",
+		return p.rejectAt(f.line, "the counter %q has %s, but no %s: push both",
 			f.name, f.name+"_created"+metric.FormatLabels(f.out.Metrics[without].Labels), f.name+"_total")
 	case f.typ.is.HasBuckets():
 		for i := range f.out.Metrics {
@@ -339,7 +339,7 @@ func (p *openMetrics) finishHistogram(m *metric.Metric, has omParts) error {
 	f, h := &p.family, m.Histogram
 	inf := slices.IndexFunc(h.Buckets, func(b metric.Bucket) bool { return math.IsInf(b.UpperBound, 1) })
 	if inf < 0 {
-		return p.refuseAt(f.line, `the %s %s has no bucket le="+Inf": push one, with the number of all observations`,
+		return p.rejectAt(f.line, `the %s %s has no bucket le="+Inf": push one, with the number of all observations`,
 			f.typ.name, f.name+metric.FormatLabels(m.Labels))
 	}
 	if has&omHasCount == 0 {
@@ -362,25 +362,25 @@ func (p *openMetrics) parseSample(line string) error {
 		}
 	}
 	if s.name == "" {
-		return p.refuse("a sample begins with its metric name, which this line lacks: %s", excerpt(line))
+		return p.reject("a sample begins with its metric name, which this line lacks: %s", excerpt(line))
 	}
 
 	var found, ok bool
 	tail := rest
 	if s.number, rest, found = omField(rest); !found || s.number == "" {
-		return p.refuse("after %s come one space and its value: %s", s.name, excerpt(tail))
+		return p.reject("after %s come one space and its value: %s", s.name, excerpt(tail))
 	}
 	if s.value, ok = parseFloat(s.number); !ok {
-		return p.refuse("the value of %s is %s, which is no number", s.name, excerpt(s.number))
+		return p.reject("the value of %s is %s, which is no number", s.name, excerpt(s.number))
 	}
 	if rest != "" && !strings.HasPrefix(rest, " #") {
 		var text string
 		tail = rest
 		if text, rest, _ = omField(rest); text == "" {
-			return p.refuse("the line goes on after the value of %s: %s", s.name, excerpt(tail))
+			return p.reject("the line goes on after the value of %s: %s", s.name, excerpt(tail))
 		}
 		if s.time, ok = parseSeconds(text); !ok {
-			return p.refuse("the timestamp of %s is %s, which is no time in seconds since 1970", s.name, excerpt(text))
+			return p.reject("the timestamp of %s is %s, which is no time in seconds since 1970", s.name, excerpt(text))
 		}
 	}
 	if rest != "" {
@@ -397,7 +397,7 @@ func (p *openMetrics) parseSample(line string) error {
 func (p *openMetrics) readExemplar(name, s string) (*metric.Exemplar, error) {
 	labels, ok := strings.CutPrefix(s, " # {")
 	if !ok {
-		return nil, p.refuse("after the value of %s comes the end of the line or an exemplar, such as # {trace_id=\"a\"} 1: %s", name, excerpt(s))
+		return nil, p.reject("after the value of %s comes the end of the line or an exemplar, such as # {trace_id=\"a\"} 1: %s", name, excerpt(s))
 	}
 	start := len(p.labels) // those of the sample stay before
 	all, rest, err := p.readLabels(p.labels, labels, nil)
@@ -413,15 +413,15 @@ func (p *openMetrics) readExemplar(name, s string) (*metric.Exemplar, error) {
 		runes += utf8.RuneCountInString(l.Name) + utf8.RuneCountInString(l.Value)
 	}
 	if runes > most {
-		return nil, p.refuse("the labels of the exemplar of %s are %d characters long: shorten them to %d", name, runes, most)
+		return nil, p.reject("the labels of the exemplar of %s are %d characters long: shorten them to %d", name, runes, most)
 	}
 	tail := rest
 	number, rest, found := omField(rest)
 	if !found || number == "" {
-		return nil, p.refuse("after the labels of the exemplar of %s come one space and its value: %s", name, excerpt(tail))
+		return nil, p.reject("after the labels of the exemplar of %s come one space and its value: %s", name, excerpt(tail))
 	}
 	if e.Value, ok = parseFloat(number); !ok {
-		return nil, p.refuse("the value of the exemplar of %s is %s, which is no number", name, excerpt(number))
+		return nil, p.reject("the value of the exemplar of %s is %s, which is no number", name, excerpt(number))
 	}
 	if rest == "" {
 		return e, nil
@@ -429,10 +429,10 @@ func (p *openMetrics) readExemplar(name, s string) (*metric.Exemplar, error) {
 	tail = rest
 	text, rest, _ := omField(rest)
 	if rest != "" || text == "" {
-		return nil, p.refuse("the line goes on after the exemplar of %s: %s", name, excerpt(tail))
+		return nil, p.reject("the line goes on after the exemplar of %s: %s", name, excerpt(tail))
 	}
 	if e.Timestamp, ok = parseSeconds(text); !ok {
-		return nil, p.refuse("the timestamp of the exemplar of %s is %s, which is no time in seconds since 1970", name, excerpt(text))
+		return nil, p.reject("the timestamp of the exemplar of %s is %s, which is no time in seconds since 1970", name, excerpt(text))
 	}
 	return e, nil
 }
@@ -443,7 +443,7 @@ func (p *openMetrics) addSample(s *omSample) error {
 	part, ok := f.part(s.name)
 	if !ok {
 		if f.typ != nil && f.name == s.name {
-			return p.refuseName(s.name)
+			return p.rejectName(s.name)
 		}
 		if err := p.beginFamily(s.name); err != nil {
 			return err
@@ -456,7 +456,7 @@ func (p *openMetrics) addSample(s *omSample) error {
 		}
 	}
 	if s.exemplar != nil && part != omTotal && part != omBucket {
-		return p.refuse("%s has an exemplar, which only the _total of a counter and the buckets of a histogram may have: remove it", s.name)
+		return p.reject("%s has an exemplar, which only the _total of a counter and the buckets of a histogram may have: remove it", s.name)
 	}
 	switch part {
 	case omValue:
@@ -487,19 +487,19 @@ func (f *omFamily) part(name string) (omPart, bool) {
 	return 0, false
 }
 
-// refuseName refuses a sample that is called as its family, which is of a type
+// rejectName rejects a sample that is called as its family, which is of a type
 // whose samples are not.
-func (p *openMetrics) refuseName(name string) error {
+func (p *openMetrics) rejectName(name string) error {
 	f := &p.family
 	if stem, ok := strings.CutSuffix(name, "_total"); ok && f.typ.is == metric.Counter {
-		return p.refuse("OpenMetrics calls the counter with the sample %q %q: write %q, or push it as text/plain; version=0.0.4",
+		return p.reject("OpenMetrics calls the counter with the sample %q %q: write %q, or push it as text/plain; version=0.0.4",
 			name, stem, "# TYPE "+stem+" counter")
 	}
 	allowed := make([]string, len(f.typ.samples))
 	for i, s := range f.typ.samples {
 		allowed[i] = name + s.suffix
 	}
-	return p.refuse("the %s %q has no sample of that name in OpenMetrics, only %s: rename it, or push it as text/plain; version=0.0.4",
+	return p.reject("the %s %q has no sample of that name in OpenMetrics, only %s: rename it, or push it as text/plain; version=0.0.4",
 		f.typ.name, name, strings.Join(allowed, ", "))
 }
 
@@ -522,14 +522,14 @@ func (p *openMetrics) addValue(s *omSample) error {
 	switch f.typ {
 	case omInfo:
 		if s.value != 1 {
-			return p.refuse("%s is %s, but the value of an info is 1", s.name, s.number)
+			return p.reject("%s is %s, but the value of an info is 1", s.name, s.number)
 		}
 	case omStateSet:
 		if s.value != 0 && s.value != 1 {
-			return p.refuse("%s is %s, but a state is 1 (true) or 0 (false)", s.name, s.number)
+			return p.reject("%s is %s, but a state is 1 (true) or 0 (false)", s.name, s.number)
 		}
 		if !slices.ContainsFunc(p.labels, func(l metric.Label) bool { return l.Name == f.name }) {
-			return p.refuse("the stateset %q needs a label called as itself, with the name of the state", f.name)
+			return p.reject("the stateset %q needs a label called as itself, with the name of the state", f.name)
 		}
 	}
 	m := p.addMetric()
@@ -541,7 +541,7 @@ func (p *openMetrics) addValue(s *omSample) error {
 
 func (p *openMetrics) addTotal(s *omSample) error {
 	if !(s.value >= 0) {
-		return p.refuse("the counter %s is %s, but a counter is at least 0: push it as a gauge", s.name, s.number)
+		return p.reject("the counter %s is %s, but a counter is at least 0: push it as a gauge", s.name, s.number)
 	}
 	f := &p.family
 	sortLabels(p.labels)
@@ -563,11 +563,11 @@ func (p *openMetrics) addTotal(s *omSample) error {
 func (p *openMetrics) addQuantile(s *omSample) error {
 	text, ok := p.takeLabel(metric.QuantileLabel)
 	if !ok {
-		return p.refuse("%s lacks the label %q, which only the _sum, _count and _created of a summary do without", s.name, metric.QuantileLabel)
+		return p.reject("%s lacks the label %q, which only the _sum, _count and _created of a summary do without", s.name, metric.QuantileLabel)
 	}
 	quantile, ok := parseFloat(text)
 	if !ok || !(quantile >= 0 && quantile <= 1) {
-		return p.refuse("%s has the quantile %s, which is no number from 0 to 1", s.name, excerpt(text))
+		return p.reject("%s has the quantile %s, which is no number from 0 to 1", s.name, excerpt(text))
 	}
 	sortLabels(p.labels)
 	m := p.metricOfLabels()
@@ -579,15 +579,15 @@ func (p *openMetrics) addQuantile(s *omSample) error {
 func (p *openMetrics) addBucket(s *omSample) error {
 	text, ok := p.takeLabel(metric.BucketLabel)
 	if !ok {
-		return p.refuse("the bucket %s lacks the label %q, its upper bound", s.name, metric.BucketLabel)
+		return p.reject("the bucket %s lacks the label %q, its upper bound", s.name, metric.BucketLabel)
 	}
 	bound, ok := parseFloat(text)
 	if !ok || math.IsNaN(bound) {
-		return p.refuse("the bucket %s has the upper bound %s, which is no number", s.name, excerpt(text))
+		return p.reject("the bucket %s has the upper bound %s, which is no number", s.name, excerpt(text))
 	}
 	b := metric.Bucket{UpperBound: bound, Exemplar: s.exemplar}
 	if b.CumulativeCount, b.CumulativeCountFloat, ok = s.count(); !ok {
-		return p.refuseCount(s)
+		return p.rejectCount(s)
 	}
 	sortLabels(p.labels)
 	m := p.metricOfLabels()
@@ -597,7 +597,7 @@ func (p *openMetrics) addBucket(s *omSample) error {
 }
 
 // addPart adds a _sum, _count or _created. A metric has each of them once, but
-// for points in time, which a later stage refuses by their timestamps.
+// for points in time, which a later stage rejects by their timestamps.
 func (p *openMetrics) addPart(part omPart, s *omSample) error {
 	f := &p.family
 	sortLabels(p.labels)
@@ -617,13 +617,13 @@ func (p *openMetrics) addPart(part omPart, s *omSample) error {
 		is = omHasCount
 		n, float, ok := s.count()
 		if !ok {
-			return p.refuseCount(s)
+			return p.rejectCount(s)
 		}
 		switch {
 		case m.Histogram != nil:
 			m.Histogram.Count, m.Histogram.CountFloat = n, float
 		case float != 0:
-			return p.refuse("the count %s is %s, but the count of a summary is an integer", s.name, s.number)
+			return p.reject("the count %s is %s, but the count of a summary is an integer", s.name, s.number)
 		default:
 			m.Summary.Count = n
 		}
@@ -631,13 +631,13 @@ func (p *openMetrics) addPart(part omPart, s *omSample) error {
 		is = omHasCreated
 		created, ok := parseSeconds(s.number)
 		if !ok {
-			return p.refuse("%s is %s, which is no time in seconds since 1970", s.name, s.number)
+			return p.reject("%s is %s, which is no time in seconds since 1970", s.name, s.number)
 		}
 		m.Created = created
 	}
 
 	if f.parts[f.last]&is != 0 && !m.HasTimestamp {
-		return p.refuse("%s%s stands twice: push it once", s.name, metric.FormatLabels(m.Labels))
+		return p.reject("%s%s stands twice: push it once", s.name, metric.FormatLabels(m.Labels))
 	}
 	f.parts[f.last] |= is
 	return nil
@@ -658,8 +658,8 @@ func (s *omSample) count() (n uint64, float float64, ok bool) {
 	return 0, s.value, true
 }
 
-func (p *openMetrics) refuseCount(s *omSample) error {
-	return p.refuse("the count %s is %s, but a count is at least 0", s.name, s.number)
+func (p *openMetrics) rejectCount(s *omSample) error {
+	return p.reject("the count %s is %s, but a count is at least 0", s.name, s.number)
 }
 
 // takeLabel removes the label called name from p.labels and returns its value.
@@ -767,35 +767,35 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 			return nil, "", err
 		case quoted && name != nil && (strings.HasPrefix(after, ",") || strings.HasPrefix(after, "}")):
 			if *name != "" {
-				return nil, "", p.refuse("the sample has two metric names, %q and %q: remove one", *name, label)
+				return nil, "", p.reject("the sample has two metric names, %q and %q: remove one", *name, label)
 			}
 			if !p.names.ValidMetric(label) {
-				return nil, "", p.refuse("%q is not a valid metric name%s", label, p.advice())
+				return nil, "", p.reject("%q is not a valid metric name%s", label, p.advice())
 			}
 			*name = label
 		case quoted && !p.names.ValidLabel(label), label == metric.NameLabel:
-			return nil, "", p.refuse("%q is not a valid label name%s", label, p.advice())
+			return nil, "", p.reject("%q is not a valid label name%s", label, p.advice())
 		default:
 			value, ok := strings.CutPrefix(after, `="`)
 			if !ok {
-				return nil, "", p.refuse("after the label name %q come = and a value in double quotes, without spaces: %s", label, excerpt(after))
+				return nil, "", p.reject("after the label name %q come = and a value in double quotes, without spaces: %s", label, excerpt(after))
 			}
 			if value, after, ok = omQuoted(value); !ok {
-				return nil, "", p.refuse("the value of label %q is not closed: '\"' is missing", label)
+				return nil, "", p.reject("the value of label %q is not closed: '\"' is missing", label)
 			}
 			if !utf8.ValidString(value) {
-				return nil, "", p.refuse("the value of label %q is not valid UTF-8: %s", label, excerpt(value))
+				return nil, "", p.reject("the value of label %q is not valid UTF-8: %s", label, excerpt(value))
 			}
 			dst = append(dst, metric.Label{Name: label, Value: value})
 		}
 		if rest, ok := strings.CutPrefix(after, "}"); ok {
 			if twice, ok := duplicateName(dst[start:]); ok {
-				return nil, "", p.refuse("the label %q stands twice: remove one", twice)
+				return nil, "", p.reject("the label %q stands twice: remove one", twice)
 			}
 			return dst, rest, nil
 		}
 		if !strings.HasPrefix(after, ",") {
-			return nil, "", p.refuse("after %q comes a comma or a closing brace, without spaces: %s", label, excerpt(after))
+			return nil, "", p.reject("after %q comes a comma or a closing brace, without spaces: %s", label, excerpt(after))
 		}
 		s = after[1:]
 	}
@@ -805,13 +805,13 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 func (p *openMetrics) readLabelName(s string) (name, rest string, quoted bool, _ error) {
 	if text, ok := strings.CutPrefix(s, `"`); ok {
 		if name, rest, ok = omQuoted(text); !ok {
-			return "", "", false, p.refuse("the quoted name is not closed: '\"' is missing: %s", excerpt(s))
+			return "", "", false, p.reject("the quoted name is not closed: '\"' is missing: %s", excerpt(s))
 		}
 		return name, rest, true, nil
 	}
 	n := metric.LabelNamePrefix(s)
 	if n == 0 {
-		return "", "", false, p.refuse("a label name comes here, without spaces, and no comma after the last label: %s", excerpt(s))
+		return "", "", false, p.reject("a label name comes here, without spaces, and no comma after the last label: %s", excerpt(s))
 	}
 	return s[:n], s[n:], false, nil
 }
@@ -825,17 +825,17 @@ func (p *openMetrics) readMetricName(s string) (name, rest string, _ error) {
 		return s[:n], s[n:], nil
 	}
 	if name, rest, ok = omQuoted(text); !ok {
-		return "", "", p.refuse("the quoted name is not closed: '\"' is missing: %s", excerpt(s))
+		return "", "", p.reject("the quoted name is not closed: '\"' is missing: %s", excerpt(s))
 	}
 	if !p.names.ValidMetric(name) {
-		return "", "", p.refuse("%q is not a valid metric name%s", name, p.advice())
+		return "", "", p.reject("%q is not a valid metric name%s", name, p.advice())
 	}
 	return name, rest, nil
 }
 
 // advice says which flag would allow more names, where one would.
 func (p *openMetrics) advice() string {
-	if p.names == metric.LegacyNames {
+	if p.names == metric.LegacyValidation {
 		return "; --push.enable-utf8-names allows any UTF-8"
 	}
 	return ""

@@ -101,7 +101,7 @@ func sketchTime(t metric.Timestamp) string { return fmt.Sprintf("%d+%dns", t.Sec
 func TestOpenMetrics(t *testing.T) {
 	f := func(body, want string) {
 		t.Helper()
-		families, err := ParseOpenMetrics(body+"# EOF\n", metric.UTF8Names)
+		families, err := ParseOpenMetrics(body+"# EOF\n", metric.UTF8Validation)
 		if err != nil {
 			t.Errorf("%s\n%v", body, err)
 		} else if got := sketchFamilies(families); got != want {
@@ -141,7 +141,7 @@ func TestOpenMetrics(t *testing.T) {
 	f("# HELP foo Nobody home.\n# TYPE bar gauge\nbaz 1\n", "untyped baz 1")
 	f("# TYPE foo unknown\nfoo 1\n", "untyped foo 1")
 	f("# TYPE foo gauge\nfoo 1\nfoo_total 2\n", "gauge foo 1 | untyped foo_total 2")
-	f("# TYPE foo gauge\nfoo 1\nfoo 2\n", "gauge foo 1; 2") // refused by a later stage
+	f("# TYPE foo gauge\nfoo 1\nfoo 2\n", "gauge foo 1; 2") // rejected by a later stage
 
 	// Counters.
 	f("# TYPE foo counter\nfoo_total 17\n", "counter foo_total 17")
@@ -154,10 +154,10 @@ func TestOpenMetrics(t *testing.T) {
 	f("# TYPE foo counter\nfoo_created{a=\"x\"} 2\nfoo_created{a=\"y\"} 4\nfoo_total{a=\"x\"} 1\nfoo_total{a=\"y\"} 3\n",
 		`counter foo_total {a="x"} 1 created=2+0ns; {a="y"} 3 created=4+0ns`)
 	f("# TYPE foo counter\nfoo_total{a=\"x\",b=\"y\"} 1\nfoo_created{b=\"y\",a=\"x\"} 2\n", `counter foo_total {a="x",b="y"} 1 created=2+0ns`)
-	f("# TYPE foo counter\nfoo_total 1\nfoo_total 2\nfoo_created 3\n", "counter foo_total 1; 2 created=3+0ns") // refused by a later stage
-	f("# TYPE foo counter\nfoo_created 3\nfoo_total 1\nfoo_total 2\n", "counter foo_total 1 created=3+0ns; 2") // refused by a later stage
+	f("# TYPE foo counter\nfoo_total 1\nfoo_total 2\nfoo_created 3\n", "counter foo_total 1; 2 created=3+0ns") // rejected by a later stage
+	f("# TYPE foo counter\nfoo_created 3\nfoo_total 1\nfoo_total 2\n", "counter foo_total 1 created=3+0ns; 2") // rejected by a later stage
 	f("# TYPE foo counter\nfoo_created{a=\"x\"} 3\nfoo_total{a=\"y\"} 1\nfoo_total{a=\"y\"} 2\nfoo_total{a=\"x\"} 4\n",
-		`counter foo_total {a="x"} 4 created=3+0ns; {a="y"} 1; {a="y"} 2`) // refused by a later stage
+		`counter foo_total {a="x"} 4 created=3+0ns; {a="y"} 1; {a="y"} 2`) // rejected by a later stage
 	f("# TYPE foo_total counter\nfoo_total_total 1\n", "counter foo_total_total 1")
 
 	// Infos and state sets.
@@ -195,7 +195,7 @@ func TestOpenMetrics(t *testing.T) {
 	f("# TYPE foo counter\nfoo_total 1 2 # {} 3 4\n", "counter foo_total 1 #{} 3@4+0ns @2000ms")
 	f("# TYPE foo counter\nfoo_total 1 # {a=\""+strings.Repeat("é", 127)+"\"} 2\n", `counter foo_total 1 #{a="`+strings.Repeat("é", 127)+`"} 2`)
 
-	// Timestamps, which a later stage refuses.
+	// Timestamps, which a later stage rejects.
 	f("foo 1 1520879607.789\n", "untyped foo 1 @1520879607789ms")
 	f("foo 1 -0.001\nfoo 2 1.5e9\n", "untyped foo 1 @-1ms; 2 @1500000000000ms")
 	f("# TYPE foo summary\nfoo_count 1 123\nfoo_sum 2 123\nfoo_count 3 456\nfoo_sum 4 456\n", "summary foo count=3 sum=4 @456000ms")
@@ -212,28 +212,28 @@ func TestOpenMetrics(t *testing.T) {
 	f("# TYPE foo gauge\n{\"foo\"} 1\n", "gauge foo 1")
 }
 
-func TestOpenMetricsRefusals(t *testing.T) {
-	check := func(src string, names metric.Names, want string) {
+func TestOpenMetricsRejections(t *testing.T) {
+	check := func(src string, names metric.ValidationScheme, want string) {
 		t.Helper()
 		families, err := ParseOpenMetrics(src, names)
-		var refusal *metric.RefusalError
-		if !errors.As(err, &refusal) {
+		var rejection *metric.RejectionError
+		if !errors.As(err, &rejection) {
 			t.Errorf("%s\nparsed as %s\nwant %s", src, sketchFamilies(families), want)
 			return
 		}
-		if refusal.Reason != metric.Malformed || !strings.HasPrefix(refusal.Message, want) {
-			t.Errorf("%s\ngot  %s\nwant %s", src, refusal.Message, want)
+		if rejection.Reason != metric.Malformed || !strings.HasPrefix(rejection.Message, want) {
+			t.Errorf("%s\ngot  %s\nwant %s", src, rejection.Message, want)
 		}
 	}
-	f := func(body, want string) { t.Helper(); check(body+"# EOF\n", metric.UTF8Names, want) }
+	f := func(body, want string) { t.Helper(); check(body+"# EOF\n", metric.UTF8Validation, want) }
 
 	// Lines.
-	check("", metric.UTF8Names, `line 1: the body ends without the line "# EOF"`)
-	check("foo 1", metric.UTF8Names, `line 2: the body ends without the line "# EOF"`)
-	check("foo 1\n", metric.UTF8Names, `line 2: the body ends without the line "# EOF"`)
-	check("# EOF\n\n", metric.UTF8Names, `line 2: "\n": nothing may follow the line "# EOF"`)
-	check("# EOF\nfoo 1\n", metric.UTF8Names, `line 2: "foo 1\n": nothing may follow the line "# EOF"`)
-	check("# EOF\n# EOF\n", metric.UTF8Names, `line 2: "# EOF\n": nothing may follow the line "# EOF"`)
+	check("", metric.UTF8Validation, `line 1: the body ends without the line "# EOF"`)
+	check("foo 1", metric.UTF8Validation, `line 2: the body ends without the line "# EOF"`)
+	check("foo 1\n", metric.UTF8Validation, `line 2: the body ends without the line "# EOF"`)
+	check("# EOF\n\n", metric.UTF8Validation, `line 2: "\n": nothing may follow the line "# EOF"`)
+	check("# EOF\nfoo 1\n", metric.UTF8Validation, `line 2: "foo 1\n": nothing may follow the line "# EOF"`)
+	check("# EOF\n# EOF\n", metric.UTF8Validation, `line 2: "# EOF\n": nothing may follow the line "# EOF"`)
 	f("foo 1\n\nbar 1\n", "line 2: OpenMetrics has no blank lines")
 	f("\r\n", "line 1: OpenMetrics has no blank lines")
 	f("foo 1\n# a comment\n", "line 2: OpenMetrics has no comments")
@@ -299,10 +299,10 @@ func TestOpenMetricsRefusals(t *testing.T) {
 	f("{\"foo\"} 1\nfoo 2\nbar 1\n{\"foo\"} 1\n", `line 4: "foo" belongs to the metric family "foo", which begins in line 1`)
 	f("# TYPE \"foo gauge\n", "line 1: the quoted name is not closed")
 	f("# TYPE \"\" gauge\n", `line 1: "" is not a valid metric name`)
-	check("{\"a.b\"} 1\n# EOF\n", metric.LegacyNames, `line 1: "a.b" is not a valid metric name; --push.enable-utf8-names allows any UTF-8`)
-	check("a{\"b.c\"=\"d\"} 1\n# EOF\n", metric.LegacyNames, `line 1: "b.c" is not a valid label name; --push.enable-utf8-names allows any UTF-8`)
-	check("# TYPE \"a.b\" gauge\n# EOF\n", metric.LegacyNames, `line 1: "a.b" is not a valid metric name; --push.enable-utf8-names allows any UTF-8`)
-	check("# TYPE a counter\na_total 1 # {\"b.c\"=\"d\"} 1\n# EOF\n", metric.LegacyNames, `line 2: "b.c" is not a valid label name; --push.enable-utf8-names allows any UTF-8`)
+	check("{\"a.b\"} 1\n# EOF\n", metric.LegacyValidation, `line 1: "a.b" is not a valid metric name; --push.enable-utf8-names allows any UTF-8`)
+	check("a{\"b.c\"=\"d\"} 1\n# EOF\n", metric.LegacyValidation, `line 1: "b.c" is not a valid label name; --push.enable-utf8-names allows any UTF-8`)
+	check("# TYPE \"a.b\" gauge\n# EOF\n", metric.LegacyValidation, `line 1: "a.b" is not a valid metric name; --push.enable-utf8-names allows any UTF-8`)
+	check("# TYPE a counter\na_total 1 # {\"b.c\"=\"d\"} 1\n# EOF\n", metric.LegacyValidation, `line 2: "b.c" is not a valid label name; --push.enable-utf8-names allows any UTF-8`)
 
 	// Metadata.
 	f("# TYPE \n", "line 1: TYPE needs a metric name")
@@ -381,7 +381,7 @@ func TestOpenMetricsRefusals(t *testing.T) {
 func TestOpenMetricsLineEnds(t *testing.T) {
 	f := func(src string) {
 		t.Helper()
-		families, err := ParseOpenMetrics(src, metric.LegacyNames)
+		families, err := ParseOpenMetrics(src, metric.LegacyValidation)
 		if got := sketchFamilies(families); err != nil || got != `gauge foo help="a" 1` {
 			t.Errorf("%q: %s, %v", src, got, err)
 		}
@@ -432,7 +432,7 @@ func TestParseSeconds(t *testing.T) {
 func TestOpenMetricsSpecificationExamples(t *testing.T) {
 	f := func(body, want string) {
 		t.Helper()
-		families, err := ParseOpenMetrics(strings.TrimPrefix(body, "\n")+"# EOF\n", metric.LegacyNames)
+		families, err := ParseOpenMetrics(strings.TrimPrefix(body, "\n")+"# EOF\n", metric.LegacyValidation)
 		got := sketchFamilies(families)
 		if err != nil {
 			got = err.Error()
@@ -625,7 +625,7 @@ func judge(src string) (judgement, error) {
 
 var omReplacer = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n")
 
-// take removes a sample from j and tells whether it was there.
+// take removes a sample from j and reports whether it was there.
 func (j judgement) take(name string, ls []metric.Label, value float64, e *metric.Exemplar) bool {
 	key, text := seriesText(name, ls), sampleText(value, e)
 	if j.series[key][text] == 0 {
@@ -676,10 +676,10 @@ func sampleText(value float64, e *metric.Exemplar) string {
 	return fmt.Sprintf("%s # %s %v", text, metric.FormatLabels(ls), e.Value)
 }
 
-// omStricter are the refusals of bodies that the judge accepts, each by a part of
+// omStricter are the rejections of bodies that the judge accepts, each by a part of
 // its message, with the reason. Where none is given, the specification says so in
 // a MUST NOT that the judge, who sees one line at a time, does not check.
-var omStricter = []struct{ refusal, reason string }{
+var omStricter = []struct{ rejection, reason string }{
 	{"stands after its samples", ""},
 	{": second ", ""},
 	{"belongs to the metric family", ""}, // interleaved families and clashing names
@@ -713,10 +713,10 @@ var omStricter = []struct{ refusal, reason string }{
 // checkAgainstJudge parses src and compares with the judge: the verdict, but for
 // the known differences, and the samples, help texts and units.
 func checkAgainstJudge(t *testing.T, src string) {
-	families, err := ParseOpenMetrics(src, metric.UTF8Names)
-	var refusal *metric.RefusalError
-	if err != nil && (!errors.As(err, &refusal) || refusal.Reason != metric.Malformed || !strings.HasPrefix(refusal.Message, "line ")) {
-		t.Fatalf("not a refusal of a line: %v", err)
+	families, err := ParseOpenMetrics(src, metric.UTF8Validation)
+	var rejection *metric.RejectionError
+	if err != nil && (!errors.As(err, &rejection) || rejection.Reason != metric.Malformed || !strings.HasPrefix(rejection.Message, "line ")) {
+		t.Fatalf("not a rejection of a line: %v", err)
 	}
 	if strings.Contains(src, "\x00") {
 		return // the judge skips NUL where none may stand, and ends at others
@@ -728,21 +728,21 @@ func checkAgainstJudge(t *testing.T, src string) {
 		return
 	case err != nil:
 		for _, known := range omStricter {
-			if strings.Contains(refusal.Message, known.refusal) {
+			if strings.Contains(rejection.Message, known.rejection) {
 				return
 			}
 		}
-		t.Fatalf("the judge accepts what is refused here: %v\n%s", err, src)
+		t.Fatalf("the judge accepts what is rejected here: %v\n%s", err, src)
 	case judgeErr != nil:
 		if strings.Contains(src, "# UNIT ") && strings.Contains(src, `\`) {
 			return // the judge compares units and names with their escapes unresolved
 		}
-		t.Fatalf("the judge refuses what is accepted here: %v\n%s", judgeErr, src)
+		t.Fatalf("the judge rejects what is accepted here: %v\n%s", judgeErr, src)
 	}
 	for _, f := range families {
 		for _, m := range f.Metrics {
 			if m.HasTimestamp {
-				return // a later stage refuses it; several points of one metric are one here
+				return // a later stage rejects it; several points of one metric are one here
 			}
 		}
 	}
@@ -927,7 +927,7 @@ func TestOpenMetricsRoundTrip(t *testing.T) {
 		if _, err := expfmt.FinalizeOpenMetrics(&body); err != nil {
 			t.Fatal(err)
 		}
-		families, err := ParseOpenMetrics(body.String(), metric.UTF8Names)
+		families, err := ParseOpenMetrics(body.String(), metric.UTF8Validation)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, &body)
 		}
@@ -1093,7 +1093,7 @@ func BenchmarkOpenMetrics(b *testing.B) {
 				b.SetBytes(int64(len(body)))
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := ParseOpenMetrics(body, metric.LegacyNames); err != nil {
+					if _, err := ParseOpenMetrics(body, metric.LegacyValidation); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -13,7 +13,7 @@ import (
 // ParseProtobuf parses a body of delimited io.prometheus.client.MetricFamily
 // messages, each behind its length as a varint. Families of the same name and
 // type become one. Strings of the result alias body. The error is a
-// *metric.RefusalError.
+// *metric.RejectionError.
 //
 // Fields the gateway does not know are skipped, as the protobuf rules ask.
 func ParseProtobuf(body []byte) ([]metric.Family, error) {
@@ -22,13 +22,13 @@ func ParseProtobuf(body []byte) ([]metric.Family, error) {
 	for offset := 0; offset < len(body); {
 		length, n := protowire.ConsumeVarint(body[offset:])
 		if n < 0 || length > uint64(len(body)-offset-n) {
-			return nil, metric.Refuse(metric.Malformed,
+			return nil, metric.Reject(metric.Malformed,
 				"protobuf message %d at byte %d is cut short or is no delimited MetricFamily", len(families)+1, offset)
 		}
 		offset += n
 		f, err := decodeFamily(body[offset : offset+int(length)])
 		if err != nil {
-			return nil, metric.Refuse(metric.Malformed,
+			return nil, metric.Reject(metric.Malformed,
 				"protobuf message %d at byte %d is no MetricFamily: %v", len(families)+1, offset, err)
 		}
 		offset += int(length)
@@ -40,7 +40,7 @@ func ParseProtobuf(body []byte) ([]metric.Family, error) {
 		}
 		first := &families[at]
 		if first.Type != f.Type {
-			return nil, metric.Refuse(metric.Malformed,
+			return nil, metric.Reject(metric.Malformed,
 				"the push holds metric family %q twice, as %s and as %s", f.Name, first.Type, f.Type)
 		}
 		first.Metrics = append(first.Metrics, f.Metrics...)
@@ -141,7 +141,7 @@ type field struct {
 func (f field) float() float64 { return math.Float64frombits(f.bits) }
 func (f field) string() string { return Alias(f.bytes) }
 
-// is tells whether the field is the numbered one in its proper wire type. Other
+// is reports whether the field is the numbered one in its proper wire type. Other
 // types count as unknown fields, as they do for other protobuf readers.
 func (f field) is(number protowire.Number, typ protowire.Type) bool {
 	return f.number == number && f.typ == typ
@@ -240,7 +240,7 @@ func decodeFamily(message []byte) (metric.Family, error) {
 		m, err := decodeMetric(f.Type, x.bytes)
 		if none := !m.HasValue && m.Summary == nil && m.Histogram == nil; !none || !valueless {
 			f.Metrics = append(f.Metrics, m)
-			valueless = valueless || none // one is enough to refuse the family
+			valueless = valueless || none // one is enough to reject the family
 		}
 		return err
 	})

@@ -182,7 +182,7 @@ func FuzzProtobuf(f *testing.F) {
 	})
 }
 
-// sameKind tells whether the metric holds the value its family's type asks for,
+// sameKind reports whether the metric holds the value its family's type asks for,
 // and fails where the reference sees that otherwise.
 func sameKind(f *metric.Family, m *metric.Metric, reference *dto.Metric) bool {
 	has := m.HasValue || m.Summary != nil || m.Histogram != nil

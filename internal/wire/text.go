@@ -21,7 +21,7 @@ import (
 // The zero value is ready but for Names. A parser may be reused, which saves its
 // allocations, but not concurrently.
 type TextParser struct {
-	Names metric.Names
+	Names metric.ValidationScheme
 
 	line int // number of the line being parsed, from 1
 
@@ -72,7 +72,7 @@ const (
 
 // Parse reads a body. The families come in the order of their first appearance;
 // they alias src and the parser until its next use. The error is a
-// *metric.RefusalError that names the line.
+// *metric.RejectionError that names the line.
 func (p *TextParser) Parse(src string) ([]metric.Family, error) {
 	p.reset()
 	rest := strings.TrimPrefix(src, byteOrderMark)
@@ -141,8 +141,8 @@ func unifyCounts(h *metric.HistogramValue) {
 	}
 }
 
-func (p *TextParser) refuse(format string, args ...any) error {
-	return metric.Refuse(metric.Malformed, "line %d: "+format, append([]any{p.line}, args...)...)
+func (p *TextParser) reject(format string, args ...any) error {
+	return metric.Reject(metric.Malformed, "line %d: "+format, append([]any{p.line}, args...)...)
 }
 
 func (p *TextParser) parseLine(line string) error {
@@ -161,7 +161,7 @@ func (p *TextParser) parseLine(line string) error {
 		return err
 	}
 	if name == "" {
-		return p.refuse("invalid metric name: %s", excerpt(line[i:]))
+		return p.reject("invalid metric name: %s", excerpt(line[i:]))
 	}
 	sample, err := p.resolve(name)
 	if err != nil {
@@ -175,7 +175,7 @@ func (p *TextParser) parseLine(line string) error {
 			return err
 		}
 		if inside != "" {
-			return p.refuse("expected '=' after label name %q of metric %q", inside, name)
+			return p.reject("expected '=' after label name %q of metric %q", inside, name)
 		}
 	}
 	return p.parseValue(line, i, sample, start)
@@ -200,7 +200,7 @@ func (p *TextParser) parseBracedSample(line string, i int) error {
 		return err
 	}
 	if name == "" {
-		return p.refuse("a sample without a metric name: %s", excerpt(line))
+		return p.reject("a sample without a metric name: %s", excerpt(line))
 	}
 	sample, err := p.resolve(name)
 	if err != nil {
@@ -221,7 +221,7 @@ func (p *TextParser) parseComment(line string, i int) error {
 		return err
 	}
 	if !isBlank(line[i]) {
-		return p.refuse("invalid metric name after %s: %s", keyword, excerpt(line[i:]))
+		return p.reject("invalid metric name after %s: %s", keyword, excerpt(line[i:]))
 	}
 	sample, err := p.resolveComment(name)
 	if err != nil {
@@ -234,19 +234,19 @@ func (p *TextParser) parseComment(line string, i int) error {
 	f, state := &p.families[sample.family], &p.states[sample.family]
 	if keyword == "HELP" {
 		if state.hasHelp {
-			return p.refuse("second HELP line for metric family %q", f.Name)
+			return p.reject("second HELP line for metric family %q", f.Name)
 		}
 		state.hasHelp = true
 		f.Help, err = p.unescape(line[i:])
 		return err
 	}
 	if state.hasType {
-		return p.refuse("second TYPE line for metric family %q, or TYPE after its samples: TYPE comes once, before them", f.Name)
+		return p.reject("second TYPE line for metric family %q, or TYPE after its samples: TYPE comes once, before them", f.Name)
 	}
 	// The reference parser drops backslashes here.
 	typ, ok := typeNamed(strings.ReplaceAll(line[i:], `\`, ""))
 	if !ok {
-		return p.refuse("unknown metric type %q for %q: use counter, gauge, histogram, summary or untyped", line[i:], f.Name)
+		return p.reject("unknown metric type %q for %q: use counter, gauge, histogram, summary or untyped", line[i:], f.Name)
 	}
 	state.hasType, f.Type = true, typ
 	p.composites = p.composites || typ == metric.Summary || typ.HasBuckets()
@@ -311,7 +311,7 @@ func (p *TextParser) resolveComment(name string) (sampleName, error) {
 
 func (p *TextParser) lookUp(name string) (sampleName, error) {
 	if !p.Names.ValidMetric(name) {
-		return sampleName{}, p.refuse("invalid metric name %q", name)
+		return sampleName{}, p.reject("invalid metric name %q", name)
 	}
 	if at, ok := p.byName[name]; ok {
 		return sampleName{family: at}, nil
@@ -367,7 +367,7 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 	for at := 0; ; at++ {
 		i = skipBlank(line, i)
 		if i == len(line) {
-			return "", 0, p.refuse("the label set is not closed: '}' is missing")
+			return "", 0, p.reject("the label set is not closed: '}' is missing")
 		}
 		if line[i] == '}' {
 			return alone, skipBlank(line, i+1), nil
@@ -378,7 +378,7 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 				return "", 0, err
 			}
 			if name == "" {
-				return "", 0, p.refuse("invalid label name: %s", excerpt(line[i:]))
+				return "", 0, p.reject("invalid label name: %s", excerpt(line[i:]))
 			}
 			i = skipBlank(line, i)
 			if i < len(line) && line[i] != '=' && alone == "" && (line[i] == ',' || line[i] == '}') {
@@ -402,12 +402,12 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 		if i < len(line) && line[i] == ',' {
 			i++
 		} else if i < len(line) && line[i] != '}' {
-			return "", 0, p.refuse("expected ',' or '}' after the value of label %q: %s", name, excerpt(line[i:]))
+			return "", 0, p.reject("expected ',' or '}' after the value of label %q: %s", name, excerpt(line[i:]))
 		}
 	}
 }
 
-// knownLabelName tells whether at i begins the same label as at this place of the
+// knownLabelName reports whether at i begins the same label as at this place of the
 // line before, and then where its value begins. Lines with the same labels follow
 // each other mostly.
 func (p *TextParser) knownLabelName(line string, i, at int) (name string, valueAt int, ok bool) {
@@ -436,14 +436,14 @@ func (p *TextParser) rememberLabelName(at int, name string) {
 // the name itself.
 func (p *TextParser) beginLabel(line string, i int, name string) (valueAt int, err error) {
 	if i == len(line) || line[i] != '=' {
-		return 0, p.refuse("expected '=' after label name %q: %s", name, excerpt(line[i:]))
+		return 0, p.reject("expected '=' after label name %q: %s", name, excerpt(line[i:]))
 	}
 	if name == metric.NameLabel || !p.Names.ValidLabel(name) {
-		return 0, p.refuse("invalid label name %q", name)
+		return 0, p.reject("invalid label name %q", name)
 	}
 	i = skipBlank(line, i+1)
 	if i == len(line) || line[i] != '"' {
-		return 0, p.refuse("the value of label %q must stand in double quotes: %s", name, excerpt(line[i:]))
+		return 0, p.reject("the value of label %q must stand in double quotes: %s", name, excerpt(line[i:]))
 	}
 	return i + 1, nil
 }
@@ -469,12 +469,12 @@ func (p *TextParser) readLabelValue(line string, i int, name string) (value stri
 				}
 			}
 			if bits >= utf8.RuneSelf && !utf8.ValidString(value) {
-				return "", 0, p.refuse("the value of label %q is not valid UTF-8: %q", name, value)
+				return "", 0, p.reject("the value of label %q is not valid UTF-8: %q", name, value)
 			}
 			return value, j + 1, nil
 		}
 	}
-	return "", 0, p.refuse("the value of label %q is not closed: '\"' is missing", name)
+	return "", 0, p.reject("the value of label %q is not closed: '\"' is missing", name)
 }
 
 // unescape resolves \\, \n and \" in s. Any other escape is an error.
@@ -493,7 +493,7 @@ func (p *TextParser) unescape(s string) (string, error) {
 		}
 		i++
 		if i == len(s) {
-			return "", p.refuse(`a lone backslash at the end: write \\`)
+			return "", p.reject(`a lone backslash at the end: write \\`)
 		}
 		switch s[i] {
 		case '\\', '"':
@@ -501,7 +501,7 @@ func (p *TextParser) unescape(s string) (string, error) {
 		case 'n':
 			b.WriteByte('\n')
 		default:
-			return "", p.refuse(`invalid escape sequence \%c: only \\, \n and \" are known`, s[i])
+			return "", p.reject(`invalid escape sequence \%c: only \\, \n and \" are known`, s[i])
 		}
 	}
 	return b.String(), nil
@@ -523,13 +523,13 @@ func (p *TextParser) parseValue(line string, i int, sample sampleName, start int
 		}
 	}
 	if name, twice := duplicateName(p.labels[start:]); twice {
-		return p.refuse("metric %q has the label %q twice", f.Name, name)
+		return p.reject("metric %q has the label %q twice", f.Name, name)
 	}
 
 	text, i := token(line, i)
 	value, ok := parseFloat(text)
 	if !ok {
-		return p.refuse("expected a number as the value of %q, got %q", f.Name, text)
+		return p.reject("expected a number as the value of %q, got %q", f.Name, text)
 	}
 	m, err := p.addSample(sample, start, bound, value)
 	if err != nil || i == len(line) {
@@ -538,13 +538,13 @@ func (p *TextParser) parseValue(line string, i int, sample sampleName, start int
 
 	text, i = token(line, skipBlank(line, i))
 	if text == "" {
-		return p.refuse("blanks at the end of the line, after the value of %q", f.Name)
+		return p.reject("blanks at the end of the line, after the value of %q", f.Name)
 	}
 	if m.TimestampMs, err = strconv.ParseInt(text, 10, 64); err != nil {
-		return p.refuse("expected the end of the line or an integer timestamp after the value of %q, got %q", f.Name, text)
+		return p.reject("expected the end of the line or an integer timestamp after the value of %q, got %q", f.Name, text)
 	}
 	if i < len(line) {
-		return p.refuse("expected the end of the line after the timestamp: %s", excerpt(line[i:]))
+		return p.reject("expected the end of the line after the timestamp: %s", excerpt(line[i:]))
 	}
 	m.HasTimestamp = true
 	return nil
@@ -560,7 +560,7 @@ func (p *TextParser) takeBound(start int, name string, bound *float64) error {
 		value := p.labels[i].Value
 		var ok bool
 		if *bound, ok = parseFloat(value); !ok {
-			return p.refuse("expected a number as the value of label %q, got %q", name, value)
+			return p.reject("expected a number as the value of label %q, got %q", name, value)
 		}
 		p.labels = slices.Delete(p.labels, i, i+1)
 		i--
@@ -594,7 +594,7 @@ func (p *TextParser) addSample(sample sampleName, start int, bound, value float6
 		if n := uint64(value); float64(n) == value {
 			h.Count = n
 		} else if value < 0 {
-			return nil, p.refuse("the count of histogram %q is negative", f.Name)
+			return nil, p.reject("the count of histogram %q is negative", f.Name)
 		} else {
 			h.CountFloat = value
 		}
@@ -605,7 +605,7 @@ func (p *TextParser) addSample(sample sampleName, start int, bound, value float6
 		if n := uint64(value); float64(n) == value {
 			b.CumulativeCount = n
 		} else if value < 0 {
-			return nil, p.refuse("a bucket of histogram %q has a negative count", f.Name)
+			return nil, p.reject("a bucket of histogram %q has a negative count", f.Name)
 		} else {
 			b.CumulativeCountFloat = value
 		}
@@ -701,7 +701,7 @@ func (p *TextParser) readName(line string, i int, prefix func(string) int) (name
 			return line[i:j] + quoted, k + 1, err
 		}
 	}
-	return "", 0, p.refuse("the quoted name is not closed: '\"' is missing: %s", excerpt(line[i:]))
+	return "", 0, p.reject("the quoted name is not closed: '\"' is missing: %s", excerpt(line[i:]))
 }
 
 // token returns what stands from i up to the next blank or the end of the line.

@@ -19,7 +19,7 @@ import (
 
 // judge is what the reference parser says of a body once the differences that
 // TextParser promises are out of the way.
-func judge(body string, names metric.Names) (families map[string]*dto.MetricFamily, err error) {
+func judge(body string, names metric.ValidationScheme) (families map[string]*dto.MetricFamily, err error) {
 	body = strings.TrimPrefix(body, "\ufeff")
 	body = strings.ReplaceAll(body, "\r\n", "\n")
 	if body != "" && !strings.HasSuffix(body, "\n") {
@@ -71,7 +71,7 @@ func textOf(t *testing.T, families map[string]*dto.MetricFamily) string {
 	return out.String()
 }
 
-func compareWithJudge(t *testing.T, body string, names metric.Names) {
+func compareWithJudge(t *testing.T, body string, names metric.ValidationScheme) {
 	t.Helper()
 	parser := wire.TextParser{Names: names}
 	got, err := parser.Parse(body)
@@ -143,19 +143,19 @@ var textBodies = []string{
 
 func TestTextAgreesWithReference(t *testing.T) {
 	for _, body := range textBodies {
-		compareWithJudge(t, body, metric.LegacyNames)
-		compareWithJudge(t, body, metric.UTF8Names)
+		compareWithJudge(t, body, metric.LegacyValidation)
+		compareWithJudge(t, body, metric.UTF8Validation)
 	}
 }
 
 // TestBracedNames has cases of its own: where the name comes first in the braces
 // the reference agrees, elsewhere it mixes lines up.
 func TestBracedNames(t *testing.T) {
-	compareWithJudge(t, "{\"a.b\"} 1\n{\"a.b\",l=\"v\"} 2\n{\"c d\",\"l m\"=\"v\",} 3\n", metric.UTF8Names)
-	compareWithJudge(t, "{\"a.b\"} 1\n", metric.LegacyNames)
-	compareWithJudge(t, "{\"ab\"} 1\n", metric.LegacyNames)
-	compareWithJudge(t, "{\"a.b\" 1\n", metric.UTF8Names)
-	parser := wire.TextParser{Names: metric.UTF8Names}
+	compareWithJudge(t, "{\"a.b\"} 1\n{\"a.b\",l=\"v\"} 2\n{\"c d\",\"l m\"=\"v\",} 3\n", metric.UTF8Validation)
+	compareWithJudge(t, "{\"a.b\"} 1\n", metric.LegacyValidation)
+	compareWithJudge(t, "{\"ab\"} 1\n", metric.LegacyValidation)
+	compareWithJudge(t, "{\"a.b\" 1\n", metric.UTF8Validation)
+	parser := wire.TextParser{Names: metric.UTF8Validation}
 	families, err := parser.Parse("g 1\n# TYPE \"h.x\" histogram\n{\"h.x_bucket\",le=\"1\",l=\"v\"} 1\n{l=\"v\",\"h.x_count\"} 2\n")
 	if err != nil || len(families) != 2 || len(families[1].Metrics) != 1 || families[1].Metrics[0].Histogram.Count != 2 {
 		t.Fatalf("got %+v, %v", families, err)
@@ -172,9 +172,9 @@ func FuzzText(f *testing.F) {
 		f.Add(body, false)
 	}
 	f.Fuzz(func(t *testing.T, body string, utf8Names bool) {
-		names := metric.LegacyNames
+		names := metric.LegacyValidation
 		if utf8Names {
-			names = metric.UTF8Names
+			names = metric.UTF8Validation
 		}
 		for line := range strings.Lines(body) {
 			if strings.HasPrefix(strings.TrimLeft(strings.TrimPrefix(line, "\ufeff"), " \t"), "{") {
@@ -192,10 +192,10 @@ func FuzzText(f *testing.F) {
 // must not leak from one into the next.
 func TestParserReuse(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	reused := wire.TextParser{Names: metric.UTF8Names}
+	reused := wire.TextParser{Names: metric.UTF8Validation}
 	for range 2000 {
 		body := textBodies[random.IntN(len(textBodies))] + textBodies[random.IntN(len(textBodies))]
-		fresh := wire.TextParser{Names: metric.UTF8Names}
+		fresh := wire.TextParser{Names: metric.UTF8Validation}
 		want, wantErr := fresh.Parse(body)
 		got, err := reused.Parse(body)
 		if (err == nil) != (wantErr == nil) {

@@ -29,7 +29,7 @@ func TestRepeatsAreTold(t *testing.T) {
 		if w.Code != 200 {
 			t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
 		}
-		return w.Header().Get(repeatedHeader) + w.Body.String()
+		return w.Header().Get(replayedHeader) + w.Body.String()
 	}
 	if got := push("POST", "/metrics/job/a?merge=sum"); got != "" {
 		t.Errorf("the first push answers %q", got)
@@ -37,18 +37,18 @@ func TestRepeatsAreTold(t *testing.T) {
 	if got := push("PUT", "/metrics/job/a"); got != "true" {
 		t.Errorf("the second push answers %q", got)
 	}
-	if got := push("POST", "/api/v1/push?group_by=job"); !strings.Contains(got, `"state":"repeated"`) {
+	if got := push("POST", "/api/v1/push?group_by=job"); !strings.Contains(got, `"state":"replayed"`) {
 		t.Errorf("the third push answers %q", got)
 	}
 	timeline := do(s, "GET", "/api/v1/groups/job/a", "").Body.String()
-	if n := strings.Count(timeline, `"repeated":true`); n != 2 {
+	if n := strings.Count(timeline, `"replayed":true`); n != 2 {
 		t.Errorf("%d repeated pushes in %s", n, timeline)
 	}
 	if page := do(s, "GET", "/groups/job/a", "").Body.String(); strings.Count(page, "before, changed nothing") != 2 {
 		t.Errorf("the page does not tell of two repeats:\n%s", page)
 	}
 	metrics := do(s, "GET", "/metrics", "").Body.String()
-	for _, want := range []string{"\npushgateway_pushes_repeated_total 2\n", "\nc{instance=\"\",job=\"a\"} 1\n"} {
+	for _, want := range []string{"\npushgateway_pushes_replayed_total 2\n", "\nc{instance=\"\",job=\"a\"} 1\n"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("%q is missing", want)
 		}
@@ -58,7 +58,7 @@ func TestRepeatsAreTold(t *testing.T) {
 // TestIdempotencyKeyBound takes keys of 128 bytes and no longer ones.
 func TestIdempotencyKeyBound(t *testing.T) {
 	s, _ := newTestServer(t, nil)
-	for length, want := range map[int]int{0: 400, 1: 200, longestKey: 200, longestKey + 1: 400} {
+	for length, want := range map[int]int{0: 400, 1: 200, maxKeyLength: 200, maxKeyLength + 1: 400} {
 		if w := do(s, "PUT", "/metrics/job/a", "m 1\n", "Idempotency-Key", strings.Repeat("k", length)); w.Code != want {
 			t.Errorf("a key of %d bytes: %d %s", length, w.Code, w.Body)
 		}
@@ -71,8 +71,8 @@ func TestIdempotencyKeyBound(t *testing.T) {
 	}
 }
 
-// TestRefusalsNameTheRule: who pushes as ever learns that a rule has it added up.
-func TestRefusalsNameTheRule(t *testing.T) {
+// TestRejectionsNameTheRule: who pushes as ever learns that a rule has it added up.
+func TestRejectionsNameTheRule(t *testing.T) {
 	text := "rules: []"
 	s, _ := newTestServer(t, func(c *Config) {
 		c.LoadRules = func() (*rules.Rules, error) { return rules.Parse([]byte(text)) }
@@ -97,7 +97,7 @@ func TestRefusalsNameTheRule(t *testing.T) {
 	}
 }
 
-// TestUnknownParametersOfManyGroups are refused: unlike those of a push to one group,
+// TestUnknownParametersOfManyGroups are rejected: unlike those of a push to one group,
 // they cannot be meant for another gateway.
 func TestUnknownParametersOfManyGroups(t *testing.T) {
 	for query, want := range map[string]int{
@@ -169,9 +169,9 @@ func (f failingFor) Commit(c store.Changes) error {
 	return nil
 }
 
-// TestFailuresStandBeforeRefusals: where one group was refused and another could not
+// TestFailuresStandBeforeRejections: where one group was rejected and another could not
 // be kept, a client is to try again.
-func TestFailuresStandBeforeRefusals(t *testing.T) {
+func TestFailuresStandBeforeRejections(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) { c.Store = store.New(failingFor("b")) })
 	for body, want := range map[string]int{
 		"m{job=\"a\"} 1 5\nm{job=\"b\"} 1\n":                   503,
@@ -202,7 +202,7 @@ func TestBrokenKeysOfManyGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// protobuf's own encoder refuses to write this.
+	// protobuf's own encoder rejects to write this.
 	message = bytes.Replace(message, []byte("a__"), []byte("a\xff\xfe"), 1)
 	body := string(protowire.AppendVarint(nil, uint64(len(message)))) + string(message)
 	w := do(s, "POST", "/api/v1/push?group_by=job", body, "Content-Type", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")

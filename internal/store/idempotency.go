@@ -7,11 +7,11 @@ import (
 )
 
 // RepeatWindow is how long an idempotency key is known after its push was applied.
-const RepeatWindow = 24 * time.Hour
+const ReplayWindow = 24 * time.Hour
 
-// mostUsedKeys bounds the keys that a group remembers; the oldest are forgotten
+// maxUsedKeys bounds the keys that a group remembers; the oldest are forgotten
 // first. They are written with the group at each push, 12 bytes or so each.
-const mostUsedKeys = 1000
+const maxUsedKeys = 1000
 
 // usedKeys are the idempotency keys of the pushes that were last applied to a group,
 // in the order in which they came. A group shares the memory of the one before it
@@ -29,13 +29,13 @@ func hashOfKey(key string) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// has tells whether a push of the same key was applied within the window. Cost:
+// has reports whether a push of the same key was applied within the window. Cost:
 // O(keys).
 func (u usedKeys) has(p *Push) bool {
-	if p.manner.IdempotencyKey == "" || len(u) == 0 {
+	if p.options.IdempotencyKey == "" || len(u) == 0 {
 		return false
 	}
-	hash := hashOfKey(p.manner.IdempotencyKey)
+	hash := hashOfKey(p.options.IdempotencyKey)
 	for i := len(u) - 1; i >= 0; i-- {
 		if u[i].hash == hash && u[i].within(p.at) {
 			return true
@@ -44,19 +44,19 @@ func (u usedKeys) has(p *Push) bool {
 	return false
 }
 
-// within tells whether the window of the key is open at the given time. A clock that
+// within reports whether the window of the key is open at the given time. A clock that
 // was set back must not let a push count twice.
 func (k usedKey) within(at time.Time) bool {
-	return at.Unix()-k.seconds < int64(RepeatWindow/time.Second)
+	return at.Unix()-k.seconds < int64(ReplayWindow/time.Second)
 }
 
 // with returns the keys after the push p, without those that are forgotten.
 func (u usedKeys) with(p *Push) usedKeys {
-	for len(u) > 0 && (len(u) >= mostUsedKeys || !u[0].within(p.at)) {
+	for len(u) > 0 && (len(u) >= maxUsedKeys || !u[0].within(p.at)) {
 		u = u[1:]
 	}
-	if p.manner.IdempotencyKey == "" {
+	if p.options.IdempotencyKey == "" {
 		return u
 	}
-	return append(u, usedKey{hashOfKey(p.manner.IdempotencyKey), p.at.Unix()})
+	return append(u, usedKey{hashOfKey(p.options.IdempotencyKey), p.at.Unix()})
 }

@@ -9,12 +9,12 @@ import (
 
 // View is everything held, as it was at one moment between two changes. It is
 // immutable and shared by all who read.
-type View struct {
+type Snapshot struct {
 	// Families are sorted by name, each with at least one block.
 	Families []*Family
 	Totals   Totals
 
-	groups []*Block[*Group]
+	groups []*Segment[*Group]
 }
 
 // Totals says how much is held.
@@ -26,7 +26,7 @@ type Totals struct {
 	Escaped int
 }
 
-func (t *Totals) addChunk(c *Chunk, sign int) {
+func (t *Totals) addEncodedFamily(c *EncodedFamily, sign int) {
 	t.Series += sign * c.Series()
 	t.Bytes += int64(sign * c.Size())
 	if !c.plain {
@@ -35,7 +35,7 @@ func (t *Totals) addChunk(c *Chunk, sign int) {
 }
 
 // Groups returns the groups, ordered by their IDs.
-func (v *View) Groups() iter.Seq[*Group] {
+func (v *Snapshot) Groups() iter.Seq[*Group] {
 	return func(yield func(*Group) bool) {
 		for _, b := range v.groups {
 			for _, g := range b.Items {
@@ -48,23 +48,23 @@ func (v *View) Groups() iter.Seq[*Group] {
 }
 
 // Group returns the group of this key, nil where there is none.
-func (v *View) Group(key metric.GroupingKey) *Group {
-	g, _ := findInBlocks(v.groups, key.ID())
+func (v *Snapshot) Group(key metric.GroupingKey) *Group {
+	g, _ := findInSegments(v.groups, key.ID())
 	return g
 }
 
 // Family is all families of one name, those of every group that has one. It is
 // immutable.
 type Family struct {
-	Name   string
-	Type   metric.Type
-	Blocks []*Block[*Chunk]
+	Name     string
+	Type     metric.Type
+	Segments []*Segment[*EncodedFamily]
 
 	texts func() (help, unit string)
 }
 
-func newFamily(name string, typ metric.Type, blocks []*Block[*Chunk]) *Family {
-	f := &Family{Name: name, Type: typ, Blocks: blocks}
+func newFamily(name string, typ metric.Type, blocks []*Segment[*EncodedFamily]) *Family {
+	f := &Family{Name: name, Type: typ, Segments: blocks}
 	f.texts = sync.OnceValues(f.findTexts)
 	return f
 }
@@ -82,7 +82,7 @@ func (f *Family) Unit() string {
 }
 
 func (f *Family) findTexts() (help, unit string) {
-	for c := range f.Chunks() {
+	for c := range f.All() {
 		if help == "" {
 			help = c.Help()
 		}
@@ -98,9 +98,9 @@ func (f *Family) findTexts() (help, unit string) {
 }
 
 // Chunks returns the family's chunks, ordered by their groups' IDs.
-func (f *Family) Chunks() iter.Seq[*Chunk] {
-	return func(yield func(*Chunk) bool) {
-		for _, b := range f.Blocks {
+func (f *Family) All() iter.Seq[*EncodedFamily] {
+	return func(yield func(*EncodedFamily) bool) {
+		for _, b := range f.Segments {
 			for _, c := range b.Items {
 				if !yield(c) {
 					return

@@ -12,11 +12,11 @@ import (
 // Headers of pushes that may be sent again.
 const (
 	idempotencyHeader = "Idempotency-Key"
-	repeatedHeader    = "Idempotency-Replayed" // of an answer: the push was applied before
+	replayedHeader    = "Idempotency-Replayed" // of an answer: the push was applied before
 )
 
-// longestKey bounds idempotency keys, in bytes.
-const longestKey = 128
+// maxKeyLength bounds idempotency keys, in bytes.
+const maxKeyLength = 128
 
 // wanted is what a request says of how its push is to be taken.
 type wanted struct {
@@ -36,7 +36,7 @@ func wantedBy(r *http.Request, prefix []string) (wanted, error) {
 		return w, err
 	}
 	if merge := w.options.Merge; w.replace && merge != metric.MergeDefault && merge != metric.MergeGroup {
-		return w, metric.Refuse(metric.BadOption,
+		return w, metric.Reject(metric.BadOption,
 			"merge=%s does not fit PUT, which replaces the whole group: send it with POST (client libraries call that add, or pushadd)", merge)
 	}
 	return w, nil
@@ -48,23 +48,23 @@ func idempotencyKey(given []string) (string, error) {
 	case len(given) == 0:
 		return "", nil
 	case len(given) > 1:
-		return "", metric.Refuse(metric.BadOption, "the header %s is given %d times: send one for each push", idempotencyHeader, len(given))
-	case given[0] == "", len(given[0]) > longestKey:
-		return "", metric.Refuse(metric.BadOption, "the header %s has %d bytes, but must have 1 to %d: send a random identifier, such as a UUID",
-			idempotencyHeader, len(given[0]), longestKey)
+		return "", metric.Reject(metric.BadOption, "the header %s is given %d times: send one for each push", idempotencyHeader, len(given))
+	case given[0] == "", len(given[0]) > maxKeyLength:
+		return "", metric.Reject(metric.BadOption, "the header %s has %d bytes, but must have 1 to %d: send a random identifier, such as a UUID",
+			idempotencyHeader, len(given[0]), maxKeyLength)
 	}
 	return given[0], nil
 }
 
 // manner returns how a push to the group called key is taken: as it wants itself,
 // then as the rules say, then as the flags and the method do.
-func (s *Server) manner(key metric.GroupingKey, w wanted) (store.Manner, error) {
+func (s *Server) manner(key metric.GroupingKey, w wanted) (store.PushOptions, error) {
 	o := w.options.Or(s.rules.Load().For(key)).Or(s.Defaults)
-	m := store.Manner{
-		Names: s.Names, Merge: o.Merge, Gauges: o.Gauges,
+	m := store.PushOptions{
+		Validation: s.Names, Merge: o.Merge, Gauges: o.Gauges,
 		// Only a rule has PUT add up. Then it is what begins a sum anew.
-		Restart:        w.replace,
-		Lifetime:       w.options.Lifetime,
+		Reset:          w.replace,
+		Expiry:         w.options.Expiry,
 		DropTimestamps: o.Timestamps == metric.TimestampsDrop,
 		IdempotencyKey: w.idempotencyKey,
 	}
@@ -75,36 +75,36 @@ func (s *Server) manner(key metric.GroupingKey, w wanted) (store.Manner, error) 
 		}
 	}
 	if w.options.Gauges != metric.GaugeDefault && m.Merge != metric.MergeSum {
-		return m, metric.Refuse(metric.BadOption, "gauges says how gauges are added up, but this push is not added to its group: push with merge=sum, too")
+		return m, metric.Reject(metric.BadOption, "gauges says how gauges are added up, but this push is not added to its group: push with merge=sum, too")
 	}
 	return m, nil
 }
 
-// mergedByRule adds to a refusal, for those who asked for nothing, that a rule has the
+// mergedByRule adds to a rejection, for those who asked for nothing, that a rule has the
 // push added up, where that may be behind it.
 func (s *Server) mergedByRule(key metric.GroupingKey, w wanted, err error) error {
-	refusal, ok := errors.AsType[*metric.RefusalError](err)
+	rejection, ok := errors.AsType[*metric.RejectionError](err)
 	if !ok || w.options.Merge != metric.MergeDefault {
 		return err
 	}
 	merge := s.rules.Load().For(key).Merge
-	switch refusal.Reason {
+	switch rejection.Reason {
 	case metric.BadMerge, metric.BadValue, metric.TypeConflict:
 		if merge == metric.MergeSum || merge == metric.MergeSeries {
-			return metric.Refuse(refusal.Reason, "%s; the gateway's file of rules says merge: %s for this group, for PUT as well: only merge=group replaces it",
-				refusal.Message, merge)
+			return metric.Reject(rejection.Reason, "%s; the gateway's file of rules says merge: %s for this group, for PUT as well: only merge=group replaces it",
+				rejection.Message, merge)
 		}
 	}
 	return err
 }
 
-// refuseOptions refuses options in the query of a DELETE, where they can only be a
+// rejectOptions rejects options in the query of a DELETE, where they can only be a
 // mistake. In headers and in the path they stand for all requests of a client, and
 // mean nothing here.
-func refuseOptions(r *http.Request) error {
+func rejectOptions(r *http.Request) error {
 	options, err := rules.FromRequest(r.URL.RawQuery, nil, nil)
 	if err == nil && options != (metric.Options{}) {
-		err = metric.Refuse(metric.BadOption, "DELETE takes no options such as ttl or merge: it deletes the group at once; to have it go later, push with ttl")
+		err = metric.Reject(metric.BadOption, "DELETE takes no options such as ttl or merge: it deletes the group at once; to have it go later, push with ttl")
 	}
 	return err
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Reason says in one word why a push was refused. It is the value of a label of
+// Reason says in one word why a push was rejected. It is the value of a label of
 // the gateway's own metrics, so there are few and they stay.
 type Reason string
 
@@ -35,19 +35,19 @@ func Reasons() []Reason {
 	}
 }
 
-// RefusalError is why a push was not applied, in words for the one who pushed:
+// RejectionError is why a push was not applied, in words for the one who pushed:
 // what is wrong and what to do about it.
-type RefusalError struct {
+type RejectionError struct {
 	Reason  Reason
 	Message string
 }
 
-func (e *RefusalError) Error() string { return e.Message }
+func (e *RejectionError) Error() string { return e.Message }
 
-// Refuse returns a RefusalError with the formatted message, of which Shorten keeps
+// Reject returns a RejectionError with the formatted message, of which Shorten keeps
 // the ends: whoever pushes chooses how long names and values in it are.
-func Refuse(reason Reason, format string, args ...any) *RefusalError {
-	return &RefusalError{Reason: reason, Message: Shorten(fmt.Sprintf(format, args...))}
+func Reject(reason Reason, format string, args ...any) *RejectionError {
+	return &RejectionError{Reason: reason, Message: Shorten(fmt.Sprintf(format, args...))}
 }
 
 // Shorten cuts from the middle of a text that is too long for a log line or an

@@ -25,8 +25,8 @@ type manyAnswer struct {
 	ErrorType string
 	Error     string
 	Data      *struct {
-		Applied, Refused int
-		Groups           []struct {
+		Applied, Rejected int
+		Groups            []struct {
 			Labels                       map[string]string
 			Path, State, Reason, Message string
 		}
@@ -54,7 +54,7 @@ func (p *program) many(t *testing.T, path, body string, headers ...string) manyA
 }
 
 // want checks what became of each group, in order: its state, the reason where it was
-// refused, and its path.
+// rejected, and its path.
 func (a manyAnswer) want(t *testing.T, code int, groups ...string) {
 	t.Helper()
 	if a.code != code {
@@ -68,15 +68,15 @@ func (a manyAnswer) want(t *testing.T, code int, groups ...string) {
 			line = g.State + " for " + g.Reason + " " + g.Path
 		}
 		got = append(got, line)
-		if g.State == "applied" || g.State == "repeated" {
+		if g.State == "applied" || g.State == "replayed" {
 			applied++
 		} else if g.Message == "" {
 			t.Errorf("%s without a message", line)
 		}
 	}
 	wantLines(t, "the answer", got, groups)
-	if a.Data.Applied != applied || a.Data.Refused != len(groups)-applied {
-		t.Errorf("%d applied and %d refused, but the list has %d and %d", a.Data.Applied, a.Data.Refused, applied, len(groups)-applied)
+	if a.Data.Applied != applied || a.Data.Rejected != len(groups)-applied {
+		t.Errorf("%d applied and %d rejected, but the list has %d and %d", a.Data.Applied, a.Data.Rejected, applied, len(groups)-applied)
 	}
 	if success := applied > 0 || len(groups) == 0; success != (a.Status == "success") || success != (a.Error == "" && a.ErrorType == "") {
 		t.Errorf("status %q, errorType %q, error %q", a.Status, a.ErrorType, a.Error)
@@ -199,29 +199,29 @@ n{job="old"} 2
 n{job="last"} 1
 `
 	p.many(t, manyPath, fine+"# TYPE taken counter\ntaken{job=\"conflict\"} 1\n").want(t, http.StatusMultiStatus,
-		"applied /metrics/job/first", "refused for type_conflict /metrics/job/conflict", "applied /metrics/job/old",
-		"refused for timestamp /metrics/job/stamped", "refused for duplicate_series /metrics/job/twice", "applied /metrics/job/last")
+		"applied /metrics/job/first", "rejected for type_conflict /metrics/job/conflict", "applied /metrics/job/old",
+		"rejected for timestamp /metrics/job/stamped", "rejected for duplicate_series /metrics/job/twice", "applied /metrics/job/last")
 	p.wantPushed(t, "first", "m 1")
 	p.wantPushed(t, "old", "m 2", "n 2")
 	p.wantPushed(t, "last", "m 1", "n 1")
 	for _, job := range []string{"conflict", "stamped", "twice"} {
 		p.wantPushed(t, job)
 		if g := p.info(t, "/metrics/job/"+job); g == nil || g.LastFailure == nil || g.LastPush != nil {
-			t.Errorf("the refused group %s is %v, want its failure time alone", job, g)
+			t.Errorf("the rejected group %s is %v, want its failure time alone", job, g)
 		}
 	}
 	if after := p.exposedGroup(t, "held"); after != before {
 		t.Errorf("a group that was not pushed to is\n%s\nbefore it was\n%s", after, before)
 	}
 	for reason, want := range map[string]float64{"type_conflict": 1, "timestamp": 1, "duplicate_series": 1} {
-		if got := p.refusals(t, reason); got != want {
-			t.Errorf("%v groups counted as refused for %s, want %v", got, reason, want)
+		if got := p.rejections(t, reason); got != want {
+			t.Errorf("%v groups counted as rejected for %s, want %v", got, reason, want)
 		}
 	}
 
 	// None at all.
 	a := p.many(t, manyPath, "# TYPE taken counter\ntaken{job=\"x\"} 1\ntaken{job=\"y\"} 1 1700000000000\n")
-	a.want(t, http.StatusBadRequest, "refused for type_conflict /metrics/job/x", "refused for timestamp /metrics/job/y")
+	a.want(t, http.StatusBadRequest, "rejected for type_conflict /metrics/job/x", "rejected for timestamp /metrics/job/y")
 	if a.ErrorType != "bad_data" {
 		t.Errorf("errorType %q, want bad_data", a.ErrorType)
 	}
@@ -234,20 +234,20 @@ n{job="last"} 1
 		fmt.Fprintf(&b, "taken{job=\"%d\"} 1\n", i)
 	}
 	warnings := len(levelWarn.FindAllString(p.log.String(), -1))
-	if a := p.many(t, manyPath, b.String()); a.code != http.StatusBadRequest || len(a.Data.Groups) != 200 || a.Data.Refused != 200 {
+	if a := p.many(t, manyPath, b.String()); a.code != http.StatusBadRequest || len(a.Data.Groups) != 200 || a.Data.Rejected != 200 {
 		t.Errorf("status %d, %d groups listed", a.code, len(a.Data.Groups))
 	}
-	if got := p.refusals(t, "type_conflict"); got != 2+200 {
-		t.Errorf("%v groups counted as refused, want 202", got)
+	if got := p.rejections(t, "type_conflict"); got != 2+200 {
+		t.Errorf("%v groups counted as rejected, want 202", got)
 	}
-	until(t, "a refusal is logged", func() bool { return len(levelWarn.FindAllString(p.log.String(), -1)) > warnings })
+	until(t, "a rejection is logged", func() bool { return len(levelWarn.FindAllString(p.log.String(), -1)) > warnings })
 	if n := len(levelWarn.FindAllString(p.log.String(), -1)) - warnings; n > 20 {
 		t.Errorf("%d warnings for one request", n)
 	}
 }
 
-// TestManyRefused: what is wrong with the request itself refuses all of it.
-func TestManyRefused(t *testing.T) {
+// TestManyRejected: what is wrong with the request itself rejects all of it.
+func TestManyRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	const fine = "m{job=\"a\",instance=\"1\"} 1\n"
@@ -280,10 +280,10 @@ func TestManyRefused(t *testing.T) {
 		wantText(t, a.Error, c.because...)
 	}
 	if got := p.pushed(t); got != "" {
-		t.Errorf("after refused pushes there is\n%s", got)
+		t.Errorf("after rejected pushes there is\n%s", got)
 	}
-	if options, malformed := p.refusals(t, "option"), p.refusals(t, "malformed"); options != 15 || malformed != 1 {
-		t.Errorf("%v counted as refused for their options and %v as malformed, want 15 and 1", options, malformed)
+	if options, malformed := p.rejections(t, "option"), p.rejections(t, "malformed"); options != 15 || malformed != 1 {
+		t.Errorf("%v counted as rejected for their options and %v as malformed, want 15 and 1", options, malformed)
 	}
 }
 
@@ -328,9 +328,9 @@ g{job="summed",instance="1"} 5
 			t.Errorf("group %s ends after %s, want %s; summed %v", job, got.ttl(), ttl, got.Summed)
 		}
 	}
-	// What fits one group only is refused by the others.
+	// What fits one group only is rejected by the others.
 	a := p.many(t, manyPath+"&gauges=max", lower)
-	a.want(t, http.StatusMultiStatus, "refused for option /metrics/job/plain/instance/1", "applied /metrics/job/summed/instance/1", "refused for option /metrics/job/lasting/instance/1")
+	a.want(t, http.StatusMultiStatus, "rejected for option /metrics/job/plain/instance/1", "applied /metrics/job/summed/instance/1", "rejected for option /metrics/job/lasting/instance/1")
 	want(`c{instance="1",job="plain"} 1`, `c{instance="1",job="summed"} 3`, `g{instance="1",job="summed"} 5`)
 
 	for i, way := range optionWays {
@@ -349,7 +349,7 @@ g{job="summed",instance="1"} 5
 }
 
 // TestManyRepeated: one idempotency key counts for each group, so that what was
-// refused can be sent again with what was not.
+// rejected can be sent again with what was not.
 func TestManyRepeated(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -357,12 +357,12 @@ func TestManyRepeated(t *testing.T) {
 	const body = "# TYPE c counter\nc{job=\"a\"} 1\nc{job=\"b\"} 1\nc{job=\"c\"} 1\n"
 	p.push(t, http.MethodPut, "/metrics/job/b", "# TYPE c counter\nc 9\n")
 	p.many(t, path, body, "Idempotency-Key", "k").want(t, http.StatusMultiStatus,
-		"applied /metrics/job/a", "refused for merge /metrics/job/b", "applied /metrics/job/c")
+		"applied /metrics/job/a", "rejected for merge /metrics/job/b", "applied /metrics/job/c")
 	p.do(t, http.MethodDelete, "/metrics/job/b", "")
 	p.many(t, path, body, "Idempotency-Key", "k").want(t, http.StatusOK,
-		"repeated /metrics/job/a", "applied /metrics/job/b", "repeated /metrics/job/c")
+		"replayed /metrics/job/a", "applied /metrics/job/b", "replayed /metrics/job/c")
 	p.many(t, path, body, "Idempotency-Key", "k").want(t, http.StatusOK,
-		"repeated /metrics/job/a", "repeated /metrics/job/b", "repeated /metrics/job/c")
+		"replayed /metrics/job/a", "replayed /metrics/job/b", "replayed /metrics/job/c")
 	p.many(t, path, body, "Idempotency-Key", "other").want(t, http.StatusOK,
 		"applied /metrics/job/a", "applied /metrics/job/b", "applied /metrics/job/c")
 	p.many(t, path, body).want(t, http.StatusOK,
@@ -370,7 +370,7 @@ func TestManyRepeated(t *testing.T) {
 	for _, job := range []string{"a", "b", "c"} {
 		p.wantPushed(t, job, "c 3")
 	}
-	if got := p.own(t, "/metrics", "pushgateway_pushes_repeated_total"); got != 5 {
+	if got := p.own(t, "/metrics", "pushgateway_pushes_replayed_total"); got != 5 {
 		t.Errorf("%v pushes counted as repeated, want 5", got)
 	}
 	// The key is the group's, however it was pushed to.

@@ -21,18 +21,18 @@ const apiPushPath = "/api/v1/push"
 // they share the commits of a file.
 const atOnce = 256
 
-// mostGroupingLabels bounds the labels that name the groups of one request.
-const mostGroupingLabels = 32
+// maxGroupingLabels bounds the labels that name the groups of one request.
+const maxGroupingLabels = 32
 
-// mostLogged bounds the log lines about refused groups of one request.
-const mostLogged = 10
+// maxLogged bounds the log lines about rejected groups of one request.
+const maxLogged = 10
 
 // many answers POST /api/v1/push: it pushes each metric to the group that the
 // metric's own labels name. Every group is applied as a whole or not at all, and
 // whatever becomes of the others.
 func (p *pusher) many(w http.ResponseWriter, r *http.Request) {
 	if err := p.Storage.Ready(); err != nil {
-		p.apiRefusal(w, r, err)
+		p.apiRejection(w, r, err)
 		return
 	}
 	prefix, path := p.target(r)
@@ -41,36 +41,36 @@ func (p *pusher) many(w http.ResponseWriter, r *http.Request) {
 	parts, want, err := p.parts(r, prefix, &buffers.reader)
 	if err != nil {
 		p.remember(r, path, metric.GroupingKey{}, r.ContentLength, false, err)
-		p.refused(r, path, metric.GroupingKey{}, err)
-		p.apiRefusal(w, r, err)
+		p.rejected(r, path, metric.GroupingKey{}, err)
+		p.apiRejection(w, r, err)
 		return
 	}
 	outcomes := p.applyAll(parts, want)
 	logged := 0
 	for i := range outcomes {
 		o := &outcomes[i]
-		p.remember(r, path, o.Key, -1, o.Repeated, o.Err)
+		p.remember(r, path, o.Key, -1, o.Replayed, o.Err)
 		switch {
 		case o.Err == nil:
-		case logged == mostLogged:
-			p.metrics.countRefusal(o.Err)
+		case logged == maxLogged:
+			p.metrics.countRejection(o.Err)
 		default:
 			logged++
-			p.refused(r, path, o.Key, o.Err)
+			p.rejected(r, path, o.Key, o.Err)
 		}
 	}
 	p.answerMany(w, r, outcomes)
 }
 
 // parts reads the body of a push to many groups.
-func (p *pusher) parts(r *http.Request, prefix []string, reader *bodyReader) ([]metric.Part, wanted, error) {
+func (p *pusher) parts(r *http.Request, prefix []string, reader *bodyReader) ([]metric.GroupFamilies, wanted, error) {
 	want, err := wantedBy(r, prefix)
 	if err != nil {
 		return nil, want, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, want, metric.Refuse(metric.BadOption, "the query cannot be read: %v", err)
+		return nil, want, metric.Reject(metric.BadOption, "the query cannot be read: %v", err)
 	}
 	names, err := groupBy(query, p.Names)
 	if err != nil {
@@ -80,17 +80,17 @@ func (p *pusher) parts(r *http.Request, prefix []string, reader *bodyReader) ([]
 	if err != nil {
 		return nil, want, err
 	}
-	parts, err := metric.Split(families, names)
+	parts, err := metric.SplitByGroup(families, names)
 	return parts, want, err
 }
 
 // groupBy returns the names of the labels that divide a push among groups. Of the
 // query it takes nothing unknown: no client of another gateway sends things here.
-func groupBy(query url.Values, allowed metric.Names) ([]string, error) {
+func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error) {
 	var names []string
 	for name := range query {
 		if name != "group_by" && !rules.Known(name) {
-			return nil, metric.Refuse(metric.BadOption, "%.40q in the query is neither group_by nor an option; these are %s", name, rules.Names())
+			return nil, metric.Reject(metric.BadOption, "%.40q in the query is neither group_by nor an option; these are %s", name, rules.Names())
 		}
 	}
 	for _, list := range query["group_by"] {
@@ -98,24 +98,24 @@ func groupBy(query url.Values, allowed metric.Names) ([]string, error) {
 			name = strings.TrimSpace(name)
 			switch {
 			case !allowed.ValidLabel(name) || metric.Reserved(name):
-				return nil, metric.Refuse(metric.BadOption, "group_by=%s in the query: %q cannot be a grouping label's name", list, name)
+				return nil, metric.Reject(metric.BadOption, "group_by=%s in the query: %q cannot be a grouping label's name", list, name)
 			case !slices.Contains(names, name):
 				names = append(names, name)
 			}
-			if len(names) > mostGroupingLabels {
-				return nil, metric.Refuse(metric.BadOption, "group_by names more than %d labels", mostGroupingLabels)
+			if len(names) > maxGroupingLabels {
+				return nil, metric.Reject(metric.BadOption, "group_by names more than %d labels", maxGroupingLabels)
 			}
 		}
 	}
 	if !slices.Contains(names, metric.JobLabel) {
-		return nil, metric.Refuse(metric.BadOption,
+		return nil, metric.Reject(metric.BadOption,
 			"say in the query which labels of the metrics name their group, with job among them, as in %s?group_by=job,instance", apiPushPath)
 	}
 	return names, nil
 }
 
 // applyAll applies the parts and returns what became of each.
-func (p *pusher) applyAll(parts []metric.Part, want wanted) []api.Pushed {
+func (p *pusher) applyAll(parts []metric.GroupFamilies, want wanted) []api.Pushed {
 	outcomes := make([]api.Pushed, len(parts))
 	var next atomic.Int64
 	var workers sync.WaitGroup
@@ -125,7 +125,7 @@ func (p *pusher) applyAll(parts []metric.Part, want wanted) []api.Pushed {
 			for i := int(next.Add(1)) - 1; i < len(parts); i = int(next.Add(1)) - 1 {
 				o := &outcomes[i]
 				o.Key = parts[i].Key
-				o.Repeated, o.Err = p.apply(&encoder, o.Key, parts[i].Families, want)
+				o.Replayed, o.Err = p.apply(&encoder, o.Key, parts[i].Families, want)
 			}
 		})
 	}
@@ -135,7 +135,7 @@ func (p *pusher) applyAll(parts []metric.Part, want wanted) []api.Pushed {
 
 // answerMany answers with what became of each group: 200 where all were applied, 207
 // where some were, and otherwise as the first would be answered by itself; but a
-// failure that may pass stands before refusals, so that clients try again. One that
+// failure that may pass stands before rejections, so that clients try again. One that
 // sends again whatever was not answered 2xx adds nothing twice.
 func (p *pusher) answerMany(w http.ResponseWriter, r *http.Request, outcomes []api.Pushed) {
 	applied, status := 0, http.StatusOK
@@ -164,8 +164,8 @@ func (p *pusher) answerMany(w http.ResponseWriter, r *http.Request, outcomes []a
 	}
 }
 
-// apiRefusal answers a request of the API that was refused.
-func (s *Server) apiRefusal(w http.ResponseWriter, r *http.Request, err error) {
+// apiRejection answers a request of the API that was rejected.
+func (s *Server) apiRejection(w http.ResponseWriter, r *http.Request, err error) {
 	giveRetryAfter(w, err)
 	s.apiError(w, r, statusOf(err), kindOf(err), err.Error())
 }
