@@ -37,7 +37,7 @@ func TestCheckConfig(t *testing.T) {
 			"3: {}\n", nil},
 		{[]string{single}, 0, single + ": 1 rule\n1: {}\n", nil},
 		{[]string{empty}, 0, empty + ": 0 rules\n", nil},
-		{[]string{cut}, 1, "", []string{cut + ": line 1: there is nothing in it"}},
+		{[]string{cut}, 1, "", []string{cut + ": line 1: the file is empty"}},
 		{[]string{bad}, 1, "", []string{
 			bad + ": line 2: rule 1: match: backup: ",
 			bad + ": line 3: rule 1: ttl: 1.5h: ",

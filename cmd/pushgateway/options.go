@@ -17,7 +17,7 @@ import (
 
 	"pushgateway/internal/journal"
 	"pushgateway/internal/metric"
-	"pushgateway/internal/rules"
+	"pushgateway/internal/pushoptions"
 )
 
 // defaultFile is where metrics are kept unless the command line says otherwise,
@@ -124,7 +124,7 @@ type timeToLive time.Duration
 
 // Set reads the value; kingpin does not say which flag an error is about.
 func (t *timeToLive) Set(text string) error {
-	ttl, err := rules.ParseTTL(text)
+	ttl, err := pushoptions.ParseTTL(text)
 	if err != nil {
 		return fmt.Errorf("--push.ttl=%s: %w", text, err)
 	}

@@ -14,30 +14,30 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/selector"
 )
 
-// Keys of the file that are not options.
+// Keys of the file other than options.
 const (
 	rulesKey = "rules"
 	matchKey = "match"
 )
 
-// MaxSize is how many bytes a file may have. It holds thousands of rules, more than
-// each push should have to go through.
+// MaxSize is the maximum size of a rules file in bytes. That is thousands of rules, more
+// than each push should have to be matched against.
 const MaxSize = 1 << 20
 
-// maxProblems is how many problems of a file are found before the rest is left
-// unread.
+// maxProblems is the number of problems after which reading a file stops.
 const maxProblems = 20
 
-// InvalidError lists what is wrong with a file of rules.
+// InvalidError lists the problems of a rules file.
 type InvalidError struct {
-	File     string   // empty where the text is of no file
-	Problems []string // each with line, rule and key, as far as it has them
+	File     string   // empty if the text was not read from a file
+	Problems []string // each with its line, rule and key, where it has them
 }
 
-// Error returns a line for each problem.
+// Error returns one line per problem.
 func (e *InvalidError) Error() string {
 	prefix := ""
 	if e.File != "" {
@@ -46,8 +46,8 @@ func (e *InvalidError) Error() string {
 	return prefix + strings.Join(e.Problems, "\n"+prefix)
 }
 
-// Load reads the rules of a file. Errors name it; where the file could be read,
-// they are an *InvalidError.
+// Load reads a rules file. Every error names the file. It is an *InvalidError if the
+// file could be read but not used.
 func Load(file string) (*Rules, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -65,11 +65,11 @@ func Load(file string) (*Rules, error) {
 	return rules, err
 }
 
-// Parse reads the text of a file of rules. It takes nothing that it does not
-// know. The error is an *InvalidError.
+// Parse parses the text of a rules file. Unknown keys are errors. The error is an
+// *InvalidError that lists all problems, up to a limit.
 func Parse(text []byte) (*Rules, error) {
 	if len(text) > MaxSize {
-		return nil, &InvalidError{Problems: []string{fmt.Sprintf("larger than the %d bytes that are read", MaxSize)}}
+		return nil, &InvalidError{Problems: []string{fmt.Sprintf("larger than %d bytes", MaxSize)}}
 	}
 	root, err := parseYAML(text)
 	if err != nil {
@@ -83,9 +83,9 @@ func Parse(text []byte) (*Rules, error) {
 	return &Rules{rules: rules}, nil
 }
 
-// parseYAML returns the root of the only document of a text, nil where there is
-// none. It makes a node for what stands in the text and not for what aliases stand
-// for, so the number of nodes is bounded by the size of the text.
+// parseYAML returns the root node of the only document of a text, or nil if the text has
+// no document. It does not resolve aliases, so the number of nodes is bounded by the
+// size of the text.
 func parseYAML(text []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document, second yaml.Node
@@ -95,19 +95,20 @@ func parseYAML(text []byte) (*yaml.Node, error) {
 		return nil, err
 	}
 	if err := decoder.Decode(&second); err == nil {
-		return nil, fmt.Errorf("line %d: a second document begins; the rules must be in one", second.Line)
+		return nil, fmt.Errorf("line %d: a second document starts; all rules must be in one", second.Line)
 	} else if !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	return document.Content[0], nil
 }
 
-// A fileReader makes rules of YAML nodes and gathers what is wrong with them.
+// fileReader converts YAML nodes to rules and collects their problems.
 type fileReader struct {
 	problems []string
 }
 
-// report takes down a problem. Rules count from 1; 0 is outside of them.
+// report records a problem of the rule with the given number, counted from 1; 0 is for a
+// problem outside the rules.
 func (f *fileReader) report(line, rule int, format string, args ...any) {
 	where := fmt.Sprintf("line %d: ", line)
 	if rule > 0 {
@@ -120,11 +121,11 @@ func (f *fileReader) full() bool { return len(f.problems) >= maxProblems }
 
 func (f *fileReader) file(root *yaml.Node) []Rule {
 	if root == nil || isNull(root) {
-		f.report(1, 0, "there is nothing in it: a file that is to have no rules says %s: []", rulesKey)
+		f.report(1, 0, "the file is empty; a file without rules says %s: []", rulesKey)
 		return nil
 	}
 	if root.Kind != yaml.MappingNode {
-		f.report(root.Line, 0, "the file must begin with the key %s, with a list of rules below it", rulesKey)
+		f.report(root.Line, 0, "the file must start with the key %s and a list of rules below it", rulesKey)
 		return nil
 	}
 	var rules []Rule
@@ -132,9 +133,9 @@ func (f *fileReader) file(root *yaml.Node) []Rule {
 	for e := range f.entries(root, 0, rulesKey) {
 		listed = true
 		switch {
-		case isNull(e.value): // as where all rules below it are commented out
+		case isNull(e.value): // for example because all rules are commented out
 		case e.value.Kind != yaml.SequenceNode:
-			f.report(e.value.Line, 0, "%s: must be a list, each rule of which begins with a dash; it is %s", rulesKey, kindOf(e.value))
+			f.report(e.value.Line, 0, "%s: must be a list in which each rule starts with a dash, but it is %s", rulesKey, kindOf(e.value))
 		default:
 			for i, node := range e.value.Content {
 				if f.full() {
@@ -145,7 +146,7 @@ func (f *fileReader) file(root *yaml.Node) []Rule {
 		}
 	}
 	if !listed && len(f.problems) == 0 {
-		f.report(root.Line, 0, "%s: missing; a file that is to have no rules says %s: []", rulesKey, rulesKey)
+		f.report(root.Line, 0, "%s: missing; a file without rules says %s: []", rulesKey, rulesKey)
 	}
 	return rules
 }
@@ -154,16 +155,12 @@ func (f *fileReader) file(root *yaml.Node) []Rule {
 func (f *fileReader) rule(node *yaml.Node, number int) Rule {
 	var rule Rule
 	if node.Kind != yaml.MappingNode {
-		f.report(node.Line, number, "must be a mapping with the keys %s, %s; it is %s", matchKey, Names(), kindOf(node))
+		f.report(node.Line, number, "must be a mapping with the keys %s, but it is %s", strings.Join(ruleKeys(), ", "), kindOf(node))
 		return rule
-	}
-	keys := []string{matchKey}
-	for i := range known {
-		keys = append(keys, known[i].name)
 	}
 	matched := false
 	gaugesLine := node.Line
-	for e := range f.entries(node, number, keys...) {
+	for e := range f.entries(node, number, ruleKeys()...) {
 		if e.key == matchKey {
 			matched = true
 			rule.matchers = f.match(e, number)
@@ -177,16 +174,20 @@ func (f *fileReader) rule(node *yaml.Node, number int) Rule {
 	if !matched && !f.full() {
 		f.report(node.Line, number, "%s: missing; a rule for all groups has %s: '{}'", matchKey, matchKey)
 	}
-	if !fit(rule.options) {
-		f.report(gaugesLine, number, "gauges: does not go with merge: %s; gauges are only added up with merge: sum", known[find("merge")].format(rule.options))
+	if !pushoptions.Compatible(rule.options) {
+		f.report(gaugesLine, number, "gauges: does not go with merge: %s; gauges are only merged with merge: sum",
+			pushoptions.Value("merge", rule.options))
 	}
 	return rule
 }
 
+// ruleKeys returns the keys that a rule may have.
+func ruleKeys() []string { return append([]string{matchKey}, pushoptions.Names()...) }
+
 // match reads the selector of a rule.
 func (f *fileReader) match(e entry, rule int) []*labels.Matcher {
 	if e.value.Kind == yaml.MappingNode {
-		f.report(e.line, rule, `%s: a selector must stand in quotes, as in %s: '{job="backup"}'`, matchKey, matchKey)
+		f.report(e.line, rule, `%s: put the selector in quotes, as in %s: '{job="backup"}'`, matchKey, matchKey)
 		return nil
 	}
 	text, ok := f.scalar(e, rule)
@@ -195,17 +196,17 @@ func (f *fileReader) match(e entry, rule int) []*labels.Matcher {
 	}
 	matchers, err := parseSelector(text)
 	if err != nil {
-		f.report(e.line, rule, "%s: %s: %v", matchKey, plain(text), err)
+		f.report(e.line, rule, "%s: %s: %v", matchKey, pushoptions.Quote(text), err)
 	}
 	return matchers
 }
 
-// parseSelector parses a selector of labels only.
+// parseSelector parses a selector that matches labels only.
 func parseSelector(text string) ([]*labels.Matcher, error) {
 	matchers, err := selector.Parse(text)
 	for _, m := range matchers {
 		if m.Name == metric.NameLabel {
-			return nil, fmt.Errorf("asks for the metric name %s, but rules are for groups, which have labels only", plain(m.Value))
+			return nil, fmt.Errorf("matches the metric name %s, but rules are for groups, which only have labels", pushoptions.Quote(m.Value))
 		}
 	}
 	return matchers, err
@@ -217,23 +218,23 @@ func (f *fileReader) option(e entry, rule int) metric.Options {
 	if !ok {
 		return metric.Options{}
 	}
-	means, err := known[find(e.key)].parse(text)
+	option, err := pushoptions.Parse(e.key, text)
 	if err != nil {
-		f.report(e.line, rule, "%s: %s: %v", e.key, plain(text), err)
+		f.report(e.line, rule, "%s: %s: %v", e.key, pushoptions.Quote(text), err)
 		return metric.Options{}
 	}
-	return means
+	return option
 }
 
-// An entry is a key of a mapping with its value.
+// entry is a key of a mapping and its value.
 type entry struct {
 	key   string
 	line  int // of the key
 	value *yaml.Node
 }
 
-// entries goes through the entries of a mapping that have one of the given keys, in
-// the order of the text, and reports all others.
+// entries iterates over the entries of a mapping that have one of the given keys, in the
+// order of the text. All others are reported as problems.
 func (f *fileReader) entries(mapping *yaml.Node, rule int, keys ...string) iter.Seq[entry] {
 	return func(yield func(entry) bool) {
 		lines := map[string]int{}
@@ -244,9 +245,9 @@ func (f *fileReader) entries(mapping *yaml.Node, rule int, keys ...string) iter.
 			case key.Kind != yaml.ScalarNode:
 				f.report(e.line, rule, "a key is %s; the keys here are %s", kindOf(key), strings.Join(keys, ", "))
 			case !slices.Contains(keys, e.key):
-				f.report(e.line, rule, "%s: unknown; the keys here are %s", plain(e.key), strings.Join(keys, ", "))
+				f.report(e.line, rule, "%s: unknown; the keys here are %s", pushoptions.Quote(e.key), strings.Join(keys, ", "))
 			case again:
-				f.report(e.line, rule, "%s: given already in line %d", e.key, before)
+				f.report(e.line, rule, "%s: already given in line %d", e.key, before)
 			default:
 				lines[e.key] = e.line
 				if !yield(e) {
@@ -257,13 +258,14 @@ func (f *fileReader) entries(mapping *yaml.Node, rule int, keys ...string) iter.
 	}
 }
 
-// scalar returns the value of an entry as it is written, be it a text or a number.
+// scalar returns the value of an entry as it is written, whether it is a string or a
+// number.
 func (f *fileReader) scalar(e entry, rule int) (text string, ok bool) {
 	switch {
 	case isNull(e.value):
 		f.report(e.line, rule, "%s: has no value", e.key)
 	case e.value.Kind != yaml.ScalarNode:
-		f.report(e.line, rule, "%s: must be a single value; it is %s", e.key, kindOf(e.value))
+		f.report(e.line, rule, "%s: must be a single value, but it is %s", e.key, kindOf(e.value))
 	default:
 		return e.value.Value, true
 	}
@@ -274,7 +276,7 @@ func isNull(node *yaml.Node) bool {
 	return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null"
 }
 
-// kindOf says what a node is, in words for a message.
+// kindOf describes a node for use in a message.
 func kindOf(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:
@@ -282,10 +284,10 @@ func kindOf(node *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "a list"
 	case yaml.AliasNode:
-		return "an alias, and aliases are not resolved here: write what it stands for"
+		return "an alias, which this file cannot have: write the value itself"
 	}
 	if isNull(node) {
 		return "empty"
 	}
-	return "the value " + plain(node.Value)
+	return "the value " + pushoptions.Quote(node.Value)
 }

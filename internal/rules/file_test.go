@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/rules"
 )
 
@@ -47,6 +48,10 @@ rules:
     timestamps: drop
 `
 
+func ttl(d time.Duration) metric.Options {
+	return metric.Options{Expiry: metric.Expiry{Set: true, TTL: d}}
+}
+
 func TestFirstMatchWins(t *testing.T) {
 	r := parse(t, example)
 	if r.Len() != 4 {
@@ -67,7 +72,7 @@ func TestFirstMatchWins(t *testing.T) {
 		{key("job", "a"), ""},
 		{key("job", "ab"), "ttl_keep=push_time timestamps=drop"},
 	} {
-		if got := strings.Join(rules.Format(r.For(c.key)), " "); got != c.want {
+		if got := strings.Join(pushoptions.Format(r.For(c.key)), " "); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.key, got, c.want)
 		}
 	}
@@ -108,10 +113,29 @@ func TestMatch(t *testing.T) {
 }
 
 func TestFileValues(t *testing.T) {
-	for _, v := range values {
-		r := parse(t, fmt.Sprintf("rules:\n- match: '{}'\n  %s: %s", v.option, v.value))
-		if got := r.For(key("job", "x")); got != v.means {
-			t.Errorf("%s: %s: got %+v, want %+v", v.option, v.value, got, v.means)
+	for _, c := range []struct {
+		option string
+		want   metric.Options
+	}{
+		{"ttl: 2d", ttl(48 * time.Hour)},
+		{"ttl: 1h30m", ttl(90 * time.Minute)},
+		{"ttl: 5ms", ttl(5 * time.Millisecond)},
+		{"ttl: 0", ttl(0)},
+		{"ttl_keep: push_time", metric.Options{Expiry: metric.Expiry{KeepPushTimes: true}}},
+		{"merge: group", metric.Options{Merge: metric.MergeGroup}},
+		{"merge: family", metric.Options{Merge: metric.MergeFamily}},
+		{"merge: series", metric.Options{Merge: metric.MergeSeries}},
+		{"merge: sum", metric.Options{Merge: metric.MergeSum}},
+		{"gauges: last", metric.Options{Gauges: metric.GaugeLast}},
+		{"gauges: sum", metric.Options{Gauges: metric.GaugeSum}},
+		{"gauges: min", metric.Options{Gauges: metric.GaugeMin}},
+		{"gauges: max", metric.Options{Gauges: metric.GaugeMax}},
+		{"timestamps: reject", metric.Options{Timestamps: metric.TimestampsReject}},
+		{"timestamps: drop", metric.Options{Timestamps: metric.TimestampsDrop}},
+	} {
+		r := parse(t, "rules:\n- match: '{}'\n  "+c.option)
+		if got := r.For(key("job", "x")); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", c.option, got, c.want)
 		}
 	}
 	for _, text := range []string{"0", "0s", "'0'", `"0"`, "!!str 0"} {
@@ -140,34 +164,34 @@ func TestRejectedFiles(t *testing.T) {
 	const keys = "match, ttl, ttl_keep, merge, gauges, timestamps"
 	rule := "rules:\n- match: '{}'\n- match: '{}'\n  "
 	for _, c := range []struct{ text, want string }{
-		{"", "line 1: there is nothing in it: a file that is to have no rules says rules: []"},
-		{"# rules: none\n", "line 1: there is nothing in it"},
-		{"---\n...\n", "line 1: there is nothing in it"},
-		{"null", "line 1: there is nothing in it"},
-		{"\ufeff", "line 1: there is nothing in it"},
-		{"{}", "line 1: rules: missing; a file that is to have no rules says rules: []"},
+		{"", "line 1: the file is empty; a file without rules says rules: []"},
+		{"# rules: none\n", "line 1: the file is empty"},
+		{"---\n...\n", "line 1: the file is empty"},
+		{"null", "line 1: the file is empty"},
+		{"\ufeff", "line 1: the file is empty"},
+		{"{}", "line 1: rules: missing; a file without rules says rules: []"},
 		{"groups:\n- x", "line 1: groups: unknown; the keys here are rules"},
-		{"rules: []\n\nrules: []", "line 3: rules: given already in line 1"},
-		{"rules: 5", "line 1: rules: must be a list, each rule of which begins with a dash; it is the value 5"},
-		{"rules:\n  match: '{}'", "line 2: rules: must be a list, each rule of which begins with a dash; it is a mapping"},
-		{"- match: '{}'", "line 1: the file must begin with the key rules"},
-		{"rules", "line 1: the file must begin with the key rules"},
+		{"rules: []\n\nrules: []", "line 3: rules: already given in line 1"},
+		{"rules: 5", "line 1: rules: must be a list in which each rule starts with a dash, but it is the value 5"},
+		{"rules:\n  match: '{}'", "line 2: rules: must be a list in which each rule starts with a dash, but it is a mapping"},
+		{"- match: '{}'", "line 1: the file must start with the key rules"},
+		{"rules", "line 1: the file must start with the key rules"},
 		{"rules: []\n---\nrules: []", "line 2: a second document"},
 		{"rules:\n- {}\n\t- x", "line 3: found"},
 		{"rules: \x01", "control characters"},
 		{"rules: \xff", "UTF-8"},
 		{"? [x]\n: y", "line 1: a key is a list; the keys here are rules"},
 
-		{"rules:\n- x", "line 2: rule 1: must be a mapping with the keys " + keys + "; it is the value x"},
-		{"rules:\n- match: '{}'\n- - x", "line 3: rule 2: must be a mapping with the keys " + keys + "; it is a list"},
-		{"rules:\n-", "line 2: rule 1: must be a mapping with the keys " + keys + "; it is empty"},
+		{"rules:\n- x", "line 2: rule 1: must be a mapping with the keys " + keys + ", but it is the value x"},
+		{"rules:\n- match: '{}'\n- - x", "line 3: rule 2: must be a mapping with the keys " + keys + ", but it is a list"},
+		{"rules:\n-", "line 2: rule 1: must be a mapping with the keys " + keys + ", but it is empty"},
 		{"rules:\n- {}", "line 2: rule 1: match: missing; a rule for all groups has match: '{}'"},
 		{"rules:\n- ttl: 1h", "line 2: rule 1: match: missing"},
 		{rule + "tll: 1h", "line 4: rule 2: tll: unknown; the keys here are " + keys},
 		{rule + "? {a: b}\n  : 1h", "line 4: rule 2: a key is a mapping; the keys here are " + keys},
 		{rule + "\"a\\nb\": 1h", `line 4: rule 2: "a\nb": unknown`},
-		{rule + "ttl: 1h\n  ttl: 1h", "line 5: rule 2: ttl: given already in line 4"},
-		{rule + "match: '{}'", "line 4: rule 2: match: given already in line 3"},
+		{rule + "ttl: 1h\n  ttl: 1h", "line 5: rule 2: ttl: already given in line 4"},
+		{rule + "match: '{}'", "line 4: rule 2: match: already given in line 3"},
 
 		{rule + "ttl: 1.5h", "line 4: rule 2: ttl: 1.5h: ttl is a duration in whole numbers"},
 		{rule + "ttl: 3600", "line 4: rule 2: ttl: 3600: ttl needs a unit: write 3600s if these are seconds"},
@@ -177,31 +201,31 @@ func TestRejectedFiles(t *testing.T) {
 		{rule + "ttl:", "line 4: rule 2: ttl: has no value"},
 		{rule + "ttl: null", "line 4: rule 2: ttl: has no value"},
 		{rule + "ttl: ''", `line 4: rule 2: ttl: "": ttl is a duration`},
-		{rule + "ttl: [1h]", "line 4: rule 2: ttl: must be a single value; it is a list"},
+		{rule + "ttl: [1h]", "line 4: rule 2: ttl: must be a single value, but it is a list"},
 		{rule + "merge: add", "line 4: rule 2: merge: add: merge is one of group, family, series, sum"},
-		{rule + "merge: {sum: x}", "line 4: rule 2: merge: must be a single value; it is a mapping"},
+		{rule + "merge: {sum: x}", "line 4: rule 2: merge: must be a single value, but it is a mapping"},
 		{rule + "merge: |\n    sum\n\n", `line 4: rule 2: merge: "sum\n": merge is one of`},
 		{rule + "gauges: mean", "line 4: rule 2: gauges: mean: gauges is one of last, sum, min, max"},
 		{rule + "timestamps: yes", "line 4: rule 2: timestamps: yes: timestamps is one of reject, drop"},
 		{rule + "ttl_keep: true", "line 4: rule 2: ttl_keep: true: ttl_keep can only be push_time"},
 		{rule + "merge: group\n  gauges: max", "line 5: rule 2: gauges: does not go with merge: group"},
-		{rule + "gauges: last\n  merge: series", "line 4: rule 2: gauges: does not go with merge: series; gauges are only added up with merge: sum"},
+		{rule + "gauges: last\n  merge: series", "line 4: rule 2: gauges: does not go with merge: series; gauges are only merged with merge: sum"},
 
-		{"rules:\n- match: {job=\"x\"}", "line 2: rule 1: match: a selector must stand in quotes"},
-		{"rules:\n- match: {}", "line 2: rule 1: match: a selector must stand in quotes"},
+		{"rules:\n- match: {job=\"x\"}", "line 2: rule 1: match: put the selector in quotes"},
+		{"rules:\n- match: {}", "line 2: rule 1: match: put the selector in quotes"},
 		{"rules:\n- match:", "line 2: rule 1: match: has no value"},
-		{"rules:\n- match: ['{}']", "line 2: rule 1: match: must be a single value; it is a list"},
+		{"rules:\n- match: ['{}']", "line 2: rule 1: match: must be a single value, but it is a list"},
 		{"rules:\n- match: ''", `line 2: rule 1: match: "": not a PromQL selector: at character 1`},
 		{"rules:\n- match: '{job=}'", "line 2: rule 1: match: {job=}: not a PromQL selector: at character 6: unexpected"},
 		{"rules:\n- match: '{job=~\"(\"}'", `line 2: rule 1: match: {job=~"("}: not a PromQL selector: at character 2: error parsing regexp: missing closing )`},
 		{"rules:\n- match: '{}[5m]'", "line 2: rule 1: match: {}[5m]: not a PromQL selector"},
 		{"rules:\n- match: 5", "line 2: rule 1: match: 5: not a PromQL selector"},
-		{"rules:\n- match: backup", "line 2: rule 1: match: backup: asks for the metric name backup, but rules are for groups"},
-		{"rules:\n- match: 'up{job=\"x\"}'", "asks for the metric name up"},
-		{"rules:\n- match: '{\"up\"}'", "asks for the metric name up"},
-		{"rules:\n- match: '{__name__=~\"u.\"}'", "asks for the metric name u."},
-		{"rules:\n- match: &a '{}'\n- match: *a", "line 3: rule 2: match: must be a single value; it is an alias"},
-		{"rules: &a\n- match: '{}'\n- *a", "line 3: rule 2: must be a mapping with the keys " + keys + "; it is an alias"},
+		{"rules:\n- match: backup", "line 2: rule 1: match: backup: matches the metric name backup, but rules are for groups"},
+		{"rules:\n- match: 'up{job=\"x\"}'", "matches the metric name up"},
+		{"rules:\n- match: '{\"up\"}'", "matches the metric name up"},
+		{"rules:\n- match: '{__name__=~\"u.\"}'", "matches the metric name u."},
+		{"rules:\n- match: &a '{}'\n- match: *a", "line 3: rule 2: match: must be a single value, but it is an alias"},
+		{"rules: &a\n- match: '{}'\n- *a", "line 3: rule 2: must be a mapping with the keys " + keys + ", but it is an alias"},
 		{"rules:\n- match: '{}'\n  <<: {ttl: 1h}", "line 3: rule 1: <<: unknown"},
 		{"rules:\n- match: *a", "unknown anchor"},
 	} {
@@ -254,7 +278,7 @@ func TestLoad(t *testing.T) {
 		{dir, dir + ": is a directory"},
 		{write("bad.yml", "rules:\n- ttl: 1\n"), filepath.Join(dir, "bad.yml") + ": line 2: rule 1: ttl: 1: "},
 		{write("bad.yml", "rules:\n- ttl: 1\n"), "\n" + filepath.Join(dir, "bad.yml") + ": line 2: rule 1: match: missing"},
-		{write("larger.yml", most+"#"), filepath.Join(dir, "larger.yml") + ": larger than the 1048576 bytes"},
+		{write("larger.yml", most+"#"), filepath.Join(dir, "larger.yml") + ": larger than 1048576 bytes"},
 	} {
 		if r, err := rules.Load(c.path); err == nil || r != nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want it to say %q", c.path, err, c.want)
@@ -301,7 +325,7 @@ func canonical(t testing.TB, r *rules.Rules) []byte {
 	all := []map[string]string{}
 	for _, rule := range r.All() {
 		keys := map[string]string{"match": rule.Match()}
-		for _, o := range rules.Format(rule.Options()) {
+		for _, o := range pushoptions.Format(rule.Options()) {
 			name, value, _ := strings.Cut(o, "=")
 			keys[name] = value
 		}

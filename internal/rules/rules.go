@@ -1,6 +1,5 @@
-// Package rules reads how pushes are to be taken: the options that a push carries
-// itself, and the operator's file of options for groups. It does not carry out any
-// of them.
+// Package rules reads the rules file, which gives push options to the groups that a
+// selector matches, and keeps the rules in use up to date when the file is loaded again.
 package rules
 
 import (
@@ -9,25 +8,25 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/selector"
 )
 
-// Rules are what the operator's file says. They are immutable; a nil *Rules has
-// none.
+// Rules are the rules of a file, in their order. They are immutable. A nil *Rules has
+// no rules.
 type Rules struct {
 	rules []Rule
 }
 
 // Rule gives options to the groups that it matches.
 type Rule struct {
-	matchers []*labels.Matcher // all must match; none match every group
+	matchers []*labels.Matcher // all must match; with none, the rule matches every group
 	options  metric.Options
 }
 
-// For returns the options of the first rule that matches the group, none where no
-// rule does. The cost is that of matching the rules before it: a look-up of the
-// group's label and a comparison, or a regular expression, for each matcher up to
-// the first that fails.
+// For returns the options of the first rule that matches the group, or no options if no
+// rule does. It costs a label look-up and a comparison, or a regular expression, for
+// each matcher up to the first that fails, rule by rule.
 func (r *Rules) For(key metric.GroupingKey) metric.Options {
 	if r == nil {
 		return metric.Options{}
@@ -40,7 +39,7 @@ func (r *Rules) For(key metric.GroupingKey) metric.Options {
 	return metric.Options{}
 }
 
-// Len returns how many rules there are.
+// Len returns the number of rules.
 func (r *Rules) Len() int { return len(r.All()) }
 
 // All returns the rules in their order. The caller must not change them.
@@ -51,7 +50,7 @@ func (r *Rules) All() []Rule {
 	return r.rules
 }
 
-// matches reports whether the group has all labels that the rule asks for.
+// matches reports whether all matchers match the group's labels.
 func (r *Rule) matches(key metric.GroupingKey) bool {
 	for _, m := range r.matchers {
 		if !selector.Matches(m, key) {
@@ -70,10 +69,10 @@ func (r Rule) Match() string {
 	return "{" + strings.Join(all, ",") + "}"
 }
 
-// Options returns what the rule gives to a group.
+// Options returns the options that the rule gives to a group.
 func (r Rule) Options() metric.Options { return r.options }
 
 // String returns the selector and the options, such as {job="a"} ttl=2d merge=sum.
 func (r Rule) String() string {
-	return strings.Join(append([]string{r.Match()}, Format(r.options)...), " ")
+	return strings.Join(append([]string{r.Match()}, pushoptions.Format(r.options)...), " ")
 }

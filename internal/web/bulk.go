@@ -10,7 +10,7 @@ import (
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
-	"pushgateway/internal/rules"
+	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/store"
 )
 
@@ -89,8 +89,8 @@ func (p *pusher) parts(r *http.Request, prefix []string, reader *bodyReader) ([]
 func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error) {
 	var names []string
 	for name := range query {
-		if name != "group_by" && !rules.Known(name) {
-			return nil, metric.Reject(metric.BadOption, "%.40q in the query is neither group_by nor an option; these are %s", name, rules.Names())
+		if name != "group_by" && !pushoptions.Known(name) {
+			return nil, metric.Reject(metric.BadOption, "%.40q in the query is neither group_by nor an option; these are %s", name, pushoptions.List())
 		}
 	}
 	for _, list := range query["group_by"] {

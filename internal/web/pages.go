@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"pushgateway/internal/metric"
-	"pushgateway/internal/rules"
+	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
@@ -83,7 +83,7 @@ const configFileFlag = "config.file"
 // rulesInUse returns what pushes are taken by that do not say it themselves.
 func (s *Server) rulesInUse() webui.Rules {
 	builtIn := metric.Options{Expiry: metric.Expiry{Set: true}, Timestamps: metric.TimestampsReject}
-	shown := webui.Rules{Defaults: rules.Format(s.Defaults.Or(builtIn))}
+	shown := webui.Rules{Defaults: pushoptions.Format(s.Defaults.Or(builtIn))}
 	if last := s.lastReload.Load(); last != nil {
 		shown.File, shown.Loaded = s.Status.Flags[configFileFlag], last.loaded
 		if last.failed != nil {
@@ -91,7 +91,7 @@ func (s *Server) rulesInUse() webui.Rules {
 		}
 	}
 	for _, rule := range s.rules.Load().All() {
-		shown.All = append(shown.All, webui.Rule{Match: rule.Match(), Options: rules.Format(rule.Options())})
+		shown.All = append(shown.All, webui.Rule{Match: rule.Match(), Options: pushoptions.Format(rule.Options())})
 	}
 	return shown
 }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"pushgateway/internal/metric"
-	"pushgateway/internal/rules"
+	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/store"
 )
 
@@ -32,7 +32,7 @@ func wantedBy(r *http.Request, prefix []string) (wanted, error) {
 	if w.idempotencyKey, err = idempotencyKey(r.Header[idempotencyHeader]); err != nil {
 		return w, err
 	}
-	if w.options, err = rules.FromRequest(r.URL.RawQuery, r.Header, prefix); err != nil {
+	if w.options, err = pushoptions.FromRequest(r.URL.RawQuery, r.Header, prefix); err != nil {
 		return w, err
 	}
 	if merge := w.options.Merge; w.replace && merge != metric.MergeDefault && merge != metric.MergeGroup {
@@ -102,7 +102,7 @@ func (s *Server) mergedByRule(key metric.GroupingKey, w wanted, err error) error
 // mistake. In headers and in the path they stand for all requests of a client, and
 // mean nothing here.
 func rejectOptions(r *http.Request) error {
-	options, err := rules.FromRequest(r.URL.RawQuery, nil, nil)
+	options, err := pushoptions.FromRequest(r.URL.RawQuery, nil, nil)
 	if err == nil && options != (metric.Options{}) {
 		err = metric.Reject(metric.BadOption, "DELETE takes no options such as ttl or merge: it deletes the group at once; to have it go later, push with ttl")
 	}

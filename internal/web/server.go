@@ -20,6 +20,7 @@ import (
 	"pushgateway/internal/exposition"
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
@@ -143,10 +144,10 @@ func New(config Config) (*Server, error) {
 }
 
 // target returns the options that the request's path begins with, and the path
-// behind them; see rules.CutPrefix. Only pushes and deletes have such options.
+// behind them; see pushoptions.CutPrefix. Only pushes and deletes have such options.
 func (s *Server) target(r *http.Request) (options []string, path string) {
 	path = s.relativePath(r)
-	options, rest, found := rules.CutPrefix(path)
+	options, rest, found := pushoptions.CutPrefix(path)
 	if found && (isGroupPath(rest) || rest == apiPushPath) {
 		return options, rest
 	}
@@ -228,7 +229,7 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request, path string) {
 		http.Redirect(w, r, target.RequestURI(), status)
 		return
 	}
-	if _, rest, found := rules.CutPrefix(path); found {
+	if _, rest, found := pushoptions.CutPrefix(path); found {
 		http.Error(w, fmt.Sprintf("404 page not found: behind /with/ come options, each as name=value, and then %s… or %s, but here comes %q",
 			jobPath, apiPushPath, metric.Shorten(rest)), http.StatusNotFound)
 		return

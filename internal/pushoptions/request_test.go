@@ -1,4 +1,4 @@
-package rules_test
+package pushoptions_test
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"pushgateway/internal/metric"
-	"pushgateway/internal/rules"
+	"pushgateway/internal/pushoptions"
 )
 
 // A value is one that an option can have, in its canonical form.
@@ -77,7 +77,7 @@ func everyByte(s string) (encoded string) {
 // everyWay wants the same from all ways in which options can be given.
 func everyWay(t *testing.T, want metric.Options, options ...string) {
 	t.Helper()
-	prefix, rest, found := rules.CutPrefix("/with/" + strings.Join(options, "/") + "/metrics/job/x")
+	prefix, rest, found := pushoptions.CutPrefix("/with/" + strings.Join(options, "/") + "/metrics/job/x")
 	if !found || rest != "/metrics/job/x" {
 		t.Errorf("%v: the prefix leaves %q", options, rest)
 	}
@@ -94,7 +94,7 @@ func everyWay(t *testing.T, want metric.Options, options ...string) {
 		{"path", "", nil, prefix},
 		{"all three", query(options...), header(options...), prefix},
 	} {
-		if got, err := rules.FromRequest(way.query, way.header, way.prefix); err != nil || got != want {
+		if got, err := pushoptions.FromRequest(way.query, way.header, way.prefix); err != nil || got != want {
 			t.Errorf("%v by %s: got %+v, %v, want %+v", options, way.name, got, err, want)
 		}
 	}
@@ -104,7 +104,7 @@ func TestEveryValueInEveryWay(t *testing.T) {
 	for _, v := range values {
 		text := v.option + "=" + v.value
 		everyWay(t, v.means, text)
-		if got := rules.Format(v.means); !slices.Equal(got, []string{text}) {
+		if got := pushoptions.Format(v.means); !slices.Equal(got, []string{text}) {
 			t.Errorf("%s is written %q", text, got)
 		}
 	}
@@ -124,7 +124,7 @@ func TestOptionsAddUp(t *testing.T) {
 	combine = func(left [][]value, texts []string, means metric.Options) {
 		if len(left) == 0 {
 			everyWay(t, means, texts...)
-			if got := rules.Format(means); !slices.Equal(got, texts) {
+			if got := pushoptions.Format(means); !slices.Equal(got, texts) {
 				t.Errorf("%q is written %q", texts, got)
 			}
 			return
@@ -171,13 +171,13 @@ func TestCutPrefix(t *testing.T) {
 		{"/with/metrics", "", "/metrics"},
 		{"/with/", "", "/"},
 	} {
-		options, rest, found := rules.CutPrefix(c.path)
+		options, rest, found := pushoptions.CutPrefix(c.path)
 		if got := strings.Join(options, " "); !found || got != c.options || rest != c.rest {
 			t.Errorf("%s: got %q and %q, %v, want %q and %q", c.path, got, rest, found, c.options, c.rest)
 		}
 	}
 	for _, path := range []string{"", "/", "/with", "/without/ttl=1h/metrics", "/metrics/job/x/with/ttl=1h", "with/ttl=1h/metrics"} {
-		if options, rest, found := rules.CutPrefix(path); found || options != nil || rest != path {
+		if options, rest, found := pushoptions.CutPrefix(path); found || options != nil || rest != path {
 			t.Errorf("%q: got %q and %q, %v, want none", path, options, rest, found)
 		}
 	}
@@ -207,7 +207,7 @@ func TestRejectedOptions(t *testing.T) {
 		{"merge=sum;ttl=1h", none, nil, []string{"merge=sum;ttl=1h in the query: merge is one of"}},
 		{"merge=s%0aum", none, nil, []string{`merge="s\num" in the query: merge is one of`}},
 		{"merge=%zz", none, nil, []string{"merge=%zz in the query", `invalid URL escape "%zz"`}},
-		{"ttl=1h&ttl=2h", none, nil, []string{"ttl=1h in the query, but ttl=2h in the query: give ttl once"}},
+		{"ttl=1h&ttl=2h", none, nil, []string{"ttl=1h in the query, but ttl=2h in the query: give ttl only once"}},
 		{"ttl=1h", header("ttl=2h"), nil, []string{"ttl=1h in the query, but ttl=2h in the header Pushgateway-TTL"}},
 		{"", header("merge=sum", "merge=group"), nil, []string{"merge=sum in the header Pushgateway-Merge, but merge=group in the header Pushgateway-Merge"}},
 		{"ttl=1h", header("ttl=60m"), []string{"ttl=3600s", "ttl=0"}, []string{"ttl=1h in the query, but ttl=0 in the path"}},
@@ -221,7 +221,7 @@ func TestRejectedOptions(t *testing.T) {
 		{"", http.Header{"Pushgateway-Ttl_keep": {"push_time"}}, nil, []string{"the header Pushgateway-Ttl_keep;"}},
 		{"", http.Header{"pushgateway-": nil}, nil, []string{"the header pushgateway-;"}},
 	} {
-		got, err := rules.FromRequest(c.query, c.header, c.prefix)
+		got, err := pushoptions.FromRequest(c.query, c.header, c.prefix)
 		rejection, ok := errors.AsType[*metric.RejectionError](err)
 		if !ok || rejection.Reason != metric.BadOption || got != (metric.Options{}) {
 			t.Errorf("%q %v %q: got %+v, %v", c.query, c.header, c.prefix, got, err)
@@ -239,9 +239,9 @@ func TestRejectedOptions(t *testing.T) {
 // nothing.
 func TestRejectionsAreTheSameAgain(t *testing.T) {
 	h := http.Header{"Pushgateway-A": {"1"}, "Pushgateway-B": {"1"}, "Pushgateway-Ttl": {"x"}}
-	_, want := rules.FromRequest("", h, nil)
+	_, want := pushoptions.FromRequest("", h, nil)
 	for range 20 {
-		if _, err := rules.FromRequest("", h, nil); err == nil || err.Error() != want.Error() {
+		if _, err := pushoptions.FromRequest("", h, nil); err == nil || err.Error() != want.Error() {
 			t.Fatalf("got %v after %v", err, want)
 		}
 	}
@@ -257,7 +257,7 @@ func TestWhatIsNoOption(t *testing.T) {
 		{"", http.Header{"Ttl": {"x"}, "Pushgateway": {"x"}, "X-Pushgateway-Ttl": {"x"}, "": {"x"}, "P": {"x"}}},
 		{"", http.Header{"Pushgateway-Ttl": nil}},
 	} {
-		if got, err := rules.FromRequest(c.query, c.header, nil); err != nil || got != (metric.Options{}) {
+		if got, err := pushoptions.FromRequest(c.query, c.header, nil); err != nil || got != (metric.Options{}) {
 			t.Errorf("%q %v: got %+v, %v, want nothing", c.query, c.header, got, err)
 		}
 	}
@@ -270,7 +270,7 @@ func TestNoOptionsNoMemory(t *testing.T) {
 	}
 	for _, query := range []string{"", "debug=1&trace=2"} {
 		allocations := testing.AllocsPerRun(100, func() {
-			if o, err := rules.FromRequest(query, h, nil); err != nil || o != (metric.Options{}) {
+			if o, err := pushoptions.FromRequest(query, h, nil); err != nil || o != (metric.Options{}) {
 				t.Error(o, err)
 			}
 		})
@@ -278,7 +278,7 @@ func TestNoOptionsNoMemory(t *testing.T) {
 			t.Errorf("query %q: %v allocations", query, allocations)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { rules.CutPrefix("/metrics/job/x/instance/a=b") }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { pushoptions.CutPrefix("/metrics/job/x/instance/a=b") }); n != 0 {
 		t.Errorf("a path without prefix: %v allocations", n)
 	}
 }
@@ -291,7 +291,7 @@ func FuzzFromRequest(f *testing.F) {
 	f.Add("gauges=min", "Pushgateway-Merge", "group", "/with/x")
 	f.Add("ttl=-1&&=", "Pushgateway-", "", "/with/=/ttl")
 	f.Fuzz(func(t *testing.T, query, name, value, path string) {
-		prefix, rest, found := rules.CutPrefix(path)
+		prefix, rest, found := pushoptions.CutPrefix(path)
 		if found {
 			joined := "/with"
 			for _, component := range prefix {
@@ -307,14 +307,14 @@ func FuzzFromRequest(f *testing.F) {
 		} else if rest != path || prefix != nil {
 			t.Fatalf("%q: got %q and %q", path, prefix, rest)
 		}
-		got, err := rules.FromRequest(query, http.Header{name: {value}, "Accept": {"*/*"}}, prefix)
+		got, err := pushoptions.FromRequest(query, http.Header{name: {value}, "Accept": {"*/*"}}, prefix)
 		if err != nil {
 			if rejection, ok := errors.AsType[*metric.RejectionError](err); !ok || rejection.Reason != metric.BadOption {
 				t.Fatalf("not a rejection: %v", err)
 			}
 			return
 		}
-		everyWay(t, got, rules.Format(got)...)
+		everyWay(t, got, pushoptions.Format(got)...)
 		// What net/url finds in the query is in the options. It leaves out what it
 		// cannot read.
 		read, _ := url.ParseQuery(query)
@@ -323,7 +323,7 @@ func FuzzFromRequest(f *testing.F) {
 				continue
 			}
 			for _, v := range all {
-				if again, err := rules.FromRequest(name+"="+url.QueryEscape(v), nil, nil); err != nil || again.Or(got) != got {
+				if again, err := pushoptions.FromRequest(name+"="+url.QueryEscape(v), nil, nil); err != nil || again.Or(got) != got {
 					t.Fatalf("%s=%q of %q is not in %+v: %v", name, v, query, got, err)
 				}
 			}
