@@ -266,7 +266,7 @@ func testRejection(t *testing.T, browser context.Context) {
 	b.want("failed since", "is pushed as counter, but is of type gauge")
 	b.clickTo("table.list tbody th a")
 	b.want("The last push was rejected", "type_conflict", "nightly/1.0", "127.0.0.1:",
-		`"m" is pushed as counter, but is of type gauge in group {job="a"}`, "curl -X DELETE '"+p.URL+"/metrics/job/a'", "Last pushes", "accepted", "rejected")
+		`"m" is pushed as counter, but group {job="a"} holds it as gauge`, "# TYPE m gauge", "Last pushes", "accepted", "rejected")
 	b.clickTo(`.rejection a[href*="help#"]`)
 	if got := b.address(); got != "/help#type_conflict" {
 		t.Errorf("the explanation is at %s", got)

@@ -177,6 +177,6 @@ func writeSuccess(w io.Writer, data any) error {
 
 func write(w io.Writer, document any) error {
 	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // messages have <this gateway> in them
+	encoder.SetEscapeHTML(false) // messages hold URLs with &
 	return encoder.Encode(document)
 }

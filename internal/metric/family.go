@@ -36,6 +36,9 @@ func (t Type) String() string {
 // Known reports whether t is one of the types above.
 func (t Type) Known() bool { return t <= GaugeHistogram }
 
+// Scalar reports whether metrics of the type have a single value.
+func (t Type) Scalar() bool { return t == Counter || t == Gauge || t == Untyped }
+
 // HasBuckets reports whether families of the type hold HistogramValues.
 func (t Type) HasBuckets() bool { return t == Histogram || t == GaugeHistogram }
 

@@ -21,6 +21,8 @@ type Normalizer struct {
 	grouping []groupingLabel
 	bare     []Label // what a metric without labels of its own gets
 	arena    []Label // backs the labels of the other metrics
+
+	overwritten Label // one of a metric's own that the key replaced, in the family being normalized
 }
 
 // Reset prepares n for the group called key. Metrics normalized before lose their
@@ -28,14 +30,15 @@ type Normalizer struct {
 func (n *Normalizer) Reset(key GroupingKey, names ValidationScheme) {
 	n.names, n.dropped = names, 0
 	n.grouping = appendGrouping(n.grouping[:0], key.Labels())
-	n.bare = appendMerged(n.bare[:0], nil, n.grouping)
+	n.bare, _ = appendMerged(n.bare[:0], nil, n.grouping)
 	n.arena = n.arena[:0]
 }
 
 // GroupLabels returns the labels that every metric of the group has, sorted by
 // name: those of the key, and an instance.
 func GroupLabels(key GroupingKey) []Label {
-	return appendMerged(nil, nil, appendGrouping(nil, key.Labels()))
+	labels, _ := appendMerged(nil, nil, appendGrouping(nil, key.Labels()))
+	return labels
 }
 
 // Bare returns the labels of a metric that has none of its own. The result is
@@ -55,7 +58,7 @@ func (n *Normalizer) Dropped() int { return n.dropped }
 // metrics, O(n) where they are sorted already.
 func (n *Normalizer) Normalize(f *Family) error {
 	if !n.names.ValidMetric(f.Name) {
-		return Reject(BadName, "%q is not a valid metric name%s", f.Name, n.names.advice())
+		return n.names.rejectMetric(f.Name)
 	}
 	if !f.Type.Known() {
 		return Reject(BadValue, "metric family %q has the unknown type number %d", f.Name, f.Type)
@@ -67,6 +70,7 @@ func (n *Normalizer) Normalize(f *Family) error {
 		return Reject(BadUTF8, "the unit of metric family %q is not valid UTF-8: %q", f.Name, f.Unit)
 	}
 	sorted := true
+	n.overwritten = Label{}
 	for i := range f.Metrics {
 		m := &f.Metrics[i]
 		if err := n.checkMetric(f, m); err != nil {
@@ -87,20 +91,28 @@ func (n *Normalizer) Normalize(f *Family) error {
 	slices.SortStableFunc(f.Metrics, func(a, b Metric) int { return CompareLabels(a.Labels, b.Labels) })
 	for i := 1; i < len(f.Metrics); i++ {
 		if CompareLabels(f.Metrics[i-1].Labels, f.Metrics[i].Labels) == 0 {
-			return Reject(DuplicateSeries,
-				"the push holds the series %s%s twice; give the two different labels, or push only one",
-				f.Name, FormatLabels(f.Metrics[i].Labels))
+			return n.rejectDuplicate(f, &f.Metrics[i])
 		}
 	}
 	return nil
 }
 
-// advice says which flag would allow more names, where one would.
-func (n ValidationScheme) advice() string {
-	if n == LegacyValidation {
-		return " (letters, digits, underscores and colons, not starting with a digit; --push.enable-utf8-names allows any UTF-8)"
+// rejectDuplicate rejects a family that has a metric with the labels of m twice.
+func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
+	if n.overwritten == (Label{}) {
+		return Reject(DuplicateSeries, "the push holds the series %s%s twice; give the two different labels, or push only one",
+			f.Name, FormatLabels(m.Labels))
 	}
-	return ""
+	e := Reject(DuplicateSeries,
+		"the push holds the series %s%s twice, since the labels of the URL overwrite those of the metrics, such as %s=%q: push to one URL for each",
+		f.Name, FormatLabels(m.Labels), n.overwritten.Name, n.overwritten.Value).With(SplitByLabels)
+	e.Labels = []string{JobLabel}
+	for _, l := range n.grouping {
+		if !l.optional && l.Name != JobLabel {
+			e.Labels = append(e.Labels, l.Name)
+		}
+	}
+	return e
 }
 
 // groupingLabel is a label of a grouping key as a metric gets it. The optional
@@ -135,12 +147,16 @@ func (n *Normalizer) mergedLabels(own []Label) []Label {
 		return n.bare
 	}
 	start := len(n.arena)
-	n.arena = appendMerged(n.arena, own, n.grouping)
+	var overwritten Label
+	if n.arena, overwritten = appendMerged(n.arena, own, n.grouping); overwritten.Name != "" {
+		n.overwritten = overwritten
+	}
 	return n.arena[start:len(n.arena):len(n.arena)]
 }
 
-// appendMerged appends the union of own and grouping, both sorted by name.
-func appendMerged(dst, own []Label, grouping []groupingLabel) []Label {
+// appendMerged appends the union of own and grouping, both sorted by name. overwritten
+// is one of own whose value was replaced, if there is one.
+func appendMerged(dst, own []Label, grouping []groupingLabel) (_ []Label, overwritten Label) {
 	for len(own) > 0 && len(grouping) > 0 {
 		switch c := strings.Compare(own[0].Name, grouping[0].Name); {
 		case c < 0:
@@ -151,6 +167,9 @@ func appendMerged(dst, own []Label, grouping []groupingLabel) []Label {
 			if grouping[0].optional {
 				dst = append(dst, own[0])
 			} else {
+				if own[0].Value != grouping[0].Value {
+					overwritten = own[0]
+				}
 				dst = append(dst, grouping[0].Label)
 			}
 			own, grouping = own[1:], grouping[1:]
@@ -160,7 +179,7 @@ func appendMerged(dst, own []Label, grouping []groupingLabel) []Label {
 	for _, g := range grouping {
 		dst = append(dst, g.Label)
 	}
-	return dst
+	return dst, overwritten
 }
 
 // checkMetric checks m as it was pushed and sorts its labels.
@@ -168,8 +187,8 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	if m.HasTimestamp {
 		if !n.DropTimestamps {
 			return Reject(BadTimestamp,
-				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, or push with the option timestamps=drop; Prometheus records the time of its scrape",
-				f.Name, m.TimestampMs)
+				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, since Prometheus records the time of its scrape",
+				f.Name, m.TimestampMs).With(DropTimestamps)
 		}
 		m.HasTimestamp, m.TimestampMs = false, 0
 		n.dropped++
@@ -180,7 +199,7 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	for i, l := range m.Labels {
 		switch {
 		case !n.names.ValidLabel(l.Name) || l.Name == NameLabel:
-			return Reject(BadName, "metric family %q has the invalid label name %q%s", f.Name, l.Name, n.names.advice())
+			return n.names.rejectLabel(f.Name, l.Name)
 		case Reserved(l.Name):
 			return Reject(BadName, "metric family %q has the label name %q: names that begin with two underscores are reserved", f.Name, l.Name)
 		case i > 0 && m.Labels[i-1].Name == l.Name:

@@ -6,7 +6,7 @@ import (
 )
 
 // Reason says in one word why a push was rejected. It is the value of a label of
-// the gateway's own metrics, so there are few and they stay.
+// the gateway's own metrics, so there are few and they do not change.
 type Reason string
 
 const (
@@ -19,10 +19,10 @@ const (
 	BadValue        Reason = "value"            // a value does not fit its family's type
 	ReservedLabel   Reason = "reserved_label"   // a label that the exposition needs itself
 	DuplicateSeries Reason = "duplicate_series" // a series twice, in one push or in two groups
-	TypeConflict    Reason = "type_conflict"    // the name is held elsewhere with another type
+	TypeConflict    Reason = "type_conflict"    // other groups hold the name with another type
 	SuffixCollision Reason = "suffix_collision" // the name is a sample of a histogram or summary
 	WrongProtocol   Reason = "protocol"         // the body is of another protocol, such as remote write
-	TooLarge        Reason = "size"             // the push is larger than any gateway takes
+	TooLarge        Reason = "size"             // the push is larger than the limit
 	BadOption       Reason = "option"           // an option of the push is wrong, or does not fit
 	BadMerge        Reason = "merge"            // the push cannot be merged with the group as asked
 )
@@ -35,17 +35,43 @@ func Reasons() []Reason {
 	}
 }
 
-// RejectionError is why a push was not applied, in words for the one who pushed:
-// what is wrong and what to do about it.
+// RejectionError says why a push was not applied.
 type RejectionError struct {
-	Reason  Reason
+	Reason Reason
+	// Message says what is wrong with which object and how to change the push. It
+	// names no URL, flag, header or command; those follow from Fix.
 	Message string
+	// Fix is what helps besides changing the push.
+	Fix Fix
+	// Group is the group that Fix is about, if it is about one.
+	Group GroupingKey
+	// Labels are the label names that Fix is about, if it is about some.
+	Labels []string
 }
+
+// Fix is something that the sender of a rejected push can do, as data: package web
+// knows the gateway's address and flags and puts it into words.
+type Fix uint8
+
+const (
+	NoFix          Fix = iota
+	DeleteGroup        // delete Group, which is the sender's own, and what it holds
+	SumOrReplace       // push with merge=sum, or replace Group, which is the sender's own
+	AllowUTF8          // have the gateway allow any UTF-8 in names
+	DropTimestamps     // have the gateway drop the timestamps of the push
+	SplitByLabels      // let Labels of the metrics name their groups
+)
 
 func (e *RejectionError) Error() string { return e.Message }
 
-// Reject returns a RejectionError with the formatted message, of which Shorten keeps
-// the ends: whoever pushes chooses how long names and values in it are.
+// With returns e with the fix.
+func (e *RejectionError) With(fix Fix) *RejectionError {
+	e.Fix = fix
+	return e
+}
+
+// Reject returns a RejectionError with the formatted message, cut by Shorten: whoever
+// pushes chooses how long the names and values in it are.
 func Reject(reason Reason, format string, args ...any) *RejectionError {
 	return &RejectionError{Reason: reason, Message: Shorten(fmt.Sprintf(format, args...))}
 }
@@ -53,9 +79,9 @@ func Reject(reason Reason, format string, args ...any) *RejectionError {
 // Shorten cuts from the middle of a text that is too long for a log line or an
 // answer.
 func Shorten(text string) string {
-	const most, end = 2000, 700
-	if len(text) <= most {
+	const maxLength, tail = 2000, 700
+	if len(text) <= maxLength {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most-end], "") + " […] " + strings.ToValidUTF8(text[len(text)-end:], "")
+	return strings.ToValidUTF8(text[:maxLength-tail], "") + " […] " + strings.ToValidUTF8(text[len(text)-tail:], "")
 }

@@ -6,13 +6,10 @@ import (
 	"slices"
 )
 
-// replaceIt is the advice where what the group holds stands in the way.
-const replaceIt = "delete the group or replace it with PUT"
-
 // maxExemplars is how many exemplars of a native histogram a sum keeps.
 const maxExemplars = 10
 
-// CheckSummand prepares f, which is normalized, for being added up, also when its
+// CheckSummable prepares f, which is normalized, for being added up, also when its
 // group holds nothing of it yet: summaries lose their quantiles, since those of two
 // processes tell nothing of both together, and classic buckets are sorted by their
 // bounds. It rejects types, and values of counters and histograms, that cannot be
@@ -54,7 +51,7 @@ func (f *Family) CheckSummable(gauges GaugeMerge) error {
 	return nil
 }
 
-// AddMetrics returns what a group holds once f, which passed CheckSummand, is added
+// AddMetrics returns what a group holds once f, which passed CheckSummable, is added
 // to the metrics of its name and type that the group holds so far. Both sides are
 // sorted by CompareLabels and have no label set twice, and so has the result. Series
 // that only one side has stay as they are.
@@ -79,7 +76,8 @@ func (f *Family) CheckSummable(gauges GaugeMerge) error {
 // it. Count and sum of the observations are right in any case.
 //
 // A *RejectionError says that the sides do not go together, that a count leaves its
-// range, or that what the group holds could not have passed CheckSummand.
+// range, or that what the group holds could not have passed CheckSummable. Its Fix is
+// DeleteGroup; the caller knows the group.
 //
 // Neither side is modified, and the result shares memory with both. Cost: O(n) in
 // the values of both sides; one allocation, and of what both sides have one more for
@@ -112,7 +110,8 @@ func (f *Family) add(held, pushed *Metric, gauges GaugeMerge) (Metric, error) {
 	switch f.Type {
 	case Counter:
 		if !(held.Value >= 0) {
-			return sum, Reject(BadMerge, "the group holds the counter %s with the value %v, to which nothing can be added: %s", f.series(held), held.Value, replaceIt)
+			return sum, Reject(BadMerge, "the group holds the counter %s with the value %v, to which nothing can be added", f.series(held), held.Value).
+				With(DeleteGroup)
 		}
 		sum.Value += held.Value
 		sum.Exemplar = newer(held.Exemplar, pushed.Exemplar)
@@ -144,8 +143,8 @@ func (f *Family) adds(gauges GaugeMerge) bool { return f.Type == Histogram || ga
 func (f *Family) series(m *Metric) string { return f.Name + FormatLabels(m.Labels) }
 
 func (f *Family) tooLarge(m *Metric) *RejectionError {
-	return Reject(BadMerge, "the %s %s cannot be added up: together with what the group holds it has more observations than can be counted; %s",
-		f.Type, f.series(m), replaceIt)
+	return Reject(BadMerge, "the %s %s cannot be added up: together with what the group holds it has more observations than can be counted",
+		f.Type, f.series(m)).With(DeleteGroup)
 }
 
 func addGauge(held, pushed float64, gauges GaugeMerge) float64 {

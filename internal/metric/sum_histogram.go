@@ -63,7 +63,7 @@ func (h *HistogramValue) countsFloats() bool {
 }
 
 // addHistogram returns the sum of two histograms, the latter of which is pushed and
-// passed CheckSummand.
+// passed CheckSummable.
 func (f *Family) addHistogram(held, pushed *Metric) (*HistogramValue, error) {
 	a, b := held.Histogram, pushed.Histogram
 	if !slices.IsSortedFunc(a.Buckets, compareBounds) {
@@ -73,10 +73,10 @@ func (f *Family) addHistogram(held, pushed *Metric) (*HistogramValue, error) {
 		a = &sorted
 	}
 	if problem, _ := a.unfit(); problem != "" {
-		return nil, Reject(BadMerge, "the group holds the %s %s, to which nothing can be added: %s; %s", f.Type, f.series(held), problem, replaceIt)
+		return nil, Reject(BadMerge, "the group holds the %s %s, to which nothing can be added: %s", f.Type, f.series(held), problem).With(DeleteGroup)
 	}
 	if problem := mismatch(a, b); problem != "" {
-		return nil, Reject(BadMerge, "the %s %s cannot be added up: %s; %s", f.Type, f.series(pushed), problem, replaceIt)
+		return nil, Reject(BadMerge, "the %s %s cannot be added up: %s", f.Type, f.series(pushed), problem).With(DeleteGroup)
 	}
 	sum := &HistogramValue{Sum: a.Sum + b.Sum}
 	ok := true

@@ -470,7 +470,10 @@ func TestSumsRejected(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		_, err := metric.AddMetrics(c.pushed, c.held.Metrics, metric.GaugeLast)
-		mustReject(t, name, err, metric.BadMerge, c.says, "delete the group or replace it with PUT")
+		mustReject(t, name, err, metric.BadMerge, c.says)
+		if rejection, ok := err.(*metric.RejectionError); ok && rejection.Fix != metric.DeleteGroup {
+			t.Errorf("%s: the fix is %d, want DeleteGroup", name, rejection.Fix)
+		}
 	}
 }
 

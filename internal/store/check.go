@@ -58,7 +58,7 @@ func (b *batch) check(p *Push, old *Group) error {
 	return nil
 }
 
-// checkTwin rejects a group that differs from another only in having an empty
+// checkConflictingGroup rejects a group that differs from another only in having an empty
 // instance label: their push times would be the same series.
 func (b *batch) checkConflictingGroup(key metric.GroupingKey) error {
 	labels := slices.Clone(key.Labels())
@@ -69,13 +69,13 @@ func (b *batch) checkConflictingGroup(key metric.GroupingKey) error {
 	} else {
 		return nil
 	}
-	twin := metric.NewGroupingKey(labels)
-	if b.group(twin.ID()) == nil {
+	other := metric.NewGroupingKey(labels)
+	if b.group(other.ID()) == nil {
 		return nil
 	}
 	return metric.Reject(metric.DuplicateSeries,
-		"the groups %s and %s would have the same series, since metrics without an instance label get an empty one: push to %s, or delete it first",
-		key, twin, twin)
+		"the groups %s and %s would have the same series, since metrics without an instance label get an empty one: push to %s, or set an instance that is not empty",
+		key, other, other)
 }
 
 // check is one push being checked.
@@ -114,20 +114,19 @@ func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 	return 0, "", false
 }
 
-// holder names a group that holds the family, other than the one pushed to, and
-// how to be rid of it.
+// holder names a group that holds the family, other than the one pushed to.
 func (c *check) holder(name string) string {
 	id := c.push.key.ID()
 	for _, changed := range c.changed {
 		if g := c.groups[changed]; changed != id && g.Family(name) != nil {
-			return describe(g.Key)
+			return "group " + g.Key.String()
 		}
 	}
 	if f := c.store.families[name]; f != nil && !c.wiped {
 		for _, leaf := range f.run.leaves {
 			for _, x := range leaf.segment.Items {
 				if g := c.group(x.group); x.group != id && g.Family(name) != nil {
-					return describe(g.Key)
+					return "group " + g.Key.String()
 				}
 			}
 		}
@@ -135,33 +134,40 @@ func (c *check) holder(name string) string {
 	return "another group"
 }
 
-func describe(key metric.GroupingKey) string {
-	return fmt.Sprintf("group %s (to delete it: curl -X DELETE '<this gateway>%s')", key, key.Path())
-}
-
 func (c *check) checkType(f *metric.Family) error {
 	if typ, ok := c.store.own[f.Name]; ok && typ != f.Type {
-		return metric.Reject(metric.TypeConflict,
-			"%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
+		return metric.Reject(metric.TypeConflict, "%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
 			f.Name, f.Type, typ, typeAdvice(f.Type))
 	}
 	if held := c.others(f.Name); held.holders > 0 && held.typ != f.Type {
-		return metric.Reject(metric.TypeConflict,
-			"%q is pushed as %s, but is of type %s in %s: give it that type, push it under another name, or delete what holds it%s",
-			f.Name, f.Type, held.typ, c.holder(f.Name), typeAdvice(f.Type))
+		holders := fmt.Sprintf("%s holds it", c.holder(f.Name))
+		if held.holders > 1 {
+			holders = fmt.Sprintf("%d groups hold it, %s among them,", held.holders, c.holder(f.Name))
+		}
+		return metric.Reject(metric.TypeConflict, "%q is pushed as %s, but %s as %s: %s%s",
+			f.Name, f.Type, holders, held.typ, renameOrRetype(f, held.typ), typeAdvice(f.Type))
 	}
 	return nil
 }
 
-// checkOwnType rejects another type than the group's own, same, where metrics of
+// checkTypeInGroup rejects another type than the group's own, same, where metrics of
 // it stay.
 func (c *check) checkTypeInGroup(f *metric.Family, same *EncodedFamily) error {
 	if same == nil || c.replaces || c.push.options.Merge == metric.MergeFamily {
 		return nil
 	}
 	return metric.Reject(metric.TypeConflict,
-		"%q is pushed as %s, but group %s holds it as %s, and merge=%s keeps what is there: give it that type, or replace the group with PUT%s",
-		f.Name, f.Type, c.push.key, same.Type(), c.push.options.Merge, typeAdvice(f.Type))
+		"%q is pushed as %s, but group %s holds it as %s, and merge=%s keeps what is there: %s%s",
+		f.Name, f.Type, c.push.key, same.Type(), c.push.options.Merge, renameOrRetype(f, same.Type()), typeAdvice(f.Type))
+}
+
+// renameOrRetype says how to push f, which is held with another type. Only a type
+// whose samples are of the same form can be had by changing the TYPE line.
+func renameOrRetype(f *metric.Family, held metric.Type) string {
+	if f.Type.Scalar() && held.Scalar() {
+		return fmt.Sprintf("give it that type (in the text format: # TYPE %s %s), or push it under another name", f.Name, held)
+	}
+	return "push it under another name"
 }
 
 // typeAdvice tells those who pushed no type that they could.
@@ -234,8 +240,8 @@ func (c *check) checkSeries(f *metric.Family, same *EncodedFamily) error {
 		}
 		if owner != nil {
 			return metric.Reject(metric.DuplicateSeries,
-				"the series %s%s is pushed to group %s, but is held already by %s: give the two different labels, or delete one",
-				f.Name, metric.FormatLabels(labels), c.push.key, describe(owner.Key))
+				"the series %s%s is pushed to group %s, but group %s holds it: give it a label that differs",
+				f.Name, metric.FormatLabels(labels), c.push.key, owner.Key)
 		}
 	}
 	return nil

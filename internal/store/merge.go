@@ -2,12 +2,13 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"unique"
 
 	"pushgateway/internal/metric"
 )
 
-// checkManner rejects a push that would mix sums with values, by what its group,
+// checkOptions rejects a push that would mix sums with values, by what its group,
 // old, is.
 func (p *Push) checkOptions(old *Group) error {
 	if old.empty() || p.replaces(old) || len(p.families) == 0 {
@@ -15,15 +16,19 @@ func (p *Push) checkOptions(old *Group) error {
 	}
 	switch sum := p.options.Merge == metric.MergeSum; {
 	case sum && !old.Summed:
-		return metric.Reject(metric.BadMerge,
-			"group %s holds values that were pushed without merge=sum, to which nothing can be added: delete it first (curl -X DELETE '<this gateway>%s'), or push nothing to it with PUT, and then push sums",
-			p.key, p.key.Path())
+		return concerning(p.key, metric.Reject(metric.BadMerge,
+			"group %s holds values that were pushed without merge=sum, to which nothing can be added", p.key).With(metric.DeleteGroup))
 	case !sum && old.Summed:
-		return metric.Reject(metric.BadMerge,
-			"group %s adds up what is pushed to it, and this push would replace a part of the sums: push with merge=sum, or replace the whole group with PUT, or delete it (curl -X DELETE '<this gateway>%s')",
-			p.key, p.key.Path())
+		return concerning(p.key, metric.Reject(metric.BadMerge,
+			"group %s adds up what is pushed to it, and this push would replace a part of the sums", p.key).With(metric.SumOrReplace))
 	}
 	return nil
+}
+
+// concerning returns a rejection whose fix is about the group called key.
+func concerning(key metric.GroupingKey, rejection *metric.RejectionError) *metric.RejectionError {
+	rejection.Group = key
+	return rejection
 }
 
 // mergeSeries makes the pushed chunks what they are together with those that the
@@ -53,8 +58,8 @@ func (p *Push) mergeSeries(old *Group) error {
 		} else {
 			merged.Metrics = mergeSorted(f.Metrics, held[0].Metrics(), func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
 		}
-		if err != nil {
-			return err
+		if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {
+			return concerning(p.key, rejection)
 		}
 		// What was known of the family stays known, and mostly is all there is to know.
 		h := held[0].header

@@ -40,6 +40,7 @@ func (p *pusher) many(w http.ResponseWriter, r *http.Request) {
 	defer p.giveBack(buffers)
 	parts, want, err := p.parts(r, prefix, &buffers.reader)
 	if err != nil {
+		err = p.explained(r, err)
 		p.remember(r, path, metric.GroupingKey{}, r.ContentLength, false, err)
 		p.rejected(r, path, metric.GroupingKey{}, err)
 		p.apiRejection(w, r, err)
@@ -49,6 +50,7 @@ func (p *pusher) many(w http.ResponseWriter, r *http.Request) {
 	logged := 0
 	for i := range outcomes {
 		o := &outcomes[i]
+		o.Err = p.explained(r, o.Err)
 		p.remember(r, path, o.Key, -1, o.Replayed, o.Err)
 		switch {
 		case o.Err == nil:

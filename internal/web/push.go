@@ -48,6 +48,7 @@ func (p *pusher) handler() http.Handler {
 		if err == nil {
 			repeated, err = p.push(r, prefix, key)
 		}
+		err = p.explained(r, err)
 		p.remember(r, path, key, size(), repeated, err)
 		if err == nil {
 			if repeated {

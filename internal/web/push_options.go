@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"pushgateway/internal/metric"
@@ -91,8 +92,10 @@ func (s *Server) mergedByRule(key metric.GroupingKey, w wanted, err error) error
 	switch rejection.Reason {
 	case metric.BadMerge, metric.BadValue, metric.TypeConflict:
 		if merge == metric.MergeSum || merge == metric.MergeSeries {
-			return metric.Reject(rejection.Reason, "%s; the gateway's file of rules says merge: %s for this group, for PUT as well: only merge=group replaces it",
+			ruled := *rejection
+			ruled.Message = fmt.Sprintf("%s; the gateway's rules file says merge: %s for this group, for PUT as well: only merge=group replaces it",
 				rejection.Message, merge)
+			return &ruled
 		}
 	}
 	return err

@@ -84,7 +84,7 @@ func TestRejectionsNameTheRule(t *testing.T) {
 	if err := s.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	const named = "the gateway's file of rules says merge: sum for this group"
+	const named = "the gateway's rules file says merge: sum for this group"
 	for _, body := range []string{oneCounted, "x 1\n"} {
 		w := do(s, "POST", "/metrics/job/a", body)
 		if w.Code != 400 || !strings.Contains(w.Body.String(), named) {

@@ -174,7 +174,7 @@ func TestRejectionsName(t *testing.T) {
 	}{
 		{"timestamp", "", "m 1\nn{l=\"x\"} 2 1700000000000\n", metric.BadTimestamp, []string{"timestamps", `"n"`, "1700000000000"}},
 		{"type elsewhere", "# TYPE m gauge\nm 1\n", "# TYPE m counter\nm 1\n", metric.TypeConflict,
-			[]string{`"m"`, "counter", "gauge", `{job="a"}`, "curl -X DELETE", "/metrics/job/a"}},
+			[]string{`"m"`, "counter", "gauge", `{job="a"}`, "# TYPE m gauge", "another name"}},
 		{"untyped", "# TYPE m gauge\nm 1\n", "m 1\n", metric.TypeConflict, []string{"without a TYPE line is untyped"}},
 		{"own metric", "", "# TYPE go_goroutines counter\ngo_goroutines 1\n", metric.TypeConflict, []string{"go_goroutines", "gateway's own", "gauge"}},
 		{"own vector", "", "pushgateway_http_requests_total 1\n", metric.TypeConflict, []string{"gateway's own", "counter"}},
@@ -229,7 +229,7 @@ func TestSeriesInTwoGroups(t *testing.T) {
 	s, _ := newTestServer(t, nil)
 	do(s, "PUT", "/metrics/job/a/instance/i", "m 1\n")
 	w := do(s, "PUT", "/metrics/job/a", "m{instance=\"i\"} 2\n")
-	for _, want := range []string{`m{instance="i",job="a"}`, `to group {job="a"}`, `group {instance="i",job="a"}`, "/metrics/job/a/instance/i"} {
+	for _, want := range []string{`m{instance="i",job="a"}`, `to group {job="a"}`, `group {instance="i",job="a"} holds it`, "a label that differs"} {
 		if w.Code != 400 || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%d %s, want %q", w.Code, w.Body, want)
 		}

@@ -134,7 +134,7 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 		page.Copies = copies(page.Address, key, g != nil && g.Summed)
 	}
 	for i := range pushes {
-		page.Pushes = append(page.Pushes, pushOf(&pushes[i], now, page.Address))
+		page.Pushes = append(page.Pushes, pushOf(&pushes[i], now))
 	}
 	if rejected != nil {
 		shown := rejectionOf(rejected, now, &page.layout)
@@ -349,10 +349,10 @@ func shellQuote(s string) string {
 	return s
 }
 
-func pushOf(e *history.Event, now time.Time, address string) push {
+func pushOf(e *history.Event, now time.Time) push {
 	p := push{
 		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Repeated: e.Replayed, Reason: string(e.Reason),
-		Message: cut(placed(e.Message, address), maxTimelined), Source: e.Source, Client: e.Client,
+		Message: cut(e.Message, maxTimelined), Source: e.Source, Client: e.Client,
 	}
 	if e.Size >= 0 {
 		p.Size = formatBytes(e.Size)
@@ -360,14 +360,9 @@ func pushOf(e *history.Event, now time.Time, address string) push {
 	return p
 }
 
-// placed returns a message with the gateway's address where it leaves that open.
-func placed(message, address string) string {
-	return strings.ReplaceAll(message, "<this gateway>", address)
-}
-
 func rejectionOf(e *history.Event, now time.Time, at *layout) rejection {
 	shown := rejection{
-		At: momentOf(e.At, now), Reason: string(e.Reason), Message: placed(e.Message, at.Address),
+		At: momentOf(e.At, now), Reason: string(e.Reason), Message: e.Message,
 		Source: e.Source, Client: e.Client, Path: e.Path,
 	}
 	if e.Key.ID() != "" {

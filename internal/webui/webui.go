@@ -92,6 +92,10 @@ type place struct {
 	MetricsPath  string
 }
 
+// Address returns the gateway's address as the client of the request knows it, without
+// a slash at the end.
+func (p *Pages) Address(r *http.Request) string { return p.placeOf(r).Address }
+
 func (p *Pages) placeOf(r *http.Request) place {
 	u := p.config.External
 	if u.Host == "" {

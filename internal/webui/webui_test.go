@@ -414,7 +414,7 @@ func TestGroup(t *testing.T) {
 		held.Log.Record(history.Event{At: time.Now(), Key: a, Method: "PUT", Size: 2000, Source: "10.0.0.1:5", Client: "curl/8"})
 		time.Sleep(5 * time.Second)
 		held.Log.Record(history.Event{At: time.Now(), Key: a, Method: "POST", Size: -1, Source: "10.0.0.2:5", Client: "py<thon>", Reason: metric.TypeConflict,
-			Message: "m is held by another (to delete it: curl -X DELETE '<this gateway>/metrics/job/b')"})
+			Message: "m is held by another (to delete it: curl -X DELETE 'http://gateway:9091/metrics/job/b')"})
 		page = group(t, newPages(t, ""), "", held, a)
 		wantText(t, page, "The last push was rejected", "failed since", "10.0.0.2:5", "py&lt;thon&gt;", "type_conflict",
 			"curl -X DELETE &#39;http://gateway:9091/metrics/job/b&#39;", "2.0 KiB", "unknown", "accepted", ">rejected<", "5 s ago")

@@ -173,11 +173,11 @@ type omSample struct {
 	exemplar *metric.Exemplar
 }
 
-func (p *openMetrics) reject(format string, args ...any) error {
+func (p *openMetrics) reject(format string, args ...any) *metric.RejectionError {
 	return p.rejectAt(p.line, format, args...)
 }
 
-func (p *openMetrics) rejectAt(line int, format string, args ...any) error {
+func (p *openMetrics) rejectAt(line int, format string, args ...any) *metric.RejectionError {
 	return metric.Reject(metric.Malformed, "line %d: "+format, append([]any{line}, args...)...)
 }
 
@@ -770,11 +770,11 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 				return nil, "", p.reject("the sample has two metric names, %q and %q: remove one", *name, label)
 			}
 			if !p.names.ValidMetric(label) {
-				return nil, "", p.reject("%q is not a valid metric name%s", label, p.advice())
+				return nil, "", p.reject("%q is not a valid metric name", label).With(p.fix())
 			}
 			*name = label
 		case quoted && !p.names.ValidLabel(label), label == metric.NameLabel:
-			return nil, "", p.reject("%q is not a valid label name%s", label, p.advice())
+			return nil, "", p.reject("%q is not a valid label name", label).With(p.fix())
 		default:
 			value, ok := strings.CutPrefix(after, `="`)
 			if !ok {
@@ -828,17 +828,17 @@ func (p *openMetrics) readMetricName(s string) (name, rest string, _ error) {
 		return "", "", p.reject("the quoted name is not closed: '\"' is missing: %s", excerpt(s))
 	}
 	if !p.names.ValidMetric(name) {
-		return "", "", p.reject("%q is not a valid metric name%s", name, p.advice())
+		return "", "", p.reject("%q is not a valid metric name", name).With(p.fix())
 	}
 	return name, rest, nil
 }
 
-// advice says which flag would allow more names, where one would.
-func (p *openMetrics) advice() string {
+// fix returns what would allow more names, if anything.
+func (p *openMetrics) fix() metric.Fix {
 	if p.names == metric.LegacyValidation {
-		return "; --push.enable-utf8-names allows any UTF-8"
+		return metric.AllowUTF8
 	}
-	return ""
+	return metric.NoFix
 }
 
 // omField reads one space and what stands up to the next one.

@@ -224,6 +224,10 @@ func TestOpenMetricsRejections(t *testing.T) {
 		if rejection.Reason != metric.Malformed || !strings.HasPrefix(rejection.Message, want) {
 			t.Errorf("%s\ngot  %s\nwant %s", src, rejection.Message, want)
 		}
+		aboutName := strings.Contains(want, "is not a valid metric name") || strings.Contains(want, "is not a valid label name")
+		if (rejection.Fix == metric.AllowUTF8) != (aboutName && names == metric.LegacyValidation) {
+			t.Errorf("%s\nwith names %v the fix is %d", src, names, rejection.Fix)
+		}
 	}
 	f := func(body, want string) { t.Helper(); check(body+"# EOF\n", metric.UTF8Validation, want) }
 
@@ -299,10 +303,10 @@ func TestOpenMetricsRejections(t *testing.T) {
 	f("{\"foo\"} 1\nfoo 2\nbar 1\n{\"foo\"} 1\n", `line 4: "foo" belongs to the metric family "foo", which begins in line 1`)
 	f("# TYPE \"foo gauge\n", "line 1: the quoted name is not closed")
 	f("# TYPE \"\" gauge\n", `line 1: "" is not a valid metric name`)
-	check("{\"a.b\"} 1\n# EOF\n", metric.LegacyValidation, `line 1: "a.b" is not a valid metric name; --push.enable-utf8-names allows any UTF-8`)
-	check("a{\"b.c\"=\"d\"} 1\n# EOF\n", metric.LegacyValidation, `line 1: "b.c" is not a valid label name; --push.enable-utf8-names allows any UTF-8`)
-	check("# TYPE \"a.b\" gauge\n# EOF\n", metric.LegacyValidation, `line 1: "a.b" is not a valid metric name; --push.enable-utf8-names allows any UTF-8`)
-	check("# TYPE a counter\na_total 1 # {\"b.c\"=\"d\"} 1\n# EOF\n", metric.LegacyValidation, `line 2: "b.c" is not a valid label name; --push.enable-utf8-names allows any UTF-8`)
+	check("{\"a.b\"} 1\n# EOF\n", metric.LegacyValidation, `line 1: "a.b" is not a valid metric name`)
+	check("a{\"b.c\"=\"d\"} 1\n# EOF\n", metric.LegacyValidation, `line 1: "b.c" is not a valid label name`)
+	check("# TYPE \"a.b\" gauge\n# EOF\n", metric.LegacyValidation, `line 1: "a.b" is not a valid metric name`)
+	check("# TYPE a counter\na_total 1 # {\"b.c\"=\"d\"} 1\n# EOF\n", metric.LegacyValidation, `line 2: "b.c" is not a valid label name`)
 
 	// Metadata.
 	f("# TYPE \n", "line 1: TYPE needs a metric name")

@@ -1,0 +1,56 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pushgateway/internal/metric"
+)
+
+// TestExplain goes through what a fix says to a client that reaches the gateway at
+// http://gw:9091.
+func TestExplain(t *testing.T) {
+	key := metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "it's"}})
+	for _, c := range []struct {
+		name string
+		fix  metric.Fix
+		want string
+	}{
+		{"none", metric.NoFix, "wrong"},
+		{"delete", metric.DeleteGroup,
+			`wrong; to start over, delete the group, with all that it holds, and push again: curl -X DELETE 'http://gw:9091/metrics/job/it%27s'`},
+		{"sum", metric.SumOrReplace, `wrong: add merge=sum to this push (with curl: 'http://gw:9091/metrics/job/it%27s?merge=sum'), ` +
+			`or replace all that the group holds with PUT and merge=group`},
+		{"names", metric.AllowUTF8, "wrong; or start the gateway with --push.enable-utf8-names, which allows any UTF-8"},
+		{"timestamps", metric.DropTimestamps, "wrong; or push with timestamps=drop (in the query of the URL), which takes the samples without them"},
+		{"labels", metric.SplitByLabels, "wrong; to let the labels of the metrics name their groups, push to 'http://gw:9091/api/v1/push?group_by=job,x'"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rejection := &metric.RejectionError{Reason: metric.BadMerge, Message: "wrong", Fix: c.fix, Group: key, Labels: []string{"job", "x"}}
+			err := explain(fmt.Errorf("%w", rejection), "http://gw:9091")
+			if again := explain(err, "http://elsewhere"); err.Error() != c.want || again != err || reasonOf(err) != metric.BadMerge {
+				t.Errorf("got %v, then %v, want %s", err, again, c.want)
+			}
+		})
+	}
+}
+
+// TestTwoJobsInOneBody pushes what a URL with a single job makes one series, and then
+// does what the answer says.
+func TestTwoJobsInOneBody(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	const body = "x{job=\"a\"} 1\nx{job=\"b\"} 2\n"
+	w := do(s, "POST", "/metrics/job/c", body)
+	_, url, found := strings.Cut(w.Body.String(), "push to 'http://example.com")
+	if w.Code != 400 || !found || !strings.Contains(w.Body.String(), `job="a"`) && !strings.Contains(w.Body.String(), `job="b"`) {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	url, _, _ = strings.Cut(url, "'")
+	if w := do(s, "POST", url, body); w.Code != 200 {
+		t.Errorf("%s: %d %s", url, w.Code, w.Body)
+	}
+	if n := s.Store.Totals().Groups; n != 3 { // with the one that has a failed push only
+		t.Errorf("%d groups, want 3", n)
+	}
+}
