@@ -21,10 +21,13 @@ import (
 	"time"
 )
 
-// Everything that docs/PUSHING.md prints is used here, as printed.
-const pushing document = "docs/PUSHING.md"
+// The tests here run everything that these two pages print, as printed.
+const (
+	pushing        document = "docs/PUSHING.md"
+	clientExamples document = "docs/CLIENTS.md" // the examples of pushing in Python and Go
+)
 
-// A topic is something that the document does in each of the languages, with the same
+// A topic is something that the pages do in each of the languages, with the same
 // outcome: blocks TOPIC-curl and so on, and what the gateway then has in a block of
 // the kind result.
 type topic struct {
@@ -52,18 +55,18 @@ var topics = []topic{
 	{name: "merge"},
 	{name: "sum"},
 	{name: "retry", lossy: true},
-	{name: "many"},
-	{name: "delete", start: "admin", before: "many-curl"},
+	{name: "bulk"},
+	{name: "delete", start: "admin", before: "bulk-curl"},
 	{name: "timestamps"},
 	{name: "own", start: "own", check: checkOwn},
 }
 
 // Blocks of the document besides those of the topics, by the test that uses them.
 var otherBlocks = []string{
-	"run: expires", "run: end", // TestPushingEnd
+	"run: expires", "run: expire", // TestPushingExpiry
 	"file: pushgateway.yml", "run: check-config", "answer: check-config", "start: rules", "run: reload", // TestPushingRules
 	"run: sum-by-rule", "result: sum-by-rule",
-	"answer: many-curl", "run: dry", "answer: dry", "run: delete-old", // TestPushingAnswers
+	"answer: bulk-curl", "run: dry-run", "answer: dry-run", "run: delete-old", // TestPushingAnswers
 	"start: admin", "start: own", // topics
 	"file: alerts.yml", "file: prometheus.yml", // TestPushingFiles
 }
@@ -101,7 +104,7 @@ func TestPushingCurlAndPython(t *testing.T) {
 			t.Run(c.name+"-"+language, func(t *testing.T) {
 				t.Parallel()
 				p, addr := c.begin(t)
-				pushing.run(t, c.name+"-"+language, t.TempDir(), addr)
+				pageOf(language).run(t, c.name+"-"+language, t.TempDir(), addr)
 				c.end(t, p)
 			})
 		}
@@ -125,12 +128,12 @@ func TestPushingGo(t *testing.T) {
 	for i, c := range topics {
 		var addr string
 		gateways[i], addr = c.begin(t)
-		_, code := pushing.example(t, c.name+"-go", addr)
+		_, code := clientExamples.example(t, c.name+"-go", addr)
 		if formatted, err := format.Source([]byte(code)); err != nil || string(formatted) != code {
 			t.Errorf("%s-go is not as gofmt has it: %v", c.name, err)
 		}
 		source := filepath.Join(dir, c.name+".go")
-		writeFile(t, source, []byte(code))
+		writeFile(t, source, []byte(clientExamples.goProgram(t, code)))
 		// To the go command each is a package of the module.
 		overlay.Replace[filepath.Join(top, "printed", c.name, "main.go")] = source
 		build.Args = append(build.Args, "./printed/"+c.name)
@@ -151,18 +154,18 @@ func TestPushingGo(t *testing.T) {
 	}
 }
 
-// TestPushingEnd: groups end, and the API says when.
-func TestPushingEnd(t *testing.T) {
+// TestPushingExpiry: groups expire, and the API says when.
+func TestPushingExpiry(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	pushing.run(t, "ttl-curl", t.TempDir(), p.Addr)
 	expires, err := time.Parse(`"expires_at":"`+time.RFC3339Nano+`"`, pushing.run(t, "expires", t.TempDir(), p.Addr))
 	if left := time.Until(expires); err != nil || left < 47*time.Hour || left > 48*time.Hour {
-		t.Errorf("the group ends in %v, want 48 hours (%v)", left, err)
+		t.Errorf("the group expires in %v, want 48 hours (%v)", left, err)
 	}
 
-	pushing.run(t, "end", t.TempDir(), p.Addr)
-	until(t, "the groups have ended", func() bool {
+	pushing.run(t, "expire", t.TempDir(), p.Addr)
+	until(t, "the groups have expired", func() bool {
 		return !strings.Contains(p.get(t, "/metrics"), "\nx{")
 	})
 	metrics := p.pushed(t)
@@ -226,11 +229,11 @@ func TestPushingRules(t *testing.T) {
 func TestPushingAnswers(t *testing.T) {
 	t.Parallel()
 	p := start(t, flagsPrinted(t, "admin")...)
-	wantAnswer(t, "many-curl", pushing.run(t, "many-curl", t.TempDir(), p.Addr))
-	wantAnswer(t, "dry", pushing.run(t, "dry", t.TempDir(), p.Addr))
+	wantAnswer(t, "bulk-curl", pushing.run(t, "bulk-curl", t.TempDir(), p.Addr))
+	wantAnswer(t, "dry-run", pushing.run(t, "dry-run", t.TempDir(), p.Addr))
 	wantText(t, pushing.run(t, "delete-old", t.TempDir(), p.Addr), `"count":0`)
 	// Neither has deleted anything.
-	wantResult(t, p, "many")
+	wantResult(t, p, "bulk")
 }
 
 // TestPushingOwnNames: without a path for own metrics, the example is rejected.
@@ -266,37 +269,49 @@ func TestPushingFiles(t *testing.T) {
 	}
 }
 
-// TestPushingUsesAll: each code block of the document is marked, and used by one of
-// these tests.
+// TestPushingUsesAll: each code block of the pages is marked, and used by one of these
+// tests.
 func TestPushingUsesAll(t *testing.T) {
 	t.Parallel()
-	var want []string
+	want := map[document][]string{
+		pushing:        slices.Clone(otherBlocks),
+		clientExamples: {"setup: go", "setup: python"},
+	}
 	for _, c := range topics {
 		for _, language := range languages {
-			want = append(want, "run: "+c.name+"-"+language)
+			page := pageOf(language)
+			want[page] = append(want[page], "run: "+c.name+"-"+language)
 		}
 		if c.check == nil {
-			want = append(want, "result: "+c.name)
+			want[pushing] = append(want[pushing], "result: "+c.name)
 		}
 	}
-	want = append(want, otherBlocks...)
-	slices.Sort(want)
+	for page, want := range want {
+		slices.Sort(want)
+		text, err := os.ReadFile(filepath.Join(root, string(page)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range regexp.MustCompile("(?m)^<!-- (.*) -->\n```[a-z]+$").FindAllStringSubmatch(string(text), -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s has the blocks\n%s\nbut the tests use\n%s", page, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if fences := strings.Count(string(text), "\n```"); fences != 2*len(got) {
+			t.Errorf("%s has %d marked code blocks, and %d lines that begin or end one", page, len(got), fences)
+		}
+	}
+}
 
-	text, err := os.ReadFile(filepath.Join(root, string(pushing)))
-	if err != nil {
-		t.Fatal(err)
+// pageOf returns the page that has the examples in a language.
+func pageOf(language string) document {
+	if language == "curl" {
+		return pushing
 	}
-	var got []string
-	for _, m := range regexp.MustCompile("(?m)^<!-- (.*) -->\n```[a-z]+$").FindAllStringSubmatch(string(text), -1) {
-		got = append(got, m[1])
-	}
-	slices.Sort(got)
-	if !slices.Equal(got, want) {
-		t.Errorf("the blocks are\n%s\nand used are\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-	if fences := strings.Count(string(text), "\n```"); fences != 2*len(got) {
-		t.Errorf("there are %d marked code blocks and %d lines that begin or end one", len(got), fences)
-	}
+	return clientExamples
 }
 
 // flagsPrinted returns the flags of a command line that starts the gateway.

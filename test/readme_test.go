@@ -56,7 +56,7 @@ func (d document) run(t *testing.T, name, dir, addr string) (output string) {
 	case "sh":
 		return shell(t, dir, "sh", "-e", "-c", code)
 	case "python":
-		return shell(t, dir, "python3", "-c", code)
+		return shell(t, dir, "python3", "-c", d.pythonProgram(t, code))
 	case "go":
 		source := filepath.Join(t.TempDir(), "main.go")
 		writeFile(t, source, []byte(code))
@@ -67,6 +67,31 @@ func (d document) run(t *testing.T, name, dir, addr string) (output string) {
 		t.Fatalf("the example %s of %s is in the language %q", name, d, language)
 		return ""
 	}
+}
+
+// pythonProgram returns an example behind the imports that its page prints once.
+func (d document) pythonProgram(t *testing.T, code string) string {
+	t.Helper()
+	_, imports := d.block(t, "setup", "python")
+	return imports + "\n" + code
+}
+
+// goProgram returns the program that an example is, or makes one of it: the body of
+// main, behind those of the imports printed once on its page that it uses.
+func (d document) goProgram(t *testing.T, code string) string {
+	t.Helper()
+	if strings.HasPrefix(code, "package ") {
+		return code
+	}
+	_, imports := d.block(t, "setup", "go")
+	program := "package main\n\n"
+	for line := range strings.Lines(imports) {
+		path := strings.Trim(line, "\t\n\"")
+		if strings.HasPrefix(line, "\t") && strings.Contains(code, path[strings.LastIndex(path, "/")+1:]+".") {
+			program += "import \"" + path + "\"\n"
+		}
+	}
+	return program + "\nfunc main() {\n" + code + "}\n"
 }
 
 // shell runs a program with the tools that examples use: the system's Python, for
