@@ -21,10 +21,11 @@ import (
 	"time"
 )
 
-// The tests here run everything that these two pages print, as printed.
+// The tests here run everything that the first two pages print, as printed.
 const (
 	pushing        document = "docs/PUSHING.md"
 	clientExamples document = "docs/CLIENTS.md" // the examples of pushing in Python and Go
+	operating      document = "docs/OPERATING.md"
 )
 
 // A topic is something that the pages do in each of the languages, with the same
@@ -261,11 +262,18 @@ func checkOwn(t *testing.T, p *program) {
 // TestPushingFiles: Prometheus takes the files.
 func TestPushingFiles(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	for file, kind := range map[string]string{"alerts.yml": "rules", "prometheus.yml": "config"} {
-		_, text := pushing.block(t, "file", file)
-		writeFile(t, filepath.Join(dir, file), []byte(text))
-		result(t, command(t, "promtool", "check", kind, filepath.Join(dir, file)))
+	for _, c := range []struct {
+		page       document
+		file, kind string
+	}{
+		{pushing, "alerts.yml", "rules"},
+		{pushing, "prometheus.yml", "config"},
+		{operating, "alerts.yml", "rules"},
+	} {
+		path := filepath.Join(t.TempDir(), c.file)
+		_, text := c.page.block(t, "file", c.file)
+		writeFile(t, path, []byte(text))
+		result(t, command(t, "promtool", "check", c.kind, path))
 	}
 }
 
