@@ -55,44 +55,44 @@ type options struct {
 func parseOptions(program string, args []string) options {
 	var o options
 	var externalURL *url.URL
-	app := kingpin.New(program, "The Pushgateway: holds what short-lived jobs push until Prometheus scrapes it.\n\n"+
-		"\"check FILE\" and \"dump FILE\" in the place of flags verify a persistence file and print what it holds; "+
-		"\"check-config FILE\" verifies a file of rules.")
+	app := kingpin.New(program, "The Pushgateway: batch jobs push their metrics here, and Prometheus scrapes them.\n\n"+
+		"Instead of flags: \"check FILE\" verifies a persistence file, \"dump FILE\" prints its metrics, "+
+		"\"check-config FILE\" verifies a rules file.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("pushgateway"))
 
 	o.web = toolkitflag.AddFlags(app, ":9091")
-	app.Flag("config.file", "YAML file with rules for pushes: which groups expire, add up, and so on. Read again on SIGHUP and by /-/reload.").
+	app.Flag("config.file", "Rules file (YAML) that sets push options, such as expiry and summing, by group. Reloaded on SIGHUP and by /-/reload.").
 		Default("").StringVar(&o.configFile)
 	app.Flag("web.telemetry-path", "Path under which to expose metrics.").
 		Default("/metrics").StringVar(&o.telemetryPath)
-	app.Flag("web.own-metrics-path", "Path under which to expose the Pushgateway's own metrics, which are then no longer among those pushed. If empty, they are under --web.telemetry-path.").
+	app.Flag("web.own-metrics-path", "Separate path under which to expose the Pushgateway's own metrics. If empty, they are among the pushed metrics, under --web.telemetry-path.").
 		Default("").StringVar(&o.ownPath)
 	app.Flag("web.external-url", "The URL under which the Pushgateway is externally reachable.").
 		Default("").URLVar(&externalURL)
 	app.Flag("web.route-prefix", "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.").
 		Default("").StringVar(&o.routePrefix)
-	app.Flag("web.enable-lifecycle", "Enable shutdown, and reloading --config.file, via HTTP request.").
+	app.Flag("web.enable-lifecycle", "Enable shutdown and reload of --config.file via HTTP request.").
 		Default("false").BoolVar(&o.lifecycle)
 	app.Flag("web.enable-admin-api", "Enable API endpoints for admin control actions.").
 		Default("false").BoolVar(&o.adminAPI)
-	app.Flag("web.enable-openmetrics", "Expose OpenMetrics to clients that ask for it. There, counters whose name does not end in _total are of unknown type.").
+	app.Flag("web.enable-openmetrics", "Expose OpenMetrics to clients that ask for it. Counters whose name does not end in _total have type unknown there.").
 		Default("false").BoolVar(&o.openMetrics)
 	fileNamed := false
-	app.Flag("persistence.file", "File to persist metrics. If empty, metrics are only kept in memory. A file of the original Pushgateway is taken over.").
+	app.Flag("persistence.file", "File to persist metrics. If empty, metrics are only kept in memory. A file of the Prometheus Pushgateway is imported.").
 		Default(defaultFile).IsSetByUser(&fileNamed).StringVar(&o.persistenceFile)
-	sync := app.Flag("persistence.sync", "When a push is on disk: before it is answered (push), or at the next interval (interval).").
+	sync := app.Flag("persistence.sync", "When to write pushes to disk: before answering each (push), or every --persistence.interval (interval).").
 		Default(journal.SyncEachPush.String()).Enum(journal.SyncEachPush.String(), journal.SyncInterval.String())
-	app.Flag("persistence.interval", "The interval at which to write out the persistence file with --persistence.sync=interval.").
+	app.Flag("persistence.interval", "The interval at which to write out the persistence file, with --persistence.sync=interval.").
 		Default("5m").DurationVar(&o.persistenceInterval)
-	app.Flag("push.disable-consistency-check", "Answer pushes with 202, as clients of an unchecked gateway expect. They are checked all the same: an inconsistent one is rejected.").
+	app.Flag("push.disable-consistency-check", "Answer pushes with 202 instead of 200. Pushes are still checked, and inconsistent ones rejected.").
 		Default("false").BoolVar(&o.unchecked)
 	app.Flag("push.enable-utf8-names", "Allow UTF-8 characters in metric and label names.").
 		Default("false").BoolVar(&o.utf8Names)
 	var ttl timeToLive
-	app.Flag("push.ttl", "How long a group stays after its last successful push, unless the push or a rule says otherwise, such as 48h or 7d. 0 is for ever.").
+	app.Flag("push.ttl", "How long after its last successful push a group expires, such as 48h or 7d, unless the push or a rule sets a TTL. 0 means never.").
 		Default("0").SetValue(&ttl)
-	timestamps := app.Flag("push.timestamps", "What becomes of pushes whose samples have timestamps, unless they or a rule say otherwise: rejected (reject), or taken without (drop).").
+	timestamps := app.Flag("push.timestamps", "What to do with pushes that have timestamps, unless the push or a rule says otherwise: reject the push, or drop the timestamps.").
 		Default("reject").Enum("reject", "drop")
 	o.log = &promslog.Config{}
 	promslogflag.AddFlags(app, o.log)
