@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -109,4 +110,30 @@ func anchor(heading string) string {
 		return -1
 	}
 	return strings.Map(keep, strings.ToLower(heading))
+}
+
+// TestReadmeListsEveryFlag: the README's table has the flags of --help, and no others.
+func TestReadmeListsEveryFlag(t *testing.T) {
+	t.Parallel()
+	flags := func(pattern, text string) []string {
+		var names []string
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+		slices.Sort(names)
+		return slices.Compact(names)
+	}
+	help, _ := runToEnd(t, command(t, gatewayBinary(t), "--help"))
+	want := flags(`(?m)^      --(?:\[no-\])?([a-z0-9.-]+)`, help)
+	want = slices.DeleteFunc(want, func(name string) bool { return name == "version" })
+
+	var rows string
+	for line := range strings.Lines(pages(t)["README.md"]) {
+		if strings.HasPrefix(line, "| `--") {
+			rows += strings.Split(line, " | ")[0] + "\n"
+		}
+	}
+	if got := flags("`--([a-z0-9.-]+)`", rows); !slices.Equal(got, want) {
+		t.Errorf("the README lists the flags\n%s\nbut --help has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }
