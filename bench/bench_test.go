@@ -1,23 +1,25 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
 
-// The body is what the goals are stated for: 5 gauges, 2 counters of 5 series
-// and one 11-bucket histogram, with HELP and TYPE, about 1.7 KB.
-func TestBody(t *testing.T) {
-	for i, body := range makeBodies(bodyCount) {
+// The usual body is what the goals are stated for: 5 gauges, 2 counters of 5
+// series and one 11-bucket histogram, with HELP and TYPE, about 1.7 KB.
+func TestBodies(t *testing.T) {
+	seen := map[string]bool{}
+	for i, body := range bodies {
+		seen[string(body)] = true
 		if len(body) < 1500 || len(body) > 1900 {
 			t.Errorf("body %d: %d bytes, want 1500 to 1900", i, len(body))
 		}
@@ -31,9 +33,6 @@ func TestBody(t *testing.T) {
 			kinds[fmt.Sprintf("%s of %d", f.GetType(), len(f.Metric))]++
 			if f.GetHelp() == "" {
 				t.Errorf("body %d: %s has no help", i, name)
-			}
-			if !strings.HasPrefix(name, pushedPrefix) {
-				t.Errorf("body %d: %s does not begin with %s", i, name, pushedPrefix)
 			}
 			if f.GetType() == dto.MetricType_HISTOGRAM {
 				checkHistogram(t, f.Metric[0].Histogram)
@@ -51,6 +50,9 @@ func TestBody(t *testing.T) {
 		if samples != pushedSamples {
 			t.Errorf("body %d: %d samples, want %d", i, samples, pushedSamples)
 		}
+	}
+	if len(seen) != len(bodies) {
+		t.Errorf("%d different bodies of %d", len(seen), len(bodies))
 	}
 }
 
@@ -72,120 +74,140 @@ func checkHistogram(t *testing.T, h *dto.Histogram) {
 	}
 }
 
-func TestBodiesDiffer(t *testing.T) {
-	seen := map[string]bool{}
-	for _, body := range makeBodies(bodyCount) {
-		seen[string(body)] = true
-	}
-	if len(seen) != bodyCount {
-		t.Errorf("%d different bodies of %d", len(seen), bodyCount)
-	}
-}
-
-func TestPushIsARequest(t *testing.T) {
-	body := makeBodies(1)[0]
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(appendPush(nil, 12345, body))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "/metrics/job/etl-5/instance/db-1012345"; r.Method != "PUT" || r.URL.Path != want {
-		t.Errorf("%s %s, want PUT %s", r.Method, r.URL.Path, want)
-	}
-	var got bytes.Buffer
-	if _, err := got.ReadFrom(r.Body); err != nil || !bytes.Equal(got.Bytes(), body) {
-		t.Errorf("body: %v, %d bytes, want %d", err, got.Len(), len(body))
-	}
-}
-
-func TestReadAnswer(t *testing.T) {
-	const ok = "HTTP/1.1 200 OK\r\n"
-	for _, c := range []struct{ response, want string }{
-		{ok + "Content-Length: 0\r\n\r\n", `200 "" gzip=false`},
-		{ok + "content-length: 3\r\nContent-Encoding: gzip\r\n\r\nabc", `200 "abc" gzip=true`},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n", `200 "abc0123456789" gzip=false`},
-		{"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno", `400 "no" gzip=false`},
-		{ok + "Content-Length: 3\r\n\r\nab", "read body: EOF"},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", `read body: bytes after a chunk: "d"`},
-		{ok + "\r\n", "read body: neither Content-Length nor chunks"},
-		{ok + "Connection: close\r\n\r\n", "status 200, and the server ends the connection"},
-		{"SSH-2.0-OpenSSH_9.2p1\r\n", `not a status line: "SSH-2.0-OpenSSH_9.2p1"`},
-	} {
-		for _, sink := range []*bytes.Buffer{new(bytes.Buffer), nil} {
-			in := bufio.NewReader(strings.NewReader(c.response))
-			var a answer
-			var err error
-			if sink == nil {
-				a, err = readAnswer(in, nil)
-			} else {
-				a, err = readAnswer(in, sink)
-			}
-			got := ""
-			switch {
-			case err != nil:
-				got = err.Error()
-			case sink != nil:
-				got = fmt.Sprintf("%d %q gzip=%v", a.status, sink, a.gzip)
-			case strings.Contains(c.want, fmt.Sprintf("%d ", a.status)):
-				got = c.want // the body went nowhere
-			}
-			if got != c.want {
-				t.Errorf("%q: %s, want %s", c.response, got, c.want)
-			}
-			if err == nil && sink != nil && a.size != int64(sink.Len()) {
-				t.Errorf("%q: size %d of %d bytes", c.response, a.size, sink.Len())
-			}
-			if err == nil && in.Buffered() > 0 {
-				t.Errorf("%q: %d bytes left", c.response, in.Buffered())
-			}
+func TestMeasuresAreComplete(t *testing.T) {
+	names := map[string]bool{}
+	for _, m := range measures() {
+		if names[m.name] {
+			t.Errorf("two measures are named %s", m.name)
+		}
+		names[m.name] = true
+		if m.ours == nil || m.reference == nil && m.upstream == nil || m.rounds == 0 || m.what == "" || m.goal.of == "" {
+			t.Errorf("%s: a field is missing", m.name)
 		}
 	}
 }
 
-func TestTallyFindsWhatIsMissing(t *testing.T) {
-	sample := pushedPrefix + "files 1\n"
-	whole := "# TYPE x gauge\n" + strings.Repeat(sample, pushedSamples) + "push_time_seconds{job=\"a\"} 1\n"
-	for _, c := range []struct {
-		text string
-		want bool
-	}{
-		{whole, true},
-		{whole + whole, false},
-		{strings.Replace(whole, sample, "", 1), false},
-		{whole[:len(whole)-1], false},
+func TestChoose(t *testing.T) {
+	all := []measure{{name: "push"}, {name: "scrape"}, {name: "million-push", onRequest: true}}
+	for _, c := range []struct{ pattern, want string }{
+		{"", "push scrape"},
+		{"push", "push"},
+		{"million", "million-push"},
+		{"^s", "scrape"},
+		{"none", ""},
+		{"(", ""},
 	} {
-		for _, step := range []int{1, 7, len(c.text)} {
-			var got tally
-			for rest := []byte(c.text); len(rest) > 0; rest = rest[min(step, len(rest)):] {
-				got.Write(rest[:min(step, len(rest))])
+		t.Run(c.pattern, func(t *testing.T) {
+			chosen, err := choose(all, c.pattern)
+			var names []string
+			for _, m := range chosen {
+				names = append(names, m.name)
 			}
-			if err := got.holds(1); (err == nil) != c.want {
-				t.Errorf("in steps of %d, %q: %v", step, c.text, err)
+			if got := strings.Join(names, " "); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
+			if (err != nil) != (c.want == "") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// Each round measures both sides; the ratio is taken within a round. If
+// upstream is only shown, it has its rounds after the others.
+func TestTake(t *testing.T) {
+	var order []string
+	counted := func(name string, v float64) side {
+		return func(*lab) (func() (float64, error), error) {
+			return func() (float64, error) {
+				order = append(order, name)
+				return v, nil
+			}, nil
 		}
+	}
+	m := measure{reference: counted("r", 2), upstream: counted("u", 9), ours: counted("o", 3), rounds: 4, goal: atMost(1, "× r")}
+	r := m.take(&lab{})
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	if got, want := strings.Join(order, ""), "orroorrouuuu"; got != want {
+		t.Errorf("order %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(r.ratios()), "[1.5 1.5 1.5 1.5]"; got != want {
+		t.Errorf("ratios %s, want %s", got, want)
+	}
+
+	failing := errors.New("no such luck")
+	m.ours = func(*lab) (func() (float64, error), error) {
+		return func() (float64, error) { return 0, failing }, nil
+	}
+	if r := m.take(&lab{}); !errors.Is(r.err, failing) {
+		t.Errorf("error %v, want %v", r.err, failing)
+	}
+}
+
+func TestPrintTable(t *testing.T) {
+	rows := []row{
+		{measure: measure{what: "a push", goal: atMost(1.6, "× floor")},
+			reference: []float64{1e-3}, upstream: []float64{2e-3}, ours: []float64{1.5e-3}},
+		{measure: measure{what: "a scrape", unit: rate, goal: atLeast(2, "× upstream")}, upstream: []float64{10, 10}, ours: []float64{10, 20}},
+		{measure: measure{what: "a start", goal: atMost(1, "of 1 s")}, err: errors.New("it exited\nlog")},
+	}
+	var b strings.Builder
+	printTable(&b, "upstream v1", rows)
+	table, _, _ := strings.Cut(strings.TrimSpace(b.String()), "\n\n")
+	const want = `
+| measure  | reference | upstream v1 | ours    | ratio (middle half of the rounds)     | goal   |        |
+| -------- | --------- | ----------- | ------- | ------------------------------------- | ------ | ------ |
+| a push   | 1.00 ms   | 2.00 ms     | 1.50 ms | 1.50 × floor                          | ≤ 1.60 | ok     |
+| a scrape | –         | 10/s        | 15/s    | 1.50 × upstream (1.25 – 1.75 of 2)    | ≥ 2.00 | missed |
+| a start  |           |             |         | not measured: it exited               | ≤ 1.00 | failed |`
+	if got := normalizeSpaces(table); got != normalizeSpaces(want) {
+		t.Errorf("got\n%s\nwant%s", table, want)
+	}
+}
+
+func normalizeSpaces(table string) string {
+	var lines []string
+	for line := range strings.Lines(strings.TrimSpace(table)) {
+		if !strings.HasPrefix(line, "| --") {
+			lines = append(lines, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestTimed(t *testing.T) {
+	calls := 0
+	took, err := timed(time.Nanosecond, func() error { calls++; return nil })
+	if err != nil || len(took) == 0 || calls < len(took) {
+		t.Errorf("%d times of %d calls: %v", len(took), calls, err)
 	}
 }
 
 func TestFigures(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{atMost(1.6).String(), "≤ 1.60"},
-		{atLeast(0.6).String(), "≥ 0.60"},
-		{atLeast(0.6).format(0.25), "0.25"},
-		{atMost(1.0 / 3).String(), "≤ 1/3"},
-		{atMost(1.0 / 3).format(0.4), "1/2.5"},
-		{atMost(1.0 / 40).String(), "≤ 1/40"},
+		{atMost(1.6, "").String(), "≤ 1.60"},
+		{atLeast(0.6, "").String(), "≥ 0.60"},
+		{atLeast(0.6, "").format(0.25), "0.25"},
+		{atMost(1.0/3, "").String(), "≤ 1/3"},
+		{atMost(1.0/3, "").format(0.4), "1/2.5"},
+		{atMost(1.0/40, "").String(), "≤ 1/40"},
 		{duration(61e-6), "61 µs"},
 		{duration(0.0013), "1.30 ms"},
 		{duration(0.3), "300 ms"},
-		{atMost(1.6).verdict(1.6), "ok"},
-		{atMost(1.6).verdict(1.61), "short"},
-		{atLeast(0.6).verdict(0.59), "short"},
-		{atLeast(0.6).verdict(0.9), "ok"},
+		{atMost(1.6, "").verdict(1.6), "ok"},
+		{atMost(1.6, "").verdict(1.61), "missed"},
+		{atLeast(0.6, "").verdict(0.59), "missed"},
+		{atLeast(0.6, "").verdict(0.9), "ok"},
 		{fmt.Sprint(median([]float64{3, 1, 2})), "2"},
 		{fmt.Sprint(median([]float64{4, 1, 2, 3})), "2.5"},
 		{fmt.Sprint(quantile([]float64{1, 2, 3, 4, 5}, 0.99)), "4.96"},
 	} {
-		if c.got != c.want {
-			t.Errorf("got %s, want %s", c.got, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			if c.got != c.want {
+				t.Errorf("got %s, want %s", c.got, c.want)
+			}
+		})
 	}
 }

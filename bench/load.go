@@ -1,353 +1,301 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
-	"strconv"
+	"net/http"
+	"strings"
 	"sync"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 )
 
-// client speaks HTTP/1.1 over one kept connection: request bytes made
-// beforehand go out in one write, and only what must be known of the answer is
-// read. net/http's client would take more processor time than the servers.
-type client struct {
-	conn net.Conn
-	in   *bufio.Reader
+// bodies are the usual pushes: the same 29 samples with different values. They
+// are few enough to stay in the processor's cache, so that the load takes
+// little time from the servers on the same processors.
+var bodies = func() [][]byte {
+	rng := rand.New(rand.NewPCG(20240229, 1))
+	all := make([][]byte, 128)
+	for i := range all {
+		all[i] = usualBody(rng)
+	}
+	return all
+}()
+
+const pushedSamples = 5 + 2*5 + 11 + 3
+
+var gauges = []string{"job_last_success_timestamp_seconds", "job_duration_seconds", "job_size_bytes", "job_files", "job_free_bytes"}
+
+// usualBody returns 5 gauges, 2 counters of 5 series and a histogram of 11
+// buckets, about 1.7 KB in the text format.
+func usualBody(rng *rand.Rand) []byte {
+	var b bytes.Buffer
+	header := func(name, kind string) {
+		fmt.Fprintf(&b, "# HELP %s Last run.\n# TYPE %s %s\n", name, name, kind)
+	}
+	for _, name := range gauges {
+		header(name, "gauge")
+		fmt.Fprintf(&b, "%s %v\n", name, float64(rng.Int64N(1e12))/1e3)
+	}
+	for _, name := range []string{"job_read_bytes_total", "job_retries_total"} {
+		header(name, "counter")
+		for _, stage := range []string{"scan", "dump", "pack", "seal", "send"} {
+			fmt.Fprintf(&b, "%s{stage=%q} %d\n", name, stage, rng.IntN(1e9))
+		}
+	}
+	header("job_step_seconds", "histogram")
+	count := 0
+	for _, le := range []string{"0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"} {
+		count += rng.IntN(50)
+		fmt.Fprintf(&b, "job_step_seconds_bucket{le=%q} %d\n", le, count)
+	}
+	fmt.Fprintf(&b, "job_step_seconds_sum %v\njob_step_seconds_count %d\n", float64(count)*rng.Float64(), count)
+	return b.Bytes()
 }
 
-// dial connects to a server. The client is good for ten minutes, so that a
-// server that stops answering fails the run instead of hanging it.
-func dial(addr string) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+// groupLabels returns the labels of a group.
+func groupLabels(group int) (job, instance string) {
+	return fmt.Sprintf("etl-%d", group%10), fmt.Sprintf("db-%d", 1_000_000+group)
+}
+
+// A pusher pushes over one connection, through net/http's client as
+// client_golang/push uses it.
+type pusher struct {
+	pool   *http.Transport
+	client *http.Client
+	base   string
+	rng    *rand.Rand
+	next   int // index of the next body
+}
+
+// pusher returns the pusher of a connection, which is made when first used.
+func (i *instance) pusher(connection int) *pusher {
+	for n := len(i.pushers); n <= connection; n++ {
+		pool := &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}
+		client := &http.Client{Transport: pool, Timeout: time.Minute}
+		i.pushers = append(i.pushers, &pusher{pool, client, "http://" + i.addr + "/metrics", rand.New(rand.NewPCG(1, uint64(n))), n * 17})
+	}
+	return i.pushers[connection]
+}
+
+// push replaces one group by the next body.
+func (p *pusher) push(group int) error {
+	p.next++
+	return p.put(group, bodies[p.next%len(bodies)])
+}
+
+func (p *pusher) put(group int, body []byte) error {
+	job, instance := groupLabels(group)
+	r, err := http.NewRequest(http.MethodPut, p.base+"/job/"+job+"/instance/"+instance, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
-	}
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Minute)); err != nil {
-		return nil, err
-	}
-	return &client{conn: conn, in: bufio.NewReaderSize(conn, 256<<10)}, nil
-}
-
-func (c *client) close() { c.conn.Close() }
-
-// answer is what is known of a response once its body was read to the end.
-type answer struct {
-	status int
-	gzip   bool  // Content-Encoding: gzip
-	size   int64 // bytes of body as sent, without the framing of chunks
-}
-
-// exchange sends a whole request and reads the whole answer. The body goes to
-// sink, or nowhere if sink is nil.
-func (c *client) exchange(request []byte, sink io.Writer) (answer, error) {
-	if _, err := c.conn.Write(request); err != nil {
-		return answer{}, err
-	}
-	return readAnswer(c.in, sink)
-}
-
-// readAnswer reads one response up to the last byte of its body. It rejects
-// answers that end the connection, as all measures are of kept connections.
-func readAnswer(in *bufio.Reader, sink io.Writer) (answer, error) {
-	var a answer
-	line, err := readLine(in)
-	if err != nil {
-		return a, fmt.Errorf("read status: %w", err)
-	}
-	if len(line) < len("HTTP/1.1 200") || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
-		return a, fmt.Errorf("not a status line: %q", line)
-	}
-	if a.status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return a, fmt.Errorf("not a status line: %q", line)
-	}
-
-	length, chunked := int64(-1), false
-	for {
-		if line, err = readLine(in); err != nil {
-			return a, fmt.Errorf("read headers: %w", err)
-		}
-		if len(line) == 0 {
-			break
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimSpace(value)
-		switch {
-		case isHeader(name, "Content-Length"):
-			if length, err = strconv.ParseInt(string(value), 10, 64); err != nil || length < 0 {
-				return a, fmt.Errorf("bad header: %q", line)
-			}
-		case isHeader(name, "Transfer-Encoding"):
-			chunked = bytes.EqualFold(value, []byte("chunked"))
-		case isHeader(name, "Content-Encoding"):
-			a.gzip = bytes.EqualFold(value, []byte("gzip"))
-		case isHeader(name, "Connection"):
-			if bytes.EqualFold(value, []byte("close")) {
-				return a, fmt.Errorf("status %d, and the server ends the connection", a.status)
-			}
-		}
-	}
-
-	switch {
-	case chunked:
-		a.size, err = readChunks(in, sink)
-	case length >= 0:
-		a.size, err = length, readExactly(in, length, sink)
-	default:
-		err = errors.New("neither Content-Length nor chunks")
-	}
-	if err != nil {
-		return a, fmt.Errorf("read body: %w", err)
-	}
-	return a, nil
-}
-
-// isHeader compares without regard to case; bytes.EqualFold on converted
-// strings would allocate.
-func isHeader(name []byte, want string) bool {
-	return len(name) == len(want) && bytes.EqualFold(name, []byte(want))
-}
-
-// readLine returns a line without its end. It is valid until the next read.
-func readLine(in *bufio.Reader) ([]byte, error) {
-	line, err := in.ReadSlice('\n')
-	if err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
-}
-
-func readChunks(in *bufio.Reader, sink io.Writer) (total int64, err error) {
-	for {
-		line, err := readLine(in)
-		if err != nil {
-			return total, err
-		}
-		size, err := strconv.ParseInt(string(line), 16, 64)
-		if err != nil || size < 0 {
-			return total, fmt.Errorf("not a chunk size: %q", line)
-		}
-		if err := readExactly(in, size, sink); err != nil {
-			return total, err
-		}
-		// The empty line that ends a chunk, or the empty trailer of the last.
-		if line, err = readLine(in); err != nil {
-			return total, err
-		}
-		if len(line) != 0 {
-			return total, fmt.Errorf("bytes after a chunk: %q", line)
-		}
-		if size == 0 {
-			return total, nil
-		}
-		total += size
-	}
-}
-
-func readExactly(in *bufio.Reader, n int64, sink io.Writer) error {
-	if sink == nil {
-		_, err := in.Discard(int(n))
 		return err
 	}
-	_, err := io.CopyN(sink, in, n)
+	r.Header.Set("Content-Type", "text/plain; version=0.0.4")
+	resp, err := p.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fmt.Errorf("push: %s: %s", resp.Status, text)
+	}
 	return err
 }
 
-// pusher pushes to a server that holds the groups 0 to groups-1, over one
-// connection.
-type pusher struct {
-	transport
-	bodies [][]byte
-	groups int
-	status int // of a push that was taken: 200 if checked, 202 if not
-	rng    *rand.Rand
-	first  int // the body that it begins with
-	sent   int
-	took   []float64 // see pushFor
+// pushRandom pushes to a random group of the instance over its first connection.
+func (i *instance) pushRandom() error {
+	p := i.pusher(0)
+	return p.push(p.rng.IntN(i.groups))
 }
 
-// pushTo connects a pusher. Pushers of different stream numbers choose
-// different groups and begin with different bodies.
-func pushTo(p *process, through transportKind, bodies [][]byte, groups, stream int) (*pusher, error) {
-	t, err := through.connect(p.addr)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.name, err)
+// timed calls f again and again for d, after a warm-up of a fifth of d, and
+// returns how long each call took in seconds.
+func timed(d time.Duration, f func() error) (took []float64, err error) {
+	for end := time.Now().Add(d / 5); time.Now().Before(end); {
+		if err := f(); err != nil {
+			return nil, err
+		}
 	}
-	return &pusher{
-		transport: t,
-		bodies:    bodies,
-		groups:    groups,
-		status:    p.pushStatus,
-		rng:       rand.New(rand.NewPCG(seed, uint64(stream))),
-		first:     stream * 17,
-	}, nil
-}
-
-// push replaces one group and returns how long the answer took.
-func (p *pusher) push(group int) (time.Duration, error) {
-	body := p.bodies[(p.first+p.sent)%len(p.bodies)]
-	p.sent++
-
-	start := time.Now()
-	status, err := p.put(group, body)
-	took := time.Since(start)
-	if err != nil {
-		return 0, fmt.Errorf("push: %w", err)
-	}
-	if status != p.status {
-		return 0, fmt.Errorf("push: status %d, want %d", status, p.status)
+	for end := time.Now().Add(d); len(took) == 0 || time.Now().Before(end); {
+		start := time.Now()
+		if err := f(); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(start).Seconds())
 	}
 	return took, nil
 }
 
-// pushSome pushes to n random groups.
-func (p *pusher) pushSome(n int) error {
-	for range n {
-		if _, err := p.push(p.rng.IntN(p.groups)); err != nil {
+// parallel runs f once per connection at the same time and joins the errors.
+func (i *instance) parallel(connections int, f func(n int, p *pusher) error) error {
+	errs := make([]error, connections)
+	var wg sync.WaitGroup
+	i.pusher(connections - 1)
+	for n, p := range i.pushers[:connections] {
+		wg.Go(func() { errs[n] = f(n, p) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func fillNone(*instance) error { return nil }
+
+// fillBodies pushes the usual body to each group.
+func fillBodies(i *instance) error {
+	const connections = 8
+	return i.parallel(connections, func(n int, p *pusher) error {
+		for group := n; group < i.groups; group += connections {
+			if err := p.push(group); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// fillGauges pushes three gauges to each group, 10,000 groups in a request.
+func fillGauges(i *instance) error {
+	for first := 0; first < i.groups; first += someGroups {
+		if err := i.pushBulk(bulkBody(first, someGroups, gauges[:3])); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// pushFor pushes to random groups for a while, one push after the other, and
-// returns the latency of each in seconds, valid until the next call.
-func (p *pusher) pushFor(d time.Duration) ([]float64, error) {
-	p.took = p.took[:0]
-	for end := time.Now().Add(d); time.Now().Before(end); {
-		took, err := p.push(p.rng.IntN(p.groups))
-		if err != nil {
-			return nil, err
+// bulkBody returns a push of the gauges to n groups.
+func bulkBody(first, n int, gauges []string) []byte {
+	var b bytes.Buffer
+	for _, name := range gauges {
+		fmt.Fprintf(&b, "# TYPE %s gauge\n", name)
+		for group := first; group < first+n; group++ {
+			job, instance := groupLabels(group)
+			fmt.Fprintf(&b, "%s{job=%q,instance=%q} %d\n", name, job, instance, group)
 		}
-		p.took = append(p.took, took.Seconds())
 	}
-	return p.took, nil
+	return b.Bytes()
 }
 
-// crowd is pushers that push at the same time.
-type crowd []*pusher
-
-// crowdTo connects n pushers.
-func crowdTo(p *process, through transportKind, bodies [][]byte, groups, n int) (crowd, error) {
-	var all crowd
-	for i := range n {
-		one, err := pushTo(p, through, bodies, groups, i)
-		if err != nil {
-			all.close()
-			return nil, err
-		}
-		all = append(all, one)
+func (i *instance) pushBulk(body []byte) error {
+	status, text, err := i.request(http.MethodPost, "/api/v1/push?group_by=job,instance", bytes.NewReader(body))
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("bulk push: status %d: %.300s", status, text)
 	}
-	return all, nil
+	return err
 }
 
-func (c crowd) close() {
-	for _, p := range c {
-		p.close()
-	}
-}
-
-// pushed returns how many pushes were sent since the crowd was connected.
-func (c crowd) pushed() int {
-	n := 0
-	for _, p := range c {
-		n += p.sent
-	}
-	return n
-}
-
-// each runs f for all pushers at the same time and joins their errors.
-func (c crowd) each(f func(i int, p *pusher) error) error {
-	errs := make([]error, len(c))
-	var wg sync.WaitGroup
-	for i, p := range c {
-		wg.Go(func() { errs[i] = f(i, p) })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
-// rate pushes for a while and returns the pushes per second of all together.
-func (c crowd) rate(d time.Duration) (float64, error) {
-	counts := make([]int, len(c))
-	start := time.Now()
-	err := c.each(func(i int, p *pusher) error {
-		latencies, err := p.pushFor(d)
-		counts[i] = len(latencies)
+// fillBesideLarge pushes the usual body to each group, and 400,000 series to a
+// group of their own.
+func fillBesideLarge(i *instance) error {
+	if err := fillBodies(i); err != nil {
 		return err
-	})
-	took := time.Since(start)
-	total := 0
-	for _, n := range counts {
-		total += n
 	}
-	return float64(total) / took.Seconds(), err
+	return i.pusher(0).put(i.groups, largePush(asText)().content)
 }
 
-// fill pushes every group once, over eight connections.
-func fill(p *process, bodies [][]byte, groups int) error {
-	all, err := crowdTo(p, throughRaw, bodies, groups, 8)
+// An upload is a large push.
+type upload struct {
+	content []byte
+	size    int // decompressed
+	headers []string
+}
+
+const (
+	asText        = expfmt.Format("text/plain; version=0.0.4; charset=utf-8")
+	asOpenMetrics = expfmt.Format("application/openmetrics-text; version=1.0.0; charset=utf-8")
+	asProtobuf    = expfmt.Format("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")
+)
+
+// largePush makes a push of 400,000 series, 32 MB in the text format.
+func largePush(format expfmt.Format) func() upload {
+	return func() upload {
+		name, kind := "warehouse_rows", dto.MetricType_GAUGE
+		family := &dto.MetricFamily{Name: &name, Help: &name, Type: &kind}
+		for n := range 400_000 {
+			database, table, value := fmt.Sprintf("customers_%03d", n%100), fmt.Sprintf("orders_by_day_%06d", n), float64(n)
+			label := func(name, value string) *dto.LabelPair { return &dto.LabelPair{Name: &name, Value: &value} }
+			labels := []*dto.LabelPair{label("database", database), label("table", table)}
+			family.Metric = append(family.Metric, &dto.Metric{Label: labels, Gauge: &dto.Gauge{Value: &value}})
+		}
+		var b bytes.Buffer
+		encoder := expfmt.NewEncoder(&b, format)
+		encoder.Encode(family) // a bytes.Buffer takes all
+		if closer, ok := encoder.(expfmt.Closer); ok {
+			closer.Close()
+		}
+		return upload{b.Bytes(), b.Len(), []string{"Content-Type", string(format)}}
+	}
+}
+
+// shortLines makes a push of 32 MB of the shortest lines, compressed.
+func shortLines() upload {
+	const line, lines = "x 1\n", 8 << 20
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	io.WriteString(w, strings.Repeat(line, lines)) // a bytes.Buffer takes all
+	w.Close()
+	return upload{b.Bytes(), lines * len(line), []string{"Content-Encoding", "gzip"}}
+}
+
+// scraper is the client of all scrapes.
+var scraper = &http.Client{Transport: &http.Transport{DisableCompression: true, ReadBufferSize: 256 << 10}, Timeout: 10 * time.Minute}
+
+const (
+	plain   = "identity"
+	gzipped = "gzip"
+)
+
+// scrape writes the whole exposition to w as it is sent.
+func scrape(w io.Writer, addr, encoding string, format expfmt.Format) error {
+	r, err := http.NewRequest(http.MethodGet, "http://"+addr+"/metrics", nil)
 	if err != nil {
 		return err
 	}
-	defer all.close()
-	err = all.each(func(i int, one *pusher) error {
-		for g := i; g < groups; g += len(all) {
-			if _, err := one.push(g); err != nil {
+	r.Header.Set("Accept", string(format))
+	r.Header.Set("Accept-Encoding", encoding)
+	resp, err := scraper.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	isGzip := resp.Header.Get("Content-Encoding") == "gzip"
+	kind, _, _ := strings.Cut(string(format), ";")
+	if resp.StatusCode != http.StatusOK || isGzip != (encoding == gzipped) || !strings.HasPrefix(resp.Header.Get("Content-Type"), kind) {
+		return fmt.Errorf("scrape: %s with %v", resp.Status, resp.Header)
+	}
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
+
+// verify scrapes the instance and checks that every group is there. It tries
+// again for a while, as an unchecked push of upstream waits in a queue.
+func (i *instance) verify(encoding string, format expfmt.Format) error {
+	groups := 0
+	for range 10 {
+		var sent bytes.Buffer
+		if err := scrape(&sent, i.addr, encoding, format); err != nil {
+			return err
+		}
+		exposition := sent.Bytes()
+		if encoding == gzipped {
+			r, err := gzip.NewReader(&sent)
+			if err != nil {
+				return err
+			}
+			if exposition, err = io.ReadAll(r); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("fill %s with %d groups: %w", p.name, groups, err)
+		if groups = bytes.Count(exposition, []byte("\npush_time_seconds{")); groups == i.groups {
+			return nil
+		}
 	}
-	return nil
-}
-
-// coding is how a scrape is to be sent.
-type coding int
-
-const (
-	plain coding = iota
-	gzipped
-)
-
-func (c coding) String() string {
-	if c == gzipped {
-		return "gzip"
-	}
-	return "plain"
-}
-
-// scrapeRequest returns the bytes of a scrape.
-func scrapeRequest(c coding) []byte {
-	request := "GET /metrics HTTP/1.1\r\nHost: bench\r\nAccept: text/plain;version=0.0.4\r\n"
-	if c == gzipped {
-		request += "Accept-Encoding: gzip\r\n"
-	}
-	return []byte(request + "\r\n")
-}
-
-// scrape reads all of /metrics in the coding asked for. The body goes to sink
-// as it comes, or nowhere if sink is nil: nothing is decompressed here.
-func (c *client) scrape(how coding, sink io.Writer) (time.Duration, int64, error) {
-	request := scrapeRequest(how)
-	start := time.Now()
-	a, err := c.exchange(request, sink)
-	took := time.Since(start)
-	switch {
-	case err != nil:
-		return 0, 0, fmt.Errorf("%s scrape: %w", how, err)
-	case a.status != 200:
-		return 0, 0, fmt.Errorf("%s scrape: status %d", how, a.status)
-	case a.gzip != (how == gzipped):
-		return 0, 0, fmt.Errorf("%s scrape: the answer has another Content-Encoding", how)
-	}
-	return took, a.size, nil
+	return fmt.Errorf("a scrape has %d groups, want %d", groups, i.groups)
 }

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+)
+
+// A side starts what it measures and returns a function that measures it once,
+// for one round. The figure is in seconds, pushes per second or bytes.
+type side func(*lab) (figure func() (float64, error), err error)
+
+// of is the side that measures one server.
+func of(s server, figure func(*instance) (float64, error)) side {
+	return func(l *lab) (func() (float64, error), error) {
+		i, err := l.start(s)
+		return func() (float64, error) { return figure(i) }, err
+	}
+}
+
+// constant is a side that always has the same figure.
+func constant(v float64) side {
+	return func(*lab) (func() (float64, error), error) {
+		return func() (float64, error) { return v, nil }, nil
+	}
+}
+
+// sum is the side whose figure is that of a, times factor, plus that of b.
+func sum(factor float64, a, b side) side {
+	return func(l *lab) (func() (float64, error), error) {
+		figureA, errA := a(l)
+		figureB, errB := b(l)
+		return func() (float64, error) {
+			valueA, errA := figureA()
+			valueB, errB := figureB()
+			return factor*valueA + valueB, errors.Join(errA, errB)
+		}, errors.Join(errA, errB)
+	}
+}
+
+// perGroup divides by the number of groups.
+func perGroup(of side, groups float64) side { return sum(1/groups, of, constant(0)) }
+
+// pushLatency is the quantile of the latencies of pushes over one connection.
+func pushLatency(q float64, s server) side {
+	return of(s, func(i *instance) (float64, error) {
+		d := pushTurn
+		if s.file {
+			d = rateTurn // a disk is slower
+		}
+		took, err := timed(d, i.pushRandom)
+		return quantile(took, q), err
+	})
+}
+
+// pushRate is the pushes per second over so many connections.
+func pushRate(connections int, s server) side {
+	return of(s, func(i *instance) (float64, error) {
+		counts := make([]int, connections)
+		start := time.Now()
+		err := i.parallel(connections, func(n int, p *pusher) error {
+			for time.Since(start) < rateTurn {
+				if err := p.push(p.rng.IntN(i.groups)); err != nil {
+					return err
+				}
+				counts[n]++
+			}
+			return nil
+		})
+		total := 0
+		for _, n := range counts {
+			total += n
+		}
+		return float64(total) / time.Since(start).Seconds(), err
+	})
+}
+
+// scrapes is the median time of a scrape. Before the first one is timed,
+// two others prove that all groups are there.
+func scrapes(encoding string, format expfmt.Format, s server) side {
+	verified := false
+	return of(s, func(i *instance) (float64, error) {
+		if !verified {
+			if err := errors.Join(i.verify(encoding, format), i.verify(encoding, format)); err != nil {
+				return 0, err
+			}
+			verified = true
+		}
+		took, err := timed(scrapeTurn, func() error {
+			return scrape(io.Discard, i.addr, encoding, format)
+		})
+		return quantile(took, 0.5), err
+	})
+}
+
+// scrapesAfterPushes is the median time of a scrape that comes after pushes to
+// random groups.
+func scrapesAfterPushes(pushes int, encoding string, s server) side {
+	return of(s, func(i *instance) (float64, error) {
+		var took []float64
+		for start := time.Now(); len(took) == 0 || time.Since(start) < 2*scrapeTurn; {
+			for range pushes {
+				if err := i.pushRandom(); err != nil {
+					return 0, err
+				}
+			}
+			start := time.Now()
+			if err := scrape(io.Discard, i.addr, encoding, asText); err != nil {
+				return 0, err
+			}
+			took = append(took, time.Since(start).Seconds())
+		}
+		return quantile(took, 0.5), i.verify(encoding, asText)
+	})
+}
+
+// whileScraped measures a side while its last server is scraped without pause.
+func whileScraped(encoding string, of side) side {
+	return func(l *lab) (func() (float64, error), error) {
+		figure, err := of(l)
+		return func() (float64, error) {
+			stop, err := l.running[len(l.running)-1].startScraper(encoding)
+			if err != nil {
+				return 0, err
+			}
+			defer stop()
+			return figure()
+		}, err
+	}
+}
+
+// residentMemory is the memory that a filled server keeps, before or after
+// text scrapes.
+func residentMemory(scraped bool, s server) side {
+	return of(s, func(i *instance) (float64, error) {
+		for range 3 {
+			if !scraped {
+				break
+			}
+			if err := errors.Join(i.verify(plain, asText), i.verify(gzipped, asText)); err != nil {
+				return 0, err
+			}
+		}
+		return i.settledMemory()
+	})
+}
+
+// peakOfPush is the peak of the resident memory during one push, less what is
+// stored after it. Of upstream, which does not report what it stores, nothing
+// is subtracted. The gateway may reject the push.
+func peakOfPush(push func() upload, s server) side {
+	return of(s, func(i *instance) (float64, error) {
+		u := push()
+		status, answer, err := i.request(http.MethodPut, "/metrics/job/large", bytes.NewReader(u.content), u.headers...)
+		if err != nil || status >= 500 {
+			return 0, fmt.Errorf("push: status %d: %.300s: %v", status, answer, err)
+		}
+		peak, err := i.memory("VmHWM")
+		if err != nil || s.kind == kindUpstream {
+			return peak, err
+		}
+		stored, err := i.selfMetric("pushgateway_stored_bytes")
+		return peak - stored, err
+	})
+}
+
+// bodySize is the decompressed size of a push.
+func bodySize(push func() upload) side {
+	return func(*lab) (func() (float64, error), error) {
+		return func() (float64, error) { return float64(push().size), nil }, nil
+	}
+}
+
+// startTime is the time from start to readiness, divided by the number of groups.
+func startTime(groups float64, s server) side {
+	return of(s, func(i *instance) (float64, error) {
+		i.stop()
+		start := time.Now()
+		err := i.run()
+		return time.Since(start).Seconds() / groups, err
+	})
+}
+
+// bulkPush is the time of one push to so many groups.
+func bulkPush(groups int, s server) side {
+	body := bulkBody(0, groups, gauges)
+	return of(s, func(i *instance) (float64, error) {
+		start := time.Now()
+		err := i.pushBulk(body)
+		return time.Since(start).Seconds(), err
+	})
+}
+
+// longestWaitWhileExpiring lets 100,000 groups expire at the same moment, while one
+// client pushes to others.
+func longestWaitWhileExpiring(l *lab) (func() (float64, error), error) {
+	// The groups with numbers under 100 are those that are pushed to.
+	const expireOthers = "rules:\n- match: '{instance!~\"db-10000..\"}'\n  ttl: 1s\n"
+	s := ours(fewGroups+manyGroups, selfMetrics, "--web.enable-lifecycle").withRules("rules: []\n")
+	i, err := l.start(s)
+	i.groups = fewGroups
+	return func() (float64, error) {
+		if err := os.WriteFile(i.rulesFile, []byte(expireOthers), 0o644); err != nil {
+			return 0, err
+		}
+		if status, text, err := i.request(http.MethodPost, "/-/reload", nil); err != nil || status != http.StatusOK {
+			return 0, fmt.Errorf("reload: status %d: %s: %v", status, text, err)
+		}
+		longest := 0.0
+		for {
+			took, err := timed(pushTurn, i.pushRandom)
+			if err != nil {
+				return 0, err
+			}
+			longest = max(longest, slices.Max(took))
+			left, err := i.selfMetric("pushgateway_groups")
+			if err != nil || left == fewGroups {
+				return longest, err
+			}
+		}
+	}, err
+}
