@@ -18,6 +18,7 @@ LDFLAGS = -s -w \
 	$(call stamp,BuildUser,$(BUILD_USER)) \
 	$(call stamp,BuildDate,$(BUILD_DATE))
 
+GOTESTSUM = gotest.tools/gotestsum@v1.12.3
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.5.0
 GOVULNDB ?= https://vuln.go.dev
@@ -39,7 +40,7 @@ build:
 
 test:
 	scripts/setup
-	go run ./scripts/gotest -timeout 15m ./...
+	go run $(GOTESTSUM) --format pkgname -- -timeout 15m ./...
 
 check:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt -w these: $$files"; exit 1; }
@@ -52,17 +53,18 @@ check:
 		echo "govulncheck left out: $(GOVULNDB) cannot be reached"; \
 	fi
 
+# Compares with Debian's Pushgateway, or with UPSTREAM=path/to/a/binary.
 bench:
 	go run ./bench
 
-# What the compiler optimizes for: the profile of pushes and scrapes that stands in
-# cmd/pushgateway and is used by every build. Taken anew when the hot paths changed.
+# The profile of pushes and scrapes in cmd/pushgateway, for which the compiler
+# optimizes every build. Take it again after a change of the hot paths.
 profile:
 	rm -rf dist/profiles
 	go run ./bench -only 'push-(rate|latency)|scrape-changed' -profile dist/profiles
 	go tool pprof -proto dist/profiles/*.pprof > cmd/pushgateway/default.pgo
 
-# The pictures in docs/screenshots, made anew.
+# Takes the pictures in docs/screenshots again.
 screenshots:
 	scripts/setup
 	go test -count=1 -run '^TestScreenshots$$' ./test -update
