@@ -71,24 +71,6 @@ func (d deleted) want(t *testing.T, dryRun bool, paths ...string) {
 	}
 }
 
-// wantPaths checks which groups there are.
-func (p *program) wantPaths(t *testing.T, when string, paths ...string) {
-	t.Helper()
-	var list struct {
-		Data struct{ Groups []groupInfo }
-	}
-	if err := json.Unmarshal([]byte(p.get(t, "/api/v1/groups?limit=10000")), &list); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, g := range list.Data.Groups {
-		got = append(got, g.Path)
-	}
-	slices.Sort(got)
-	slices.Sort(paths)
-	wantLines(t, "groups "+when, got, paths)
-}
-
 // TestDeleteBySelector: groups go whose labels fit one of the selectors.
 func TestDeleteBySelector(t *testing.T) {
 	t.Parallel()
@@ -145,12 +127,6 @@ func TestDeleteBySelector(t *testing.T) {
 		p.deleteBy(t, params...).want(t, false)
 	}
 	wantText(t, p.log.String(), "groups deleted", `groups=9`)
-}
-
-// exposedPushed returns what is exposed of pushed metrics, with the push times.
-func (p *program) exposedPushed(t *testing.T) string {
-	t.Helper()
-	return strings.Join(withTimes(t, p.get(t, "/metrics")), "\n")
 }
 
 // TestDeleteOlder: older_than counts from the last successful push, or from the

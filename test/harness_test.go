@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -175,66 +174,6 @@ func (p *program) stop(t *testing.T) {
 	}
 }
 
-// An answer is what the tests look at in an HTTP response.
-type answer struct {
-	status int
-	body   string
-}
-
-// do sends one request; headers come in pairs of name and value.
-func (p *program) do(t *testing.T, method, path, body string, headers ...string) answer {
-	t.Helper()
-	req, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := p.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{resp.StatusCode, string(text)}
-}
-
-// push is do for the many requests that must be accepted.
-func (p *program) push(t *testing.T, method, path, body string, headers ...string) {
-	t.Helper()
-	if a := p.do(t, method, path, body, headers...); a.status != http.StatusOK {
-		t.Fatalf("%s %s: %d %s", method, path, a.status, a.body)
-	}
-}
-
-// get is do for the many pages that must be there.
-func (p *program) get(t *testing.T, path string, headers ...string) string {
-	t.Helper()
-	a := p.do(t, http.MethodGet, path, "", headers...)
-	if a.status != http.StatusOK {
-		t.Fatalf("GET %s: %d %s", path, a.status, a.body)
-	}
-	return a.body
-}
-
-// newClient shows each answer as it was sent: no redirect is followed and
-// nothing is decompressed.
-func newClient(t *testing.T) *http.Client {
-	transport := &http.Transport{DisableCompression: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{
-		Transport: transport,
-		Timeout:   patience,
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		},
-	}
-}
-
 // runToEnd runs a program that is expected to end by itself, and returns all
 // that it prints.
 func runToEnd(t *testing.T, cmd *exec.Cmd) (output string, code int) {
@@ -299,3 +238,101 @@ func (b *logBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// gateway starts the gateway with its metrics in a file, and returns once it takes
+// pushes.
+func gateway(t *testing.T, file string, args ...string) *program {
+	t.Helper()
+	args = append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file=" + file}, args...)
+	p := launch(t, exec.Command(gatewayBinary(t), args...))
+	p.awaitReady(t)
+	return p
+}
+
+func (p *program) awaitReady(t *testing.T) {
+	t.Helper()
+	until(t, "the gateway is ready", func() bool {
+		select {
+		case <-p.ended:
+			t.Fatalf("%s ended: %v\n%s", p.cmd, p.cmd.ProcessState, p.log)
+		default:
+		}
+		return p.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK
+	})
+}
+
+// kill ends the program as the kernel does, without a word.
+func (p *program) kill(t *testing.T) {
+	t.Helper()
+	p.wantCode = -1
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+}
+
+// end asks the program to end, and waits for that.
+func (p *program) end(t *testing.T) {
+	t.Helper()
+	p.terminate(t)
+	p.wait(t)
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeFile(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// names lists a directory, without the locks beside files.
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".lock") {
+			continue
+		}
+		list = append(list, filepath.Base(e.Name()))
+	}
+	return list
+}
+
+// rejects starts the gateway where it cannot start, and returns what it says.
+func rejects(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := command(t, gatewayBinary(t), append([]string{"--persistence.file="}, args...)...)
+	cmd.Dir = t.TempDir()
+	out, code := runToEnd(t, cmd)
+	if code <= 0 {
+		t.Errorf("%s: exit code %d, want a failure\n%s", cmd, code, out)
+	}
+	return out
+}
+
+func wantText(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in:\n%s", part, text)
+		}
+	}
+}
+
+var levelWarn = regexp.MustCompile(`(?mi)^.*\blevel=warn\b.*$`)
+
+// unquoted makes a text comparable with its quoted form in a log line.
+func unquoted(s string) string { return strings.NewReplacer(`\`, ``, `"`, ``).Replace(s) }

@@ -9,33 +9,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 )
-
-// rejects starts the gateway where it cannot start, and returns what it says.
-func rejects(t *testing.T, args ...string) string {
-	t.Helper()
-	cmd := command(t, gatewayBinary(t), append([]string{"--persistence.file="}, args...)...)
-	cmd.Dir = t.TempDir()
-	out, code := runToEnd(t, cmd)
-	if code <= 0 {
-		t.Errorf("%s: exit code %d, want a failure\n%s", cmd, code, out)
-	}
-	return out
-}
-
-func wantText(t *testing.T, text string, parts ...string) {
-	t.Helper()
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			t.Errorf("%q is missing in:\n%s", part, text)
-		}
-	}
-}
 
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
@@ -60,74 +37,6 @@ func TestHangupWithoutRules(t *testing.T) {
 	p.wait(t)
 	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGHUP {
 		t.Errorf("after SIGHUP: %v", p.cmd.ProcessState)
-	}
-}
-
-func TestBadFlag(t *testing.T) {
-	t.Parallel()
-	for _, flag := range []string{"--no.such-flag", "--log.level=loud", "--persistence.interval=soon", "--web.external-url=:"} {
-		// The name without dashes: the message may quote the flag either way.
-		name, value, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
-		if value == "" {
-			value = name
-		}
-		out := rejects(t, "--web.listen-address=127.0.0.1:0", flag)
-		if !strings.Contains(out, name) && !strings.Contains(out, value) {
-			t.Errorf("%s is not named in:\n%s", flag, out)
-		}
-	}
-}
-
-func TestBadWebConfig(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for _, c := range []struct{ path, want string }{
-		{filepath.Join(dir, "missing.yml"), "missing.yml"},
-		{write("unknown.yml", "no_such_section: {}\n"), "no_such_section"},
-		{write("broken.yml", "tls_server_config: [\n"), "yaml"},
-		{write("nocert.yml", "tls_server_config: {cert_file: none.crt, key_file: none.key}\n"), "none.crt"},
-	} {
-		wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--web.config.file="+c.path), c.want)
-	}
-}
-
-func TestVersion(t *testing.T) {
-	t.Parallel()
-	out, code := runToEnd(t, command(t, gatewayBinary(t), "--version"))
-	if code != 0 {
-		t.Errorf("exit code %d, want 0", code)
-	}
-	wantText(t, out, "pushgateway, version ", "go version: ")
-}
-
-// The flags of the original v1.11, and ours.
-func TestHelpListsEveryFlag(t *testing.T) {
-	t.Parallel()
-	help, code := runToEnd(t, command(t, gatewayBinary(t), "--help"))
-	if code != 0 {
-		t.Errorf("exit code %d, want 0", code)
-	}
-	for _, flag := range []string{
-		"--help", "--version",
-		"--web.systemd-socket", "--web.listen-address", "--web.config.file", "--web.telemetry-path",
-		"--web.external-url", "--web.route-prefix", "--web.enable-lifecycle", "--web.enable-admin-api",
-		"--persistence.file", "--persistence.interval",
-		"--push.disable-consistency-check", "--push.enable-utf8-names",
-		"--log.level", "--log.format",
-		"--web.enable-openmetrics",
-	} {
-		// kingpin prints --[no-]name for a switch.
-		name := strings.TrimPrefix(flag, "--")
-		if !regexp.MustCompile(`--(\[no-\])?` + regexp.QuoteMeta(name) + `\b`).MatchString(help) {
-			t.Errorf("%s is missing in:\n%s", flag, help)
-		}
 	}
 }
 
@@ -269,8 +178,3 @@ func TestOneWarningPerRejectedPush(t *testing.T) {
 		wantText(t, unquoted(warnings[0]), "127.0.0.1:", "rejected", "north", unquoted(reason))
 	}
 }
-
-var levelWarn = regexp.MustCompile(`(?mi)^.*\blevel=warn\b.*$`)
-
-// unquoted makes a text comparable with its quoted form in a log line.
-func unquoted(s string) string { return strings.NewReplacer(`\`, ``, `"`, ``).Replace(s) }

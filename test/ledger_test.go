@@ -3,73 +3,15 @@ package test
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
-
-// gateway starts the gateway with its metrics in a file, and returns once it takes
-// pushes.
-func gateway(t *testing.T, file string, args ...string) *program {
-	t.Helper()
-	args = append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file=" + file}, args...)
-	p := launch(t, exec.Command(gatewayBinary(t), args...))
-	p.awaitReady(t)
-	return p
-}
-
-func (p *program) awaitReady(t *testing.T) {
-	t.Helper()
-	until(t, "the gateway is ready", func() bool {
-		select {
-		case <-p.ended:
-			t.Fatalf("%s ended: %v\n%s", p.cmd, p.cmd.ProcessState, p.log)
-		default:
-		}
-		return p.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK
-	})
-}
-
-// kill ends the program as the kernel does, without a word.
-func (p *program) kill(t *testing.T) {
-	t.Helper()
-	p.wantCode = -1
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-p.ended
-}
-
-// end asks the program to end, and waits for that.
-func (p *program) end(t *testing.T) {
-	t.Helper()
-	p.terminate(t)
-	p.wait(t)
-}
-
-// try is do where no answer may come.
-func (p *program) try(method, path, body string) (answer, error) {
-	req, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
-	resp, err := p.client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, string(text)}, err
-}
 
 // A ledger is what a client was promised of its groups. Pushes give the same value
 // to all series of a family, so that a group that is half old shows.
@@ -265,37 +207,4 @@ func newLedgers(clients int) []*ledger {
 		ledgers = append(ledgers, newLedger(c))
 	}
 	return ledgers
-}
-
-func readFile(t *testing.T, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func writeFile(t *testing.T, path string, content []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// names lists a directory, without the locks beside files.
-func names(t *testing.T, dir string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []string
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".lock") {
-			continue
-		}
-		list = append(list, filepath.Base(e.Name()))
-	}
-	return list
 }

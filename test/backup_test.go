@@ -1,0 +1,88 @@
+package test
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"testing"
+)
+
+// TestBackup takes copies while pushes go on. Each starts, and holds a state of one
+// moment: clients push to two groups in turn, so that the first is never behind the
+// second, nor more than one push ahead.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	p := gateway(t, filepath.Join(t.TempDir(), "f.db"), "--web.enable-admin-api")
+	push := func(group string, value int) error {
+		a, err := p.try(http.MethodPut, "/metrics/job/"+group, groupBody("mn", value))
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("%d %s", a.status, a.body)
+		}
+		return err
+	}
+	stop := make(chan struct{})
+	failed := make(chan error)
+	const clients = 4
+	for c := range clients {
+		go func() {
+			for value := 1; ; value++ {
+				select {
+				case <-stop:
+					failed <- nil
+					return
+				default:
+				}
+				for _, group := range []string{"first", "second"} {
+					if err := push(fmt.Sprintf("%s-%d", group, c), value); err != nil {
+						failed <- err
+						return
+					}
+				}
+			}
+		}()
+	}
+	valueOf := func(found map[string]string, group string) int {
+		var m, n int
+		if state := found[group]; state != "" {
+			if _, err := fmt.Sscanf(state, "m=%d n=%d", &m, &n); err != nil || m != n {
+				t.Errorf("group %s is %q", group, state)
+			}
+		}
+		return m
+	}
+	for range 3 {
+		before := states(t, p.get(t, "/metrics"))
+		a := p.do(t, http.MethodGet, "/api/v1/admin/backup", "")
+		if a.status != http.StatusOK {
+			t.Fatalf("backup: %d %s", a.status, a.body)
+		}
+		after := states(t, p.get(t, "/metrics"))
+		file := filepath.Join(t.TempDir(), "copy.db")
+		writeFile(t, file, []byte(a.body))
+		for range 2 { // what starts once must start again
+			copied := gateway(t, file)
+			found := states(t, copied.get(t, "/metrics"))
+			for c := range clients {
+				first, second := valueOf(found, fmt.Sprintf("first-%d", c)), valueOf(found, fmt.Sprintf("second-%d", c))
+				if first < second || first > second+1 {
+					t.Errorf("client %d: the copy is of no one moment: %d and %d", c, first, second)
+				}
+				// A push is in the file before it shows, so the copy may have the one
+				// that its client still waits for.
+				if low, high := valueOf(before, fmt.Sprintf("first-%d", c)), valueOf(after, fmt.Sprintf("first-%d", c)); first < low || first > high+1 {
+					t.Errorf("client %d: the copy has %d, but it was %d before and %d after", c, first, low, high)
+				}
+			}
+			copied.kill(t)
+		}
+	}
+	close(stop)
+	for range clients {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	if a := start(t, "--web.enable-admin-api").do(t, http.MethodGet, "/api/v1/admin/backup", ""); a.status != http.StatusNotImplemented {
+		t.Errorf("backup without a file: %d %s, want 501", a.status, a.body)
+	}
+}

@@ -1,0 +1,166 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// testDark looks at colours as they are computed.
+func testDark(t *testing.T, browser context.Context) {
+	p := start(t)
+	p.push(t, "PUT", "/metrics/job/a", exampleHistogram)
+	for _, path := range []string{"/", "/groups/job/a", "/status", "/help"} {
+		b := open(t, browser, p.URL, path)
+		brightness := func(dark bool) (ground, text float64) {
+			b.screen(1280, 900, dark)
+			b.await("colours are there", "true")
+			sum := `(c) => { const e = document.createElement("canvas").getContext("2d"); e.fillStyle = c; e.fillRect(0, 0, 1, 1); const d = e.getImageData(0, 0, 1, 1).data; return d[0] + d[1] + d[2]; }`
+			return eval[float64](b, "("+sum+")(getComputedStyle(document.body).backgroundColor)"), eval[float64](b, "("+sum+")(getComputedStyle(document.body).color)")
+		}
+		if ground, text := brightness(false); ground < 700 || text > 150 {
+			t.Errorf("%s: light: ground %v, text %v", path, ground, text)
+		}
+		if ground, text := brightness(true); ground > 100 || text < 600 {
+			t.Errorf("%s: dark: ground %v, text %v", path, ground, text)
+		}
+	}
+}
+
+// testNarrow expects that nothing is wider than a phone.
+func testNarrow(t *testing.T, browser context.Context) {
+	p := start(t, "--web.enable-admin-api")
+	pushMany(t, p)
+	p.push(t, "PUT", "/metrics/job/a/"+strings.Repeat("x", 200)+"/"+strings.Repeat("y", 300), exampleHistogram+exampleSummary)
+	if a := p.do(t, "PUT", "/metrics/job/a/"+strings.Repeat("x", 200)+"/"+strings.Repeat("y", 300), strings.Repeat("z", 900)+" 1 1\n"); a.status != 400 {
+		t.Fatal(a)
+	}
+	for _, path := range []string{"/", "/?search=xxx", "/groups/job/a/" + strings.Repeat("x", 200) + "/" + strings.Repeat("y", 300), "/status", "/help", "/delete?search=host"} {
+		b := open(t, browser, p.URL, path)
+		b.screen(360, 740, false)
+		b.visit(path)
+		if wide := eval[float64](b, "document.documentElement.scrollWidth"); wide > 360 {
+			t.Errorf("%.40s is %v pixels wide: %v", path, wide, eval[[]string](b, `[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > 361).slice(0, 5).map((e) => e.outerHTML.slice(0, 80))`))
+		}
+		if path == "/" {
+			if !eval[bool](b, `document.querySelector("select[name=sort]").checkVisibility()`) {
+				t.Error("the list cannot be sorted")
+			}
+			b.run(chromedp.SetValue("select[name=sort]", "-labels", chromedp.ByQuery))
+			eval[bool](b, `document.querySelector("select[name=sort]").dispatchEvent(new Event("change", {bubbles: true}))`)
+			b.await("sorted", `document.querySelector("table.list tbody th").innerText.includes("host-119")`)
+			b.axe("narrow list")
+		}
+	}
+}
+
+// testKeyboard searches, sorts and deletes by keys alone.
+func testKeyboard(t *testing.T, browser context.Context) {
+	p := start(t)
+	pushMany(t, p)
+	b := open(t, browser, p.URL, "/")
+	b.awaitRows(50)
+	// focus presses Tab until the element has the focus, and looks whether that can
+	// be seen.
+	focus := func(selector string) {
+		t.Helper()
+		for range 80 {
+			b.key(kb.Tab)
+			if eval[bool](b, fmt.Sprintf("document.activeElement.matches(%q)", selector)) {
+				if eval[string](b, "getComputedStyle(document.activeElement).outlineStyle") == "none" {
+					t.Errorf("the focus on %s cannot be seen", selector)
+				}
+				return
+			}
+		}
+		t.Fatalf("%s cannot be reached by keys", selector)
+	}
+	b.await("the page and its script are there", `document.readyState === "complete"`)
+	focus(".skip")
+	b.key(kb.Enter)
+	focus("#search-text")
+	b.key("cleaner")
+	b.await("the search is applied", `document.getElementById("search-result").innerText === "40 of 120 groups"`)
+	focus(`a[href*="sort=-labels"]`)
+	b.key(kb.Enter)
+	b.await("sorted", `document.querySelector("table.list tbody th").innerText.includes("host-119")`)
+	if !eval[bool](b, `document.activeElement.closest("thead") !== null`) {
+		t.Error("sorting lost the focus")
+	}
+	focus("tbody th a")
+	b.key(kb.Enter)
+	b.await("the group is there", `location.pathname.startsWith("/groups/") && document.readyState === "complete"`)
+	focus(".facts a.danger")
+	b.key(kb.Enter)
+	b.await("the question is there", `location.pathname === "/delete" && document.readyState === "complete"`)
+	focus(".confirm button")
+	b.key(kb.Enter)
+	b.await("it is deleted", `document.body.innerText.includes("1 group deleted.")`)
+	if text := p.get(t, "/api/v1/groups?search=host-119"); !strings.Contains(text, `"total":0`) {
+		t.Errorf("still there: %s", text)
+	}
+}
+
+// testWithoutScript searches, sorts and deletes where scripts are switched off.
+func testWithoutScript(t *testing.T, browser context.Context) {
+	p := start(t)
+	pushMany(t, p)
+	b := open(t, browser, p.URL, "/help")
+	b.run(emulation.SetScriptExecutionDisabled(true))
+	b.visit("/")
+	b.awaitRows(50)
+	if eval[bool](b, "typeof morph !== 'undefined'") {
+		t.Fatal("the script runs")
+	}
+	b.write("cleaner\r")
+	b.awaitRows(40)
+	b.want("40 of 120 groups")
+	b.click(`a[href*="sort=-labels"]`)
+	b.await("sorted", `document.querySelector("table.list tbody th").innerText.includes("host-119")`)
+	b.click(".bar a.danger")
+	b.await("the question is there", `document.querySelector("h1").innerText === "Delete 40 groups?"`)
+	b.click(".confirm button")
+	b.await("they are deleted", `document.body.innerText.includes("40 groups deleted.")`)
+	if eval[bool](b, `[...document.querySelectorAll(".copy")].some((e) => e.checkVisibility())`) {
+		t.Error("buttons that do nothing are shown")
+	}
+}
+
+func testAccessible(t *testing.T, browser context.Context) {
+	p := start(t, "--web.enable-admin-api")
+	empty := open(t, browser, p.URL, "/")
+	for _, dark := range []bool{false, true} {
+		empty.screen(1280, 900, dark)
+		empty.axe(fmt.Sprintf("empty, dark %v", dark))
+	}
+	pushMany(t, p)
+	p.push(t, "PUT", "/metrics/job/a", exampleHistogram+exampleSummary+"m{x=\"1\"} 1\n")
+	for range 3 {
+		if a := p.do(t, "PUT", "/metrics/job/a", "m 1 1\n"); a.status != http.StatusBadRequest {
+			t.Fatal(a)
+		}
+	}
+	if a := p.do(t, "PUT", "/metrics/job/b/x/y/z", "m 1\n"); a.status != http.StatusBadRequest {
+		t.Fatal(a)
+	}
+	for i, path := range []string{
+		"/", "/groups/job/a", "/status", "/help", "/delete?search=host", // these in all sizes and colours
+		"/?state=failed", "/?search=%7Bjob", "/?search=nothing", "/?age=1s&state=old", "/?deleted=3", "/groups/job/a?family=backup_table_duration_seconds",
+		"/groups/job/nobody", "/delete?group=job/a", "/delete?all=yes", "/delete",
+	} {
+		b := open(t, browser, p.URL, path)
+		b.axe(path)
+		if i < 5 {
+			b.screen(1280, 900, true)
+			b.axe(path + ", dark")
+			b.screen(360, 740, false)
+			b.axe(path + ", narrow")
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// smallDisk mounts a file system of this size, which takes root.
+func smallDisk(t *testing.T, size int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", size)); err != nil {
+		t.Fatalf("mount a file system to fill up, which takes root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fill takes all space that is left, and returns what gives it back.
+func fill(t *testing.T, dir string) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; size /= 2 {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// rejectedPush pushes and checks that the answer is the one for when nothing can be
+// stored.
+func (p *program) rejectedPush(t *testing.T, method, path, body string, because ...string) {
+	t.Helper()
+	req, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("%s %s: status %d, want 503: %s", method, path, resp.StatusCode, text)
+	}
+	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err != nil || seconds < 1 {
+		t.Errorf("%s %s: Retry-After %q, want seconds", method, path, resp.Header.Get("Retry-After"))
+	}
+	wantText(t, string(text), because...)
+}
+
+// TestFullDisk fills the disk twice, in both modes.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"push", "interval"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			disk := smallDisk(t, 8<<20)
+			args := []string{"--persistence.sync=" + mode, "--persistence.interval=50ms"}
+			file := filepath.Join(disk, "f.db")
+			p := gateway(t, file, args...)
+			p.push(t, http.MethodPut, "/metrics/job/kept", "kept 1\n")
+			p.push(t, http.MethodPut, "/metrics/job/other", "other 1\n")
+			for round := 1; round <= 2; round++ {
+				free := fill(t, disk)
+				// There may be room in the file itself.
+				big := strings.Repeat("x", 200_000)
+				full := func() bool { return p.do(t, http.MethodGet, "/-/ready", "").status != http.StatusOK }
+				for n := 0; n < 100 && !full(); n++ {
+					a := p.do(t, http.MethodPut, fmt.Sprintf("/metrics/job/big%d", n), fmt.Sprintf("big{x=%q} %d\n", big, n))
+					if a.status == http.StatusServiceUnavailable {
+						wantText(t, a.body, "no space left on device", file)
+					}
+				}
+				until(t, "the gateway notices", full)
+				before := p.pushed(t)
+				for _, method := range []string{http.MethodPut, http.MethodPost, http.MethodDelete} {
+					p.rejectedPush(t, method, "/metrics/job/kept", "kept 99\n", "no space left on device", file)
+				}
+				p.rejectedPush(t, http.MethodPut, "/metrics/job/new", "new 99\n", "no space left on device")
+				if after := p.pushed(t); after != before {
+					t.Errorf("rejected pushes are visible:\n%s\nbefore:\n%s", after, before)
+				}
+				if a := p.do(t, http.MethodGet, "/-/healthy", ""); a.status != http.StatusOK {
+					t.Errorf("/-/healthy: status %d", a.status)
+				}
+				if durable, reason := p.durable(t); durable || !strings.Contains(reason, "no space left") {
+					t.Errorf("status: durable %v, error %q", durable, reason)
+				}
+				wantText(t, p.get(t, "/"), "kept")
+
+				free()
+				p.awaitReady(t)
+				if durable, reason := p.durable(t); !durable || reason != "" {
+					t.Errorf("status with space: durable %v, error %q", durable, reason)
+				}
+				if after := p.pushed(t); after != before {
+					t.Errorf("with space, exposed is\n%s\nbefore it was\n%s", after, before)
+				}
+				p.push(t, http.MethodPut, "/metrics/job/kept", fmt.Sprintf("kept %d\n", 1+round))
+				for _, path := range strings.Fields(bigGroups(before)) {
+					if a := p.do(t, http.MethodDelete, path, ""); a.status != http.StatusAccepted {
+						t.Errorf("DELETE: %d %s", a.status, a.body)
+					}
+				}
+				log := p.log.String()
+				for _, line := range []string{"changes cannot be stored: ", "changes can be stored again"} {
+					if n := strings.Count(log, line); n != round {
+						t.Errorf("after %d times: %d lines %q", round, n, line)
+					}
+				}
+				want := p.pushed(t)
+				if round == 1 {
+					continue
+				}
+				p.kill(t)
+				p = gateway(t, file, args...)
+				got := p.pushed(t)
+				if mode == "push" && got != want {
+					t.Errorf("after a restart:\n%s\nbefore:\n%s", got, want)
+				}
+				wantText(t, got, fmt.Sprintf(`kept{instance="",job="kept"} %d`, 1+round), `other{instance="",job="other"} 1`)
+			}
+			if got := names(t, disk); !slices.Equal(got, []string{"f.db"}) {
+				t.Errorf("left on the disk: %v", got)
+			}
+		})
+	}
+}
+
+// bigGroups returns the paths of the groups that filled the disk.
+func bigGroups(pushed string) string {
+	var paths strings.Builder
+	for line := range strings.Lines(pushed) {
+		if _, rest, ok := strings.Cut(line, `big{`); ok {
+			_, rest, _ = strings.Cut(rest, `job="`)
+			job, _, _ := strings.Cut(rest, `"`)
+			fmt.Fprintln(&paths, "/metrics/job/"+job)
+		}
+	}
+	return paths.String()
+}

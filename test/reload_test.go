@@ -1,0 +1,222 @@
+package test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// rulesFile writes a file of rules and returns its path.
+func rulesFile(t *testing.T, lines ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules.yml")
+	writeFile(t, path, []byte("rules:\n"+strings.Join(lines, "\n")+"\n"))
+	return path
+}
+
+// hangup has the program read its rules anew, as administrators do.
+func (p *program) hangup(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const (
+	reloadSuccessful = "pushgateway_config_last_reload_successful"
+	reloadTime       = "pushgateway_config_last_reload_success_timestamp_seconds"
+)
+
+// TestReload: rules apply to groups held from when they are read anew; a file that
+// cannot be used is reported, and the rules before stay.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	rules := rulesFile(t, `- {match: '{job="a"}', ttl: 1h}`)
+	p := start(t, "--config.file="+rules, "--web.enable-lifecycle", "--push.ttl=5h")
+	write := func(lines ...string) {
+		t.Helper()
+		writeFile(t, rules, []byte(strings.Join(lines, "\n")))
+	}
+	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
+	p.push(t, http.MethodPut, "/metrics/job/b", "m 1\n")
+	p.push(t, http.MethodPut, "/metrics/job/own?ttl=9h", "m 1\n")
+	ttls := func() string {
+		var all []string
+		for _, job := range []string{"a", "b", "own"} {
+			all = append(all, p.info(t, "/metrics/job/"+job).ttl())
+		}
+		return strings.Join(all, " ")
+	}
+	want := func(when, wanted string, successful float64) {
+		t.Helper()
+		if got := ttls(); got != wanted {
+			t.Errorf("%s: groups end after %s, want %s", when, got, wanted)
+		}
+		if got := p.own(t, "/metrics", reloadSuccessful); got != successful {
+			t.Errorf("%s: %s is %v, want %v", when, reloadSuccessful, got, successful)
+		}
+	}
+	want("at the start", "1h0m0s 5h0m0s 9h0m0s", 1)
+	last := p.own(t, "/metrics", reloadTime)
+
+	write("rules:", `- {match: '{job="b"}', ttl: 2h}`)
+	want("before the reload", "1h0m0s 5h0m0s 9h0m0s", 1)
+	p.hangup(t)
+	until(t, "SIGHUP has the rules apply", func() bool { return ttls() == "5h0m0s 2h0m0s 9h0m0s" })
+	for _, method := range []string{http.MethodPut, http.MethodPost} {
+		write("rules:", fmt.Sprintf(`- {match: '{job=~"a|own"}', ttl: %s, timestamps: drop}`, map[string]string{"PUT": "3h", "POST": "0"}[method]))
+		p.push(t, method, "/-/reload", "")
+		want(method+" /-/reload", map[string]string{"PUT": "3h0m0s 5h0m0s 9h0m0s", "POST": "never 5h0m0s 9h0m0s"}[method], 1)
+		now := p.own(t, "/metrics", reloadTime)
+		if now <= last {
+			t.Errorf("%s /-/reload: %s is %v, it was %v", method, reloadTime, now, last)
+		}
+		last = now
+	}
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		if a := p.do(t, method, "/-/reload", ""); a.status != http.StatusMethodNotAllowed {
+			t.Errorf("%s /-/reload: status %d, want 405", method, a.status)
+		}
+	}
+
+	// What is wrong is said, and nothing changes.
+	for _, bad := range [][]string{
+		{"rules:", `- {match: '{job="a"}', ttl: 1h}`, `- {match: '{job="b"}', ttl: soon}`},
+		{"rules: ["},
+		{},
+		{"rules:", `- {match: '{job="a"}', merge: add}`},
+	} {
+		write(bad...)
+		a := p.do(t, http.MethodPost, "/-/reload", "")
+		if a.status != http.StatusInternalServerError {
+			t.Errorf("%q: status %d, want 500", bad, a.status)
+		}
+		wantText(t, a.body, rules, "line ")
+		want("with a bad file", "never 5h0m0s 9h0m0s", 0)
+		if now := p.own(t, "/metrics", reloadTime); now != last {
+			t.Errorf("with a bad file: %s is %v, it was %v", reloadTime, now, last)
+		}
+		p.push(t, http.MethodPut, "/metrics/job/a", "m 1 1700000000000\n")
+		want("after a push with a bad file", "never 5h0m0s 9h0m0s", 0)
+	}
+	complaint := "the rules stay as they were"
+	complaints := strings.Count(p.log.String(), complaint)
+	write("rules:", `- {match: '{job="b"}', ttl: never}`)
+	p.hangup(t)
+	until(t, "a bad file is logged", func() bool { return strings.Count(p.log.String(), complaint) > complaints })
+	lines := strings.Split(strings.TrimSpace(p.log.String()), "\n")
+	wantText(t, lines[len(lines)-1], "level=ERROR", rules, "line 2", "ttl")
+	if err := os.Remove(rules); err != nil {
+		t.Fatal(err)
+	}
+	if a := p.do(t, http.MethodPost, "/-/reload", ""); a.status != http.StatusInternalServerError || !strings.Contains(a.body, rules) {
+		t.Errorf("without the file: %d %s", a.status, a.body)
+	}
+	want("without the file", "never 5h0m0s 9h0m0s", 0)
+
+	// Groups go whose time is over by the new rules; no rules are rules as well.
+	write("rules:", `- {match: '{job=~"a|b"}', ttl: 1ms}`)
+	p.push(t, http.MethodPost, "/-/reload", "")
+	p.awaitGone(t, "a", "b")
+	p.wantJobs(t, "after the reload", "own")
+	write("rules: []")
+	p.push(t, http.MethodPost, "/-/reload", "")
+	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
+	p.push(t, http.MethodPut, "/metrics/job/b", "m 1\n")
+	want("without rules", "5h0m0s 5h0m0s 9h0m0s", 1)
+}
+
+// TestReloadInTime: a group that was soon to end stays where rules are read before
+// that say so.
+func TestReloadInTime(t *testing.T) {
+	t.Parallel()
+	rules := rulesFile(t)
+	p := start(t, "--config.file="+rules, "--web.enable-lifecycle")
+	reload := func(ttl string) {
+		t.Helper()
+		writeFile(t, rules, []byte("rules: [{match: '{job=\"stays\"}', ttl: "+ttl+"}]"))
+		p.push(t, http.MethodPost, "/-/reload", "")
+	}
+	// The rules must be read before the group ends, however slow the machine is.
+	ttl := 300 * time.Millisecond
+	for ; ; ttl *= 2 {
+		reload(milliseconds(ttl))
+		p.push(t, http.MethodPut, "/metrics/job/stays", "m 1\n")
+		reload("0")
+		if p.info(t, "/metrics/job/stays").ttl() == "never" {
+			break
+		}
+	}
+	p.push(t, http.MethodPut, "/metrics/job/ends?ttl="+milliseconds(2*ttl), "m 1\n")
+	p.awaitGone(t, "ends")
+	p.wantJobs(t, "after the time of both", "stays")
+}
+
+// TestReloadOfMerge: how groups merge follows the rules as they are, too.
+func TestReloadOfMerge(t *testing.T) {
+	t.Parallel()
+	const one = "# TYPE c counter\nc 1\n"
+	rules := rulesFile(t)
+	p := start(t, "--config.file="+rules)
+	p.push(t, http.MethodPut, "/metrics/job/a", one)
+	p.push(t, http.MethodPut, "/metrics/job/a", one)
+	p.wantPushed(t, "a", "c 1")
+	writeFile(t, rules, []byte("rules: [{match: '{job=\"a\"}', merge: sum}]"))
+	p.hangup(t)
+	until(t, "the rules are read", func() bool { return strings.Contains(p.log.String(), "rules reloaded") })
+	p.push(t, http.MethodPut, "/metrics/job/a", one)
+	p.push(t, http.MethodPut, "/metrics/job/a", one)
+	p.wantPushed(t, "a", "c 2")
+	if a := p.do(t, http.MethodPost, "/-/reload", ""); a.status != http.StatusForbidden {
+		t.Errorf("reload over HTTP, not enabled: status %d, want 403", a.status)
+	}
+}
+
+// TestNothingToReload: without a file of rules there is none to read.
+func TestNothingToReload(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--web.enable-lifecycle")
+	if a := p.do(t, http.MethodPost, "/-/reload", ""); a.status != http.StatusNotFound || !strings.Contains(a.body, "--config.file") {
+		t.Errorf("status %d, want 404: %s", a.status, a.body)
+	}
+	if a := start(t).do(t, http.MethodPut, "/-/reload", ""); a.status != http.StatusForbidden {
+		t.Errorf("not enabled: status %d, want 403: %s", a.status, a.body)
+	}
+	if metrics := p.get(t, "/metrics"); strings.Contains(metrics, "pushgateway_config_") {
+		t.Errorf("there are metrics about a file of rules:\n%s", metrics)
+	}
+}
+
+// TestBadRulesAtStart: a file of rules that cannot be used stops the start, and so
+// does a flag that says nothing of time.
+func TestBadRulesAtStart(t *testing.T) {
+	t.Parallel()
+	for text, because := range map[string][]string{
+		`- {match: '{job="a"}', ttl: soon}`:          {"line 2", "rule 1", "ttl", "soon"},
+		`- {match: 'job=a', ttl: 1h}`:                {"line 2", "match"},
+		`- {match: '{job="a"}', mergen: sum}`:        {"mergen"},
+		`- {ttl: 1h}`:                                {"match", "missing"},
+		`- {match: '{}', merge: group, gauges: max}`: {"gauges", "merge: group"},
+		`- [`: {"line"},
+	} {
+		file := rulesFile(t, text)
+		wantText(t, unquoted(rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+file)), append(because, file, "level=ERROR")...)
+	}
+	empty := filepath.Join(t.TempDir(), "empty.yml")
+	writeFile(t, empty, nil)
+	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+empty), empty, "rules: []")
+	missing := filepath.Join(t.TempDir(), "none.yml")
+	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+missing), missing, "no such file")
+	for _, flag := range []string{"--push.ttl=-1h", "--push.ttl=soon", "--push.timestamps=keep"} {
+		name, _, _ := strings.Cut(flag, "=")
+		out := rejects(t, "--web.listen-address=127.0.0.1:0", flag)
+		if _, value, _ := strings.Cut(flag, "="); !strings.Contains(out, name[2:]) && !strings.Contains(out, value) {
+			t.Errorf("%s is not named in:\n%s", flag, out)
+		}
+	}
+}
