@@ -21,6 +21,7 @@ import (
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 	"pushgateway/internal/web"
 	"pushgateway/internal/webui"
@@ -120,10 +121,19 @@ func newShowcase(t *testing.T) *showcase {
 		t.Fatal(err)
 	}
 	s, started := &showcase{}, time.Now()
+	now := func() time.Time { return time.Now().Add(-s.ago) }
+	groups := store.New(store.Memory{})
+	groups.SetExpiry(store.ExpiryPolicy{
+		For:   func(metric.GroupingKey) metric.Expiry { return metric.Expiry{} },
+		Clock: store.Clock{Now: now, Elapsed: func() time.Duration { return time.Since(started) }},
+	})
+	manager, err := rules.NewManager(rules.ManagerConfig{Now: now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	handler, err := web.New(web.Config{
-		Store: store.New(store.Memory{}), Storage: keptStorage{}, Logger: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return time.Now().Add(-s.ago) }, Elapsed: func() time.Duration { return time.Since(started) },
-		Names:         metric.LegacyValidation,
+		Store: groups, Storage: keptStorage{}, Logger: slog.New(slog.DiscardHandler),
+		Now: now, Rules: manager, Validation: metric.LegacyValidation,
 		TelemetryPath: "/metrics", Pages: pages, AdminAPI: true,
 		Status: api.Status{
 			Build:   api.Build{Version: "0.2.0", Revision: "5d1c0de", Branch: "main", User: "make", Date: "2026-11-22T10:00:00Z", GoVersion: "go1.26"},

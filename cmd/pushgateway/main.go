@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"os/signal"
@@ -22,6 +23,7 @@ import (
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
+	"pushgateway/internal/store"
 	"pushgateway/internal/web"
 	"pushgateway/internal/webui"
 )
@@ -53,7 +55,11 @@ func run(o options, logger *slog.Logger) error {
 	logger.Info("starting pushgateway", "version", version.Info())
 	logger.Info("build context", "build_context", version.BuildContext())
 	storage := newStorage(o, logger)
-	handler, err := newHandler(o, storage, logger, cancel)
+	manager, err := newRules(o, storage.store, logger)
+	if err != nil {
+		return err
+	}
+	handler, err := newHandler(o, storage, manager, logger, cancel)
 	if err != nil {
 		return err
 	}
@@ -62,7 +68,7 @@ func run(o options, logger *slog.Logger) error {
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
-		go reloadOnHangup(ctx, hangup, handler)
+		go reloadOnHangup(ctx, hangup, manager)
 	}
 	go keepCollectionsRare(ctx)
 
@@ -84,59 +90,75 @@ func run(o options, logger *slog.Logger) error {
 	return errors.Join(<-done, err, storage.close())
 }
 
-// reloadOnHangup loads the rules anew at each SIGHUP, until ctx ends.
-func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, handler *web.Server) {
+// reloadOnHangup reloads the rules at each SIGHUP until ctx is done.
+func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, manager *rules.Manager) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			_ = handler.Reload() // which says in the log what went wrong
+			_ = manager.Reload() // logs its errors
 		}
 	}
 }
 
-func newHandler(o options, storage *storage, logger *slog.Logger, quit func()) (*web.Server, error) {
+// newRules returns the manager of the rules, which decide when groups of the store expire.
+func newRules(o options, s *store.Store, logger *slog.Logger) (*rules.Manager, error) {
+	started := time.Now()
+	clock := store.Clock{Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }}
+	config := rules.ManagerConfig{Now: time.Now, Logger: logger}
+	if o.configFile != "" {
+		config.Load = func() (*rules.Rules, error) { return rules.Load(o.configFile) }
+	}
+	config.Apply = func(inUse *rules.Rules) {
+		s.SetExpiry(store.ExpiryPolicy{For: func(key metric.GroupingKey) metric.Expiry {
+			return inUse.For(key).Expiry.Or(o.defaults.Expiry)
+		}, Clock: clock})
+		if due := s.Due(math.MaxInt); len(due) > 0 {
+			logger.Warn("by the rules now in use, groups have expired and will be deleted", "groups", len(due))
+		}
+	}
+	return rules.NewManager(config)
+}
+
+func newHandler(o options, storage *storage, manager *rules.Manager, logger *slog.Logger, quit func()) (*web.Server, error) {
 	pages, err := webui.New(webui.Config{External: o.externalURL, MetricsPath: o.telemetryPath})
 	if err != nil {
 		return nil, err
 	}
-	started := time.Now()
 	config := web.Config{
-		Store:          storage.store,
-		Storage:        storage,
-		Logger:         logger,
-		Now:            time.Now,
-		Elapsed:        func() time.Duration { return time.Since(started) },
-		Names:          metric.LegacyValidation,
-		Defaults:       o.defaults,
-		RoutePrefix:    o.routePrefix,
-		TelemetryPath:  o.telemetryPath,
-		OwnMetricsPath: o.ownPath,
-		Pages:          pages,
+		Store:           storage.store,
+		Storage:         storage,
+		Logger:          logger,
+		Now:             time.Now,
+		Validation:      metric.LegacyValidation,
+		Rules:           manager,
+		Defaults:        o.defaults,
+		ExternalURL:     o.externalURL,
+		RoutePrefix:     o.routePrefix,
+		TelemetryPath:   o.telemetryPath,
+		SelfMetricsPath: o.ownPath,
+		Pages:           pages,
 		Status: api.Status{
 			Build: api.Build{
 				Branch: version.Branch, Date: version.BuildDate, User: version.BuildUser,
 				GoVersion: version.GoVersion, Revision: version.GetRevision(), Version: version.Version,
 			},
 			Flags:   o.all,
-			Started: started,
+			Started: time.Now(),
 		},
 		Unchecked:   o.unchecked,
 		OpenMetrics: o.openMetrics,
 		AdminAPI:    o.adminAPI,
 	}
 	if o.utf8Names {
-		config.Names = metric.UTF8Validation
+		config.Validation = metric.UTF8Validation
 	}
 	if o.lifecycle {
 		config.Quit = sync.OnceFunc(func() {
 			logger.Warn("termination requested over HTTP, stopping")
 			quit()
 		})
-	}
-	if o.configFile != "" {
-		config.LoadRules = func() (*rules.Rules, error) { return rules.Load(o.configFile) }
 	}
 	return web.New(config)
 }

@@ -51,7 +51,7 @@ func BenchmarkPush(b *testing.B) {
 			for i := range groups {
 				push(i)
 			}
-			if n := s.Store.Totals().Groups; n != groups {
+			if n := s.config.Store.Totals().Groups; n != groups {
 				b.Fatalf("%d groups", n)
 			}
 			b.SetBytes(int64(len(body)))

@@ -38,8 +38,8 @@ const maxBodySize = 256 << 20
 // was parsed to takes many times as much.
 const maxIdleBuffer = 128 << 10
 
-// fitToKeep reports whether the reader should serve another body.
-func (b *bodyReader) fitToKeep() bool { return b.buffer.Cap() <= maxIdleBuffer }
+// reusable reports whether the reader should serve another body.
+func (b *bodyReader) reusable() bool { return b.buffer.Cap() <= maxIdleBuffer }
 
 // read reads and parses the body of a push. What is wrong with the body is a
 // *metric.RejectionError.

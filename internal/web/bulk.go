@@ -14,85 +14,82 @@ import (
 	"pushgateway/internal/store"
 )
 
-// apiPushPath is where many groups are pushed to at once.
-const apiPushPath = "/api/v1/push"
+const (
+	// maxConcurrentGroups is how many groups of a bulk push are applied at a time, so
+	// that they share the commits of a file.
+	maxConcurrentGroups = 256
+	// maxGroupingLabels is the maximum number of labels that group_by may name.
+	maxGroupingLabels = 32
+	// maxLoggedRejections is the maximum number of log lines about one bulk push.
+	maxLoggedRejections = 10
+)
 
-// atOnce is how many groups of one request are applied at the same time, so that
-// they share the commits of a file.
-const atOnce = 256
-
-// maxGroupingLabels bounds the labels that name the groups of one request.
-const maxGroupingLabels = 32
-
-// maxLogged bounds the log lines about rejected groups of one request.
-const maxLogged = 10
-
-// many answers POST /api/v1/push: it pushes each metric to the group that the
-// metric's own labels name. Every group is applied as a whole or not at all, and
-// whatever becomes of the others.
-func (p *pusher) many(w http.ResponseWriter, r *http.Request) {
-	if err := p.Storage.Ready(); err != nil {
-		p.apiRejection(w, r, err)
-		return
+// bulk answers POST /api/v1/push: it pushes each metric to the group that the metric's own
+// labels name. Each group is applied as a whole or not at all, independently of the
+// others.
+func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
+	if err := h.storage.Ready(); err != nil {
+		return err
 	}
-	prefix, path := p.target(r)
-	buffers := p.borrow()
-	defer p.giveBack(buffers)
-	parts, want, err := p.parts(r, prefix, &buffers.reader)
+	address := h.pages.Address(r.Request)
+	buffers := h.borrow()
+	defer h.giveBack(buffers)
+	groups, asked, err := h.readBulk(r, &buffers.reader)
 	if err != nil {
-		err = p.explained(r, err)
-		p.remember(r, path, metric.GroupingKey{}, r.ContentLength, false, err)
-		p.rejected(r, path, metric.GroupingKey{}, err)
-		p.apiRejection(w, r, err)
-		return
+		err = explain(err, address)
+		o := outcome{size: r.ContentLength, err: err}
+		h.recorder.remember(r, o)
+		h.recorder.reject(r, o)
+		return err
 	}
-	outcomes := p.applyAll(parts, want)
+	pushed := h.applyAll(groups, asked)
 	logged := 0
-	for i := range outcomes {
-		o := &outcomes[i]
-		o.Err = p.explained(r, o.Err)
-		p.remember(r, path, o.Key, -1, o.Replayed, o.Err)
+	for i := range pushed {
+		p := &pushed[i]
+		p.Err = explain(p.Err, address)
+		o := outcome{p.Key, -1, p.Replayed, p.Err}
+		h.recorder.remember(r, o)
 		switch {
-		case o.Err == nil:
-		case logged == maxLogged:
-			p.metrics.countRejection(o.Err)
+		case p.Err == nil:
+		case logged == maxLoggedRejections:
+			h.metrics.countRejection(p.Err)
 		default:
 			logged++
-			p.rejected(r, path, o.Key, o.Err)
+			h.recorder.reject(r, o)
 		}
 	}
-	p.answerMany(w, r, outcomes)
+	return answerBulk(w, pushed)
 }
 
-// parts reads the body of a push to many groups.
-func (p *pusher) parts(r *http.Request, prefix []string, reader *bodyReader) ([]metric.GroupFamilies, wanted, error) {
-	want, err := wantedBy(r, prefix)
+// readBulk reads a bulk push and splits it by group.
+func (h *pushHandler) readBulk(r *request, reader *bodyReader) ([]metric.GroupFamilies, requestOptions, error) {
+	asked, err := parseRequestOptions(r)
 	if err != nil {
-		return nil, want, err
+		return nil, asked, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, want, metric.Reject(metric.BadOption, "the query cannot be read: %v", err)
+		return nil, asked, metric.Reject(metric.BadOption, "the query cannot be parsed: %v", err)
 	}
-	names, err := groupBy(query, p.Names)
+	names, err := groupBy(query, h.validation)
 	if err != nil {
-		return nil, want, err
+		return nil, asked, err
 	}
-	families, err := reader.read(r, p.Names)
+	families, err := reader.read(r.Request, h.validation)
 	if err != nil {
-		return nil, want, err
+		return nil, asked, err
 	}
-	parts, err := metric.SplitByGroup(families, names)
-	return parts, want, err
+	groups, err := metric.SplitByGroup(families, names)
+	return groups, asked, err
 }
 
-// groupBy returns the names of the labels that divide a push among groups. Of the
-// query it takes nothing unknown: no client of another gateway sends things here.
+// groupBy returns the names of the labels by which a bulk push is split into groups.
+// Unknown parameters are errors: no client of another gateway sends requests here.
 func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error) {
 	var names []string
 	for name := range query {
 		if name != "group_by" && !pushoptions.Known(name) {
-			return nil, metric.Reject(metric.BadOption, "%.40q in the query is neither group_by nor an option; these are %s", name, pushoptions.List())
+			return nil, metric.Reject(metric.BadOption, "%.40q in the query is neither group_by nor an option; the options are %s", name, pushoptions.List())
 		}
 	}
 	for _, list := range query["group_by"] {
@@ -116,34 +113,34 @@ func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error
 	return names, nil
 }
 
-// applyAll applies the parts and returns what became of each.
-func (p *pusher) applyAll(parts []metric.GroupFamilies, want wanted) []api.Pushed {
-	outcomes := make([]api.Pushed, len(parts))
+// applyAll applies the groups and returns the outcome of each.
+func (h *pushHandler) applyAll(groups []metric.GroupFamilies, asked requestOptions) []api.Pushed {
+	pushed := make([]api.Pushed, len(groups))
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(atOnce, len(parts)) {
+	for range min(maxConcurrentGroups, len(groups)) {
 		workers.Go(func() {
 			var encoder store.Encoder
-			for i := int(next.Add(1)) - 1; i < len(parts); i = int(next.Add(1)) - 1 {
-				o := &outcomes[i]
-				o.Key = parts[i].Key
-				o.Replayed, o.Err = p.apply(&encoder, o.Key, parts[i].Families, want)
+			for i := int(next.Add(1)) - 1; i < len(groups); i = int(next.Add(1)) - 1 {
+				p := &pushed[i]
+				p.Key = groups[i].Key
+				p.Replayed, p.Err = h.apply(&encoder, p.Key, groups[i].Families, asked)
 			}
 		})
 	}
 	workers.Wait()
-	return outcomes
+	return pushed
 }
 
-// answerMany answers with what became of each group: 200 where all were applied, 207
-// where some were, and otherwise as the first would be answered by itself; but a
-// failure that may pass stands before rejections, so that clients try again. One that
-// sends again whatever was not answered 2xx adds nothing twice.
-func (p *pusher) answerMany(w http.ResponseWriter, r *http.Request, outcomes []api.Pushed) {
+// answerBulk answers a bulk push with the outcome of each group: with 200 if all were
+// applied, with 207 if some were, and otherwise with the status of the first error.
+// Temporary failures come before rejections, so that clients try again: a client that
+// sends again whatever was not answered with 2xx adds nothing twice.
+func answerBulk(w http.ResponseWriter, pushed []api.Pushed) error {
 	applied, status := 0, http.StatusOK
 	var worst error
-	for i := range outcomes {
-		err := outcomes[i].Err
+	for i := range pushed {
+		err := pushed[i].Err
 		switch {
 		case err == nil:
 			applied++
@@ -159,23 +156,7 @@ func (p *pusher) answerMany(w http.ResponseWriter, r *http.Request, outcomes []a
 		status = statusOf(worst)
 	}
 	w.Header().Set("Content-Type", jsonType)
-	giveRetryAfter(w, worst)
+	setRetryAfter(w.Header(), worst)
 	w.WriteHeader(status)
-	if err := api.WritePushed(w, outcomes, kindOf(worst)); err != nil {
-		p.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
-	}
-}
-
-// apiRejection answers a request of the API that was rejected.
-func (s *Server) apiRejection(w http.ResponseWriter, r *http.Request, err error) {
-	giveRetryAfter(w, err)
-	s.apiError(w, r, statusOf(err), kindOf(err), err.Error())
-}
-
-// kindOf returns the kind that an error has in the API.
-func kindOf(err error) string {
-	if reasonOf(err) == "" {
-		return api.Unavailable
-	}
-	return api.BadData
+	return api.WritePushed(w, pushed, kindOf(worst))
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,51 +14,99 @@ import (
 	"github.com/prometheus/common/model"
 
 	"pushgateway/internal/api"
+	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 )
 
-// maxDeletedListed is how many of the groups that were deleted an answer lists.
+// maxDeletedListed is the maximum number of deleted groups that an answer lists.
 const maxDeletedListed = 100
 
-// selection is what DELETE /api/v1/groups asks for.
+// deleteHandler handles deletions.
+type deleteHandler struct {
+	store      *store.Store
+	validation metric.ValidationScheme
+	now        func() time.Time
+	logger     *slog.Logger
+	history    *history.Log
+	index      *search.Index
+}
+
+// group answers DELETE for the group that the path names.
+func (h *deleteHandler) group(w http.ResponseWriter, r *request) error {
+	key, err := parseGroupPath(r.path, h.validation)
+	if err == nil {
+		err = rejectOptions(r)
+	}
+	if err != nil {
+		return err
+	}
+	found, err := h.store.Delete(key)
+	if err != nil {
+		return err
+	}
+	h.history.Forget(key)
+	w.Header().Set("Content-Type", plainText)
+	w.WriteHeader(http.StatusAccepted)
+	if found {
+		fmt.Fprintf(w, "1 group deleted: %s\n", key)
+		return nil
+	}
+	fmt.Fprintf(w, "0 groups deleted: no group has exactly the labels %s. DELETE needs the group's full set of labels; "+
+		"to delete by selector use DELETE /api/v1/groups\n", key)
+	return nil
+}
+
+// wipe answers PUT /api/v1/admin/wipe.
+func (h *deleteHandler) wipe(w http.ResponseWriter, _ *request) error {
+	count, err := h.deleteAll()
+	if err != nil {
+		return err
+	}
+	h.logger.Warn("all groups deleted through the admin API", "groups", count)
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// selection is what DELETE /api/v1/groups is to delete.
 type selection struct {
 	query     search.Query
-	olderThan time.Duration // since the last successful push; 0 for any
+	olderThan time.Duration // since the last successful push; 0 for any age
 	dryRun    bool
 }
 
-// selected reads the query of DELETE /api/v1/groups. It rejects whatever it does not
-// understand: that might be a bound.
-func selected(query string) (selection, error) {
+// parseSelection parses the query of DELETE /api/v1/groups. Anything that it does not
+// understand is an error: it might be a restriction.
+func parseSelection(query string) (selection, error) {
 	var s selection
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return s, fmt.Errorf("the query cannot be read, so nothing was deleted: %w", err)
+		return s, fmt.Errorf("the query cannot be parsed, so nothing was deleted: %w", err)
 	}
 	for name, given := range values {
 		switch {
 		case !slices.Contains([]string{"match[]", "older_than", "dry_run"}, name):
-			return s, fmt.Errorf("%.40q is none of match[], older_than, dry_run: nothing was deleted", name)
+			return s, fmt.Errorf("unknown parameter %.40q: use match[], older_than or dry_run; nothing was deleted", name)
 		case name != "match[]" && len(given) > 1:
 			return s, fmt.Errorf("%s is given %d times: nothing was deleted", name, len(given))
 		}
 	}
 	if len(values["match[]"]) == 0 {
-		return s, fmt.Errorf(`say which groups to delete, as in match[]={job="x"}; to delete all there are, PUT /api/v1/admin/wipe`)
+		return s, fmt.Errorf(`say which groups to delete, as in match[]={job="x"}; to delete all groups, PUT /api/v1/admin/wipe`)
 	}
 	if s.query, err = search.NewQuery(search.Params{Match: values["match[]"]}); err != nil {
 		return s, err
 	}
 	if all := s.query.Unbounded(); all != "" {
-		return s, fmt.Errorf(`match[]=%s only says what a group must not have: it must also demand something, as {job="x"} does; {job=~".+"} fits all`, all)
+		return s, fmt.Errorf(`match[]=%s only says which labels a group must not have: it must also require a label, as {job="x"} does; `+
+			`{job=~".+"} matches all groups`, all)
 	}
 	if values.Has("older_than") {
 		text := values.Get("older_than")
 		age, err := model.ParseDuration(text)
 		if err != nil || age <= 0 {
-			return s, fmt.Errorf("older_than: %.40q is no duration such as 90m, 24h or 7d: nothing was deleted", text)
+			return s, fmt.Errorf("older_than: %.40q is not a duration such as 90m, 24h or 7d: nothing was deleted", text)
 		}
 		s.olderThan = time.Duration(age)
 	}
@@ -70,47 +119,59 @@ func selected(query string) (selection, error) {
 	return s, nil
 }
 
-// apiDeleteGroups answers DELETE /api/v1/groups.
-func (s *Server) apiDeleteGroups(w http.ResponseWriter, r *http.Request) {
-	if !s.AdminAPI {
-		s.apiError(w, r, http.StatusNotFound, api.NotFound, "to delete groups by a selector, start the gateway with --web.enable-admin-api")
-		return
-	}
-	if fromOtherSite(r) || r.Header.Get("Origin") == "null" { // there is no token, as pages have
-		s.apiError(w, r, http.StatusForbidden, api.BadData, "this request comes from the page of another site, which must not delete anything here")
-		return
-	}
-	wanted, err := selected(r.URL.RawQuery)
+// bySelector answers DELETE /api/v1/groups.
+func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
+	selected, err := parseSelection(r.URL.RawQuery)
 	if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
 		err = errors.New("the request has a body, but parameters go in the query (with curl: --get): nothing was deleted")
 	}
 	if err != nil {
-		s.apiError(w, r, http.StatusBadRequest, api.BadData, err.Error())
-		return
+		return badRequest("%v", err)
 	}
-	now := s.Now()
+	now := h.now()
 	old := func(g *store.Group) bool {
-		return wanted.olderThan == 0 || now.Sub(g.TTLStart()) > wanted.olderThan
+		return selected.olderThan == 0 || now.Sub(g.TTLStart()) > selected.olderThan
 	}
 	var groups []*store.Group
-	for _, row := range s.index.Of(s.Store.Snapshot()).Find(wanted.query, nil, now).Rows {
+	for _, row := range h.index.Of(h.store.Snapshot()).Find(selected.query, nil, now).Rows {
 		if old(row.Group) {
 			groups = append(groups, row.Group)
 		}
 	}
-	if !wanted.dryRun {
-		if groups, err = s.deleteAll(groups, old); err != nil {
-			s.apiRejection(w, r, err)
-			return
+	if !selected.dryRun {
+		if groups, err = h.delete(groups, old); err != nil {
+			return err
 		}
-		s.Logger.Warn("groups deleted through the admin API", "groups", len(groups), "source", r.RemoteAddr, "match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
+		h.logger.Warn("groups deleted through the admin API", "groups", len(groups), "source", r.RemoteAddr,
+			"match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
 	}
-	answer := api.Deleted{Count: len(groups), DryRun: wanted.dryRun}
+	answer := api.Deleted{Count: len(groups), DryRun: selected.dryRun}
 	for _, g := range groups[:min(len(groups), maxDeletedListed)] {
 		answer.Groups = append(answer.Groups, api.Group{Key: g.Key, Pushed: g.Pushed})
 	}
 	w.Header().Set("Content-Type", jsonType)
-	if err := api.WriteDeleted(w, answer); err != nil {
-		s.Logger.Error("API answer cut short", "source", r.RemoteAddr, "err", err)
+	return api.WriteDeleted(w, answer)
+}
+
+// delete deletes, in one step, those of the groups that are still stored and still match
+// the condition, which may be nil. It returns them.
+func (h *deleteHandler) delete(groups []*store.Group, condition func(*store.Group) bool) ([]*store.Group, error) {
+	keys := make([]metric.GroupingKey, len(groups))
+	for i, g := range groups {
+		keys[i] = g.Key
 	}
+	deleted, err := h.store.DeleteAll(keys, condition)
+	for _, g := range deleted {
+		h.history.Forget(g.Key)
+	}
+	return deleted, err
+}
+
+// deleteAll deletes all groups and returns their number.
+func (h *deleteHandler) deleteAll() (int, error) {
+	count, err := h.store.Wipe()
+	if err == nil {
+		h.history.ForgetAll()
+	}
+	return count, err
 }

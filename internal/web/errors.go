@@ -3,46 +3,144 @@ package web
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
 
+	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
 
+// statusError is an error with the HTTP status that answers it.
+type statusError struct {
+	status int
+	title  string // the title of a page about it; may be empty for routes that are no pages
+	text   string
+}
+
+func (e *statusError) Error() string { return e.text }
+
+var (
+	errAdminDisabled = &statusError{http.StatusNotFound, "Not enabled",
+		"the admin API is not enabled: start the gateway with --web.enable-admin-api"}
+	errLifecycleDisabled = &statusError{http.StatusForbidden, "", "Lifecycle API is not enabled."}
+	errOnlyPostOrPut     = &statusError{http.StatusMethodNotAllowed, "", "Only POST or PUT requests allowed."}
+	errOtherSite         = &statusError{http.StatusForbidden, "Not deleted",
+		"This request comes from the page of another site, which must not change anything here."}
+)
+
+// badRequest returns an error that is answered with 400.
+func badRequest(format string, args ...any) error {
+	return &statusError{http.StatusBadRequest, "Bad request", fmt.Sprintf(format, args...)}
+}
+
+// notFound returns an error that is answered with 404.
+func notFound(format string, args ...any) error {
+	return &statusError{http.StatusNotFound, "Not found", fmt.Sprintf(format, args...)}
+}
+
+// loadingError says that the store is still loading the persisted groups.
+type loadingError struct{ error }
+
+func (e *loadingError) Unwrap() error { return e.error }
+
 // statusOf maps an error to the HTTP status that answers it.
 func statusOf(err error) int {
-	var rejection *metric.RejectionError
-	var unavailable *store.UnavailableError
-	switch {
-	case errors.As(err, &unavailable):
+	if e, ok := errors.AsType[*statusError](err); ok {
+		return e.status
+	}
+	if _, ok := errors.AsType[*store.UnavailableError](err); ok {
 		return http.StatusServiceUnavailable
-	case errors.Is(err, errors.ErrUnsupported):
+	}
+	if _, ok := errors.AsType[*loadingError](err); ok {
+		return http.StatusServiceUnavailable
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
 		return http.StatusNotImplemented
-	case !errors.As(err, &rejection):
+	}
+	switch reasonOf(err) {
+	case "":
 		return http.StatusInternalServerError
-	case rejection.Reason == metric.WrongProtocol:
+	case metric.WrongProtocol:
 		return http.StatusUnsupportedMediaType
-	case rejection.Reason == metric.TooLarge:
+	case metric.TooLarge:
 		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusBadRequest
 }
 
-// reasonOf returns the reason of a rejection, empty where err is none.
+// reasonOf returns the reason of a rejection, or "" if err is not a rejection.
 func reasonOf(err error) metric.Reason {
-	var rejection *metric.RejectionError
-	if errors.As(err, &rejection) {
+	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {
 		return rejection.Reason
 	}
 	return ""
 }
 
+// kindOf returns the kind of an error in JSON answers.
+func kindOf(err error) string {
+	switch status := statusOf(err); {
+	case status == http.StatusNotFound:
+		return api.NotFound
+	case status >= http.StatusInternalServerError:
+		return api.Unavailable
+	}
+	return api.BadData
+}
+
+// answerError answers a request with an error in the given form. If the response has
+// started already, it aborts the connection, so that nobody takes a part for the whole.
+func (s *Server) answerError(w *statusRecorder, r *request, form errorForm, err error) {
+	if w.status != 0 {
+		level := slog.LevelError
+		if r.Context().Err() != nil { // the client has gone
+			level = slog.LevelDebug
+		}
+		s.config.Logger.Log(r.Context(), level, "response cut short", "path", r.path, "source", r.RemoteAddr, "err", err)
+		panic(http.ErrAbortHandler)
+	}
+	setRetryAfter(w.Header(), err)
+	switch form {
+	case jsonForm:
+		w.Header().Set("Content-Type", jsonType)
+		w.WriteHeader(statusOf(err))
+		_ = api.WriteError(w, kindOf(err), err.Error()) // fails only if the client has gone
+	case pageForm:
+		s.answerErrorPage(w, r, err)
+	default:
+		http.Error(w, err.Error(), statusOf(err))
+	}
+}
+
+// answerErrorPage answers a request for a page with a page about the error.
+func (s *Server) answerErrorPage(w http.ResponseWriter, r *request, err error) {
+	page := &statusError{statusOf(err), "Error", err.Error()}
+	if e, ok := errors.AsType[*statusError](err); ok {
+		page = e
+	} else if _, ok := errors.AsType[*loadingError](err); ok {
+		page.title = "Loading"
+		page.text = "The persisted groups are still being loaded. This page shows them as soon as they are there."
+	} else {
+		s.config.Logger.Error("page not shown", "path", r.URL.Path, "source", r.RemoteAddr, "err", err)
+	}
+	if err := s.config.Pages.Problem(w, r.Request, s.depth(r), page.status, page.title, page.text); err != nil {
+		s.config.Logger.Debug("error page not sent", "path", r.URL.Path, "source", r.RemoteAddr, "err", err)
+	}
+}
+
+// setRetryAfter sets the header Retry-After if err is temporary.
+func setRetryAfter(h http.Header, err error) {
+	if unavailable, ok := errors.AsType[*store.UnavailableError](err); ok {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(unavailable.RetryAfter.Seconds()))))
+	}
+}
+
 // explain returns err with its fix in words, as the answer, the log, the pages and the
-// API show it. address is the gateway's, as the client knows it, without a slash at the
-// end.
+// API show it. address is the gateway's address as the client knows it, without a
+// trailing slash. explain returns nil for nil.
 func explain(err error, address string) error {
 	rejection, ok := errors.AsType[*metric.RejectionError](err)
 	if !ok || rejection.Fix == metric.NoFix {
@@ -51,14 +149,6 @@ func explain(err error, address string) error {
 	explained := *rejection
 	explained.Message, explained.Fix = rejection.Message+fixText(rejection, address), metric.NoFix
 	return &explained
-}
-
-// explained is explain with the address that the request's client used.
-func (s *Server) explained(r *http.Request, err error) error {
-	if err == nil {
-		return nil
-	}
-	return explain(err, s.Pages.Address(r))
 }
 
 // fixText puts the fix of a rejection into words that continue its message.
@@ -83,17 +173,3 @@ func fixText(e *metric.RejectionError, address string) string {
 
 // shellQuote quotes a URL for a POSIX shell.
 func shellQuote(url string) string { return "'" + strings.ReplaceAll(url, "'", `'\''`) + "'" }
-
-// answerError answers a request with what went wrong, in plain text.
-func answerError(w http.ResponseWriter, err error) {
-	giveRetryAfter(w, err)
-	http.Error(w, fmt.Sprint(err), statusOf(err))
-}
-
-// giveRetryAfter says when to try again, where err passes.
-func giveRetryAfter(w http.ResponseWriter, err error) {
-	var unavailable *store.UnavailableError
-	if errors.As(err, &unavailable) {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(unavailable.RetryAfter.Seconds()))))
-	}
-}

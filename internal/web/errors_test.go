@@ -50,7 +50,7 @@ func TestTwoJobsInOneBody(t *testing.T) {
 	if w := do(s, "POST", url, body); w.Code != 200 {
 		t.Errorf("%s: %d %s", url, w.Code, w.Body)
 	}
-	if n := s.Store.Totals().Groups; n != 3 { // with the one that has a failed push only
+	if n := s.config.Store.Totals().Groups; n != 3 { // with the one that has a failed push only
 		t.Errorf("%d groups, want 3", n)
 	}
 }

@@ -20,13 +20,13 @@ func (s *Server) EndGroups(ctx context.Context) {
 	for {
 		// A group may be pushed meanwhile that ends before the next one known.
 		wait := endingLatest
-		if left, any := s.Store.NextExpiry(); any {
+		if left, any := s.config.Store.NextExpiry(); any {
 			wait = min(left, endingLatest)
 		}
 		if wait <= 0 {
 			wait = endingPause
 			if err := s.endDue(ctx); err != nil {
-				s.Logger.Debug("groups whose time has come cannot be deleted yet", "err", err)
+				s.config.Logger.Debug("groups whose time has come cannot be deleted yet", "err", err)
 				wait = endingLatest
 			}
 		}
@@ -51,11 +51,11 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // endDue ends groups whose time has come, until there is none, ctx ends, or it cannot
 // be kept.
 func (s *Server) endDue(ctx context.Context) error {
-	if err := s.Storage.Ready(); err != nil {
+	if err := s.config.Storage.Ready(); err != nil {
 		return err
 	}
-	for ids := range slices.Chunk(s.Store.Due(maxEnding), endedAtOnce) {
-		ended, err := s.Store.Expire(ids)
+	for ids := range slices.Chunk(s.config.Store.Due(maxEnding), endedAtOnce) {
+		ended, err := s.config.Store.Expire(ids)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (s *Server) endDue(ctx context.Context) error {
 			if !g.KeptPushTimes {
 				s.history.Forget(g.Key)
 			}
-			s.Logger.Debug("group expired", "group", g.Key.String(), "last_push", g.Pushed, "push_times_kept", g.KeptPushTimes)
+			s.config.Logger.Debug("group expired", "group", g.Key.String(), "last_push", g.Pushed, "push_times_kept", g.KeptPushTimes)
 		}
 		s.metrics.expired.Add(float64(len(ended)))
 		if !sleep(ctx, endingPause) {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,194 +16,152 @@ import (
 	"pushgateway/internal/webui"
 )
 
-// pages answers the URLs for people.
-type pages struct {
+// pageHandler answers requests for the pages.
+type pageHandler struct {
 	*Server
-	secret []byte // of the tokens of confirmation pages
+	index   *search.Index
+	deletes *deleteHandler
+	static  http.Handler
+	secret  []byte // signs the tokens of confirmation pages
 }
 
-func newPages(s *Server) *pages {
+func newPageHandler(s *Server, index *search.Index, deletes *deleteHandler) *pageHandler {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
-	return &pages{Server: s, secret: secret}
+	return &pageHandler{s, index, deletes, s.config.Pages.Static(), secret}
 }
 
-// held returns what the pages tell of.
-func (s *Server) held() webui.Held {
-	ruled := s.rules.Load()
+// view returns what the pages show of the store.
+func (h *pageHandler) view() webui.Held {
+	inUse := h.config.Rules.Rules()
 	return webui.Held{
-		Listing: s.index.Of(s.Store.Snapshot()), Log: s.history, Admin: s.AdminAPI, ExpiresAt: s.Store.ExpiresAt,
-		ByRule: func(key metric.GroupingKey) bool { return ruled.For(key).Expiry.Set },
+		Listing: h.index.Of(h.config.Store.Snapshot()), Log: h.history, Admin: h.config.AdminAPI, ExpiresAt: h.config.Store.ExpiresAt,
+		ByRule: func(key metric.GroupingKey) bool { return inUse.For(key).Expiry.Set },
 	}
 }
 
-// page returns the handler of a page. What it returns as an error could not be
-// rendered; or it could, but not be sent, and then the status is out and what is
-// written here goes nowhere.
-func (p *pages) page(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := handle(w, r); err != nil {
-			p.Logger.Error("page not shown", "path", r.URL.Path, "source", r.RemoteAddr, "err", err)
-			answerError(w, err)
-		}
-	})
+// depth returns how many folders the request's page is below the gateway's own.
+func (s *Server) depth(r *request) int {
+	return strings.Count(r.URL.EscapedPath(), "/") - strings.Count(s.config.RoutePrefix, "/") - 1
 }
 
-// onceLoaded is page for pages that would show, or delete, a part of the groups
-// before all that were kept are there.
-func (p *pages) onceLoaded(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return p.page(func(w http.ResponseWriter, r *http.Request) error {
-		if p.Storage.Loading() {
-			return p.Pages.Problem(w, r, p.depth(r), http.StatusServiceUnavailable, "Loading",
-				"The groups that were kept are still being loaded. This page shows them as soon as they are there.")
-		}
-		return handle(w, r)
-	})
+// staticFile answers GET /static/….
+func (h *pageHandler) staticFile(w http.ResponseWriter, r *request) error {
+	h.static.ServeHTTP(w, r.Request)
+	return nil
 }
 
-// depth returns how many folders the request's page lies below the gateway's own.
-func (p *pages) depth(r *http.Request) int {
-	return strings.Count(r.URL.EscapedPath(), "/") - strings.Count(p.RoutePrefix, "/") - 1
+// help answers GET /help.
+func (h *pageHandler) help(w http.ResponseWriter, r *request) error {
+	return h.config.Pages.Help(w, r.Request)
 }
 
-func (p *pages) groups(w http.ResponseWriter, r *http.Request) error {
-	return p.Pages.Groups(w, r, p.held())
+// groups answers GET /.
+func (h *pageHandler) groups(w http.ResponseWriter, r *request) error {
+	return h.config.Pages.Groups(w, r.Request, h.view())
 }
 
-func (p *pages) status(w http.ResponseWriter, r *http.Request) error {
-	status := webui.Status{Status: p.Status, Totals: p.Store.Totals(), Rules: p.rulesInUse()}
-	status.Storage = p.Storage.Status()
-	return p.Pages.Status(w, r, status, p.held())
+// status answers GET /status.
+func (h *pageHandler) status(w http.ResponseWriter, r *request) error {
+	status := webui.Status{Status: h.config.Status, Totals: h.config.Store.Totals(), Rules: h.rulesInUse()}
+	status.Storage = h.config.Storage.Status()
+	return h.config.Pages.Status(w, r.Request, status, h.view())
 }
 
-// configFileFlag names the file of rules, as the status page has it.
+// configFileFlag is the flag that names the rules file.
 const configFileFlag = "config.file"
 
-// rulesInUse returns what pushes are taken by that do not say it themselves.
-func (s *Server) rulesInUse() webui.Rules {
+// rulesInUse returns the options of pushes that set none themselves.
+func (h *pageHandler) rulesInUse() webui.Rules {
 	builtIn := metric.Options{Expiry: metric.Expiry{Set: true}, Timestamps: metric.TimestampsReject}
-	shown := webui.Rules{Defaults: pushoptions.Format(s.Defaults.Or(builtIn))}
-	if last := s.lastReload.Load(); last != nil {
-		shown.File, shown.Loaded = s.Status.Flags[configFileFlag], last.loaded
-		if last.failed != nil {
-			shown.Failed = last.failed.Error()
+	shown := webui.Rules{Defaults: pushoptions.Format(h.config.Defaults.Or(builtIn))}
+	if h.config.Rules.Configured() {
+		status := h.config.Rules.Status()
+		shown.File, shown.Loaded = h.config.Status.Flags[configFileFlag], status.Loaded
+		if status.Err != nil {
+			shown.Failed = status.Err.Error()
 		}
 	}
-	for _, rule := range s.rules.Load().All() {
+	for _, rule := range h.config.Rules.Rules().All() {
 		shown.All = append(shown.All, webui.Rule{Match: rule.Match(), Options: pushoptions.Format(rule.Options())})
 	}
 	return shown
 }
 
-// Where the page and the API have one group each, before its ref or its path.
-const (
-	groupsPrefix    = "/groups/"
-	apiGroupsPrefix = "/api/v1/groups/"
-)
-
-func (p *pages) group(w http.ResponseWriter, r *http.Request) error {
-	held := p.held()
-	depth := p.depth(r)
-	key, err := p.keyOf(held.Listing, strings.TrimPrefix(p.relativePath(r), groupsPrefix))
+// group answers GET /groups/….
+func (h *pageHandler) group(w http.ResponseWriter, r *request) error {
+	view := h.view()
+	key, err := h.findKey(view.Listing, strings.TrimPrefix(r.path, groupsPath))
 	if err != nil {
-		return p.Pages.Problem(w, r, depth, http.StatusNotFound, "No such group", err.Error())
+		return err
 	}
-	return p.Pages.Group(w, r, depth, held, key, held.Listing.Snapshot().Group(key))
+	return h.config.Pages.Group(w, r.Request, h.depth(r), view, key, view.Listing.Snapshot().Group(key))
 }
 
-// keyOf returns the key that a ref of search.Ref names, or that a path names
-// which somebody wrote.
-func (s *Server) keyOf(l *search.Listing, ref string) (metric.GroupingKey, error) {
-	if key, isHash := l.ByHash(ref); isHash {
-		if key.ID() == "" {
-			return key, errors.New("there is no such group: it may have been deleted or have expired")
+// findKey returns the key of the group that ref names: a ref of search.Ref, or the path of
+// a group, as a person may type it.
+func (h *pageHandler) findKey(l *search.Listing, ref string) (metric.GroupingKey, error) {
+	key, isHash := l.ByHash(ref)
+	if !isHash {
+		var err error
+		if key, err = parseGroupPath("/metrics/"+ref, h.config.Validation); err != nil {
+			return key, &statusError{http.StatusNotFound, "No such group", err.Error()}
 		}
-		return key, nil
+	} else if key.ID() == "" {
+		return key, &statusError{http.StatusNotFound, "No such group", "There is no such group: it may have been deleted or have expired."}
 	}
-	return parseGroupPath("/metrics/"+ref, s.Names)
+	return key, nil
 }
 
-// confirmation answers GET /delete: it asks whether to delete the groups.
-func (p *pages) confirmation(w http.ResponseWriter, r *http.Request) error {
-	d, problem := p.deletion(r.URL.Query())
-	if problem != nil {
-		return p.Pages.Problem(w, r, 0, problem.status, problem.title, problem.text)
+// confirmDeletion answers GET /delete: it asks whether to delete the groups.
+func (h *pageHandler) confirmDeletion(w http.ResponseWriter, r *request) error {
+	d, err := h.deletion(r.URL.Query())
+	if err != nil {
+		return err
 	}
-	return p.Pages.Confirm(w, r, d)
+	return h.config.Pages.Confirm(w, r.Request, d)
 }
 
-// maxFormSize bounds the body of a confirmed deletion.
+// maxFormSize is the maximum size of the body of a confirmed deletion in bytes.
 const maxFormSize = 64 << 10
 
-// delete answers POST /delete: it deletes the groups that the visitor has seen on
-// the confirmation page, and no others.
-func (p *pages) delete(w http.ResponseWriter, r *http.Request) error {
-	if fromOtherSite(r) {
-		p.Logger.Warn("deletion rejected: it comes from another site", "source", r.RemoteAddr, "origin", r.Header.Get("Origin"))
-		return p.Pages.Problem(w, r, 0, http.StatusForbidden, "Not deleted", "This request comes from another site, which must not delete anything here.")
-	}
+// delete answers POST /delete: it deletes the groups that the visitor has seen on the
+// confirmation page, and no others.
+func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormSize)
 	if err := r.ParseForm(); err != nil {
-		return p.Pages.Problem(w, r, 0, http.StatusBadRequest, "Not deleted", err.Error())
+		return &statusError{http.StatusBadRequest, "Not deleted", err.Error()}
 	}
-	d, problem := p.deletion(r.PostForm)
-	if problem != nil {
-		return p.Pages.Problem(w, r, 0, problem.status, problem.title, problem.text)
+	d, err := h.deletion(r.PostForm)
+	if err != nil {
+		return err
 	}
 	if len(d.Groups) == 0 || !hmac.Equal([]byte(d.Token), []byte(r.PostForm.Get("token"))) {
 		d.Changed = true
-		return p.Pages.Confirm(w, r, d)
+		return h.config.Pages.Confirm(w, r.Request, d)
 	}
 	count := 0
-	var err error
 	if d.All {
-		count, err = p.Store.Wipe()
-		p.history.ForgetAll()
+		count, err = h.deletes.deleteAll()
 	} else {
 		var deleted []*store.Group
-		deleted, err = p.deleteAll(d.Groups, nil)
+		deleted, err = h.deletes.delete(d.Groups, nil)
 		count = len(deleted)
 	}
 	if count > 0 {
-		p.Logger.Warn("groups deleted on the page", "groups", count, "source", r.RemoteAddr, "all", d.All, "request", d.Fields.Encode())
+		h.config.Logger.Warn("groups deleted on the page", "groups", count, "source", r.RemoteAddr, "all", d.All, "request", d.Fields.Encode())
 	}
 	if err != nil {
 		return err
 	}
-	p.Pages.Deleted(w, r, count)
+	h.config.Pages.Deleted(w, r.Request, count)
 	return nil
 }
 
-// fromOtherSite reports whether a browser says that the request comes from another
-// site. Where it says nothing, only the token tells a page of ours, which no
-// other site can read: over plain HTTP browsers do not send Sec-Fetch-Site, and
-// the Origin of pages without referrers is null.
-func fromOtherSite(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin":
-		return false
-	case "":
-	default:
-		return true
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" || origin == "null" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host != r.Host
-}
-
-// problem is why something cannot be shown or done.
-type problem struct {
-	status      int
-	title, text string
-}
-
-// deletion returns what the fields of the delete page name: one group, the groups
-// of a search, or all.
-func (p *pages) deletion(fields url.Values) (webui.Deletion, *problem) {
-	held := p.held()
+// deletion returns the groups that the fields of the delete page select: one group, the
+// groups of a search, or all.
+func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
+	view := h.view()
 	d := webui.Deletion{Fields: url.Values{}}
 	take := func(names ...string) {
 		for _, name := range names {
@@ -216,65 +173,50 @@ func (p *pages) deletion(fields url.Values) (webui.Deletion, *problem) {
 	switch {
 	case fields.Get("group") != "":
 		take("group")
-		// The ref is as in a URL; in a path the server has decoded it already.
-		var key metric.GroupingKey
+		// The ref is escaped as in a URL; in a path, the server has decoded it.
 		ref, err := url.PathUnescape(fields.Get("group"))
-		if err == nil {
-			key, err = p.keyOf(held.Listing, ref)
-		}
 		if err != nil {
-			return d, &problem{http.StatusNotFound, "No such group", err.Error()}
+			return d, &statusError{http.StatusNotFound, "No such group", err.Error()}
 		}
-		if g := held.Listing.Snapshot().Group(key); g != nil {
+		key, err := h.findKey(view.Listing, ref)
+		if err != nil {
+			return d, err
+		}
+		if g := view.Listing.Snapshot().Group(key); g != nil {
 			d.Groups = append(d.Groups, g)
 		}
 	case fields.Get("all") == "yes":
-		if !p.AdminAPI {
-			return d, &problem{http.StatusForbidden, "Not allowed", "To delete all groups at once, start the gateway with --web.enable-admin-api."}
+		if !h.config.AdminAPI {
+			return d, &statusError{http.StatusForbidden, "Not allowed", "To delete all groups at once, start the gateway with --web.enable-admin-api."}
 		}
 		take("all")
 		d.All = true
-		for i := range held.Listing.Rows {
-			d.Groups = append(d.Groups, held.Listing.Rows[i].Group)
+		for i := range view.Listing.Rows {
+			d.Groups = append(d.Groups, view.Listing.Rows[i].Group)
 		}
 	default:
 		take("match[]", "search", "state", "age")
 		query, some, err := webui.DeletionQuery(d.Fields)
 		if err != nil {
-			return d, &problem{http.StatusBadRequest, "Not a search", err.Error()}
+			return d, &statusError{http.StatusBadRequest, "Not a search", err.Error()}
 		}
 		if !some {
-			return d, &problem{http.StatusBadRequest, "Nothing chosen", "Search for the groups to delete, or choose one."}
+			return d, &statusError{http.StatusBadRequest, "Nothing chosen", "Search for the groups to delete, or choose one."}
 		}
-		for _, row := range held.Listing.Find(query, held.Log.Rejected(), p.Now()).Rows {
+		for _, row := range view.Listing.Find(query, view.Log.Rejected(), h.config.Now()).Rows {
 			d.Groups = append(d.Groups, row.Group)
 		}
 	}
-	d.Token = p.token(d.Groups)
+	d.Token = h.token(d.Groups)
 	return d, nil
 }
 
-// token returns what shows that somebody has seen the confirmation for just these
-// groups.
-func (p *pages) token(groups []*store.Group) string {
-	mac := hmac.New(sha256.New, p.secret)
+// token returns the token that the confirmation page for these groups carries.
+func (h *pageHandler) token(groups []*store.Group) string {
+	mac := hmac.New(sha256.New, h.secret)
 	for _, g := range groups {
 		mac.Write([]byte(g.Key.ID()))
-		mac.Write([]byte{0xff, 0xff}) // not in any ID
+		mac.Write([]byte{0xff, 0xff}) // occurs in no ID
 	}
 	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// deleteAll deletes those of the groups that are still there, and of which still
-// holds where that is not nil, in one step.
-func (s *Server) deleteAll(groups []*store.Group, still func(*store.Group) bool) ([]*store.Group, error) {
-	keys := make([]metric.GroupingKey, len(groups))
-	for i, g := range groups {
-		keys[i] = g.Key
-	}
-	deleted, err := s.Store.DeleteAll(keys, still)
-	for _, g := range deleted {
-		s.history.Forget(g.Key)
-	}
-	return deleted, err
 }

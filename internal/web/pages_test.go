@@ -39,7 +39,7 @@ func TestDeletePage(t *testing.T) {
 	for _, path := range []string{"a", "b", "c/path@base64/L3g"} {
 		do(s, "PUT", "/metrics/job/"+path, "m 1\n")
 	}
-	groups := func() int { return s.Store.Totals().Groups }
+	groups := func() int { return s.config.Store.Totals().Groups }
 
 	fields := url.Values{"group": {"job/c/path@base64/L3g"}}
 	fields.Set("token", tokenOf(t, s, fields))
@@ -100,8 +100,8 @@ func TestDeleteFromForeignSite(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) { c.AdminAPI = true })
 	do(s, "PUT", "/metrics/job/a", "m 1\n")
 	for _, path := range []string{"/", "/groups/job/a", "/delete?group=job/a", "/delete?all=yes", "/delete?search=a", "/status", "/help", "/api/v1/groups", "/api/v1/groups/job/a"} {
-		if w := do(s, "GET", path, ""); w.Code != 200 || s.Store.Totals().Groups != 1 {
-			t.Errorf("GET %s: %d, %d groups", path, w.Code, s.Store.Totals().Groups)
+		if w := do(s, "GET", path, ""); w.Code != 200 || s.config.Store.Totals().Groups != 1 {
+			t.Errorf("GET %s: %d, %d groups", path, w.Code, s.config.Store.Totals().Groups)
 		}
 	}
 	fields := url.Values{"group": {"job/a"}}
@@ -121,8 +121,8 @@ func TestDeleteFromForeignSite(t *testing.T) {
 		{"", nil, 409},
 	} {
 		fields.Set("token", c.token)
-		if w := form(s, fields, c.headers...); w.Code != c.status || s.Store.Totals().Groups != 1 {
-			t.Errorf("%v: %d, want %d; %d groups", c.headers, w.Code, c.status, s.Store.Totals().Groups)
+		if w := form(s, fields, c.headers...); w.Code != c.status || s.config.Store.Totals().Groups != 1 {
+			t.Errorf("%v: %d, want %d; %d groups", c.headers, w.Code, c.status, s.config.Store.Totals().Groups)
 		}
 	}
 	// DELETE needs a preflight, which is not granted.
@@ -139,7 +139,7 @@ func TestDeleteFromForeignSite(t *testing.T) {
 	} {
 		do(s, "PUT", "/metrics/job/a", "m 1\n")
 		fields.Set("token", tokenOf(t, s, url.Values{"group": {"job/a"}}))
-		if w := form(s, fields, headers...); w.Code != 303 || s.Store.Totals().Groups != 0 {
+		if w := form(s, fields, headers...); w.Code != 303 || s.config.Store.Totals().Groups != 0 {
 			t.Errorf("%v: %d", headers, w.Code)
 		}
 	}
@@ -152,7 +152,7 @@ func TestWipePage(t *testing.T) {
 	}
 	fields := url.Values{"all": {"yes"}}
 	fields.Set("token", tokenOf(t, s, fields))
-	if w := form(s, fields); w.Code != 303 || w.Header().Get("Location") != "./?deleted=30" || s.Store.Totals().Groups != 0 {
+	if w := form(s, fields); w.Code != 303 || w.Header().Get("Location") != "./?deleted=30" || s.config.Store.Totals().Groups != 0 {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	if pushes, _ := s.history.Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "1"}})); pushes != nil {
@@ -241,13 +241,13 @@ func TestGroupPageStatus(t *testing.T) {
 func TestRejectedOptionsAreSeen(t *testing.T) {
 	s, _ := newTestServer(t, nil)
 	do(s, "PUT", "/metrics/job/a", "m 1\n")
-	before := s.Store.Snapshot().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "a"}}))
+	before := s.config.Store.Snapshot().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "a"}}))
 	for _, job := range []string{"a", "b"} {
 		if w := do(s, "PUT", "/metrics/job/"+job+"?ttl=soon", "m 2\n"); w.Code != 400 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 	}
-	if now := s.Store.Snapshot().Group(before.Key); now != before || s.Store.Totals().Groups != 1 {
+	if now := s.config.Store.Snapshot().Group(before.Key); now != before || s.config.Store.Totals().Groups != 1 {
 		t.Error("the rejected push changed a group")
 	}
 	for path, want := range map[string]string{
@@ -274,7 +274,7 @@ func TestPagesShowRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		text := "rules:\n- match: '{job=~\"batch.*\"}'\n  ttl: 90m\n  merge: sum\n"
 		s, _ := newTestServer(t, func(c *Config) {
-			c.LoadRules = func() (*rules.Rules, error) { return rules.Parse([]byte(text)) }
+			c.Rules = newTestRules(t, c, func() (*rules.Rules, error) { return rules.Parse([]byte(text)) })
 			c.Defaults = metric.Options{Expiry: metric.Expiry{Set: true, TTL: 48 * time.Hour}}
 			c.Status.Flags = map[string]string{"config.file": "/etc/pushgateway.yml"}
 		})
@@ -298,12 +298,12 @@ func TestPagesShowRules(t *testing.T) {
 		want("/", ">in 90 min<", ">in 2 days<", ">in 50 s<", ">summed<")
 
 		text = "rules: [{}]\n"
-		if err := s.Reload(); err == nil {
+		if err := s.config.Rules.Reload(); err == nil {
 			t.Fatal("a rule without a match was loaded")
 		}
 		want("/status", "not reloaded", "line 1: rule 1: match: missing", ">10 s ago<", ">ttl=1h30m<")
 		text = "rules: []\n"
-		if err := s.Reload(); err != nil {
+		if err := s.config.Rules.Reload(); err != nil {
 			t.Fatal(err)
 		}
 		want("/status", ">just now<", "<dt>Rules</dt><dd>0</dd>")
@@ -344,7 +344,7 @@ func TestHundredThousandGroups(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) {
 		c.Defaults.Expiry = metric.Expiry{Set: true, TTL: 48 * time.Hour}
 	})
-	fill(t, s.Store, 100_000)
+	fill(t, s.config.Store, 100_000)
 	paths := []string{
 		"/", "/?page=2000", "/?search=host-0123", "/?search=duration+rows", "/?search=%7Bjob%3D~%22job-1.*%22%7D", "/?sort=-pushed",
 		"/?sort=-bytes&search=example&state=ok", "/?state=failed", "/?search=nothing", "/status", "/groups/job/job-001/instance/host-00001.example.org:9100",
@@ -368,7 +368,7 @@ func TestHundredThousandGroups(t *testing.T) {
 			}
 			started = time.Now()
 			written := 0
-			for g := range s.Store.Snapshot().Groups() {
+			for g := range s.config.Store.Snapshot().Groups() {
 				written += len(g.Key.String())
 			}
 			labels = min(labels, time.Since(started))

@@ -11,12 +11,6 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Where groups are pushed to and deleted, before the job's value.
-const (
-	jobPath       = "/metrics/job/"
-	jobBase64Path = "/metrics/job" + metric.Base64Suffix + "/"
-)
-
 // isGroupPath reports whether a path, relative to the route prefix and with its
 // percent-encoding resolved, is that of a group.
 func isGroupPath(path string) bool {

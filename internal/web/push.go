@@ -4,149 +4,122 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
+	"pushgateway/internal/webui"
 )
 
-// pusher takes pushes.
-type pusher struct {
-	*Server
+// pushHandler handles pushes.
+type pushHandler struct {
+	store      *store.Store
+	storage    Storage
+	rules      *rules.Manager
+	defaults   metric.Options
+	validation metric.ValidationScheme
+	now        func() time.Time
+	pages      *webui.Pages // knows the gateway's address
+	accepted   int          // the status of accepted pushes
+	recorder   recorder
+	metrics    *metrics
+
 	buffers sync.Pool // of *pushBuffers
 }
 
-// pushBuffers is the memory that one push needs at a time.
+// pushBuffers is the memory that a push needs. It is reused by later pushes.
 type pushBuffers struct {
 	reader  bodyReader
 	encoder store.Encoder
 }
 
-func newPusher(s *Server) *pusher {
-	return &pusher{Server: s, buffers: sync.Pool{New: func() any { return new(pushBuffers) }}}
+func newPushHandler(s *Server) *pushHandler {
+	c := s.config
+	h := &pushHandler{
+		store: c.Store, storage: c.Storage, rules: c.Rules, defaults: c.Defaults, validation: c.Validation, now: c.Now, pages: c.Pages,
+		accepted: http.StatusOK,
+		recorder: recorder{s.history, s.metrics, c.Logger, c.Now},
+		metrics:  s.metrics,
+		buffers:  sync.Pool{New: func() any { return new(pushBuffers) }},
+	}
+	if c.Unchecked {
+		h.accepted = http.StatusAccepted
+	}
+	return h
 }
 
-// borrow returns buffers to be given back with giveBack.
-func (p *pusher) borrow() *pushBuffers { return p.buffers.Get().(*pushBuffers) }
+// borrow returns buffers, to be given back with giveBack.
+func (h *pushHandler) borrow() *pushBuffers { return h.buffers.Get().(*pushBuffers) }
 
-func (p *pusher) giveBack(b *pushBuffers) {
-	if b.reader.fitToKeep() {
-		p.buffers.Put(b)
+func (h *pushHandler) giveBack(b *pushBuffers) {
+	if b.reader.reusable() {
+		h.buffers.Put(b)
 	}
 }
 
-// handler returns the handler of pushes to the group that the path names.
-func (p *pusher) handler() http.Handler {
-	accepted := http.StatusOK
-	if p.Unchecked {
-		accepted = http.StatusAccepted
+// push answers PUT and POST for the group that the path names.
+func (h *pushHandler) push(w http.ResponseWriter, r *request) error {
+	size := measureBody(r.Request)
+	key, err := parseGroupPath(r.path, h.validation)
+	replayed := false
+	if err == nil {
+		replayed, err = h.pushTo(key, r)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		prefix, path := p.target(r)
-		key, err := parseGroupPath(path, p.Names)
-		size := measureBody(r)
-		repeated := false
-		if err == nil {
-			repeated, err = p.push(r, prefix, key)
-		}
-		err = p.explained(r, err)
-		p.remember(r, path, key, size(), repeated, err)
-		if err == nil {
-			if repeated {
-				w.Header().Set(replayedHeader, "true")
-			}
-			w.WriteHeader(accepted)
-			return
-		}
-		p.rejected(r, path, key, err)
-		answerError(w, err)
-	})
+	err = explain(err, h.pages.Address(r.Request))
+	o := outcome{key, size(), replayed, err}
+	h.recorder.remember(r, o)
+	if err != nil {
+		h.recorder.reject(r, o)
+		return err
+	}
+	if replayed {
+		w.Header().Set(replayedHeader, "true")
+	}
+	w.WriteHeader(h.accepted)
+	return nil
 }
 
-// rejected counts and logs a rejected push. path is what the request named, key the
-// group; it is the zero value where the path names none.
-func (s *Server) rejected(r *http.Request, path string, key metric.GroupingKey, err error) {
-	group := path
-	if key.ID() != "" {
-		group = key.String()
-	}
-	s.metrics.countRejection(err)
-	s.Logger.Warn("push rejected", "method", r.Method, "source", r.RemoteAddr, "group", metric.Shorten(group), "reason", string(reasonOf(err)), "err", err)
-}
-
-// push applies a push to the group called key. repeated tells that the same was
-// applied before.
-func (p *pusher) push(r *http.Request, prefix []string, key metric.GroupingKey) (repeated bool, err error) {
-	wanted, err := wantedBy(r, prefix)
+// pushTo applies the request's push to a group. replayed reports whether the same push was
+// applied before, so that nothing changed.
+func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool, err error) {
+	asked, err := parseRequestOptions(r)
 	if err != nil {
 		return false, err
 	}
-	buffers := p.borrow()
-	defer p.giveBack(buffers)
-	families, err := buffers.reader.read(r, p.Names)
+	buffers := h.borrow()
+	defer h.giveBack(buffers)
+	families, err := buffers.reader.read(r.Request, h.validation)
 	if err != nil {
 		return false, err
 	}
-	return p.apply(&buffers.encoder, key, families, wanted)
+	return h.apply(&buffers.encoder, key, families, asked)
 }
 
-// apply pushes the families to the group called key in the manner wanted.
-func (s *Server) apply(encoder *store.Encoder, key metric.GroupingKey, families []metric.Family, w wanted) (repeated bool, err error) {
-	manner, err := s.manner(key, w)
+// apply applies families to a group with the options that the request asked for.
+func (h *pushHandler) apply(
+	encoder *store.Encoder, key metric.GroupingKey, families []metric.Family, asked requestOptions,
+) (replayed bool, err error) {
+	options, err := h.pushOptions(key, asked)
 	if err != nil {
 		return false, err
 	}
-	now := s.Now()
-	push, err := encoder.Push(key, families, now, manner)
+	now := h.now()
+	push, err := encoder.Push(key, families, now, options)
 	if err != nil {
-		if failErr := s.Store.Fail(key, now); failErr != nil {
+		if failErr := h.store.Fail(key, now); failErr != nil {
 			return false, fmt.Errorf("record that the push was rejected (%w): %w", err, failErr)
 		}
-		return false, s.mergedByRule(key, w, err)
+		return false, h.mentionRule(key, asked, err)
 	}
-	repeated, err = s.Store.Apply(push)
+	replayed, err = h.store.Apply(push)
 	switch {
 	case err != nil:
-		err = s.mergedByRule(key, w, err)
-	case repeated:
-		s.metrics.repeated.Inc()
+		err = h.mentionRule(key, asked, err)
+	case replayed:
+		h.metrics.replayed.Inc()
 	default:
-		s.metrics.timestampsDropped.Add(float64(push.DroppedTimestamps()))
+		h.metrics.timestampsDropped.Add(float64(push.DroppedTimestamps()))
 	}
-	return repeated, err
-}
-
-func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request) {
-	_, path := s.target(r)
-	key, err := parseGroupPath(path, s.Names)
-	if err == nil {
-		err = rejectOptions(r)
-	}
-	if err != nil {
-		answerError(w, err)
-		return
-	}
-	found, err := s.Store.Delete(key)
-	if err != nil {
-		answerError(w, err)
-		return
-	}
-	s.history.Forget(key)
-	w.Header().Set("Content-Type", plainText)
-	w.WriteHeader(http.StatusAccepted)
-	if found {
-		fmt.Fprintf(w, "1 group deleted: %s\n", key)
-		return
-	}
-	fmt.Fprintf(w, "0 groups deleted: there is none with exactly the labels %s; DELETE takes all labels of a group, not some of them\n", key)
-}
-
-func (s *Server) wipe(w http.ResponseWriter, _ *http.Request) {
-	count, err := s.Store.Wipe()
-	if err != nil {
-		answerError(w, err)
-		return
-	}
-	s.history.ForgetAll()
-	s.Logger.Warn("all groups deleted through the admin API", "groups", count)
-	w.WriteHeader(http.StatusAccepted)
+	return replayed, err
 }

@@ -10,85 +10,85 @@ import (
 	"pushgateway/internal/store"
 )
 
-// Headers of pushes that may be sent again.
+// Headers of pushes that are safe to retry.
 const (
 	idempotencyHeader = "Idempotency-Key"
-	replayedHeader    = "Idempotency-Replayed" // of an answer: the push was applied before
+	replayedHeader    = "Idempotency-Replayed" // in an answer: the push was applied before
 )
 
-// maxKeyLength bounds idempotency keys, in bytes.
-const maxKeyLength = 128
+// maxIdempotencyKey is the maximum length of an idempotency key in bytes.
+const maxIdempotencyKey = 128
 
-// wanted is what a request says of how its push is to be taken.
-type wanted struct {
+// requestOptions are the options that a request gives for its push.
+type requestOptions struct {
 	options        metric.Options
-	replace        bool // PUT rather than POST
-	idempotencyKey string
+	replace        bool   // PUT rather than POST
+	idempotencyKey string // empty if there is none
 }
 
-// wantedBy returns what the request wants, of whose path the prefix gives options.
-func wantedBy(r *http.Request, prefix []string) (wanted, error) {
-	w := wanted{replace: r.Method == http.MethodPut}
+// parseRequestOptions parses the options of a push.
+func parseRequestOptions(r *request) (requestOptions, error) {
+	asked := requestOptions{replace: r.Method == http.MethodPut}
 	var err error
-	if w.idempotencyKey, err = idempotencyKey(r.Header[idempotencyHeader]); err != nil {
-		return w, err
+	if asked.idempotencyKey, err = idempotencyKey(r.Header[idempotencyHeader]); err != nil {
+		return asked, err
 	}
-	if w.options, err = pushoptions.FromRequest(r.URL.RawQuery, r.Header, prefix); err != nil {
-		return w, err
+	if asked.options, err = pushoptions.FromRequest(r.URL.RawQuery, r.Header, r.options); err != nil {
+		return asked, err
 	}
-	if merge := w.options.Merge; w.replace && merge != metric.MergeDefault && merge != metric.MergeGroup {
-		return w, metric.Reject(metric.BadOption,
+	if merge := asked.options.Merge; asked.replace && merge != metric.MergeDefault && merge != metric.MergeGroup {
+		return asked, metric.Reject(metric.BadOption,
 			"merge=%s does not fit PUT, which replaces the whole group: send it with POST (client libraries call that add, or pushadd)", merge)
 	}
-	return w, nil
+	return asked, nil
 }
 
-// idempotencyKey returns the value of the header; empty where there is none.
+// idempotencyKey returns the value of the header Idempotency-Key, or "" if there is none.
 func idempotencyKey(given []string) (string, error) {
 	switch {
 	case len(given) == 0:
 		return "", nil
 	case len(given) > 1:
 		return "", metric.Reject(metric.BadOption, "the header %s is given %d times: send one for each push", idempotencyHeader, len(given))
-	case given[0] == "", len(given[0]) > maxKeyLength:
+	case given[0] == "", len(given[0]) > maxIdempotencyKey:
 		return "", metric.Reject(metric.BadOption, "the header %s has %d bytes, but must have 1 to %d: send a random identifier, such as a UUID",
-			idempotencyHeader, len(given[0]), maxKeyLength)
+			idempotencyHeader, len(given[0]), maxIdempotencyKey)
 	}
 	return given[0], nil
 }
 
-// manner returns how a push to the group called key is taken: as it wants itself,
-// then as the rules say, then as the flags and the method do.
-func (s *Server) manner(key metric.GroupingKey, w wanted) (store.PushOptions, error) {
-	o := w.options.Or(s.rules.Load().For(key)).Or(s.Defaults)
-	m := store.PushOptions{
-		Validation: s.Names, Merge: o.Merge, Gauges: o.Gauges,
-		// Only a rule has PUT add up. Then it is what begins a sum anew.
-		Reset:          w.replace,
-		Expiry:         w.options.Expiry,
+// pushOptions resolves the options of a push: the request's own come first, then the first
+// matching rule, then the flags, and last the method.
+func (h *pushHandler) pushOptions(key metric.GroupingKey, asked requestOptions) (store.PushOptions, error) {
+	o := asked.options.Or(h.rules.For(key)).Or(h.defaults)
+	resolved := store.PushOptions{
+		Validation: h.validation, Merge: o.Merge, Gauges: o.Gauges,
+		// Only a rule makes PUT add up. Then PUT is what resets a sum.
+		Reset:          asked.replace,
+		Expiry:         asked.options.Expiry,
 		DropTimestamps: o.Timestamps == metric.TimestampsDrop,
-		IdempotencyKey: w.idempotencyKey,
+		IdempotencyKey: asked.idempotencyKey,
 	}
-	if m.Merge == metric.MergeDefault {
-		m.Merge = metric.MergeFamily
-		if w.replace {
-			m.Merge = metric.MergeGroup
+	if resolved.Merge == metric.MergeDefault {
+		resolved.Merge = metric.MergeFamily
+		if asked.replace {
+			resolved.Merge = metric.MergeGroup
 		}
 	}
-	if w.options.Gauges != metric.GaugeDefault && m.Merge != metric.MergeSum {
-		return m, metric.Reject(metric.BadOption, "gauges says how gauges are added up, but this push is not added to its group: push with merge=sum, too")
+	if asked.options.Gauges != metric.GaugeDefault && resolved.Merge != metric.MergeSum {
+		return resolved, metric.Reject(metric.BadOption, "gauges says how gauges are merged in a sum, but this push is not summed: add merge=sum")
 	}
-	return m, nil
+	return resolved, nil
 }
 
-// mergedByRule adds to a rejection, for those who asked for nothing, that a rule has the
-// push added up, where that may be behind it.
-func (s *Server) mergedByRule(key metric.GroupingKey, w wanted, err error) error {
+// mentionRule adds to a rejection that a rule merges pushes to the group, if the request
+// did not ask for that and it may be the cause.
+func (h *pushHandler) mentionRule(key metric.GroupingKey, asked requestOptions, err error) error {
 	rejection, ok := errors.AsType[*metric.RejectionError](err)
-	if !ok || w.options.Merge != metric.MergeDefault {
+	if !ok || asked.options.Merge != metric.MergeDefault {
 		return err
 	}
-	merge := s.rules.Load().For(key).Merge
+	merge := h.rules.For(key).Merge
 	switch rejection.Reason {
 	case metric.BadMerge, metric.BadValue, metric.TypeConflict:
 		if merge == metric.MergeSum || merge == metric.MergeSeries {
@@ -102,12 +102,13 @@ func (s *Server) mergedByRule(key metric.GroupingKey, w wanted, err error) error
 }
 
 // rejectOptions rejects options in the query of a DELETE, where they can only be a
-// mistake. In headers and in the path they stand for all requests of a client, and
-// mean nothing here.
-func rejectOptions(r *http.Request) error {
+// mistake. In headers and in the path they are for all requests of a client and do not
+// matter here.
+func rejectOptions(r *request) error {
 	options, err := pushoptions.FromRequest(r.URL.RawQuery, nil, nil)
 	if err == nil && options != (metric.Options{}) {
-		err = metric.Reject(metric.BadOption, "DELETE takes no options such as ttl or merge: it deletes the group at once; to have it go later, push with ttl")
+		err = metric.Reject(metric.BadOption,
+			"DELETE has no options such as ttl or merge: it deletes the group at once; to delete it later, push with ttl")
 	}
 	return err
 }

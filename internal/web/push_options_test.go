@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"pushgateway/internal/api"
+	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
@@ -58,7 +60,7 @@ func TestRepeatsAreTold(t *testing.T) {
 // TestIdempotencyKeyBound takes keys of 128 bytes and no longer ones.
 func TestIdempotencyKeyBound(t *testing.T) {
 	s, _ := newTestServer(t, nil)
-	for length, want := range map[int]int{0: 400, 1: 200, maxKeyLength: 200, maxKeyLength + 1: 400} {
+	for length, want := range map[int]int{0: 400, 1: 200, maxIdempotencyKey: 200, maxIdempotencyKey + 1: 400} {
 		if w := do(s, "PUT", "/metrics/job/a", "m 1\n", "Idempotency-Key", strings.Repeat("k", length)); w.Code != want {
 			t.Errorf("a key of %d bytes: %d %s", length, w.Code, w.Body)
 		}
@@ -75,13 +77,13 @@ func TestIdempotencyKeyBound(t *testing.T) {
 func TestRejectionsNameTheRule(t *testing.T) {
 	text := "rules: []"
 	s, _ := newTestServer(t, func(c *Config) {
-		c.LoadRules = func() (*rules.Rules, error) { return rules.Parse([]byte(text)) }
+		c.Rules = newTestRules(t, c, func() (*rules.Rules, error) { return rules.Parse([]byte(text)) })
 	})
 	if w := do(s, "POST", "/metrics/job/a", oneCounted); w.Code != 200 {
 		t.Fatal(w.Code)
 	}
 	text = "rules: [{match: '{}', merge: sum}]"
-	if err := s.Reload(); err != nil {
+	if err := s.config.Rules.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	const named = "the gateway's rules file says merge: sum for this group"
@@ -116,9 +118,9 @@ func TestUnknownParametersOfManyGroups(t *testing.T) {
 // where a value stands; what a push says itself stands above the rule.
 func TestRuleOverMethod(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) {
-		c.LoadRules = func() (*rules.Rules, error) {
+		c.Rules = newTestRules(t, c, func() (*rules.Rules, error) {
 			return rules.Parse([]byte("rules:\n- match: '{job=\"sum\"}'\n  merge: sum\n- match: '{job=\"put\"}'\n  merge: group\n"))
-		}
+		})
 	})
 	for i, step := range []struct {
 		method, path string
@@ -177,7 +179,6 @@ func TestFailuresStandBeforeRejections(t *testing.T) {
 		"m{job=\"a\"} 1 5\nm{job=\"b\"} 1\n":                   503,
 		"m{job=\"b\"} 1\nm{job=\"a\"} 1 5\n":                   503,
 		"m{job=\"a\"} 1 5\n":                                   400,
-		"m{job=\"a\"} 1 5\nm{job=\"b\"} 1\nm{job=\"c\"} 1\n":   207,
 		"m{job=\"c\"} 1\nm{job=\"d\"} 1\n":                     200,
 		"m{job=\"d\"} 1\nm{job=\"a\"} 1 5\nm{job=\"c\"} 1 5\n": 207,
 	} {
@@ -188,6 +189,20 @@ func TestFailuresStandBeforeRejections(t *testing.T) {
 		if later := w.Header().Get("Retry-After") != ""; later != strings.Contains(body, `job="b"`) {
 			t.Errorf("%q: Retry-After is there: %v", body, later)
 		}
+	}
+}
+
+// TestPartialBulkPush answers 207 if some groups were applied, and says when to retry if
+// one of the others failed for now.
+func TestPartialBulkPush(t *testing.T) {
+	failed := &store.UnavailableError{Reason: errors.New("disk full"), RetryAfter: 2 * time.Second}
+	rejected := metric.Reject(metric.BadTimestamp, "has a timestamp")
+	w := httptest.NewRecorder()
+	if err := answerBulk(w, []api.Pushed{{Err: rejected}, {Err: failed}, {}}); err != nil {
+		t.Fatal(err)
+	}
+	if w.Code != 207 || w.Header().Get("Retry-After") != "2" {
+		t.Errorf("%d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 	}
 }
 
@@ -209,7 +224,7 @@ func TestBrokenKeysOfManyGroups(t *testing.T) {
 	if w.Code != 400 || !strings.Contains(w.Body.String(), "UTF-8") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if n := s.Store.Totals().Groups; n != 0 {
+	if n := s.config.Store.Totals().Groups; n != 0 {
 		t.Errorf("%d groups are left behind", n)
 	}
 }

@@ -12,51 +12,83 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"pushgateway/internal/exposition"
+	"pushgateway/internal/store"
 )
 
-// scrapeHandler returns the handler of the telemetry path.
-func (s *Server) scrapeHandler(writer *exposition.Writer) http.Handler {
-	negotiate := expfmt.Negotiate
-	if s.OpenMetrics {
-		negotiate = expfmt.NegotiateIncludingOpenMetrics
-	}
-	return promhttp.InstrumentMetricHandler(s.metrics.registry, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		started := time.Now()
-		var own []*dto.MetricFamily
-		if s.OwnMetricsPath == "" {
-			var err error
-			if own, err = s.metrics.registry.Gather(); err != nil {
-				// What could be gathered is there all the same.
-				s.Logger.Error("gather own metrics", "err", err)
-			}
-		}
-		format, encoding := negotiate(r.Header), negotiateEncoding(r.Header)
-		w.Header().Set("Content-Type", string(format))
-		if encoding != exposition.Identity {
-			w.Header().Set("Content-Encoding", string(encoding))
-		}
-		size, err := writer.Write(w, s.Store.Snapshot(), own, format, encoding)
-		if err != nil {
-			// The status is out already: the scraper sees a body cut short. Mostly
-			// it has gone itself.
-			level := slog.LevelError
-			if r.Context().Err() != nil {
-				level = slog.LevelDebug
-			}
-			s.Logger.Log(r.Context(), level, "scrape failed", "source", r.RemoteAddr, "err", err)
-			panic(http.ErrAbortHandler)
-		}
-		s.metrics.scrapeDuration.Observe(time.Since(started).Seconds())
-		s.metrics.scrapeSize.Observe(float64(size))
-	}))
+// scrapeHandler answers scrapes.
+type scrapeHandler struct {
+	store     *store.Store
+	metrics   *metrics
+	logger    *slog.Logger
+	writer    *exposition.Writer
+	negotiate func(http.Header) expfmt.Format
+	together  bool // self metrics are exposed together with the pushed metrics
+
+	instrumented    http.Handler // writeAll, counted by the metrics promhttp_metric_handler_…
+	selfMetricsOnly http.Handler
 }
 
-// ownMetrics returns the handler of the gateway's own metrics where they have a path
-// of their own.
-func (s *Server) ownMetrics() http.Handler {
-	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelError), EnableOpenMetrics: s.OpenMetrics,
+func newScrapeHandler(s *Server) (*scrapeHandler, error) {
+	writer, err := exposition.NewWriter()
+	if err != nil {
+		return nil, err
+	}
+	h := &scrapeHandler{
+		store: s.config.Store, metrics: s.metrics, logger: s.config.Logger, writer: writer,
+		negotiate: expfmt.Negotiate, together: s.config.SelfMetricsPath == "",
+	}
+	if s.config.OpenMetrics {
+		h.negotiate = expfmt.NegotiateIncludingOpenMetrics
+	}
+	h.instrumented = promhttp.InstrumentMetricHandler(s.metrics.registry, http.HandlerFunc(h.writeAll))
+	h.selfMetricsOnly = promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(h.logger.Handler(), slog.LevelError), EnableOpenMetrics: s.config.OpenMetrics,
 	})
+	return h, nil
+}
+
+// scrape answers GET for the telemetry path.
+func (h *scrapeHandler) scrape(w http.ResponseWriter, r *request) error {
+	h.instrumented.ServeHTTP(w, r.Request)
+	return nil
+}
+
+// selfMetrics answers GET for the path of the gateway's own metrics.
+func (h *scrapeHandler) selfMetrics(w http.ResponseWriter, r *request) error {
+	h.selfMetricsOnly.ServeHTTP(w, r.Request)
+	return nil
+}
+
+// writeAll writes the pushed metrics, and the gateway's own if they have no path of their
+// own.
+func (h *scrapeHandler) writeAll(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	var own []*dto.MetricFamily
+	if h.together {
+		var err error
+		if own, err = h.metrics.registry.Gather(); err != nil {
+			// own holds what could be gathered.
+			h.logger.Error("gather the gateway's own metrics", "err", err)
+		}
+	}
+	format, encoding := h.negotiate(r.Header), negotiateEncoding(r.Header)
+	w.Header().Set("Content-Type", string(format))
+	if encoding != exposition.Identity {
+		w.Header().Set("Content-Encoding", string(encoding))
+	}
+	size, err := h.writer.Write(w, h.store.Snapshot(), own, format, encoding)
+	if err != nil {
+		// The status has been sent: the scraper sees a body that is cut short. In most
+		// cases it has gone.
+		level := slog.LevelError
+		if r.Context().Err() != nil {
+			level = slog.LevelDebug
+		}
+		h.logger.Log(r.Context(), level, "scrape failed", "source", r.RemoteAddr, "err", err)
+		panic(http.ErrAbortHandler)
+	}
+	h.metrics.scrapeDuration.Observe(time.Since(started).Seconds())
+	h.metrics.scrapeSize.Observe(float64(size))
 }
 
 // negotiateEncoding chooses the compression of an answer by Accept-Encoding, as

@@ -25,6 +25,7 @@ import (
 	"pushgateway/internal/api"
 	"pushgateway/internal/exposition"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
 )
@@ -37,13 +38,15 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	started := time.Now()
 	config := Config{
-		Store: store.New(store.Memory{}), Storage: noStorage{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }, Names: metric.LegacyValidation,
-		TelemetryPath: "/metrics", Pages: pages, Status: api.Status{},
+		Store: store.New(store.Memory{}), Storage: noStorage{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now,
+		Validation: metric.LegacyValidation, TelemetryPath: "/metrics", Pages: pages, Status: api.Status{},
 	}
 	if change != nil {
 		change(&config)
+	}
+	if config.Rules == nil {
+		config.Rules = newTestRules(t, &config, nil)
 	}
 	s, err := New(config)
 	if err != nil {
@@ -52,7 +55,24 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 	return s, &log
 }
 
-// noStorage is the storage of those who keep nothing.
+// newTestRules returns a manager of the rules that load returns. They decide when groups of
+// the store expire.
+func newTestRules(t testing.TB, c *Config, load func() (*rules.Rules, error)) *rules.Manager {
+	t.Helper()
+	started := time.Now()
+	clock := store.Clock{Now: c.Now, Elapsed: func() time.Duration { return time.Since(started) }}
+	manager, err := rules.NewManager(rules.ManagerConfig{Load: load, Now: c.Now, Logger: c.Logger, Apply: func(inUse *rules.Rules) {
+		c.Store.SetExpiry(store.ExpiryPolicy{For: func(key metric.GroupingKey) metric.Expiry {
+			return inUse.For(key).Expiry.Or(c.Defaults.Expiry)
+		}, Clock: clock})
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return manager
+}
+
+// noStorage is the storage of a gateway that persists nothing.
 type noStorage struct{}
 
 func (noStorage) Ready() error                       { return nil }
@@ -217,7 +237,7 @@ func TestRejectionsName(t *testing.T) {
 			!strings.Contains(line, "source=192.0.2.1:1234") || !strings.Contains(line, "reason="+string(c.reason)) {
 			t.Errorf("%s: logged %q", c.name, line)
 		}
-		if g := s.Store.Snapshot().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "b"}, {Name: "instance", Value: "i"}})); g == nil || g.Failed.IsZero() || !g.Pushed.IsZero() {
+		if g := s.config.Store.Snapshot().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "b"}, {Name: "instance", Value: "i"}})); g == nil || g.Failed.IsZero() || !g.Pushed.IsZero() {
 			t.Errorf("%s: the failure is not recorded: %+v", c.name, g)
 		}
 	}
@@ -241,7 +261,7 @@ func TestSeriesInTwoGroups(t *testing.T) {
 	if w := do(s, "PUT", "/metrics/job/b/instance@base64/=", "n 1\n"); w.Code != 400 || !strings.Contains(w.Body.String(), "empty one") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if n := s.Store.Totals().Groups; n != 3 {
+	if n := s.config.Store.Totals().Groups; n != 3 {
 		t.Errorf("%d groups, want 3", n)
 	}
 }

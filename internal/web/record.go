@@ -1,0 +1,100 @@
+package web
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"pushgateway/internal/history"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+)
+
+// newHistory returns an empty history of the pushes to the store.
+func newHistory(s *store.Store) *history.Log {
+	return history.New(func(keys []metric.GroupingKey) []bool {
+		snapshot := s.Snapshot()
+		stored := make([]bool, len(keys))
+		for i, key := range keys {
+			stored[i] = snapshot.Group(key) != nil
+		}
+		return stored
+	})
+}
+
+// recorder records the outcome of pushes in the history, the metrics and the log.
+type recorder struct {
+	history *history.Log
+	metrics *metrics
+	logger  *slog.Logger
+	now     func() time.Time
+}
+
+// outcome is the outcome of a push to one group.
+type outcome struct {
+	key      metric.GroupingKey // the zero value if the request names no group
+	size     int64              // of the body in bytes; -1 if unknown
+	replayed bool               // the same push was applied before
+	err      error              // nil if the push was accepted
+}
+
+// remember adds an outcome to the history.
+func (rec *recorder) remember(r *request, o outcome) {
+	e := history.Event{
+		At: rec.now(), Method: r.Method, Size: o.size, Source: sourceOf(r.Request), Client: r.UserAgent(),
+		Key: o.key, Replayed: o.replayed,
+	}
+	if o.key.ID() == "" {
+		e.Path = r.path
+	}
+	if o.err != nil {
+		e.Reason, e.Message = reasonOf(o.err), o.err.Error()
+	}
+	rec.history.Record(e)
+}
+
+// reject counts and logs a rejected push.
+func (rec *recorder) reject(r *request, o outcome) {
+	group := r.path
+	if o.key.ID() != "" {
+		group = o.key.String()
+	}
+	rec.metrics.countRejection(o.err)
+	rec.logger.Warn("push rejected", "method", r.Method, "source", r.RemoteAddr, "group", metric.Shorten(group),
+		"reason", string(reasonOf(o.err)), "err", o.err)
+}
+
+// sourceOf returns the address that a request came from. Behind a proxy that is both the
+// address that the proxy names and its own.
+func sourceOf(r *http.Request) string {
+	forwarded := r.Header.Get("X-Forwarded-For")
+	if forwarded == "" {
+		return r.RemoteAddr
+	}
+	return strings.ToValidUTF8(forwarded, "?") + " by " + r.RemoteAddr
+}
+
+// measureBody returns a function that returns the size of the request's body, once it has
+// been read.
+func measureBody(r *http.Request) (size func() int64) {
+	if r.ContentLength >= 0 {
+		return func() int64 { return r.ContentLength }
+	}
+	counted := &countingBody{ReadCloser: r.Body}
+	r.Body = counted
+	return func() int64 { return counted.size }
+}
+
+// countingBody counts the bytes read.
+type countingBody struct {
+	io.ReadCloser
+	size int64
+}
+
+func (b *countingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.size += int64(n)
+	return n, err
+}

@@ -1,0 +1,208 @@
+package web
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"pushgateway/internal/search"
+)
+
+// route is a row of the route table.
+type route struct {
+	method string
+	// path is relative to the route prefix. If it ends in "/*", the row is for all
+	// paths below it.
+	path     string
+	requires requirement
+	form     errorForm
+	// label is the label "handler" of the metrics about requests; requests are not
+	// counted if it is empty.
+	label  string
+	handle handler
+}
+
+// handler answers a request. If it returns an error and has not started the response, the
+// error is the answer.
+type handler func(w http.ResponseWriter, r *request) error
+
+// requirement is what a route requires of a request or of the gateway.
+type requirement uint8
+
+const (
+	loaded       requirement = 1 << iota // the store has loaded the persisted groups
+	adminAPI                             // the admin API is enabled
+	lifecycleAPI                         // the lifecycle API is enabled
+	sameOrigin                           // a browser sends the request from a page of the gateway, or it comes from no browser
+	token                                // as sameOrigin, for a handler that checks a token as well
+	readable                             // pages of other origins may read the answer
+	pushOptions                          // the path may start with push options, as in /with/ttl=1h/...
+	measured                             // size and duration of requests are measured
+)
+
+// errorForm is how a route answers errors.
+type errorForm uint8
+
+const (
+	textForm errorForm = iota
+	jsonForm
+	pageForm
+)
+
+// Paths that several places refer to. Below groupsPath and apiGroupsPath each group has a
+// path of its own.
+const (
+	jobPath       = "/metrics/job/"
+	jobBase64Path = "/metrics/job@base64/"
+	apiPushPath   = "/api/v1/push"
+	apiGroupsPath = "/api/v1/groups/"
+	groupsPath    = "/groups/"
+)
+
+// table returns the rows of the route table.
+func (s *Server) table() ([]route, error) {
+	c := &s.config
+	const (
+		get, put, post, del = http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete
+
+		push      = pushOptions | sameOrigin | measured
+		deletion  = pushOptions | sameOrigin
+		lifecycle = lifecycleAPI | sameOrigin
+	)
+	pushes := newPushHandler(s)
+	scrapes, err := newScrapeHandler(s)
+	if err != nil {
+		return nil, err
+	}
+	index := new(search.Index)
+	deletes := &deleteHandler{c.Store, c.Validation, c.Now, c.Logger, s.history, index}
+	reads := &apiHandler{c.Store, c.Storage, c.Status, c.Validation, c.Now, s.history, index}
+	pages := newPageHandler(s, index, deletes)
+	process := &processHandler{c.Storage, c.Rules, c.Quit, c.RoutePrefix, c.Logger}
+
+	rows := []route{
+		{put, jobPath + "*", push, textForm, "push", pushes.push},
+		{post, jobPath + "*", push, textForm, "push", pushes.push},
+		{del, jobPath + "*", deletion, textForm, "delete", deletes.group},
+		{put, jobBase64Path + "*", push, textForm, "push", pushes.push},
+		{post, jobBase64Path + "*", push, textForm, "push", pushes.push},
+		{del, jobBase64Path + "*", deletion, textForm, "delete", deletes.group},
+
+		{post, apiPushPath, pushOptions | sameOrigin, jsonForm, "api/v1/push", pushes.bulk},
+		{get, "/api/v1/groups", loaded | readable, jsonForm, "api/v1/groups", reads.groups},
+		{del, "/api/v1/groups", loaded | adminAPI | sameOrigin, jsonForm, "api/v1/groups", deletes.bySelector},
+		{get, apiGroupsPath + "*", loaded | readable, jsonForm, "api/v1/groups", reads.group},
+		{get, "/api/v1/metrics", loaded | readable, jsonForm, "api/v1/metrics", reads.allMetrics},
+		{get, "/api/v1/status", readable, jsonForm, "api/v1/status", reads.gatewayStatus},
+		{put, "/api/v1/admin/wipe", adminAPI | sameOrigin, textForm, "wipe", deletes.wipe},
+		{get, "/api/v1/admin/backup", adminAPI, textForm, "backup", process.backup},
+		{http.MethodOptions, "/api/v1/*", readable, textForm, "api/v1/options", answerNothing},
+
+		{get, "/", loaded, pageForm, "status", pages.groups},
+		{get, groupsPath + "*", loaded, pageForm, "status", pages.group},
+		{get, "/status", 0, pageForm, "status", pages.status},
+		{get, "/help", 0, pageForm, "status", pages.help},
+		{get, "/delete", loaded, pageForm, "status", pages.confirmDeletion},
+		{post, "/delete", loaded | token, pageForm, "status", pages.delete},
+		{get, "/static/*", 0, textForm, "static", pages.staticFile},
+
+		{get, "/-/healthy", 0, textForm, "healthy", answerOK},
+		{get, "/-/ready", 0, textForm, "ready", process.ready},
+		{put, "/-/quit", lifecycle, textForm, "", process.quit},
+		{post, "/-/quit", lifecycle, textForm, "", process.quit},
+		{get, "/-/quit", 0, textForm, "", onlyPostOrPut},
+		{put, "/-/reload", lifecycle, textForm, "", process.reload},
+		{post, "/-/reload", lifecycle, textForm, "", process.reload},
+		{get, "/-/reload", 0, textForm, "", onlyPostOrPut},
+		{get, "/debug/pprof", 0, textForm, "", process.redirectToProfiles},
+		{get, "/debug/pprof/*", 0, textForm, "", process.profile},
+
+		{get, c.TelemetryPath, loaded, textForm, "", scrapes.scrape},
+	}
+	if path := c.SelfMetricsPath; path != "" {
+		rows = append(rows, route{get, path, 0, textForm, "", scrapes.selfMetrics})
+	}
+	return rows, nil
+}
+
+// routeTable finds the row of a request. It is immutable.
+type routeTable struct {
+	exact    map[string]methods // by path
+	prefixes []prefixRoutes     // the longest prefix first
+}
+
+// methods holds the rows of a path by method.
+type methods map[string]*servedRoute
+
+// servedRoute is a row with its middleware.
+type servedRoute struct {
+	route
+	serve func(w http.ResponseWriter, r *request)
+}
+
+// prefixRoutes holds the rows of all paths that start with prefix.
+type prefixRoutes struct {
+	prefix string // ends in a slash
+	methods
+}
+
+// newRouteTable returns the table of the rows. A later row replaces an earlier one with
+// the same method and path. serve wraps a row in its middleware.
+func newRouteTable(rows []route, serve func(route) func(http.ResponseWriter, *request)) *routeTable {
+	t := &routeTable{exact: map[string]methods{}}
+	for _, row := range rows {
+		served := &servedRoute{row, serve(row)}
+		prefix, isPrefix := strings.CutSuffix(row.path, "*")
+		switch i := slices.IndexFunc(t.prefixes, func(p prefixRoutes) bool { return p.prefix == prefix }); {
+		case !isPrefix && t.exact[row.path] == nil:
+			t.exact[row.path] = methods{row.method: served}
+		case !isPrefix:
+			t.exact[row.path][row.method] = served
+		case i < 0:
+			t.prefixes = append(t.prefixes, prefixRoutes{prefix, methods{row.method: served}})
+		default:
+			t.prefixes[i].methods[row.method] = served
+		}
+	}
+	slices.SortFunc(t.prefixes, func(a, b prefixRoutes) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
+	return t
+}
+
+// find returns the rows of a path by method, or nil if there are none. A row for OPTIONS
+// alone makes no path: see findOptions.
+func (t *routeTable) find(path string) methods {
+	if rows, ok := t.exact[path]; ok {
+		return rows
+	}
+	for _, p := range t.prefixes {
+		if strings.HasPrefix(path, p.prefix) && p.methods[http.MethodOptions] == nil {
+			return p.methods
+		}
+	}
+	return nil
+}
+
+// findOptions returns the row for OPTIONS requests for a path, or nil if there is none.
+func (t *routeTable) findOptions(path string) *servedRoute {
+	for _, p := range t.prefixes {
+		if row := p.methods[http.MethodOptions]; row != nil && strings.HasPrefix(path, p.prefix) {
+			return row
+		}
+	}
+	return nil
+}
+
+// takesOptions reports whether the path may follow push options.
+func (t *routeTable) takesOptions(path string) bool {
+	for _, row := range t.find(path) {
+		return row.requires&pushOptions != 0
+	}
+	return false
+}
+
+// allowed returns the value of the header Allow.
+func (m methods) allowed() string {
+	return strings.Join(slices.Sorted(maps.Keys(m)), ", ") + ", " + http.MethodOptions
+}
