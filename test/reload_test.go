@@ -104,7 +104,7 @@ func TestReload(t *testing.T) {
 		p.push(t, http.MethodPut, "/metrics/job/a", "m 1 1700000000000\n")
 		want("after a push with a bad file", "never 5h0m0s 9h0m0s", 0)
 	}
-	complaint := "the rules stay as they were"
+	complaint := "the previous rules stay in use"
 	complaints := strings.Count(p.log.String(), complaint)
 	write("rules:", `- {match: '{job="b"}', ttl: never}`)
 	p.hangup(t)

@@ -38,9 +38,9 @@ func TestOwnMetricsPath(t *testing.T) {
 	}
 
 	for _, path := range []string{"/metrics", "metrics/", "/", "/-/ready", "/status", "/api/v1/metrics", "/api/v1/push", "/metrics/job/a", "/groups/x", "/static/own", "/debug/pprof/own"} {
-		wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--web.own-metrics-path="+path), strings.Trim(path, "/"), "own metrics", "taken")
+		wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--web.own-metrics-path="+path), strings.Trim(path, "/"), "own metrics", "already in use")
 	}
-	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--web.own-metrics-path=/x", "--web.telemetry-path=/x"), "/x", "taken")
+	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--web.own-metrics-path=/x", "--web.telemetry-path=/x"), "/x", "already in use")
 	elsewhere := start(t, "--web.own-metrics-path=/metrics", "--web.telemetry-path=/pushed")
 	wantText(t, elsewhere.get(t, "/metrics"), "pushgateway_groups 0\n")
 	if got := elsewhere.get(t, "/pushed"); got != "" {
