@@ -5,65 +5,43 @@ import (
 	"io"
 	"time"
 
-	"pushgateway/internal/history"
+	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
-	"pushgateway/internal/store"
+	"pushgateway/internal/search"
 )
 
-// Group is a group as a list shows it.
-type Group struct {
-	Key          metric.GroupingKey
-	State        string
-	Pushed       time.Time // zero where no push was accepted
-	Failed       time.Time // zero where none was rejected
-	LastRejected *history.Event
-	Summed       bool      // pushes are added up
-	Expired      bool      // it has ended, and its push times alone are left
-	Expires      time.Time // zero where the group stays
-	Families     int
-	Series       int
-	Bytes        int64
-}
-
-// Groups is a part of a list of groups.
-type Groups struct {
-	Total  int            // groups that match
-	States map[string]int // groups that match but for their state, by state
-	Offset int
-	Limit  int
-	Groups []Group
-}
-
-// WriteGroups writes the answer to GET /api/v1/groups.
-func WriteGroups(w io.Writer, list Groups) error {
-	data := groupsData{Total: list.Total, States: list.States, Offset: list.Offset, Limit: list.Limit, Groups: make([]groupData, len(list.Groups))}
-	for i := range list.Groups {
-		data.Groups[i] = dataOf(&list.Groups[i])
+// WriteGroups writes the answer to GET /api/v1/groups: of the groups found, up to
+// limit from offset on.
+func WriteGroups(w io.Writer, found *groupview.Found, offset, limit int) error {
+	groups := found.Groups(offset, offset+limit)
+	data := groupsData{Total: len(found.Rows), States: found.Counts, Offset: offset, Limit: limit, Groups: make([]groupData, len(groups))}
+	for i := range groups {
+		data.Groups[i] = dataOf(&groups[i])
 	}
 	return writeSuccess(w, data)
 }
 
 type groupsData struct {
-	Total  int            `json:"total"`
-	States map[string]int `json:"states"`
-	Offset int            `json:"offset"`
-	Limit  int            `json:"limit"`
-	Groups []groupData    `json:"groups"`
+	Total  int                  `json:"total"`
+	States map[search.State]int `json:"states"`
+	Offset int                  `json:"offset"`
+	Limit  int                  `json:"limit"`
+	Groups []groupData          `json:"groups"`
 }
 
 type groupData struct {
-	Labels      map[string]string `json:"labels"`
-	Path        string            `json:"path"`
-	State       string            `json:"state"`
-	LastPush    *time.Time        `json:"last_push"`
-	LastFailure *time.Time        `json:"last_failure"`
-	LastError   *rejectionData    `json:"last_rejection"`
-	Summed      bool              `json:"summed"`
-	Expired     bool              `json:"expired"`
-	ExpiresAt   *time.Time        `json:"expires_at"`
-	Families    int               `json:"families"`
-	Series      int               `json:"series"`
-	Bytes       int64             `json:"bytes"`
+	Labels        map[string]string `json:"labels"`
+	Path          string            `json:"path"`
+	State         search.State      `json:"state"`
+	LastPush      *time.Time        `json:"last_push"`
+	LastFailure   *time.Time        `json:"last_failure"`
+	LastRejection *rejectionData    `json:"last_rejection"`
+	Summed        bool              `json:"summed"`
+	Expired       bool              `json:"expired"`
+	ExpiresAt     *time.Time        `json:"expires_at"`
+	Families      int               `json:"families"`
+	Series        int               `json:"series"`
+	Bytes         int64             `json:"bytes"`
 }
 
 type rejectionData struct {
@@ -86,15 +64,15 @@ type pushData struct {
 	Client   string    `json:"client"`
 }
 
-func dataOf(g *Group) groupData {
+func dataOf(g *groupview.Group) groupData {
 	data := groupData{
-		Labels: labelsOf(g.Key), Path: g.Key.Path(), State: g.State, Summed: g.Summed, Expired: g.Expired,
-		ExpiresAt: timeOrNull(g.Expires),
-		LastPush:  timeOrNull(g.Pushed), LastFailure: timeOrNull(g.Failed),
+		Labels: labelsOf(g.Key), Path: g.Key.Path(), State: g.State,
+		LastPush: timeOrNull(g.Pushed), LastFailure: timeOrNull(g.Failed),
+		Summed: g.Summed(), Expired: g.Expired(), ExpiresAt: timeOrNull(g.Expiry.At),
 		Families: g.Families, Series: g.Series, Bytes: g.Bytes,
 	}
-	if e := g.LastRejected; e != nil {
-		data.LastError = &rejectionData{e.At.UTC(), string(e.Reason), e.Message, e.Source, e.Client}
+	if e := g.Rejection; e != nil {
+		data.LastRejection = &rejectionData{e.At.UTC(), string(e.Reason), e.Message, e.Source, e.Client}
 	}
 	return data
 }
@@ -115,36 +93,33 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// WriteGroup writes the answer to GET /api/v1/groups/…: what the list says of the
-// group, its last pushes, and its metrics as GET /api/v1/metrics has them. An
-// error leaves the document incomplete. Memory: O(largest family).
-func WriteGroup(w io.Writer, g Group, pushes []history.Event, held *store.Group) error {
-	data := make([]pushData, len(pushes))
-	for i := range pushes {
-		e := &pushes[i]
-		data[i] = pushData{
+// WriteGroup writes the answer to GET /api/v1/groups/…: the group as in the list, its
+// recent pushes, and its metrics as in GET /api/v1/metrics. An error leaves the
+// document incomplete. Memory: O(largest family).
+func WriteGroup(w io.Writer, g groupview.Group) error {
+	pushes := make([]pushData, len(g.Pushes))
+	for i := range g.Pushes {
+		e := &g.Pushes[i]
+		pushes[i] = pushData{
 			Time: e.At.UTC(), Method: e.Method, Accepted: e.Accepted(), Replayed: e.Replayed,
 			Reason: string(e.Reason), Message: e.Message, Source: e.Source, Client: e.Client,
 		}
 		if e.Size >= 0 {
-			data[i].Bytes = &e.Size
+			pushes[i].Bytes = &e.Size
 		}
 	}
 	head, err := json.Marshal(struct {
 		groupData
 		Pushes []pushData `json:"pushes"`
-	}{dataOf(&g), data})
+	}{dataOf(&g), pushes})
 	if err != nil {
 		return err
 	}
 	e := encoder{w: w, buf: append(make([]byte, 0, flushAt+flushAt/4), `{"status":"success","data":`...)}
 	e.buf = append(e.buf, head[:len(head)-1]...)
 	e.buf = append(e.buf, `,"metrics":{`...)
-	for i, c := range held.Families {
-		if i > 0 {
-			e.buf = append(e.buf, ',')
-		}
-		if err := e.family(c); err != nil {
+	if g.Stored != nil {
+		if err := e.families(g.Stored); err != nil {
 			return err
 		}
 	}
@@ -152,14 +127,14 @@ func WriteGroup(w io.Writer, g Group, pushes []history.Event, held *store.Group)
 	return e.flush()
 }
 
-// Kinds of errors, as Prometheus names them in its own HTTP API.
+// Types of errors, as in Prometheus' own HTTP API.
 const (
 	BadData     = "bad_data"
 	NotFound    = "not_found"
 	Unavailable = "unavailable"
 )
 
-// WriteError writes the answer to a request that cannot be answered otherwise.
+// WriteError writes an answer that reports an error.
 func WriteError(w io.Writer, kind, message string) error {
 	return write(w, struct {
 		Status string `json:"status"`
@@ -177,6 +152,6 @@ func writeSuccess(w io.Writer, data any) error {
 
 func write(w io.Writer, document any) error {
 	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // messages hold URLs with &
+	encoder.SetEscapeHTML(false) // messages contain URLs with &
 	return encoder.Encode(document)
 }

@@ -66,15 +66,23 @@ func (e *encoder) group(g *store.Group) error {
 		e.buf = append(e.buf, ',')
 	}
 	// There is always a family: that of the push time.
-	for i, c := range g.Families {
+	if err := e.families(g); err != nil {
+		return err
+	}
+	e.buf = append(e.buf, '}')
+	return nil
+}
+
+// families appends all families of the group as members of an object.
+func (e *encoder) families(g *store.Group) error {
+	for i, f := range g.Families {
 		if i > 0 {
 			e.buf = append(e.buf, ',')
 		}
-		if err := e.family(c); err != nil {
-			return fmt.Errorf("metric family %q of group %s: %w", c.Name(), g.Key, err)
+		if err := e.family(f); err != nil {
+			return fmt.Errorf("metric family %q of group %s: %w", f.Name(), g.Key, err)
 		}
 	}
-	e.buf = append(e.buf, '}')
 	return nil
 }
 

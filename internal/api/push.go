@@ -6,17 +6,18 @@ import (
 	"time"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
 )
 
-// Pushed is what became of the part of a push that went to one group.
+// Pushed is the result of a bulk push for one group.
 type Pushed struct {
 	Key      metric.GroupingKey
 	Replayed bool  // it had been applied before, and changed nothing
-	Err      error // why it was not applied; nil where it was
+	Err      error // why it was not applied; nil if it was
 }
 
-// WritePushed writes the answer to POST /api/v1/push. Where no group was applied it is
-// an error of the given kind.
+// WritePushed writes the answer to POST /api/v1/push. If no group was applied, it is an
+// error of the given type.
 func WritePushed(w io.Writer, groups []Pushed, kind string) error {
 	data := pushedData{Groups: make([]pushedGroup, len(groups))}
 	var first error
@@ -50,7 +51,7 @@ func WritePushed(w io.Writer, groups []Pushed, kind string) error {
 			Kind   string     `json:"errorType"`
 			Error  string     `json:"error"`
 			Data   pushedData `json:"data"`
-		}{"error", kind, "no group was applied; the first says: " + first.Error(), data})
+		}{"error", kind, "no group was applied. The first error: " + first.Error(), data})
 	}
 	return writeSuccess(w, data)
 }
@@ -69,18 +70,17 @@ type pushedGroup struct {
 	Message string            `json:"message,omitempty"`
 }
 
-// Deleted is what a deletion by selector deleted, or would delete.
+// Deleted is the result of a deletion by selector.
 type Deleted struct {
-	Count  int
+	Count  int // groups that were deleted, or would be in a dry run
 	DryRun bool
-	Groups []Group // the first of them
+	Groups []*store.Group // the first of them
 }
 
 // WriteDeleted writes the answer to DELETE /api/v1/groups.
 func WriteDeleted(w io.Writer, d Deleted) error {
 	data := deletedData{Count: d.Count, DryRun: d.DryRun, Groups: make([]deletedGroup, len(d.Groups))}
-	for i := range d.Groups {
-		g := &d.Groups[i]
+	for i, g := range d.Groups {
 		data.Groups[i] = deletedGroup{labelsOf(g.Key), g.Key.Path(), timeOrNull(g.Pushed)}
 	}
 	return writeSuccess(w, data)

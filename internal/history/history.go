@@ -1,10 +1,11 @@
-// Package history remembers, in memory and within bounds, what came of the last
-// pushes: a timeline per group, and the recent rejections of all. It knows neither
-// HTTP nor what the groups hold.
+// Package history remembers the results of recent pushes, in memory and within
+// bounds: a timeline per group, and the latest rejections of all groups. It knows
+// neither HTTP nor the groups' metrics.
 package history
 
 import (
 	"container/list"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -15,26 +16,25 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Event is one push and what came of it.
+// Event is one push and its result.
 type Event struct {
 	At     time.Time
 	Method string // PUT or POST
-	Size   int64  // of the body as it was sent, in bytes
-	Source string // the address it came from
+	Size   int64  // bytes of the body as sent; negative if unknown
+	Source string // the client's address
 	Client string // the User-Agent header; may be empty
 
-	// Repeated tells that the push had been applied before, by its idempotency
-	// key, and changed nothing.
+	// Replayed reports whether a push with the same idempotency key had been
+	// applied before, so that this one changed nothing.
 	Replayed bool
 
-	// Key is the group's; the zero value where the URL named none, which
-	// then is in Path.
+	// Key is the group's key. It is the zero value if the URL named no group; Path
+	// then holds the URL's path.
 	Key  metric.GroupingKey
 	Path string
 
-	// Message is why the push was rejected, and Reason the same in one word,
-	// which is empty where the gateway itself failed. Both are empty for a push
-	// that was accepted.
+	// Reason and Message say why the push was rejected. Both are empty for an
+	// accepted push. Reason alone is empty if the gateway itself failed.
 	Reason  metric.Reason
 	Message string
 }
@@ -42,46 +42,73 @@ type Event struct {
 // Accepted reports whether the push was applied.
 func (e *Event) Accepted() bool { return e.Message == "" }
 
-// Bounds of what is remembered. Texts of a push may be long on purpose.
 const (
-	perGroup   = 20
-	rejections = 100
-	maxMessage = 2000
-	maxText    = 200
-	// budget bounds all timelines together, in bytes as cost counts them. Some 3,000
-	// groups have whole timelines, or 15,000 their last push.
-	budget = 8 << 20
-	// sweepAt is how many groups there are before it is looked, for the first
-	// time, which of them are gone.
-	sweepAt = 1024
+	maxEvents     = 20  // per group
+	maxRejections = 100 // of all groups
+	maxMessage    = 2000
+	maxText       = 200
+	// maxBytes bounds the size of all timelines, as event.cost estimates it. It is
+	// enough for full timelines of 3,000 groups, or the last push of 15,000.
+	maxBytes = 8 << 20
+	// minSweep is the number of timelines at which the log first looks for groups
+	// that no longer exist.
+	minSweep = 1024
 )
 
-// Log remembers pushes. It is safe for concurrent use.
+// Log records pushes. It is safe for concurrent use.
 type Log struct {
-	held func(keys []metric.GroupingKey) []bool
+	stored func(keys []metric.GroupingKey) []bool
 
-	mu         sync.Mutex // guards all below
+	mu         sync.Mutex // guards all fields below
 	groups     map[string]*list.Element
-	byAge      list.List // of *timeline, the one with the latest push at the back
-	spent      int       // bytes of all timelines
-	limit      int       // events of each timeline; less than perGroup where all would exceed the budget
-	sweepAt    int
-	rejected   map[string]time.Time // when a group's last rejection was, by its ID
-	rejections []Event              // the oldest first
-	version    uint64
+	byAge      list.List // of *timeline; the latest push is at the back
+	bytes      int       // estimated size of all timelines
+	limit      int       // events per timeline; below maxEvents if maxBytes was reached
+	sweepAt    int       // number of timelines at which sweep runs
+	rejected   map[string]Rejection
+	snapshot   *Rejected // of rejected; nil after a change
+	rejections []Event   // the oldest first
 }
 
-// timeline is what is known of one group.
+// Rejection is the time of a group's last rejected push.
+type Rejection struct {
+	Key metric.GroupingKey
+	At  time.Time
+}
+
+// Rejected is an immutable snapshot of the last rejection of each group.
+type Rejected struct {
+	byID map[string]Rejection
+}
+
+// At returns the time of the last rejected push to the group with this ID; zero if
+// none is known. It accepts a nil receiver.
+func (r *Rejected) At(id string) time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	return r.byID[id].At
+}
+
+// All returns all rejections, in no particular order. It accepts a nil receiver.
+func (r *Rejected) All() iter.Seq[Rejection] {
+	if r == nil {
+		return func(func(Rejection) bool) {}
+	}
+	return maps.Values(r.byID)
+}
+
+// timeline holds the recent pushes to one group.
 type timeline struct {
 	key    metric.GroupingKey
 	events []event // the oldest first
-	// rejected is the last rejection, which stays when later pushes have taken its
-	// place among events; nil where there was none.
+	// rejected is the last rejection; nil if there was none. It remains after newer
+	// pushes have displaced it from events.
 	rejected *Event
 }
 
-// event is an Event as it is kept: what repeats in every event of a group, or of
-// many groups, is kept once.
+// event is the compact form of an Event. It shares the strings that many events
+// have in common.
 type event struct {
 	at      int64 // Unix nanoseconds
 	size    int64
@@ -91,16 +118,19 @@ type event struct {
 	reason  metric.Reason
 	message string
 
-	repeated bool
+	replayed bool
 }
 
-// New returns an empty log. held tells which of these groups are still there; the
-// timelines of others are dropped, at the latest when the log has doubled.
-func New(held func(keys []metric.GroupingKey) []bool) *Log {
-	return &Log{held: held, groups: map[string]*list.Element{}, rejected: map[string]time.Time{}, limit: perGroup, sweepAt: sweepAt}
+// New returns an empty log. stored reports which of the given groups exist. The log
+// drops the timelines of other groups, at the latest when it has doubled in size.
+func New(stored func(keys []metric.GroupingKey) []bool) *Log {
+	return &Log{
+		stored: stored, groups: map[string]*list.Element{}, rejected: map[string]Rejection{},
+		limit: maxEvents, sweepAt: minSweep,
+	}
 }
 
-// Record remembers the push. Cost: O(1), amortized.
+// Record adds a push. Cost: O(1), amortized.
 func (l *Log) Record(e Event) {
 	e.Source, e.Client, e.Path = shorten(e.Source, maxText), shorten(e.Client, maxText), shorten(e.Path, maxText)
 	e.Message = shorten(e.Message, maxMessage)
@@ -108,11 +138,10 @@ func (l *Log) Record(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !e.Accepted() {
-		if len(l.rejections) == rejections {
+		if len(l.rejections) == maxRejections {
 			l.rejections = append(l.rejections[:0], l.rejections[1:]...)
 		}
 		l.rejections = append(l.rejections, e)
-		l.version++
 	}
 	id := e.Key.ID()
 	if id == "" {
@@ -127,54 +156,55 @@ func (l *Log) Record(e Event) {
 		}
 		element = l.byAge.PushBack(&timeline{key: e.Key})
 		l.groups[id] = element
-		l.spent += costOfGroup(e.Key)
+		l.bytes += costOfGroup(e.Key)
 	}
 	t := element.Value.(*timeline)
 	if !e.Accepted() {
 		if t.rejected != nil {
-			l.spent -= len(t.rejected.Message)
+			l.bytes -= len(t.rejected.Message)
 		}
-		last := e // a copy, so that accepted pushes need no allocation
+		last := e // a copy: accepted pushes need no allocation
 		t.rejected = &last
-		l.rejected[id] = e.At
-		l.spent += len(e.Message)
+		l.rejected[id] = Rejection{e.Key, e.At}
+		l.snapshot = nil
+		l.bytes += len(e.Message)
 	}
 	if len(t.events) >= l.limit {
-		l.spent -= t.events[0].cost()
+		l.bytes -= t.events[0].cost()
 		t.events = append(t.events[:0], t.events[1:]...)
 	}
 	t.events = append(t.events, event{
 		at: e.At.UnixNano(), size: e.Size, source: e.Source, reason: e.Reason, message: e.Message,
-		client: unique.Make(e.Client), method: unique.Make(e.Method), repeated: e.Replayed,
+		client: unique.Make(e.Client), method: unique.Make(e.Method), replayed: e.Replayed,
 	})
-	l.spent += t.events[len(t.events)-1].cost()
-	for l.spent > budget && l.byAge.Len() > 1 {
+	l.bytes += t.events[len(t.events)-1].cost()
+	for l.bytes > maxBytes && l.byAge.Len() > 1 {
 		if l.limit > 1 {
 			l.shrink()
 		} else {
-			// The groups that were silent for longest give way.
+			// Drop the group that has been silent for longest.
 			l.drop(l.byAge.Front())
 		}
 	}
 }
 
-// shrink halves what each timeline may hold. It happens a few times at most until
-// the log is swept. The caller holds mu.
+// shrink halves the number of events per timeline. It runs a few times at most
+// between two sweeps. The caller holds mu.
 func (l *Log) shrink() {
 	l.limit /= 2
 	for element := l.byAge.Front(); element != nil; element = element.Next() {
 		t := element.Value.(*timeline)
 		if surplus := len(t.events) - l.limit; surplus > 0 {
 			for i := range surplus {
-				l.spent -= t.events[i].cost()
+				l.bytes -= t.events[i].cost()
 			}
-			t.events = slices.Clone(t.events[surplus:]) // the rest goes, too
+			t.events = slices.Clone(t.events[surplus:]) // frees the rest
 		}
 	}
 }
 
-// Group returns the last pushes to the group, the latest first, and the last that
-// was rejected; nil where none is known.
+// Group returns the recent pushes to the group, the latest first, and the last
+// rejected one. Either is nil if none is known.
 func (l *Log) Group(key metric.GroupingKey) (pushes []Event, rejected *Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,7 +217,7 @@ func (l *Log) Group(key metric.GroupingKey) (pushes []Event, rejected *Event) {
 		e := &t.events[i]
 		pushes = append(pushes, Event{
 			At: time.Unix(0, e.at), Method: e.method.Value(), Size: e.size, Source: e.source, Client: e.client.Value(),
-			Key: key, Replayed: e.repeated, Reason: e.reason, Message: e.message,
+			Key: key, Replayed: e.replayed, Reason: e.reason, Message: e.message,
 		})
 	}
 	if t.rejected != nil {
@@ -197,7 +227,7 @@ func (l *Log) Group(key metric.GroupingKey) (pushes []Event, rejected *Event) {
 	return pushes, rejected
 }
 
-// LastRejected returns the last rejected push of the group; nil where none is known.
+// LastRejected returns the last rejected push to the group; nil if none is known.
 func (l *Log) LastRejected(key metric.GroupingKey) *Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,22 +240,19 @@ func (l *Log) LastRejected(key metric.GroupingKey) *Event {
 	return nil
 }
 
-// Rejected returns when the last rejected push of each group was, by the group's ID,
-// as far as it is known. Cost: O(groups with a rejection).
-func (l *Log) Rejected() map[string]time.Time {
+// Rejected returns a snapshot of the last rejection of each group. It returns the
+// same snapshot until a rejection is added or dropped. Cost: O(groups with a
+// rejection) after a change, O(1) otherwise.
+func (l *Log) Rejected() *Rejected {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return maps.Clone(l.rejected)
+	if l.snapshot == nil {
+		l.snapshot = &Rejected{maps.Clone(l.rejected)}
+	}
+	return l.snapshot
 }
 
-// Version counts the rejections. While it is the same, there are no new ones.
-func (l *Log) Version() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.version
-}
-
-// Rejections returns the recent rejections of all groups, the latest first.
+// Rejections returns the latest rejections of all groups, the newest first.
 func (l *Log) Rejections() []Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -236,8 +263,8 @@ func (l *Log) Rejections() []Event {
 	return latest
 }
 
-// Forget drops the timeline of a group that was deleted. The rejections of all keep
-// what they have.
+// Forget drops the timeline of a deleted group. Rejections still returns its
+// rejections.
 func (l *Log) Forget(key metric.GroupingKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -253,23 +280,24 @@ func (l *Log) ForgetAll() {
 	clear(l.groups)
 	clear(l.rejected)
 	l.byAge.Init()
-	l.spent, l.limit, l.sweepAt = 0, perGroup, sweepAt
+	l.snapshot = nil
+	l.bytes, l.limit, l.sweepAt = 0, maxEvents, minSweep
 }
 
-// sweep drops the timelines of groups that are gone. The caller holds mu.
+// sweep drops the timelines of groups that no longer exist. The caller holds mu.
 func (l *Log) sweep() {
 	keys := make([]metric.GroupingKey, 0, len(l.groups))
 	for element := l.byAge.Front(); element != nil; element = element.Next() {
 		keys = append(keys, element.Value.(*timeline).key)
 	}
-	for i, held := range l.held(keys) {
-		if !held {
+	for i, stored := range l.stored(keys) {
+		if !stored {
 			l.drop(l.groups[keys[i].ID()])
 		}
 	}
-	l.sweepAt = max(sweepAt, 2*len(l.groups))
-	if l.spent < budget/4 {
-		l.limit = perGroup
+	l.sweepAt = max(minSweep, 2*len(l.groups))
+	if l.bytes < maxBytes/4 {
+		l.limit = maxEvents
 	}
 }
 
@@ -277,23 +305,26 @@ func (l *Log) sweep() {
 func (l *Log) drop(element *list.Element) {
 	t := l.byAge.Remove(element).(*timeline)
 	delete(l.groups, t.key.ID())
-	delete(l.rejected, t.key.ID())
-	l.spent -= costOfGroup(t.key)
+	if _, ok := l.rejected[t.key.ID()]; ok {
+		delete(l.rejected, t.key.ID())
+		l.snapshot = nil
+	}
+	l.bytes -= costOfGroup(t.key)
 	for i := range t.events {
-		l.spent -= t.events[i].cost()
+		l.bytes -= t.events[i].cost()
 	}
 	if t.rejected != nil {
-		l.spent -= len(t.rejected.Message)
+		l.bytes -= len(t.rejected.Message)
 	}
 }
 
-// costOfGroup returns about how many bytes a timeline takes without its events.
+// costOfGroup estimates the size in bytes of a timeline without events.
 func costOfGroup(key metric.GroupingKey) int { return 300 + 2*len(key.ID()) + 32*len(key.Labels()) }
 
-// cost returns about how many bytes the event takes.
+// cost estimates the size in bytes of the event.
 func (e *event) cost() int { return 118 + len(e.source) + len(e.message) }
 
-// shorten cuts a text after at most n bytes, between two characters.
+// shorten cuts a text to at most n bytes, between two characters.
 func shorten(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -3,6 +3,7 @@ package history_test
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +27,8 @@ func rejected(job string, at int64, message string) history.Event {
 	return e
 }
 
-// held says that all groups are still there.
-func held(keys []metric.GroupingKey) []bool {
+// stored reports that all groups exist.
+func stored(keys []metric.GroupingKey) []bool {
 	all := make([]bool, len(keys))
 	for i := range all {
 		all[i] = true
@@ -36,7 +37,7 @@ func held(keys []metric.GroupingKey) []bool {
 }
 
 func TestTimelineIsLatestFirstAndBounded(t *testing.T) {
-	l := history.New(held)
+	l := history.New(stored)
 	for i := range int64(100) {
 		l.Record(accepted("a", i))
 		l.Record(accepted("b", 1000+i))
@@ -56,7 +57,7 @@ func TestTimelineIsLatestFirstAndBounded(t *testing.T) {
 }
 
 func TestLastRejectionStaysWhenPushesFollow(t *testing.T) {
-	l := history.New(held)
+	l := history.New(stored)
 	l.Record(rejected("a", 1, "first"))
 	l.Record(rejected("a", 2, "second"))
 	for i := range int64(50) {
@@ -80,29 +81,32 @@ func TestLastRejectionStaysWhenPushesFollow(t *testing.T) {
 }
 
 func TestRejected(t *testing.T) {
-	l := history.New(held)
+	l := history.New(stored)
 	l.Record(accepted("a", 1))
 	l.Record(rejected("b", 2, "x"))
-	if l.Version() != 1 {
-		t.Errorf("version %d after one rejection", l.Version())
+	first := l.Rejected()
+	l.Record(accepted("a", 2))
+	if l.Rejected() != first {
+		t.Error("an accepted push made another snapshot")
 	}
 	l.Record(rejected("b", 3, "x"))
 	l.Record(rejected("c", 4, "x"))
 	l.Forget(key("c"))
-	if r := l.Rejected(); len(r) != 1 || r["b"].Unix() != 3 {
-		t.Errorf("rejected at %v", r)
+	all := slices.Collect(l.Rejected().All())
+	if len(all) != 1 || all[0].Key.ID() != "b" || l.Rejected().At("b").Unix() != 3 {
+		t.Errorf("rejected: %v", all)
 	}
-	if l.Version() != 3 {
-		t.Errorf("version %d after three rejections", l.Version())
+	if first.At("b").Unix() != 2 {
+		t.Errorf("the first snapshot has changed: %v", first)
 	}
 	l.ForgetAll()
-	if r := l.Rejected(); len(r) != 0 {
-		t.Errorf("rejected at %v", r)
+	if all := slices.Collect(l.Rejected().All()); len(all) != 0 {
+		t.Errorf("rejected: %v", all)
 	}
 }
 
 func TestRejectionsOfAll(t *testing.T) {
-	l := history.New(held)
+	l := history.New(stored)
 	noGroup := history.Event{At: time.Unix(1, 0), Path: "/metrics/job/", Reason: metric.BadPath, Message: "the job name is missing"}
 	l.Record(noGroup)
 	if r := l.Rejections(); len(r) != 1 || r[0].Path != "/metrics/job/" {
@@ -118,7 +122,7 @@ func TestRejectionsOfAll(t *testing.T) {
 }
 
 func TestLongTextsAreCut(t *testing.T) {
-	l := history.New(held)
+	l := history.New(stored)
 	e := rejected("a", 1, strings.Repeat("é", 5000))
 	e.Source, e.Client, e.Path = strings.Repeat("s", 5000), strings.Repeat("c", 5000), strings.Repeat("p", 5000)
 	l.Record(e)
@@ -131,7 +135,7 @@ func TestLongTextsAreCut(t *testing.T) {
 }
 
 func TestForget(t *testing.T) {
-	l := history.New(held)
+	l := history.New(stored)
 	l.Record(rejected("a", 1, "x"))
 	l.Record(accepted("b", 1))
 	l.Forget(key("a"))
@@ -184,7 +188,7 @@ func TestGroupsThatAreGoneDoNotLeak(t *testing.T) {
 
 // Whatever is pushed, the memory stays bounded.
 func TestMemoryIsBounded(t *testing.T) {
-	l := history.New(held)
+	l := history.New(stored)
 	long := strings.Repeat("m", 3000)
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -206,7 +210,7 @@ func TestMemoryIsBounded(t *testing.T) {
 
 // Where not all fits, each group has less, rather than some nothing.
 func TestManyGroupsShare(t *testing.T) {
-	l := history.New(held)
+	l := history.New(stored)
 	const groups = 10_000
 	for round := range int64(25) {
 		for i := range groups {
@@ -229,7 +233,7 @@ func TestManyGroupsShare(t *testing.T) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	l := history.New(held)
+	l := history.New(stored)
 	events := make([]history.Event, 10_000)
 	for i := range events {
 		events[i] = accepted(fmt.Sprint("job", i), 1)

@@ -4,95 +4,131 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/selector"
 	"pushgateway/internal/store"
 )
 
-// Row is a group with what listing it needs.
+// Row is a group with the values that searching and sorting need.
 type Row struct {
+	// Group is the stored group. If Stored is false, it has no families: nothing is
+	// known of the group but that pushes to it were rejected.
 	Group  *store.Group
-	Series int
+	Stored bool
+	Failed time.Time // of the last rejected push; zero if none is known
+	Series int       // label sets; a histogram counts once
 	Bytes  int64
 	names  int32 // number of the set of metric names
 }
 
-// RowOf returns the row of a group by itself.
-func RowOf(g *store.Group) Row {
-	row := Row{Group: g}
-	for _, c := range g.Families {
-		row.Series += c.Series()
-		row.Bytes += int64(c.Size())
-	}
-	return row
-}
-
-// Index keeps the rows of the view that was asked for last, so that asking again
-// costs a look at each row, and a next view what has changed. It is safe for
-// concurrent use.
+// Index makes listings of snapshots. It keeps the last one, so that the next costs
+// little more than what has changed. It is safe for concurrent use.
 type Index struct {
 	mu   sync.Mutex // guards last
 	last *Listing
 }
 
-// Listing is the groups of one view. It is immutable.
+// Listing is the groups of one snapshot, and those that only rejected pushes are
+// known of. It is immutable.
 type Listing struct {
-	// Version tells listings of one Index apart.
-	Version uint64
-	Rows    []Row // ordered by the groups' IDs
+	// Version differs for each listing of an Index.
+	Version  uint64
+	Snapshot *store.Snapshot
+	Rows     []Row // ordered by the groups' IDs
 
-	view *store.Snapshot
-	sets *nameSets
-	jobs func() []Job
+	rejected *history.Rejected
+	sets     *nameSets
+	jobs     func() []Job
 }
 
-// Of returns the groups of the view. Cost: a step for each group, and a look at
-// the chunks of those that are not as in the view before; O(1) for the same view.
-func (x *Index) Of(v *store.Snapshot) *Listing {
+// List returns the listing of a snapshot and of the rejections known at that time.
+// Cost: O(groups), and a look at the families of those that have changed since the
+// last listing; O(1) if nothing has changed.
+func (x *Index) List(v *store.Snapshot, rejected *history.Rejected) *Listing {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.last != nil && x.last.view == v {
+	if x.last != nil && x.last.Snapshot == v && x.last.rejected == rejected {
 		return x.last
 	}
-	next := &Listing{Version: 1, view: v, sets: newNameSets(), Rows: make([]Row, 0, v.Totals.Groups)}
+	next := &Listing{Version: 1, Snapshot: v, rejected: rejected, sets: newNameSets(), Rows: make([]Row, 0, v.Totals.Groups)}
 	var old []Row
 	if x.last != nil {
 		next.Version = x.last.Version + 1
 		old = x.last.Rows
-		// Sets that no group has any more go when there are too many.
+		// Drop sets that no group has any more once there are too many.
 		if sets := x.last.sets; sets.count() <= 1000+2*len(old) {
 			next.sets = sets
 		} else {
 			old = nil
 		}
 	}
-	for g := range v.Groups() {
+	others := onlyRejected(v, rejected)
+	add := func(g *store.Group, stored bool) {
 		for len(old) > 0 && old[0].Group != g && old[0].Group.Key.ID() < g.Key.ID() {
 			old = old[1:]
 		}
+		row := Row{Group: g, Stored: stored}
 		if len(old) > 0 && old[0].Group == g {
-			next.Rows = append(next.Rows, old[0])
-			continue
+			row = old[0]
+		} else {
+			row.names = next.sets.of(g)
+			for _, f := range g.Families {
+				row.Series += f.Series()
+				row.Bytes += int64(f.Size())
+			}
 		}
-		row := RowOf(g)
-		row.names = next.sets.of(g)
+		row.Failed = g.Failed
+		if at := rejected.At(g.Key.ID()); at.After(g.Failed) {
+			row.Failed = at
+		}
 		next.Rows = append(next.Rows, row)
+	}
+	for g := range v.Groups() {
+		for len(others) > 0 && others[0].Key.ID() < g.Key.ID() {
+			add(others[0], false)
+			others = others[1:]
+		}
+		add(g, true)
+	}
+	for _, g := range others {
+		add(g, false)
 	}
 	next.jobs = sync.OnceValue(next.sumJobs)
 	x.last = next
 	return next
 }
 
-// View returns the view that is listed.
-func (l *Listing) Snapshot() *store.Snapshot { return l.view }
+// onlyRejected returns the groups that are not in the snapshot but had pushes
+// rejected, ordered by their IDs. They have no families.
+func onlyRejected(v *store.Snapshot, rejected *history.Rejected) []*store.Group {
+	var groups []*store.Group
+	for r := range rejected.All() {
+		if v.Group(r.Key) == nil {
+			groups = append(groups, &store.Group{Key: r.Key, Failed: r.At})
+		}
+	}
+	slices.SortFunc(groups, func(a, b *store.Group) int { return strings.Compare(a.Key.ID(), b.Key.ID()) })
+	return groups
+}
 
-// nameSets numbers the sets of metric names that groups have. Most groups of a job
-// have the same, so that a name need not be looked for in each group.
+// Row returns the row of the group with this key, nil if there is none.
+func (l *Listing) Row(key metric.GroupingKey) *Row {
+	i, found := slices.BinarySearchFunc(l.Rows, key.ID(), func(r Row, id string) int { return strings.Compare(r.Group.Key.ID(), id) })
+	if !found {
+		return nil
+	}
+	return &l.Rows[i]
+}
+
+// nameSets numbers the distinct sets of metric names. Most groups of a job share a
+// set, so that a name is looked up once per set instead of once per group.
 type nameSets struct {
 	mu      sync.Mutex // guards all below
 	names   []string   // by number
@@ -112,7 +148,7 @@ func (s *nameSets) count() int {
 	return len(s.sets)
 }
 
-// of returns the number of the set of the group's metric names.
+// of returns the number of the group's set of metric names.
 func (s *nameSets) of(g *store.Group) int32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,14 +176,14 @@ func (s *nameSets) of(g *store.Group) int32 {
 	return number
 }
 
-// having returns, by the number of each set, whether one of its names does.
-func (s *nameSets) having(does func(name string) bool) []bool {
+// having reports, by the number of each set, whether any of its names matches.
+func (s *nameSets) having(matches func(name string) bool) []bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	names := make([]bool, len(s.names))
 	for i, name := range s.names {
-		// These two are in every group and say nothing.
-		names[i] = name != store.PushTime && name != store.FailureTime && does(name)
+		// Every group has these two, so they distinguish nothing.
+		names[i] = name != store.PushTime && name != store.FailureTime && matches(name)
 	}
 	sets := make([]bool, len(s.sets))
 	for i, set := range s.sets {
@@ -156,17 +192,16 @@ func (s *nameSets) having(does func(name string) bool) []bool {
 	return sets
 }
 
-// Found is what matches a query.
+// Found is the result of a query.
 type Found struct {
-	// Rows are in the order asked for.
-	Rows []*Row
-	// Counts are how many groups match by state, whatever state was asked for.
+	Rows []*Row // in the order of the query
+	// Counts is the number of matching groups by state, ignoring the query's state.
 	Counts map[State]int
 }
 
-// Find returns the groups that match the query at the given time. Cost: O(groups),
-// and sorting those that match.
-func (l *Listing) Find(q Query, rejected Rejected, now time.Time) Found {
+// Find returns the groups that match the query at the given time. Cost: O(groups)
+// and sorting the matches.
+func (l *Listing) Find(q Query, now time.Time) Found {
 	found := Found{Counts: map[State]int{}}
 	matches := l.compile(&q)
 	var counts [len(States)]int
@@ -175,7 +210,7 @@ func (l *Listing) Find(q Query, rejected Rejected, now time.Time) Found {
 		if !matches(row) {
 			continue
 		}
-		state := q.StateOf(row.Group, rejected, now)
+		state := q.StateOf(row, now)
 		counts[slices.Index(States[:], state)]++
 		if q.State == Any || q.State == state {
 			found.Rows = append(found.Rows, row)
@@ -184,11 +219,12 @@ func (l *Listing) Find(q Query, rejected Rejected, now time.Time) Found {
 	for i, state := range States {
 		found.Counts[state] = counts[i]
 	}
-	q.sort(found.Rows, rejected, now)
+	q.sort(found.Rows, now)
 	return found
 }
 
-// compile returns whether a row matches all of the query but its state.
+// compile returns a function that reports whether a row matches the query, ignoring
+// the query's state.
 func (l *Listing) compile(q *Query) func(*Row) bool {
 	var all []func(*Row) bool
 	for _, word := range q.words {
@@ -217,8 +253,8 @@ func (l *Listing) compile(q *Query) func(*Row) bool {
 	}
 }
 
-// compileSelector returns whether a group matches: its labels, and at least one
-// of the names of its metrics.
+// compileSelector returns a function that reports whether a group matches: its
+// labels and the name of at least one of its metrics.
 func (l *Listing) compileSelector(matchers []*labels.Matcher) func(*Row) bool {
 	var names, values []*labels.Matcher
 	for _, m := range matchers {
@@ -247,8 +283,8 @@ func (l *Listing) compileSelector(matchers []*labels.Matcher) func(*Row) bool {
 	}
 }
 
-// sort orders rows, which are in the order of their IDs. Equal ones stay in it.
-func (q *Query) sort(rows []*Row, rejected Rejected, now time.Time) {
+// sort sorts rows, which are in the order of their IDs. The sort is stable.
+func (q *Query) sort(rows []*Row, now time.Time) {
 	if q.Sort == ByLabels {
 		if q.Descending {
 			slices.Reverse(rows)
@@ -262,7 +298,7 @@ func (q *Query) sort(rows []*Row, rejected Rejected, now time.Time) {
 	}
 	all := make([]keyed, len(rows))
 	for i, row := range rows {
-		all[i] = keyed{q.sortKey(row, rejected, now), i, row}
+		all[i] = keyed{q.sortKey(row, now), i, row}
 	}
 	slices.SortFunc(all, func(a, b keyed) int {
 		c := cmp.Compare(a.key, b.key)
@@ -279,7 +315,7 @@ func (q *Query) sort(rows []*Row, rejected Rejected, now time.Time) {
 	}
 }
 
-func (q *Query) sortKey(r *Row, rejected Rejected, now time.Time) int64 {
+func (q *Query) sortKey(r *Row, now time.Time) int64 {
 	switch q.Sort {
 	case BySeries:
 		return int64(r.Series)
@@ -288,12 +324,12 @@ func (q *Query) sortKey(r *Row, rejected Rejected, now time.Time) int64 {
 	case ByPushed:
 		return unixNano(r.Group.Pushed)
 	case ByFailure:
-		return unixNano(rejected.FailedAt(r.Group))
+		return unixNano(r.Failed)
 	}
-	return int64(slices.Index(States[:], q.StateOf(r.Group, rejected, now)))
+	return int64(slices.Index(States[:], q.StateOf(r, now)))
 }
 
-// unixNano puts what never happened before all that did.
+// unixNano returns 0 for the zero time, so that it sorts first.
 func unixNano(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -301,7 +337,7 @@ func unixNano(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// Job is the groups of one job, summed up.
+// Job is the totals of all stored groups of one job.
 type Job struct {
 	Name   string
 	Groups int
@@ -317,6 +353,9 @@ func (l *Listing) sumJobs() []Job {
 	places := map[string]int{}
 	for i := range l.Rows {
 		r := &l.Rows[i]
+		if !r.Stored {
+			continue
+		}
 		name, _ := r.Group.Key.Value(metric.JobLabel)
 		at, known := places[name]
 		if !known {

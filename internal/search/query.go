@@ -1,6 +1,6 @@
-// Package search answers which groups match what somebody asks for, and in which
-// order: words, PromQL selectors and states, over 100,000 groups as fast as a
-// person types. It decodes nothing and knows neither HTTP nor pages.
+// Package search finds and sorts groups by words, PromQL selectors and states. It is
+// fast enough to search 100,000 groups while somebody types: it decodes no metrics.
+// It knows neither HTTP nor pages.
 package search
 
 import (
@@ -15,27 +15,26 @@ import (
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/selector"
-	"pushgateway/internal/store"
 )
 
-// State is how a group fares, in one word.
+// State is the state of a group.
 type State string
 
 const (
-	Any    State = ""
+	Any    State = "" // in queries only
 	OK     State = "ok"
-	Failed State = "failed" // a push was rejected since the last one that was accepted
-	Old    State = "old"    // not failed, and the last push is longer ago than Query.Age
+	Failed State = "failed" // the last push was rejected
+	Old    State = "old"    // the last push is longer ago than Query.Age, or the group has expired
 )
 
-// States are those that a group can have.
+// States are all states of groups.
 var States = [...]State{OK, Failed, Old}
 
-// Column is what groups can be sorted by.
+// Column is a property that groups can be sorted by.
 type Column string
 
 const (
-	ByLabels  Column = "labels" // the order of the view: by job first
+	ByLabels  Column = "labels" // by job first
 	ByState   Column = "state"
 	ByPushed  Column = "pushed"
 	ByFailure Column = "failed"
@@ -43,26 +42,25 @@ const (
 	ByBytes   Column = "bytes"
 )
 
-// Columns are all of them.
+// Columns are all columns.
 var Columns = [...]Column{ByLabels, ByState, ByPushed, ByFailure, BySeries, ByBytes}
 
-// DefaultAge is when a group counts as old, unless the query says otherwise.
+// DefaultAge is the default of Query.Age.
 const DefaultAge = 24 * time.Hour
 
-// Query says which groups are wanted, and in which order. The zero value is not
-// valid; see NewQuery.
+// Query selects groups and their order. Use NewQuery; the zero value is not valid.
 type Query struct {
-	matches  [][]*labels.Matcher // any of them must match; none match all
+	matches  [][]*labels.Matcher // ORed; empty matches all
 	selector []*labels.Matcher   // of the search text
-	words    []string            // of the search text, in lower case; all must be found
+	words    []string            // of the search text, in lower case, ANDed
 
 	State      State
-	Age        time.Duration // of Old
+	Age        time.Duration // from which on a group is Old
 	Sort       Column
 	Descending bool
 }
 
-// Params is a query as it is written in a URL.
+// Params are the parameters of a query as given in a URL.
 type Params struct {
 	Match  []string // PromQL selectors
 	Search string   // words, or one PromQL selector
@@ -71,7 +69,7 @@ type Params struct {
 	Sort   string // a column, with - in front for descending
 }
 
-// A ParamError says which parameter is wrong, and why.
+// A ParamError reports an invalid parameter.
 type ParamError struct {
 	Param string
 	Err   error
@@ -80,7 +78,7 @@ type ParamError struct {
 func (e *ParamError) Error() string { return fmt.Sprintf("%s: %v", e.Param, e.Err) }
 func (e *ParamError) Unwrap() error { return e.Err }
 
-// maxParam bounds each parameter of a query, in bytes.
+// maxParam is the maximum length of a parameter in bytes.
 const maxParam = 4000
 
 // NewQuery parses a query. The error is a *ParamError.
@@ -111,7 +109,7 @@ func NewQuery(p Params) (Query, error) {
 	switch q.State = State(p.State); q.State {
 	case Any, OK, Failed, Old:
 	default:
-		return Query{}, &ParamError{"state", fmt.Errorf("%.20q is none of ok, failed, old", p.State)}
+		return Query{}, &ParamError{"state", fmt.Errorf("unknown state %.20q: use ok, failed or old", p.State)}
 	}
 	if p.Age != "" {
 		age, err := model.ParseDuration(p.Age)
@@ -125,20 +123,20 @@ func NewQuery(p Params) (Query, error) {
 	if p.Sort != "" {
 		name, descending := strings.CutPrefix(p.Sort, "-")
 		q.Sort, q.Descending = Column(name), descending
-		if !isColumn(q.Sort) {
-			return Query{}, &ParamError{"sort", fmt.Errorf("%.20q is none of labels, state, pushed, failed, series, bytes, with or without - in front", p.Sort)}
+		if !slices.Contains(Columns[:], q.Sort) {
+			return Query{}, &ParamError{"sort", fmt.Errorf("unknown column %.20q: use labels, state, pushed, failed, series or bytes, prefixed with - for descending order", p.Sort)}
 		}
 	}
 	return q, nil
 }
 
-// All reports whether the query asks for all groups, in whatever order.
+// All reports whether the query matches all groups.
 func (q *Query) All() bool {
 	return len(q.matches) == 0 && len(q.selector) == 0 && len(q.words) == 0 && q.State == Any
 }
 
-// Unbounded returns a selector of the query's matches that any group fits, since it
-// also fits a group without labels; empty where each demands something.
+// Unbounded returns the first of the query's match[] selectors that matches a group
+// without labels; empty if there is none.
 func (q *Query) Unbounded() string {
 	for _, matchers := range q.matches {
 		demands := func(m *labels.Matcher) bool { return !m.Matches("") }
@@ -153,17 +151,8 @@ func (q *Query) Unbounded() string {
 	return ""
 }
 
-func isColumn(c Column) bool {
-	for _, known := range Columns {
-		if c == known {
-			return true
-		}
-	}
-	return false
-}
-
-// splitWords splits at spaces, but not between double quotes. A quote that is not
-// closed, as while it is typed, reaches to the end.
+// splitWords splits text at spaces outside double quotes. An unclosed quote, as while
+// somebody types, extends to the end.
 func splitWords(text string) []string {
 	var words []string
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
@@ -184,32 +173,19 @@ func splitWords(text string) []string {
 	return words
 }
 
-// Rejected is when a push to a group was last rejected, by the group's ID, for those
-// where the store does not say so itself: it leaves out bodies that could not be
-// read.
-type Rejected map[string]time.Time
-
-// FailedAt returns when a push to the group was last rejected; zero where none was.
-func (r Rejected) FailedAt(g *store.Group) time.Time {
-	if at := r[g.Key.ID()]; at.After(g.Failed) {
-		return at
-	}
-	return g.Failed
-}
-
-// StateOf returns the group's state at the given time.
-func (q *Query) StateOf(g *store.Group, rejected Rejected, now time.Time) State {
+// StateOf returns the state of the row's group at the given time.
+func (q *Query) StateOf(r *Row, now time.Time) State {
 	switch {
-	case rejected.FailedAt(g).After(g.Pushed):
+	case r.Failed.After(r.Group.Pushed):
 		return Failed
-	case now.Sub(g.Pushed) > q.Age:
+	case r.Group.Expired || now.Sub(r.Group.Pushed) > q.Age:
 		return Old
 	}
 	return OK
 }
 
-// keyContains reports whether the word, in lower case, is in a label of the key:
-// in the name, in the value, or in both as written name=value or name="value".
+// keyContains reports whether a label of the key contains the word, which is in lower
+// case: in its name, in its value, or across both, written name=value or name="value".
 func keyContains(key metric.GroupingKey, word string) bool {
 	name, value, pair := strings.Cut(word, "=")
 	value, opened := strings.CutPrefix(value, `"`)
@@ -231,8 +207,8 @@ func keyContains(key metric.GroupingKey, word string) bool {
 func hasSuffix(s, suffix string) bool { return strings.HasSuffix(strings.ToLower(s), suffix) }
 func hasPrefix(s, prefix string) bool { return strings.HasPrefix(strings.ToLower(s), prefix) }
 
-// contains reports whether s contains the word, which is in lower case, whatever
-// the case of s.
+// contains reports whether s contains the word, which is in lower case, ignoring the
+// case of s.
 func contains(s, word string) bool {
 	if len(s) == 0 {
 		return word == ""

@@ -8,15 +8,14 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// hashPrefix begins the ref of a group whose path is too long to be repeated in
-// every link.
+// hashPrefix begins the ref of a group whose path is too long for links.
 const hashPrefix = "~/"
 
-// maxID is up to which length of a group's ID its path is its ref.
+// maxID is the maximum length of a group's ID for which its path is its ref.
 const maxID = 150
 
-// Ref names a group in the URLs of the pages, behind /groups/: as in the path it
-// was pushed to, or by a hash where that is long.
+// Ref returns the name of a group in the URLs of the pages, following /groups/: the
+// labels as in the path of a push, or a hash if that is too long.
 func Ref(key metric.GroupingKey) string {
 	if len(key.ID()) > maxID {
 		return hashPrefix + hash(key)
@@ -24,8 +23,9 @@ func Ref(key metric.GroupingKey) string {
 	return strings.TrimPrefix(key.Path(), "/metrics/")
 }
 
-// ByHash returns the key of the group whose ref this is, where the ref is a hash
-// and there is such a group. Cost: O(groups), and hashing those with long keys.
+// ByHash returns the key of the group with this ref. isHash reports whether the ref is
+// a hash at all; key is the zero value if it is not, or if there is no such group.
+// Cost: O(groups) and hashing those with long keys.
 func (l *Listing) ByHash(ref string) (key metric.GroupingKey, isHash bool) {
 	want, isHash := strings.CutPrefix(ref, hashPrefix)
 	if !isHash {

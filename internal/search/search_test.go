@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
@@ -45,8 +46,8 @@ func fail(t testing.TB, s *store.Store, key metric.GroupingKey, at time.Time) {
 	}
 }
 
-// held is a store with a group of each kind. Their jobs name them.
-func held(t testing.TB) *store.Store {
+// examples returns a store with a group of each kind, named by its job.
+func examples(t testing.TB) *store.Store {
 	s := store.New(store.Memory{})
 	put(t, s, key("job", "backup-db", "instance", "db1", "env", "Prod"), noon.Add(-time.Minute), "backup_bytes", "backup_seconds")
 	put(t, s, key("job", "backup-files", "instance", "nas"), noon.Add(-30*time.Hour), "backup_bytes", "a", "b")
@@ -63,7 +64,7 @@ func find(t testing.TB, s *store.Store, p search.Params) (jobs string, counts ma
 	if err != nil {
 		t.Fatalf("%+v: %v", p, err)
 	}
-	found := new(search.Index).Of(s.Snapshot()).Find(q, nil, noon)
+	found := new(search.Index).List(s.Snapshot(), nil).Find(q, noon)
 	var names []string
 	for _, row := range found.Rows {
 		job, _ := row.Group.Key.Value("job")
@@ -73,7 +74,7 @@ func find(t testing.TB, s *store.Store, p search.Params) (jobs string, counts ma
 }
 
 func TestSearch(t *testing.T) {
-	s := held(t)
+	s := examples(t)
 	const all = "backup-db backup-files cleaner import äÖ never"
 	for _, c := range []struct{ search, want string }{
 		{"", all},
@@ -117,7 +118,7 @@ func TestSearch(t *testing.T) {
 }
 
 func TestMatch(t *testing.T) {
-	s := held(t)
+	s := examples(t)
 	for _, c := range []struct {
 		params search.Params
 		want   string
@@ -133,7 +134,7 @@ func TestMatch(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
-	s := held(t)
+	s := examples(t)
 	for _, c := range []struct{ state, age, want string }{
 		{"ok", "", "backup-db cleaner"},
 		{"failed", "", "import äÖ never"},
@@ -158,17 +159,81 @@ func TestRejectedBesideTheStore(t *testing.T) {
 	put(t, s, key("job", "a"), noon, "m")
 	put(t, s, key("job", "b"), noon, "m")
 	put(t, s, key("job", "c"), noon, "m")
-	rejected := search.Rejected{"b": noon.Add(time.Second), "c": noon.Add(-time.Second)}
+	log := history.New(func(keys []metric.GroupingKey) []bool { return make([]bool, len(keys)) })
+	reject(log, key("job", "b"), noon.Add(time.Second))
+	reject(log, key("job", "c"), noon.Add(-time.Second))
 	q, _ := search.NewQuery(search.Params{State: "failed", Sort: "failed"})
-	found := new(search.Index).Of(s.Snapshot()).Find(q, rejected, noon)
+	listing := new(search.Index).List(s.Snapshot(), log.Rejected())
+	found := listing.Find(q, noon)
 	if len(found.Rows) != 1 || found.Rows[0].Group.Key.ID() != "b" {
 		t.Errorf("failed: %v", found.Rows)
 	}
 	q, _ = search.NewQuery(search.Params{Sort: "-failed"})
-	found = new(search.Index).Of(s.Snapshot()).Find(q, rejected, noon)
+	found = listing.Find(q, noon)
 	if found.Rows[0].Group.Key.ID() != "b" || found.Rows[1].Group.Key.ID() != "c" {
 		t.Errorf("sorted: %v", found.Rows)
 	}
+}
+
+// A group that is known from rejected pushes alone is found like any other.
+func TestOnlyRejected(t *testing.T) {
+	s := store.New(store.Memory{})
+	put(t, s, key("job", "b"), noon.Add(-time.Minute), "m")
+	log := history.New(func(keys []metric.GroupingKey) []bool { return make([]bool, len(keys)) })
+	for _, job := range []string{"a", "b", "c"} {
+		reject(log, key("job", job, "x", job), noon)
+	}
+	var x search.Index
+	listing := x.List(s.Snapshot(), log.Rejected())
+	find := func(p search.Params) (jobs string, counts map[search.State]int) {
+		q, err := search.NewQuery(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := listing.Find(q, noon)
+		for _, row := range found.Rows {
+			jobs += row.Group.Key.ID() + ";"
+			if row.Stored != (row.Group.Key.ID() == "b") {
+				t.Errorf("%s is stored: %t", row.Group.Key, row.Stored)
+			}
+		}
+		return jobs, found.Counts
+	}
+	all, counts := find(search.Params{})
+	if ids := strings.Count(all, ";"); ids != 4 || counts[search.Failed] != 3 || counts[search.OK] != 1 {
+		t.Errorf("found %q, %v", all, counts)
+	}
+	if got, _ := find(search.Params{Search: `{x="c"}`}); strings.Count(got, ";") != 1 {
+		t.Errorf("found %q", got)
+	}
+	if got, _ := find(search.Params{Search: "m{}"}); got != "b;" {
+		t.Errorf("found %q", got)
+	}
+	if row := listing.Row(key("job", "a", "x", "a")); row == nil || row.Stored || !row.Failed.Equal(noon) {
+		t.Errorf("row %+v", row)
+	}
+	if row := listing.Row(key("job", "x")); row != nil {
+		t.Errorf("row %+v", row)
+	}
+	if jobs := listing.Jobs(); len(jobs) != 1 || jobs[0].Name != "b" {
+		t.Errorf("jobs %v", jobs)
+	}
+	if again := x.List(s.Snapshot(), log.Rejected()); again != listing {
+		t.Error("two listings of the same groups")
+	}
+	log.Forget(key("job", "a", "x", "a"))
+	if listing = x.List(s.Snapshot(), log.Rejected()); len(listing.Rows) != 3 {
+		t.Errorf("rows %v", listing.Rows)
+	}
+	put(t, s, key("job", "c", "x", "c"), noon, "m")
+	if listing = x.List(s.Snapshot(), log.Rejected()); len(listing.Rows) != 3 || !listing.Row(key("job", "c", "x", "c")).Stored {
+		t.Errorf("rows %v", listing.Rows)
+	}
+}
+
+// reject records a rejected push.
+func reject(log *history.Log, key metric.GroupingKey, at time.Time) {
+	log.Record(history.Event{At: at, Key: key, Method: "PUT", Reason: metric.Malformed, Message: "rejected"})
 }
 
 // A long key has a short name in links, which leads back to it.
@@ -177,7 +242,7 @@ func TestRefs(t *testing.T) {
 	short, long := key("job", "a", "path", "/x"), key("job", "a", "path", strings.Repeat("/é", 2000))
 	put(t, s, short, noon, "m")
 	put(t, s, long, noon, "n")
-	l := new(search.Index).Of(s.Snapshot())
+	l := new(search.Index).List(s.Snapshot(), nil)
 	if ref := search.Ref(short); ref != "job/a/path@base64/L3g" {
 		t.Errorf("ref %q", ref)
 	}
@@ -194,7 +259,7 @@ func TestRefs(t *testing.T) {
 }
 
 func TestSort(t *testing.T) {
-	s := held(t)
+	s := examples(t)
 	for _, c := range []struct{ sort, want string }{
 		{"labels", "backup-db backup-files cleaner import äÖ never"},
 		{"-labels", "never import äÖ cleaner backup-files backup-db"},
@@ -226,7 +291,7 @@ func TestWrongParams(t *testing.T) {
 		{search.Params{Search: `{job=~"("}`}, "search", "missing closing )"},
 		{search.Params{Search: `rate({job="x"}[5m])`}, "search", "not a PromQL selector"},
 		{search.Params{Match: []string{`{job="x"}`, ""}}, "match[]", ""},
-		{search.Params{State: "bad"}, "state", "ok, failed, old"},
+		{search.Params{State: "bad"}, "state", "ok, failed or old"},
 		{search.Params{Age: "1 day"}, "age", "duration"},
 		{search.Params{Age: "0s"}, "age", "longer"},
 		{search.Params{Sort: "name"}, "sort", "series"},
@@ -251,7 +316,7 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// Rows taken over from the view before are those that a new index makes.
+// Rows reused from the last listing equal those of a new index.
 func TestListingsFollowTheStore(t *testing.T) {
 	s := store.New(store.Memory{})
 	var kept search.Index
@@ -260,9 +325,9 @@ func TestListingsFollowTheStore(t *testing.T) {
 		t.Helper()
 		change()
 		v := s.Snapshot()
-		got, want := kept.Of(v), new(search.Index).Of(v)
-		if got != kept.Of(v) {
-			t.Errorf("%s: two listings of one view", what)
+		got, want := kept.List(v, nil), new(search.Index).List(v, nil)
+		if got != kept.List(v, nil) {
+			t.Errorf("%s: two listings of one snapshot", what)
 		}
 		if got.Version <= version {
 			t.Errorf("%s: version %d after %d", what, got.Version, version)
@@ -276,7 +341,7 @@ func TestListingsFollowTheStore(t *testing.T) {
 		}
 		for _, name := range []string{"m", "n", "o"} {
 			q, _ := search.NewQuery(search.Params{Search: name + "{}"})
-			if a, b := got.Find(q, nil, noon), want.Find(q, nil, noon); len(a.Rows) != len(b.Rows) {
+			if a, b := got.Find(q, noon), want.Find(q, noon); len(a.Rows) != len(b.Rows) {
 				t.Errorf("%s: %d groups have %s, want %d", what, len(a.Rows), name, len(b.Rows))
 			}
 		}
@@ -293,22 +358,22 @@ func TestListingsFollowTheStore(t *testing.T) {
 	step("again", func() { put(t, s, key("job", "q"), noon, "o") })
 }
 
-// Sets of metric names that no group has any more do not stay for ever.
+// Sets of metric names that no group has any more are dropped.
 func TestManyNames(t *testing.T) {
 	s := store.New(store.Memory{})
 	var x search.Index
 	for i := range 5000 {
 		put(t, s, key("job", "a"), noon, fmt.Sprint("name_", i))
 		if i%7 == 0 {
-			x.Of(s.Snapshot())
+			x.List(s.Snapshot(), nil)
 		}
 	}
 	q, _ := search.NewQuery(search.Params{Search: "name_4999"})
-	if found := x.Of(s.Snapshot()).Find(q, nil, noon); len(found.Rows) != 1 {
+	if found := x.List(s.Snapshot(), nil).Find(q, noon); len(found.Rows) != 1 {
 		t.Errorf("found %v", found.Rows)
 	}
 	q, _ = search.NewQuery(search.Params{Search: "name_4998"})
-	if found := x.Of(s.Snapshot()).Find(q, nil, noon); len(found.Rows) != 0 {
+	if found := x.List(s.Snapshot(), nil).Find(q, noon); len(found.Rows) != 0 {
 		t.Errorf("found %v", found.Rows)
 	}
 }
@@ -319,7 +384,7 @@ func TestJobs(t *testing.T) {
 	put(t, s, key("job", "a"), noon, "m")
 	put(t, s, key("job", "a", "instance", "x"), noon, "m")
 	put(t, s, key("job", "a b"), noon, "m")
-	jobs := new(search.Index).Of(s.Snapshot()).Jobs()
+	jobs := new(search.Index).List(s.Snapshot(), nil).Jobs()
 	if len(jobs) != 2 || jobs[0].Name != "a" || jobs[0].Groups != 2 || jobs[0].Series != 6 || jobs[1].Groups != 1 || jobs[0].Bytes <= jobs[1].Bytes {
 		t.Errorf("jobs %+v", jobs)
 	}
@@ -339,21 +404,21 @@ func BenchmarkFind(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			l := x.Of(s.Snapshot())
+			l := x.List(s.Snapshot(), nil)
 			for b.Loop() {
-				l.Find(q, nil, noon)
+				l.Find(q, noon)
 			}
 		})
 	}
-	b.Run("next view", func(b *testing.B) {
+	b.Run("next snapshot", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			put(b, s, key("job", "new"), noon)
-			x.Of(s.Snapshot())
+			x.List(s.Snapshot(), nil)
 		}
 	})
-	b.Run("first view", func(b *testing.B) {
+	b.Run("first snapshot", func(b *testing.B) {
 		for b.Loop() {
-			new(search.Index).Of(s.Snapshot())
+			new(search.Index).List(s.Snapshot(), nil)
 		}
 	})
 }

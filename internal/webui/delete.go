@@ -9,27 +9,27 @@ import (
 	"pushgateway/internal/store"
 )
 
-// Deletion is what a visitor wants deleted, as the confirmation page shows it and
-// sends it back.
+// Deletion is a request to delete groups, which the confirmation page shows and sends
+// back.
 type Deletion struct {
-	// Fields name what is to be deleted, as in the page's URL.
+	// Fields select the groups, as in the page's URL.
 	Fields url.Values
 	Groups []*store.Group
-	All    bool // every group there is
-	// Token shows that the visitor has seen these very groups.
+	All    bool // all groups of the gateway
+	// Token proves that the visitor has seen the confirmation for exactly these groups.
 	Token string
-	// Changed says that the groups are others than the visitor has seen.
+	// Changed reports whether the groups differ from those that the visitor has seen.
 	Changed bool
 }
 
-// DeletionQuery returns what the fields of the delete page ask for, where they
-// ask for a search: ok is false where the search is all groups.
+// DeletionQuery returns the search that the fields of the delete page describe. ok is
+// false if it matches all groups.
 func DeletionQuery(fields url.Values) (query search.Query, ok bool, err error) {
 	query, err = choiceOf(fields).query()
 	return query, err == nil && !query.All(), err
 }
 
-// confirmPage asks before groups are deleted.
+// confirmPage asks for confirmation before groups are deleted.
 type confirmPage struct {
 	layout
 	Deletion
@@ -42,15 +42,18 @@ type confirmPage struct {
 
 type input struct{ Name, Value string }
 
-// shownDeletions is how many of the groups the confirmation lists.
-const shownDeletions = 20
+// maxConfirmed is the number of groups that the confirmation lists.
+const maxConfirmed = 20
 
-// Confirm answers GET /delete, and POST where another confirmation is needed.
+// Confirm answers GET /delete, and POST if another confirmation is needed.
 func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion) error {
 	page := confirmPage{layout: p.layoutOf(r, "Delete", "", 0), Deletion: d, Count: len(d.Groups), Back: "./"}
-	if page.Count == 1 {
+	switch page.Count {
+	case 0:
+		page.Title = "No groups to delete"
+	case 1:
 		page.Title = "Delete 1 group?"
-	} else {
+	default:
 		page.Title = "Delete " + formatCount(page.Count) + " groups?"
 	}
 	for name, values := range d.Fields {
@@ -64,7 +67,7 @@ func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion) erro
 		page.Back = "groups/" + search.Ref(d.Groups[0].Key)
 	}
 	for i, g := range d.Groups {
-		if i == shownDeletions {
+		if i == maxConfirmed {
 			page.More = page.Count - i
 			break
 		}
@@ -78,11 +81,11 @@ func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion) erro
 	return p.render(w, status, "confirm", page)
 }
 
-// Deleted answers a deletion that was carried out: it leads to the list.
+// Deleted answers a deletion that was carried out: it redirects to the list.
 func (p *Pages) Deleted(w http.ResponseWriter, r *http.Request, count int) {
 	protect(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
-	// Relative, as the links are, so http.Redirect will not do.
+	// The location is relative, like all links, so http.Redirect cannot be used.
 	w.Header().Set("Location", "./?"+url.Values{"deleted": {strconv.Itoa(count)}}.Encode())
 	w.WriteHeader(http.StatusSeeOther)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"pushgateway/internal/groupview"
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
@@ -39,15 +40,14 @@ const (
 type groupPage struct {
 	layout
 	group
-	Held     bool // false where only pushes are known, none of which was accepted
-	OwnLife  bool // the last push itself said when the group ends
-	ByRule   bool // else a rule did, rather than a flag
-	Labels   []chip
-	More     int
-	Rejected *rejection
-	Pushes   []push
-	Copies   []copyable // none where they would be too long
-	Delete   string     // link
+	Stored               bool // false if only rejected pushes are known
+	SetByPush, SetByRule bool // what set the expiry; neither for the flag
+	Labels               []chip
+	More                 int
+	Rejected             *rejection
+	Pushes               []push
+	Copies               []copyable // none where they would be too long
+	Delete               string     // link
 
 	Search      string
 	Self        string // link to the group's page
@@ -74,7 +74,7 @@ type push struct {
 	At             moment
 	Method, Size   string
 	Accepted       bool
-	Repeated       bool // and so without effect
+	Replayed       bool // and so without effect
 	Reason         string
 	Message        string
 	Source, Client string
@@ -103,27 +103,27 @@ type sample struct {
 	Meaning string
 }
 
-// Group answers GET /groups/…, depth folders below the gateway's own, with the
-// group of the key; g is nil where none is held. The query's parameters are
-// search, family and page. Cost: O(bytes of the group).
-func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held Held, key metric.GroupingKey, g *store.Group) error {
-	now := time.Now()
+// Group answers GET /groups/…, depth directories below the gateway's root, with the
+// group of the key. The query's parameters are search, family and page. Cost: O(bytes
+// of the group).
+func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *groupview.View, key metric.GroupingKey) error {
+	now := view.Now
 	values := r.URL.Query()
+	g, known := view.Group(key, search.DefaultAge)
 	job, _ := key.Value(metric.JobLabel)
 	page := groupPage{
 		layout: p.layoutOf(r, "Group of job "+cut(job, 60), "group", depth),
-		Held:   g != nil,
+		Stored: g.Stored != nil,
 		Search: cut(values.Get("search"), maxSearch),
 		budget: pageBudget,
 		Family: values.Get("family"),
 	}
 	page.Refresh = 5
-	pushes, rejected := held.Log.Group(key)
-	if g == nil && len(pushes) == 0 && rejected == nil {
+	if !known {
 		return p.Problem(w, r, depth, http.StatusNotFound, "No such group",
 			"There is no group "+cut(key.String(), 1000)+". It may have been deleted or have expired, or nothing was ever pushed to it. A group is named by all its labels, not by some of them.")
 	}
-	if p.unchanged(w, r, &page.layout, held, now) {
+	if p.unchanged(w, r, &page.layout, view) {
 		return nil
 	}
 	ref := search.Ref(key)
@@ -131,32 +131,21 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, held He
 	page.Self = page.Root + "groups/" + ref
 	page.Delete = page.Root + "delete?" + url.Values{"group": {ref}}.Encode()
 	if len(key.Path()) <= maxCopied {
-		page.Copies = copies(page.Address, key, g != nil && g.Summed)
+		page.Copies = copies(page.Address, key, g.Summed())
 	}
-	for i := range pushes {
-		page.Pushes = append(page.Pushes, pushOf(&pushes[i], now))
+	for i := range g.Pushes {
+		page.Pushes = append(page.Pushes, pushOf(&g.Pushes[i], now))
 	}
-	if rejected != nil {
-		shown := rejectionOf(rejected, now, &page.layout)
+	if g.Rejection != nil {
+		shown := rejectionOf(g.Rejection, now, &page.layout)
 		page.Rejected = &shown
 	}
-	if g == nil {
-		page.group = group{Name: cut(key.String(), 300), State: search.Failed, StateText: "rejected", Pushed: moment{Never: true}, Failed: moment{Never: true}}
-		return p.render(w, http.StatusOK, "group", page)
+	page.group = groupOf(&g, now)
+	page.SetByPush, page.SetByRule = g.Expiry.SetBy == groupview.SetByPush, g.Expiry.SetBy == groupview.SetByRule
+	if g.Stored != nil {
+		number, _ := strconv.Atoi(values.Get("page"))
+		page.fill(g.Stored, number, now)
 	}
-	query := search.Query{Age: search.DefaultAge}
-	row := search.RowOf(g)
-	seen := search.Rejected{}
-	if rejected != nil {
-		seen[key.ID()] = rejected.At
-	}
-	page.group = groupOf(&row, &query, held, seen, now)
-	// A group that holds nothing but push times which are to stay never ends,
-	// whatever was asked for.
-	page.OwnLife = g.Expiry.Set && page.Ends.Never == (g.Expiry.TTL == 0)
-	page.ByRule = held.ByRule(key)
-	number, _ := strconv.Atoi(values.Get("page"))
-	page.fill(g, number, now)
 	return p.render(w, http.StatusOK, "group", page)
 }
 
@@ -351,7 +340,7 @@ func shellQuote(s string) string {
 
 func pushOf(e *history.Event, now time.Time) push {
 	p := push{
-		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Repeated: e.Replayed, Reason: string(e.Reason),
+		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Replayed: e.Replayed, Reason: string(e.Reason),
 		Message: cut(e.Message, maxTimelined), Source: e.Source, Client: e.Client,
 	}
 	if e.Size >= 0 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
 )
@@ -143,40 +144,36 @@ type groupRow struct {
 // Groups answers GET /: the groups that the URL's query asks for. A page that
 // does not exist gives the nearest one that does. A search that is not valid
 // shows what is wrong with it, and no group. Cost: O(groups).
-func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, held Held) error {
-	now := time.Now()
+func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.View) error {
 	values := r.URL.Query()
 	page := groupsPage{
 		layout:  p.layoutOf(r, "Groups", "groups", 0),
 		choice:  choiceOf(values),
-		Total:   len(held.Listing.Rows),
+		Total:   len(view.Rows),
 		Deleted: digits(values.Get("deleted")),
 	}
 	page.Refresh = 5
-	if p.unchanged(w, r, &page.layout, held, now) {
+	if p.unchanged(w, r, &page.layout, view) {
 		return nil
 	}
 	query, err := page.choice.query()
-	rejected := search.Rejected(held.Log.Rejected())
-	var found search.Found
+	found := &groupview.Found{}
 	if err != nil {
 		page.Error = cut(err.Error(), 500)
 		// What is wrong may be its length, and links repeat it.
 		page.Search, page.Match = cut(page.Search, maxSearch), nil
 		page.State, page.Age, page.Sort = cut(page.State, 20), cut(page.Age, 20), cut(page.Sort, 20)
-		found.Counts = map[search.State]int{}
 	} else {
-		found = held.Listing.Find(query, rejected, now)
+		found = view.Find(query)
 	}
 	page.Count = len(found.Rows)
 	pages := max(1, (page.Count+pageSize-1)/pageSize)
 	page.Page = min(page.Page, pages)
 	first := (page.Page - 1) * pageSize
-	shown := found.Rows[first:min(first+pageSize, page.Count)]
-	page.First, page.Last = first+1, first+len(shown)
-	for _, row := range shown {
-		page.Rows = append(page.Rows, rowOf(row, &query, held, rejected, now))
+	for _, g := range found.Groups(first, first+pageSize) {
+		page.Rows = append(page.Rows, rowOf(&g, view.Now))
 	}
+	page.First, page.Last = first+1, first+len(page.Rows)
 	page.Paging = pagingOf(page.Page, pages, func(n int) string {
 		c := page.choice
 		c.Page = n
@@ -189,7 +186,7 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, held Held) error 
 		c := page.choice
 		c.Page, c.Sort = 1, ""
 		page.Delete, page.DeleteCount = c.link("delete"), page.Count
-	case held.Admin:
+	case p.config.AdminAPI:
 		page.Delete, page.DeleteCount = "delete?all=yes", page.Count
 	}
 	return p.render(w, http.StatusOK, "groups", page)
@@ -270,62 +267,62 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 	}
 }
 
-func rowOf(row *search.Row, query *search.Query, held Held, rejected search.Rejected, now time.Time) groupRow {
-	g := row.Group
+func rowOf(g *groupview.Group, now time.Time) groupRow {
 	ref := search.Ref(g.Key)
 	r := groupRow{
 		Link:   "groups/" + ref,
 		Delete: "delete?" + url.Values{"group": {ref}}.Encode(),
 		Ref:    ref,
-		group:  groupOf(row, query, held, rejected, now),
+		group:  groupOf(g, now),
 	}
 	r.Labels, r.More = chips(g.Key.Labels(), 240)
 	return r
 }
 
-// group is what the list and the page of a group say of it.
+// group is a group in words, for the list and for the page of a group.
 type group struct {
-	Name           string // in words
+	Name           string
 	State          search.State
 	StateText      string
-	Why            string // of the last rejection; where known and where it matters
+	Why            string // of the last rejection; only if the state is Failed
 	Pushed, Failed moment
-	Ends           moment
-	KeepTimes      bool // its two push times stay when it ends
-	Expired        bool // it has ended, and its two push times stayed
+	Expires        moment
+	KeepPushTimes  bool // its two push times stay when it expires
+	Expired        bool // only its two push times are left
 	Summed         bool // pushes are added up
 	Series         int
 	Bytes          int64
 }
 
-func groupOf(row *search.Row, query *search.Query, held Held, rejected search.Rejected, now time.Time) group {
-	g := row.Group
-	ends, keepTimes := held.ExpiresAt(g)
+func groupOf(g *groupview.Group, now time.Time) group {
 	data := group{
-		Name:      cut(g.Key.String(), 300),
-		State:     query.StateOf(g, rejected, now),
-		Pushed:    momentOf(g.Pushed, now),
-		Failed:    momentOf(rejected.FailedAt(g), now),
-		Ends:      momentAhead(ends, now),
-		KeepTimes: keepTimes,
-		Expired:   g.Expired,
-		Summed:    g.Summed,
-		Series:    row.Series,
-		Bytes:     row.Bytes,
+		Name:          cut(g.Key.String(), 300),
+		State:         g.State,
+		StateText:     stateTexts[g.State],
+		Pushed:        momentOf(g.Pushed, now),
+		Failed:        momentOf(g.Failed, now),
+		Expires:       momentAhead(g.Expiry.At, now),
+		KeepPushTimes: g.Expiry.KeepPushTimes,
+		Expired:       g.Expired(),
+		Summed:        g.Summed(),
+		Series:        g.Series,
+		Bytes:         g.Bytes,
 	}
-	data.StateText = stateTexts[data.State]
-	if data.State == search.Failed {
+	switch {
+	case g.State == search.Failed:
 		if g.Pushed.IsZero() {
 			data.StateText = "never accepted"
 		}
-		if e := held.Log.LastRejected(g.Key); e != nil {
-			data.Why = cut(firstLine(e.Message), 140)
+		if g.Rejection != nil {
+			data.Why = cut(firstLine(g.Rejection.Message), 140)
 		}
+	case data.Expired:
+		data.StateText = "expired"
 	}
 	return data
 }
 
-var stateTexts = map[search.State]string{search.OK: "ok", search.Failed: "failed since", search.Old: "old"}
+var stateTexts = map[search.State]string{search.OK: "ok", search.Failed: "last push failed", search.Old: "old"}
 
 // chip is a label as it is shown.
 type chip struct {

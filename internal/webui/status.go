@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pushgateway/internal/api"
+	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
@@ -51,7 +52,7 @@ const (
 type statusPage struct {
 	layout
 	Status
-	Held       string // size
+	Size       string
 	Started    moment
 	LastCommit moment
 	Loaded     moment         // the rules
@@ -84,17 +85,17 @@ type rankedJob struct {
 }
 
 // Status answers GET /status.
-func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, held Held) error {
-	now := time.Now()
+func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *groupview.View) error {
+	now := view.Now
 	page := statusPage{
 		layout:     p.layoutOf(r, "Status", "status", 0),
 		Status:     s,
-		Held:       formatBytes(s.Totals.Bytes),
+		Size:       formatBytes(s.Totals.Bytes),
 		Started:    momentOf(s.Started, now),
 		LastCommit: momentOf(s.Storage.LastCommit, now),
 		Loaded:     momentOf(s.Rules.Loaded, now),
-		Jobs:       len(held.Listing.Jobs()),
-		Admin:      held.Admin,
+		Jobs:       len(view.Jobs()),
+		Admin:      p.config.AdminAPI,
 	}
 	page.Refresh = 15
 	page.Rules.Failed = cut(s.Rules.Failed, maxRejection)
@@ -102,11 +103,11 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, held He
 	page.MoreRules = len(s.Rules.All) - len(page.Listed)
 	if page.Jobs > 0 {
 		page.Biggest = []ranking{
-			rank("By series", held.Listing.Jobs(), func(j search.Job) int64 { return int64(j.Series) }, func(n int64) string { return formatCount(int(n)) }),
-			rank("By size", held.Listing.Jobs(), func(j search.Job) int64 { return j.Bytes }, formatBytes),
+			rank("By series", view.Jobs(), func(j search.Job) int64 { return int64(j.Series) }, func(n int64) string { return formatCount(int(n)) }),
+			rank("By size", view.Jobs(), func(j search.Job) int64 { return j.Bytes }, formatBytes),
 		}
 	}
-	for i, e := range held.Log.Rejections() {
+	for i, e := range view.History().Rejections() {
 		if i == shownRejections {
 			break
 		}

@@ -15,10 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"pushgateway/internal/history"
-	"pushgateway/internal/metric"
-	"pushgateway/internal/search"
-	"pushgateway/internal/store"
+	"pushgateway/internal/groupview"
 )
 
 //go:embed assets
@@ -39,8 +36,10 @@ type Config struct {
 	// scheme, host and path count. Without a host it is a path prefix, and the
 	// host is the one that the request was sent to.
 	External url.URL
-	// MetricsPath is where the metrics are, below the path of External.
+	// MetricsPath is the path of the metrics, relative to External.
 	MetricsPath string
+	// AdminAPI reports whether all groups can be deleted at once.
+	AdminAPI bool
 }
 
 // New returns the pages of a gateway.
@@ -58,20 +57,6 @@ func New(c Config) (*Pages, error) {
 		return nil, fmt.Errorf("parse page templates: %w", err)
 	}
 	return &Pages{config: c, templates: t, process: rand.Text()[:8]}, nil
-}
-
-// Held is what the pages tell of.
-type Held struct {
-	Listing *search.Listing
-	Log     *history.Log
-	Admin   bool // whether all groups may be deleted at once
-	// ExpiresAt returns when a group of the listing ends, and whether its two push
-	// times stay then; the zero time for never. It is asked for the groups shown.
-	ExpiresAt func(*store.Group) (at time.Time, keepTimes bool)
-	// ByRule reports whether a rule says how long the group of the key stays; where
-	// none does, the flag --push.ttl says it. A push that says it itself comes
-	// before both.
-	ByRule func(metric.GroupingKey) bool
 }
 
 // layout is what every page has.
@@ -122,11 +107,11 @@ func (p *Pages) layoutOf(r *http.Request, title, here string, depth int) layout 
 	return layout{Title: title, Here: here, Root: root, place: p.placeOf(r)}
 }
 
-// unchanged answers a page that asks for what changed, where nothing did. Times
-// are relative, groups grow old, and rules that say when they end may be loaded
-// anew, so a page is the same for a minute at most.
-func (p *Pages) unchanged(w http.ResponseWriter, r *http.Request, l *layout, held Held, now time.Time) bool {
-	l.Version = fmt.Sprintf(`"%s-%d-%d-%d"`, p.process, held.Listing.Version, held.Log.Version(), now.Unix()/60)
+// unchanged answers a refresh with 304 and returns true if the page has not changed. A
+// page is considered changed after a minute in any case: times on it are relative,
+// groups become old, and rules that set their expiry may have been reloaded.
+func (p *Pages) unchanged(w http.ResponseWriter, r *http.Request, l *layout, view *groupview.View) bool {
+	l.Version = fmt.Sprintf(`"%s-%d-%d"`, p.process, view.Version, view.Now.Unix()/60)
 	w.Header().Set("ETag", l.Version)
 	if r.Header.Get("If-None-Match") != l.Version {
 		return false

@@ -1,0 +1,140 @@
+// Package groupview resolves what the list, the pages and the API show of groups:
+// state, last rejection, expiry and totals. It knows neither HTTP nor HTML nor JSON.
+package groupview
+
+import (
+	"time"
+
+	"pushgateway/internal/history"
+	"pushgateway/internal/metric"
+	"pushgateway/internal/search"
+	"pushgateway/internal/store"
+)
+
+// Group is one group as it is shown.
+type Group struct {
+	Key metric.GroupingKey
+	// Stored has the group's metrics. It is nil if nothing is known of the group but
+	// that pushes to it were rejected.
+	Stored *store.Group
+
+	State     search.State
+	Pushed    time.Time      // of the last accepted push; zero if there was none
+	Failed    time.Time      // of the last rejected push; zero if there was none
+	Rejection *history.Event // the last rejected push; nil if it is not known
+	Pushes    []history.Event
+	Expiry    Expiry
+	Families  int
+	Series    int // label sets; a histogram counts once
+	Bytes     int64
+}
+
+// Summed reports whether pushes to the group are added up.
+func (g *Group) Summed() bool { return g.Stored != nil && g.Stored.Summed }
+
+// Expired reports whether the group has expired and only its push times are left.
+func (g *Group) Expired() bool { return g.Stored != nil && g.Stored.Expired }
+
+// Expiry says when a group expires.
+type Expiry struct {
+	At            time.Time // zero if never
+	KeepPushTimes bool      // the two push times stay then
+	SetBy         SetBy
+}
+
+// SetBy is what set a group's expiry.
+type SetBy int
+
+const (
+	SetByFlag SetBy = iota
+	SetByRule
+	SetByPush
+)
+
+// Source makes views of the groups. All fields are required, but index. It is safe
+// for concurrent use.
+type Source struct {
+	Store   *store.Store
+	History *history.Log
+	Now     func() time.Time
+	// HasRule reports whether a rule sets the expiry of the group with this key.
+	HasRule func(metric.GroupingKey) bool
+
+	index search.Index
+}
+
+// View is all groups at one moment.
+type View struct {
+	*search.Listing
+	Now time.Time
+
+	source *Source
+}
+
+// View returns the groups as they are now. Cost: as search.Index.List.
+func (s *Source) View() *View {
+	return &View{Listing: s.index.List(s.Store.Snapshot(), s.History.Rejected()), Now: s.Now(), source: s}
+}
+
+// History returns the log of pushes. It may be newer than the view.
+func (v *View) History() *history.Log { return v.source.History }
+
+// Found is the result of a query.
+type Found struct {
+	search.Found
+	view  *View
+	query search.Query
+}
+
+// Find returns the groups that match the query. Cost: as search.Listing.Find.
+func (v *View) Find(q search.Query) *Found {
+	return &Found{v.Listing.Find(q, v.Now), v, q}
+}
+
+// Groups returns the found groups from first to before end, without their Pushes.
+// Bounds beyond the number of groups are reduced to it.
+func (f *Found) Groups(first, end int) []Group {
+	end = min(end, len(f.Rows))
+	first = min(first, end)
+	groups := make([]Group, 0, end-first)
+	for _, row := range f.Rows[first:end] {
+		groups = append(groups, f.view.group(row, &f.query))
+	}
+	return groups
+}
+
+// Group returns the group with this key and its recent pushes. ok is false if nothing
+// is known of it. Its state counts as old after the given age.
+func (v *View) Group(key metric.GroupingKey, age time.Duration) (g Group, ok bool) {
+	row := v.Row(key)
+	pushes, rejection := v.source.History.Group(key)
+	if row == nil {
+		return Group{}, false
+	}
+	g = v.group(row, &search.Query{Age: age})
+	g.Pushes, g.Rejection = pushes, rejection
+	return g, true
+}
+
+func (v *View) group(row *search.Row, q *search.Query) Group {
+	g := Group{
+		Key: row.Group.Key, State: q.StateOf(row, v.Now), Pushed: row.Group.Pushed, Failed: row.Failed,
+		Rejection: v.source.History.LastRejected(row.Group.Key),
+		Families:  len(row.Group.Families), Series: row.Series, Bytes: row.Bytes,
+	}
+	if !row.Stored {
+		return g
+	}
+	g.Stored = row.Group
+	g.Expiry.At, g.Expiry.KeepPushTimes = v.source.Store.ExpiresAt(row.Group)
+	own := row.Group.Expiry
+	switch {
+	// A group that holds nothing but push times that are to stay never expires,
+	// whatever its last push set.
+	case own.Set && g.Expiry.At.IsZero() == (own.TTL == 0):
+		g.Expiry.SetBy = SetByPush
+	case v.source.HasRule(row.Group.Key):
+		g.Expiry.SetBy = SetByRule
+	}
+	return g
+}
