@@ -45,7 +45,7 @@ func testBulkDelete(t *testing.T, browser context.Context) {
 	// Between question and answer another one comes.
 	p.push(t, "PUT", "/metrics/job/cleaner/instance/late", "m 1\n")
 	b.clickTo(".confirm button")
-	b.want("Delete 41 groups?", "Nothing was deleted", "confirm once more")
+	b.want("Delete 41 groups?", "Nothing was deleted", "confirm again")
 	b.clickTo(".confirm button")
 	b.want("41 groups deleted.", "80 groups")
 	if text := p.get(t, "/api/v1/groups?limit=0"); !strings.Contains(text, `"total":80`) {
@@ -87,5 +87,5 @@ func testWipe(t *testing.T, browser context.Context) {
 	b.clickTo(`a[href="delete?all=yes"]`)
 	b.want("Delete 120 groups?", "These are all groups")
 	b.clickTo(".confirm button")
-	b.want("120 groups deleted.", "Nothing has been pushed yet")
+	b.want("120 groups deleted.", "No groups are left")
 }

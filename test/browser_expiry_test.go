@@ -29,7 +29,7 @@ func TestExpiryInBrowser(t *testing.T) {
 	p.push(t, "PUT", "/metrics/job/soon?ttl=20s", "m 1\n")
 	p.push(t, "PUT", "/metrics/job/emptied?ttl=20s&ttl_keep=push_time", "m 1\n")
 	one := open(t, browser, p.URL, "/groups/job/soon")
-	one.want("as the last push asked")
+	one.want("set by the last push")
 	left := func(b *tab) string {
 		return eval[string](b, `document.querySelector("time[data-ahead]").innerText`)
 	}
@@ -42,13 +42,13 @@ func TestExpiryInBrowser(t *testing.T) {
 	one.await("time passes", `document.querySelector("time[data-ahead]").innerText !== "`+first+`"`)
 	one.await("the group is gone from its own page", `document.querySelector("h1").innerText === "No such group"`)
 	list.awaitRows(4)
-	list.await("the emptied group says so", `document.querySelector("tr[data-key='job/emptied']").innerText.includes("expired; its push times stay")`)
+	list.await("the emptied group says so", `document.querySelector("tr[data-key='job/emptied']").innerText.includes("expired (push times kept)")`)
 	list.want("job=emptied", "4 groups")
 	if eval[int](list, "window.mark ?? 0") != 1 {
 		t.Error("the list was reloaded")
 	}
 	one.visit("/groups/job/emptied")
-	one.want("expired; its push times stay (last push", "Metrics 2", "push_time_seconds")
+	one.want("expired (push times kept) last push", "Metrics 2", "push_time_seconds")
 
 	// Where the lifetime is from, and which rules there are.
 	one.visit("/groups/job/batch-1")
@@ -117,7 +117,7 @@ func TestLayoutInBrowser(t *testing.T) {
 	p.push(t, "POST", "/metrics/job/summed?merge=sum&ttl=2d", "# TYPE c_total counter\nc_total 1\n")
 	p.push(t, "PUT", "/metrics/job/stays?ttl=0", "m 1\n")
 	p.push(t, "PUT", "/metrics/job/expired?ttl=1s&ttl_keep=push_time", "m 1\n")
-	until(t, "the group has expired", func() bool { return strings.Contains(p.get(t, "/groups/job/expired"), "expired; its push times stay") })
+	until(t, "the group has expired", func() bool { return strings.Contains(p.get(t, "/groups/job/expired"), "expired (push times kept)") })
 
 	b := open(t, startBrowser(t), p.URL, "/")
 	// cells and copies return what is wrong on the page.

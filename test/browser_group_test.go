@@ -23,8 +23,8 @@ func testRejection(t *testing.T, browser context.Context) {
 		t.Fatal(a)
 	}
 	b := open(t, browser, p.URL, "/?state=failed")
-	b.awaitRows(1)
-	b.want("failed since", "is pushed as counter, but is of type gauge")
+	b.awaitRows(2) // also the group that no push was accepted to
+	b.want("2 of 3 groups", "last push failed", "\"m\" is pushed as counter", "job=c", "never accepted")
 	b.clickTo("table.list tbody th a")
 	b.want("The last push was rejected", "type_conflict", "nightly/1.0", "127.0.0.1:",
 		`"m" is pushed as counter, but group {job="a"} holds it as gauge`, "# TYPE m gauge", "Last pushes", "accepted", "rejected")
@@ -34,7 +34,14 @@ func testRejection(t *testing.T, browser context.Context) {
 	}
 	// A body that could not be read leaves no group, but its page says why.
 	b.visit("/groups/job/c")
-	b.want("no push to it was accepted", "malformed", "Last pushes")
+	b.want("no push to it was accepted", "never accepted", "malformed", "Last pushes")
+	if rejected := eval[string](b, `document.querySelectorAll(".facts dd")[2].innerText`); !strings.HasSuffix(rejected, "ago") && rejected != "just now" {
+		t.Errorf("last rejected: %q", rejected)
+	}
+	b.clickTo(".facts a.danger")
+	b.want("Delete 1 group?")
+	b.clickTo(".confirm button")
+	b.want("1 group deleted.", "2 groups")
 	b.visit("/status")
 	b.want("Recent rejections", "type_conflict", "malformed", "/metrics/job/d/path/x/y", "odd number of components", "job=c", "nightly/1.0")
 	b.visit("/groups/job/nobody")

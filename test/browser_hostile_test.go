@@ -68,5 +68,5 @@ func testHostile(t *testing.T, browser context.Context) {
 		b.clickTo(".confirm button")
 		b.want("1 group deleted.")
 	}
-	b.want("Nothing has been pushed yet")
+	b.want("No groups are left")
 }

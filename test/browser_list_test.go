@@ -82,7 +82,7 @@ func testList(t *testing.T, browser context.Context) {
 	b.visit("/")
 	b.click(".filter.failed")
 	b.awaitRows(1)
-	b.want("job=big", "failed since", "timestamp")
+	b.want("job=big", "last push failed", "timestamp")
 	if got := b.address(); got != "/?state=failed" {
 		t.Errorf("address %q", got)
 	}

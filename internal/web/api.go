@@ -4,10 +4,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"pushgateway/internal/api"
-	"pushgateway/internal/history"
+	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
@@ -27,9 +26,7 @@ type apiHandler struct {
 	storage    Storage
 	status     api.Status // without its Storage
 	validation metric.ValidationScheme
-	now        func() time.Time
-	history    *history.Log
-	index      *search.Index
+	views      *groupview.Source
 }
 
 // allMetrics answers GET /api/v1/metrics.
@@ -56,27 +53,16 @@ func (h *apiHandler) groups(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return badRequest("%v", err)
 	}
-	list := api.Groups{}
-	if list.Limit, err = wholeNumber(values.Get("limit"), "limit", defaultGroups, maxGroups); err != nil {
+	limit, err := wholeNumber(values.Get("limit"), "limit", defaultGroups, maxGroups)
+	if err != nil {
 		return err
 	}
-	if list.Offset, err = wholeNumber(values.Get("offset"), "offset", 0, 1<<31-1); err != nil {
+	offset, err := wholeNumber(values.Get("offset"), "offset", 0, 1<<31-1)
+	if err != nil {
 		return err
-	}
-	now := h.now()
-	rejected := search.Rejected(h.history.Rejected())
-	found := h.index.Of(h.store.Snapshot()).Find(query, rejected, now)
-	list.Total = len(found.Rows)
-	list.States = map[string]int{}
-	for state, count := range found.Counts {
-		list.States[string(state)] = count
-	}
-	first := min(list.Offset, list.Total)
-	for _, row := range found.Rows[first:min(first+list.Limit, list.Total)] {
-		list.Groups = append(list.Groups, h.groupOf(row, &query, rejected, now))
 	}
 	w.Header().Set("Content-Type", jsonType)
-	return api.WriteGroups(w, list)
+	return api.WriteGroups(w, h.views.View().Find(query), offset, limit)
 }
 
 // wholeNumber parses a parameter that is a whole number from 0 to max.
@@ -91,16 +77,6 @@ func wholeNumber(text, name string, byDefault, max int) (int, error) {
 	return n, nil
 }
 
-func (h *apiHandler) groupOf(row *search.Row, query *search.Query, rejected search.Rejected, now time.Time) api.Group {
-	g := row.Group
-	expires, _ := h.store.ExpiresAt(g)
-	return api.Group{
-		Key: g.Key, Summed: g.Summed, Expired: g.Expired, Expires: expires, State: string(query.StateOf(g, rejected, now)),
-		Pushed: g.Pushed, Failed: rejected.FailedAt(g), LastRejected: h.history.LastRejected(g.Key),
-		Families: len(g.Families), Series: row.Series, Bytes: row.Bytes,
-	}
-}
-
 // group answers GET /api/v1/groups/… with the group that the path names.
 func (h *apiHandler) group(w http.ResponseWriter, r *request) error {
 	path := "/metrics/" + strings.TrimPrefix(r.path, apiGroupsPath)
@@ -111,17 +87,10 @@ func (h *apiHandler) group(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	g := h.store.Snapshot().Group(key)
-	if g == nil {
+	g, known := h.views.View().Group(key, search.DefaultAge)
+	if !known {
 		return notFound("no group has exactly the labels %s: it may have been deleted or have expired", key)
 	}
-	pushes, last := h.history.Group(key)
-	rejected := search.Rejected{}
-	if last != nil {
-		rejected[key.ID()] = last.At
-	}
-	row := search.RowOf(g)
-	query := search.Query{Age: search.DefaultAge}
 	w.Header().Set("Content-Type", jsonType)
-	return api.WriteGroup(w, h.groupOf(&row, &query, rejected, h.now()), pushes, g)
+	return api.WriteGroup(w, g)
 }

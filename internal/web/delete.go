@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"pushgateway/internal/api"
+	"pushgateway/internal/groupview"
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
@@ -27,10 +28,9 @@ const maxDeletedListed = 100
 type deleteHandler struct {
 	store      *store.Store
 	validation metric.ValidationScheme
-	now        func() time.Time
 	logger     *slog.Logger
 	history    *history.Log
-	index      *search.Index
+	views      *groupview.Source
 }
 
 // group answers DELETE for the group that the path names.
@@ -128,13 +128,13 @@ func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return badRequest("%v", err)
 	}
-	now := h.now()
+	view := h.views.View()
 	old := func(g *store.Group) bool {
-		return selected.olderThan == 0 || now.Sub(g.TTLStart()) > selected.olderThan
+		return selected.olderThan == 0 || view.Now.Sub(g.TTLStart()) > selected.olderThan
 	}
 	var groups []*store.Group
-	for _, row := range h.index.Of(h.store.Snapshot()).Find(selected.query, nil, now).Rows {
-		if old(row.Group) {
+	for _, row := range view.Find(selected.query).Rows {
+		if row.Stored && old(row.Group) {
 			groups = append(groups, row.Group)
 		}
 	}
@@ -145,12 +145,10 @@ func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
 		h.logger.Warn("groups deleted through the admin API", "groups", len(groups), "source", r.RemoteAddr,
 			"match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
 	}
-	answer := api.Deleted{Count: len(groups), DryRun: selected.dryRun}
-	for _, g := range groups[:min(len(groups), maxDeletedListed)] {
-		answer.Groups = append(answer.Groups, api.Group{Key: g.Key, Pushed: g.Pushed})
-	}
 	w.Header().Set("Content-Type", jsonType)
-	return api.WriteDeleted(w, answer)
+	return api.WriteDeleted(w, api.Deleted{
+		Count: len(groups), DryRun: selected.dryRun, Groups: groups[:min(len(groups), maxDeletedListed)],
+	})
 }
 
 // delete deletes, in one step, those of the groups that are still stored and still match

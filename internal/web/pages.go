@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/search"
@@ -19,26 +20,20 @@ import (
 // pageHandler answers requests for the pages.
 type pageHandler struct {
 	*Server
-	index   *search.Index
+	views   *groupview.Source
 	deletes *deleteHandler
 	static  http.Handler
 	secret  []byte // signs the tokens of confirmation pages
 }
 
-func newPageHandler(s *Server, index *search.Index, deletes *deleteHandler) *pageHandler {
+func newPageHandler(s *Server, views *groupview.Source, deletes *deleteHandler) *pageHandler {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
-	return &pageHandler{s, index, deletes, s.config.Pages.Static(), secret}
+	return &pageHandler{s, views, deletes, s.config.Pages.Static(), secret}
 }
 
-// view returns what the pages show of the store.
-func (h *pageHandler) view() webui.Held {
-	inUse := h.config.Rules.Rules()
-	return webui.Held{
-		Listing: h.index.Of(h.config.Store.Snapshot()), Log: h.history, Admin: h.config.AdminAPI, ExpiresAt: h.config.Store.ExpiresAt,
-		ByRule: func(key metric.GroupingKey) bool { return inUse.For(key).Expiry.Set },
-	}
-}
+// rights returns what visitors may do.
+func (h *pageHandler) rights() webui.Rights { return webui.Rights{DeleteAll: h.config.AdminAPI} }
 
 // depth returns how many folders the request's page is below the gateway's own.
 func (s *Server) depth(r *request) int {
@@ -58,14 +53,14 @@ func (h *pageHandler) help(w http.ResponseWriter, r *request) error {
 
 // groups answers GET /.
 func (h *pageHandler) groups(w http.ResponseWriter, r *request) error {
-	return h.config.Pages.Groups(w, r.Request, h.view())
+	return h.config.Pages.Groups(w, r.Request, h.views.View(), h.rights())
 }
 
 // status answers GET /status.
 func (h *pageHandler) status(w http.ResponseWriter, r *request) error {
 	status := webui.Status{Status: h.config.Status, Totals: h.config.Store.Totals(), Rules: h.rulesInUse()}
 	status.Storage = h.config.Storage.Status()
-	return h.config.Pages.Status(w, r.Request, status, h.view())
+	return h.config.Pages.Status(w, r.Request, status, h.views.View(), h.rights())
 }
 
 // configFileFlag is the flag that names the rules file.
@@ -90,12 +85,12 @@ func (h *pageHandler) rulesInUse() webui.Rules {
 
 // group answers GET /groups/….
 func (h *pageHandler) group(w http.ResponseWriter, r *request) error {
-	view := h.view()
+	view := h.views.View()
 	key, err := h.findKey(view.Listing, strings.TrimPrefix(r.path, groupsPath))
 	if err != nil {
 		return err
 	}
-	return h.config.Pages.Group(w, r.Request, h.depth(r), view, key, view.Listing.Snapshot().Group(key))
+	return h.config.Pages.Group(w, r.Request, h.depth(r), view, key)
 }
 
 // findKey returns the key of the group that ref names: a ref of search.Ref, or the path of
@@ -140,20 +135,20 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 		d.Changed = true
 		return h.config.Pages.Confirm(w, r.Request, d)
 	}
-	count := 0
 	if d.All {
-		count, err = h.deletes.deleteAll()
+		_, err = h.deletes.deleteAll()
 	} else {
-		var deleted []*store.Group
-		deleted, err = h.deletes.delete(d.Groups, nil)
-		count = len(deleted)
-	}
-	if count > 0 {
-		h.config.Logger.Warn("groups deleted on the page", "groups", count, "source", r.RemoteAddr, "all", d.All, "request", d.Fields.Encode())
+		_, err = h.deletes.delete(d.Groups, nil)
 	}
 	if err != nil {
 		return err
 	}
+	// Groups without metrics, known from rejected pushes alone, leave the list as well.
+	count := len(d.Groups)
+	for _, g := range d.Groups {
+		h.history.Forget(g.Key)
+	}
+	h.config.Logger.Warn("groups deleted on the page", "groups", count, "source", r.RemoteAddr, "all", d.All, "request", d.Fields.Encode())
 	h.config.Pages.Deleted(w, r.Request, count)
 	return nil
 }
@@ -161,7 +156,7 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 // deletion returns the groups that the fields of the delete page select: one group, the
 // groups of a search, or all.
 func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
-	view := h.view()
+	view := h.views.View()
 	d := webui.Deletion{Fields: url.Values{}}
 	take := func(names ...string) {
 		for _, name := range names {
@@ -182,8 +177,8 @@ func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
 		if err != nil {
 			return d, err
 		}
-		if g := view.Listing.Snapshot().Group(key); g != nil {
-			d.Groups = append(d.Groups, g)
+		if row := view.Row(key); row != nil {
+			d.Groups = append(d.Groups, row.Group)
 		}
 	case fields.Get("all") == "yes":
 		if !h.config.AdminAPI {
@@ -191,8 +186,8 @@ func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
 		}
 		take("all")
 		d.All = true
-		for i := range view.Listing.Rows {
-			d.Groups = append(d.Groups, view.Listing.Rows[i].Group)
+		for i := range view.Rows {
+			d.Groups = append(d.Groups, view.Rows[i].Group)
 		}
 	default:
 		take("match[]", "search", "state", "age")
@@ -203,7 +198,7 @@ func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
 		if !some {
 			return d, &statusError{http.StatusBadRequest, "Nothing chosen", "Search for the groups to delete, or choose one."}
 		}
-		for _, row := range view.Listing.Find(query, view.Log.Rejected(), h.config.Now()).Rows {
+		for _, row := range view.Find(query).Rows {
 			d.Groups = append(d.Groups, row.Group)
 		}
 	}

@@ -251,7 +251,7 @@ func TestRejectedOptionsAreSeen(t *testing.T) {
 		t.Error("the rejected push changed a group")
 	}
 	for path, want := range map[string]string{
-		"/api/v1/groups/job/a": `"state":"failed"`, "/groups/job/a": "failed since", "/groups/job/b": "no push to it was accepted",
+		"/api/v1/groups/job/a": `"state":"failed"`, "/groups/job/a": "last push failed", "/groups/job/b": "no push to it was accepted",
 	} {
 		if w := do(s, "GET", path, ""); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d, %q is missing in %s", path, w.Code, want, w.Body)
@@ -260,10 +260,18 @@ func TestRejectedOptionsAreSeen(t *testing.T) {
 	if w := do(s, "GET", "/api/v1/groups/job/a", ""); strings.Contains(w.Body.String(), `"last_failure":null`) || !strings.Contains(w.Body.String(), `"reason":"option"`) {
 		t.Errorf("the API says %s", w.Body)
 	}
-	if w := do(s, "GET", "/api/v1/groups/job/b", ""); w.Code != 404 {
-		t.Errorf("a group that is not held: %d", w.Code)
+	// A group that is not stored is found as well, until the next restart.
+	for path, want := range map[string]string{
+		"/api/v1/groups/job/b": `"state":"failed"`, "/api/v1/groups": `"total":2`, "/": "never accepted",
+	} {
+		if w := do(s, "GET", path, ""); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d, %q is missing in %s", path, w.Code, want, w.Body)
+		}
 	}
 	s.history.ForgetAll() // as a restart does
+	if w := do(s, "GET", "/api/v1/groups/job/b", ""); w.Code != 404 {
+		t.Errorf("after a restart, a group that is not stored: %d", w.Code)
+	}
 	if w := do(s, "GET", "/api/v1/groups/job/a", ""); !strings.Contains(w.Body.String(), `"state":"ok"`) || !strings.Contains(w.Body.String(), `"last_failure":null`) {
 		t.Errorf("after a restart the API says %s", w.Body)
 	}
@@ -292,9 +300,9 @@ func TestPagesShowRules(t *testing.T) {
 		do(s, "PUT", "/metrics/job/own?ttl=1m&ttl_keep=push_time", "m 1\n")
 		time.Sleep(10 * time.Second)
 		want("/status", "/etc/pushgateway.yml", ">10 s ago<", `{job=~&#34;batch.*&#34;}`, ">ttl=1h30m<", ">merge=sum<", ">ttl=2d<", ">timestamps=reject<")
-		want("/groups/job/batch-1", ">in 90 min<", "by the <a", ">rules</a>", ">summed<")
-		want("/groups/job/other", ">in 2 days<", "by <a", ">--push.ttl<")
-		want("/groups/job/own", ">in 50 s<", "as the last push asked", "push times stay")
+		want("/groups/job/batch-1", ">in 90 min<", "set by a <a", ">rule</a>", ">summed<")
+		want("/groups/job/other", ">in 2 days<", "set by <a", ">--push.ttl<")
+		want("/groups/job/own", ">in 50 s<", "set by the last push", "push times kept")
 		want("/", ">in 90 min<", ">in 2 days<", ">in 50 s<", ">summed<")
 
 		text = "rules: [{}]\n"
@@ -313,8 +321,8 @@ func TestPagesShowRules(t *testing.T) {
 		if err := s.endDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		want("/groups/job/own", "expired; its push times stay", ">1 min ago<", "push_time_seconds")
-		want("/", "expired; its push times stay")
+		want("/groups/job/own", "expired (push times kept)", ">1 min ago<", "push_time_seconds")
+		want("/", "expired (push times kept)")
 		time.Sleep(48 * time.Hour)
 		if err := s.endDue(t.Context()); err != nil {
 			t.Fatal(err)
@@ -330,7 +338,7 @@ func TestPagesShowRules(t *testing.T) {
 func TestStatusWithoutRules(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) { c.Defaults.Timestamps = metric.TimestampsDrop })
 	page := do(s, "GET", "/status", "").Body.String()
-	for _, text := range []string{"no file of rules", ">ttl=0<", ">timestamps=drop<"} {
+	for _, text := range []string{"No rules file", ">ttl=0<", ">timestamps=drop<"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("%q is missing in %s", text, page)
 		}

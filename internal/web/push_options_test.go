@@ -46,8 +46,8 @@ func TestRepeatsAreTold(t *testing.T) {
 	if n := strings.Count(timeline, `"replayed":true`); n != 2 {
 		t.Errorf("%d repeated pushes in %s", n, timeline)
 	}
-	if page := do(s, "GET", "/groups/job/a", "").Body.String(); strings.Count(page, "before, changed nothing") != 2 {
-		t.Errorf("the page does not tell of two repeats:\n%s", page)
+	if page := do(s, "GET", "/groups/job/a", "").Body.String(); strings.Count(page, "duplicate, ignored") != 2 {
+		t.Errorf("the page does not show two replays:\n%s", page)
 	}
 	metrics := do(s, "GET", "/metrics", "").Body.String()
 	for _, want := range []string{"\npushgateway_pushes_replayed_total 2\n", "\nc{instance=\"\",job=\"a\"} 1\n"} {

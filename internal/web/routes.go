@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"pushgateway/internal/search"
+	"pushgateway/internal/groupview"
+	"pushgateway/internal/metric"
 )
 
 // route is a row of the route table.
@@ -76,10 +77,13 @@ func (s *Server) table() ([]route, error) {
 	if err != nil {
 		return nil, err
 	}
-	index := new(search.Index)
-	deletes := &deleteHandler{c.Store, c.Validation, c.Now, c.Logger, s.history, index}
-	reads := &apiHandler{c.Store, c.Storage, c.Status, c.Validation, c.Now, s.history, index}
-	pages := newPageHandler(s, index, deletes)
+	views := &groupview.Source{
+		Store: c.Store, History: s.history, Now: c.Now,
+		HasRule: func(key metric.GroupingKey) bool { return c.Rules.Rules().For(key).Expiry.Set },
+	}
+	deletes := &deleteHandler{c.Store, c.Validation, c.Logger, s.history, views}
+	reads := &apiHandler{c.Store, c.Storage, c.Status, c.Validation, views}
+	pages := newPageHandler(s, views, deletes)
 	process := &processHandler{c.Storage, c.Rules, c.Quit, c.RoutePrefix, c.Logger}
 
 	rows := []route{

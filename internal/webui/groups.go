@@ -144,7 +144,7 @@ type groupRow struct {
 // Groups answers GET /: the groups that the URL's query asks for. A page that
 // does not exist gives the nearest one that does. A search that is not valid
 // shows what is wrong with it, and no group. Cost: O(groups).
-func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.View) error {
+func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.View, rights Rights) error {
 	values := r.URL.Query()
 	page := groupsPage{
 		layout:  p.layoutOf(r, "Groups", "groups", 0),
@@ -186,7 +186,7 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.V
 		c := page.choice
 		c.Page, c.Sort = 1, ""
 		page.Delete, page.DeleteCount = c.link("delete"), page.Count
-	case p.config.AdminAPI:
+	case rights.DeleteAll:
 		page.Delete, page.DeleteCount = "delete?all=yes", page.Count
 	}
 	return p.render(w, http.StatusOK, "groups", page)

@@ -61,7 +61,7 @@ type statusPage struct {
 	Jobs       int
 	Biggest    []ranking
 	Rejections []rejection
-	Admin      bool
+	Rights     Rights
 }
 
 // numberedRule is a rule with its number, counted from 1 as in messages about the
@@ -85,7 +85,7 @@ type rankedJob struct {
 }
 
 // Status answers GET /status.
-func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *groupview.View) error {
+func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *groupview.View, rights Rights) error {
 	now := view.Now
 	page := statusPage{
 		layout:     p.layoutOf(r, "Status", "status", 0),
@@ -95,7 +95,7 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *g
 		LastCommit: momentOf(s.Storage.LastCommit, now),
 		Loaded:     momentOf(s.Rules.Loaded, now),
 		Jobs:       len(view.Jobs()),
-		Admin:      p.config.AdminAPI,
+		Rights:     rights,
 	}
 	page.Refresh = 15
 	page.Rules.Failed = cut(s.Rules.Failed, maxRejection)

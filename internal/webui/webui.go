@@ -38,8 +38,6 @@ type Config struct {
 	External url.URL
 	// MetricsPath is the path of the metrics, relative to External.
 	MetricsPath string
-	// AdminAPI reports whether all groups can be deleted at once.
-	AdminAPI bool
 }
 
 // New returns the pages of a gateway.
@@ -57,6 +55,11 @@ func New(c Config) (*Pages, error) {
 		return nil, fmt.Errorf("parse page templates: %w", err)
 	}
 	return &Pages{config: c, templates: t, process: rand.Text()[:8]}, nil
+}
+
+// Rights are what the visitor is allowed to do. Pages do not offer anything else.
+type Rights struct {
+	DeleteAll bool // all groups at once
 }
 
 // layout is what every page has.

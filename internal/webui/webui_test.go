@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pushgateway/internal/api"
+	"pushgateway/internal/groupview"
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
@@ -62,31 +63,29 @@ func groups(t testing.TB, p *webui.Pages, query string, s *store.Store) string {
 	t.Helper()
 	r := httptest.NewRequest("GET", "http://gateway:9091/"+query, nil)
 	w := httptest.NewRecorder()
-	if err := p.Groups(w, r, heldBy(s)); err != nil {
+	if err := p.Groups(w, r, sourceOf(s).View(), webui.Rights{}); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
 	return w.Body.String()
 }
 
-// heldBy is what pages tell of a store about whose pushes nothing is known.
-func heldBy(s *store.Store) webui.Held {
-	return webui.Held{Listing: new(search.Index).Of(s.Snapshot()), Log: newLog(), ExpiresAt: s.ExpiresAt, ByRule: noRules}
+// sourceOf returns views of a store whose pushes are not in the history.
+func sourceOf(s *store.Store) *groupview.Source {
+	return &groupview.Source{
+		Store: s, Now: time.Now,
+		History: history.New(func(keys []metric.GroupingKey) []bool { return make([]bool, len(keys)) }),
+		HasRule: func(metric.GroupingKey) bool { return false },
+	}
 }
 
-func noRules(metric.GroupingKey) bool { return false }
-
-func newLog() *history.Log {
-	return history.New(func(keys []metric.GroupingKey) []bool { return make([]bool, len(keys)) })
-}
-
-// group returns the page of a group that lies at the depth of its path.
-func group(t testing.TB, p *webui.Pages, query string, held webui.Held, key metric.GroupingKey) string {
+// group returns the page of a group, at the depth of its path.
+func group(t testing.TB, p *webui.Pages, query string, source *groupview.Source, key metric.GroupingKey) string {
 	t.Helper()
 	ref := search.Ref(key)
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "http://gateway:9091/groups/"+ref+query, nil)
-	if err := p.Group(w, r, 1+strings.Count(ref, "/"), held, key, held.Listing.Snapshot().Group(key)); err != nil {
+	if err := p.Group(w, r, 1+strings.Count(ref, "/"), source.View(), key); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -96,7 +95,7 @@ func group(t testing.TB, p *webui.Pages, query string, held webui.Held, key metr
 func status(t testing.TB, p *webui.Pages, s webui.Status) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := p.Status(w, httptest.NewRequest("GET", "http://gateway:9091/status", nil), s, heldBy(store.New(store.Memory{}))); err != nil {
+	if err := p.Status(w, httptest.NewRequest("GET", "http://gateway:9091/status", nil), s, sourceOf(store.New(store.Memory{})).View(), webui.Rights{}); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -197,7 +196,7 @@ func TestEmpty(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Host, r.TLS = "[::1]:9091", &tls.ConnectionState{}
 	w := httptest.NewRecorder()
-	if err := newPages(t, "").Groups(w, r, heldBy(s)); err != nil {
+	if err := newPages(t, "").Groups(w, r, sourceOf(s).View(), webui.Rights{}); err != nil {
 		t.Fatal(err)
 	}
 	wantText(t, w.Body.String(), " https://[::1]:9091/metrics/job/my_job")
@@ -245,35 +244,35 @@ func TestUnchangedPagesAreNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.New(store.Memory{})
 		put(t, s, key("job", "a"))
-		p, held := newPages(t, ""), heldBy(s)
-		ask := func(version string, held webui.Held) *httptest.ResponseRecorder {
+		p, source := newPages(t, ""), sourceOf(s)
+		ask := func(version string) *httptest.ResponseRecorder {
 			t.Helper()
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest("GET", "http://gateway:9091/", nil)
 			r.Header.Set("If-None-Match", version)
-			if err := p.Groups(w, r, held); err != nil {
+			if err := p.Groups(w, r, source.View(), webui.Rights{}); err != nil {
 				t.Fatal(err)
 			}
 			return w
 		}
-		first := ask("", held)
+		first := ask("")
 		version := first.Header().Get("ETag")
 		if got := attributes(first.Body.String(), "data-version"); got[0] != version || version == "" {
 			t.Errorf("the page says %q, its header %q", got, version)
 		}
-		if w := ask(version, held); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+		if w := ask(version); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
 			t.Errorf("unchanged: %d, %d bytes", w.Code, w.Body.Len())
 		}
-		if w := ask(version+"x", held); w.Code != http.StatusOK {
+		if w := ask(version+"x"); w.Code != http.StatusOK {
 			t.Errorf("another version: %d", w.Code)
 		}
-		held.Log.Record(history.Event{Key: key("job", "b"), Message: "rejected"})
-		if w := ask(version, held); w.Code != http.StatusOK {
+		source.History.Record(history.Event{Key: key("job", "b"), Message: "rejected"})
+		if w := ask(version); w.Code != http.StatusOK {
 			t.Errorf("after a rejection: %d", w.Code)
 		}
-		version = ask("", held).Header().Get("ETag")
+		version = ask("").Header().Get("ETag")
 		time.Sleep(time.Minute) // times on it are relative
-		if w := ask(version, held); w.Code != http.StatusOK {
+		if w := ask(version); w.Code != http.StatusOK {
 			t.Errorf("a minute later: %d", w.Code)
 		}
 		if other := newPages(t, ""); other == p {
@@ -281,7 +280,7 @@ func TestUnchangedPagesAreNotSent(t *testing.T) {
 		} else {
 			p = other
 		}
-		if w := ask(version, held); w.Code != http.StatusOK {
+		if w := ask(version); w.Code != http.StatusOK {
 			t.Errorf("after a restart: %d", w.Code)
 		}
 	})
@@ -304,7 +303,7 @@ func TestHostileLabels(t *testing.T) {
 		if n := strings.Count(page, "<script"); n != 1 {
 			t.Errorf("%d scripts with %q", n, hostile)
 		}
-		if page := group(t, newPages(t, ""), "", heldBy(s), group1); strings.Count(page, "<script") != 1 || strings.Contains(page, "<!--") {
+		if page := group(t, newPages(t, ""), "", sourceOf(s), group1); strings.Count(page, "<script") != 1 || strings.Contains(page, "<!--") {
 			t.Errorf("the page of the group has markup of %q", hostile)
 		}
 		// A browser resolves the link to the path that names the group.
@@ -360,7 +359,7 @@ func TestStatus(t *testing.T) {
 		time.Sleep(50 * time.Hour)
 		page := status(t, newPages(t, ""), s)
 		wantText(t, page, ">2.0<", ">abc<", ">go1.26<", ">3<", ">44<", ">5.0 MiB<", "2 days ago",
-			"--web.telemetry-path</code></th><td><code>/metrics<", "&lt;b&gt;", "in memory only: nothing survives a restart", "None since the gateway started")
+			"--web.telemetry-path</code></th><td><code>/metrics<", "&lt;b&gt;", "in memory only. A restart loses them.", "None since the gateway started")
 		if strings.Index(page, "--log.level") > strings.Index(page, "--web.telemetry-path") {
 			t.Error("the flags are not sorted")
 		}
@@ -371,10 +370,10 @@ func TestStatus(t *testing.T) {
 		page = status(t, newPages(t, ""), s)
 		wantText(t, page, "/var/lib/pushgateway", "is on disk", "3.0 MiB", "just now")
 		if strings.Contains(page, "in memory only") {
-			t.Error("what is kept is said not to be")
+			t.Error("a durable gateway says that it is not")
 		}
 		s.Storage.Sync, s.Storage.Pending = "interval", 12
-		wantText(t, status(t, newPages(t, ""), s), "a crash loses", "12 groups")
+		wantText(t, status(t, newPages(t, ""), s), "A crash loses", "12 groups")
 		s.Storage.Error = "no space left <on device>"
 		wantText(t, status(t, newPages(t, ""), s), "failing", "no space left &lt;on device&gt;")
 	})
@@ -388,7 +387,7 @@ func TestBiggestJobs(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	if err := newPages(t, "").Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{}, heldBy(s)); err != nil {
+	if err := newPages(t, "").Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{}, sourceOf(s).View(), webui.Rights{}); err != nil {
 		t.Fatal(err)
 	}
 	page := w.Body.String()
@@ -404,25 +403,25 @@ func TestGroup(t *testing.T) {
 		a := key("job", "a", "instance", "i")
 		push(t, s, a, metric.Family{Name: "started_timestamp_seconds", Help: "When <it> started.", Type: metric.Gauge, Metrics: []metric.Metric{
 			{HasValue: true, Value: float64(time.Now().Unix()), Labels: []metric.Label{{Name: "x", Value: "1"}}}}})
-		held := heldBy(s)
-		page := group(t, newPages(t, ""), "", held, a)
+		source := sourceOf(s)
+		page := group(t, newPages(t, ""), "", source, a)
 		wantText(t, page, "started_timestamp_seconds", "When &lt;it&gt; started.", ">gauge<", "9.466848e&#43;08", "2000-01-01 00:00:00 UTC, just now",
 			"http://gateway:9091/metrics/job/a/instance/i</code>", "curl -X DELETE http://gateway:9091/metrics/job/a/instance/i</code>",
 			"curl --data-binary @- http://gateway:9091/metrics/job/a/instance/i</code>", `{instance=&#34;i&#34;,job=&#34;a&#34;}</code>`,
 			"None since the gateway started", `href="../../../../static/page.css"`, `href="../../../../delete?group=job%2Fa%2Finstance%2Fi"`)
 
-		held.Log.Record(history.Event{At: time.Now(), Key: a, Method: "PUT", Size: 2000, Source: "10.0.0.1:5", Client: "curl/8"})
+		source.History.Record(history.Event{At: time.Now(), Key: a, Method: "PUT", Size: 2000, Source: "10.0.0.1:5", Client: "curl/8"})
 		time.Sleep(5 * time.Second)
-		held.Log.Record(history.Event{At: time.Now(), Key: a, Method: "POST", Size: -1, Source: "10.0.0.2:5", Client: "py<thon>", Reason: metric.TypeConflict,
+		source.History.Record(history.Event{At: time.Now(), Key: a, Method: "POST", Size: -1, Source: "10.0.0.2:5", Client: "py<thon>", Reason: metric.TypeConflict,
 			Message: "m is held by another (to delete it: curl -X DELETE 'http://gateway:9091/metrics/job/b')"})
-		page = group(t, newPages(t, ""), "", held, a)
-		wantText(t, page, "The last push was rejected", "failed since", "10.0.0.2:5", "py&lt;thon&gt;", "type_conflict",
+		page = group(t, newPages(t, ""), "", source, a)
+		wantText(t, page, "The last push was rejected", "last push failed", "10.0.0.2:5", "py&lt;thon&gt;", "type_conflict",
 			"curl -X DELETE &#39;http://gateway:9091/metrics/job/b&#39;", "2.0 KiB", "unknown", "accepted", ">rejected<", "5 s ago")
 		list := httptest.NewRecorder()
-		if err := newPages(t, "").Groups(list, httptest.NewRequest("GET", "/?state=failed", nil), held); err != nil {
+		if err := newPages(t, "").Groups(list, httptest.NewRequest("GET", "/?state=failed", nil), source.View(), webui.Rights{}); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, list.Body.String(), "failed since", "m is held by another")
+		wantText(t, list.Body.String(), "last push failed", "m is held by another")
 	})
 }
 
@@ -487,9 +486,9 @@ func TestExpiry(t *testing.T) {
 		p := newPages(t, "")
 		list := func(job string) string { return rowOf(t, groups(t, p, "", s), "job/"+job) }
 		one := func(job string) string {
-			held := heldBy(s)
-			held.ByRule = func(key metric.GroupingKey) bool { return key.Path() == "/metrics/job/ruled" }
-			page := group(t, p, "", held, key("job", job))
+			source := sourceOf(s)
+			source.HasRule = func(key metric.GroupingKey) bool { return key.Path() == "/metrics/job/ruled" }
+			page := group(t, p, "", source, key("job", job))
 			_, facts, _ := strings.Cut(page, "<dt>Expires</dt>")
 			facts, _, _ = strings.Cut(facts, "</div>")
 			return facts
@@ -501,16 +500,16 @@ func TestExpiry(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		const inMinutes = `<time data-ahead datetime="2000-01-01T00:05:00Z" title="2000-01-01 00:05:00 UTC">in 5 min</time>`
 		wantText(t, list("ruled"), "expires "+inMinutes)
-		wantText(t, one("ruled"), inMinutes, `by the <a href="../../status#rules">rules</a>`)
-		wantText(t, one("flagged"), inMinutes, `by <a href="../../status#rules"><code>--push.ttl</code></a>`)
-		if page := one("flagged"); strings.Contains(page, ">rules<") {
+		wantText(t, one("ruled"), inMinutes, `set by a <a href="../../status#rules">rule</a>`)
+		wantText(t, one("flagged"), inMinutes, `set by <a href="../../status#rules"><code>--push.ttl</code></a>`)
+		if page := one("flagged"); strings.Contains(page, ">rule<") {
 			t.Errorf("no rule says when it ends: %s", page)
 		}
 		wantText(t, list("own"), "expires <time", ">in 90 min<")
-		wantText(t, one("own"), ">in 90 min<", "as the last push asked")
-		wantText(t, list("keeps"), "expires <time", ">in 3 days</time>, push times stay")
-		wantText(t, one("keeps"), ">in 3 days<", "as the last push asked", "; its two push times stay")
-		wantText(t, one("stays"), ">never<", "as the last push asked")
+		wantText(t, one("own"), ">in 90 min<", "set by the last push")
+		wantText(t, list("keeps"), "expires <time", ">in 3 days</time> (push times kept)")
+		wantText(t, one("keeps"), ">in 3 days<", "set by the last push", "(push times kept)")
+		wantText(t, one("stays"), ">never<", "set by the last push")
 		if row := list("stays"); strings.Contains(row, "expires") {
 			t.Errorf("a group that stays: %s", row)
 		}
@@ -524,10 +523,10 @@ func TestExpiry(t *testing.T) {
 			t.Fatalf("%d groups ended, %v", len(ended), err)
 		}
 		const lastPush = `<time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">3 days ago</time>`
-		if page := one("keeps"); page != `<dd>expired; its push times stay <span class="quiet">(last push `+lastPush+`)</span></dd>` {
+		if page := one("keeps"); page != `<dd>expired (push times kept) <span class="quiet">last push `+lastPush+`</span></dd>` {
 			t.Errorf("a group whose push times stayed: %s", page)
 		}
-		wantText(t, list("keeps"), "state old", lastPush+` <span class="why ends">expired; its push times stay</span>`)
+		wantText(t, list("keeps"), "state old", lastPush+` <span class="why expiry">expired (push times kept)</span>`)
 		if row := list("stays"); strings.Contains(row, "expired") {
 			t.Errorf("a group that stays: %s", row)
 		}
@@ -535,13 +534,13 @@ func TestExpiry(t *testing.T) {
 		if err := s.Fail(key("job", "keeps"), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, list("keeps"), "state failed", ">expired; its push times stay<")
+		wantText(t, list("keeps"), "state failed", ">expired (push times kept)<")
 		pushWith(t, s, key("job", "keeps"), lasting(72*time.Hour, true))
 		wantText(t, list("keeps"), "state ok", "expires <time")
 
 		w := httptest.NewRecorder()
 		ended := key("job", "ruled")
-		if err := p.Group(w, httptest.NewRequest("GET", "/groups/job/ruled", nil), 2, heldBy(s), ended, nil); err != nil || w.Code != http.StatusNotFound {
+		if err := p.Group(w, httptest.NewRequest("GET", "/groups/job/ruled", nil), 2, sourceOf(s).View(), ended); err != nil || w.Code != http.StatusNotFound {
 			t.Fatalf("a group that is gone: %d, %v", w.Code, err)
 		}
 		wantText(t, w.Body.String(), "have expired")
@@ -558,10 +557,10 @@ func TestSummedGroups(t *testing.T) {
 	if row := rowOf(t, page, "job/a"); strings.Contains(row, "summed") {
 		t.Errorf("a group that is replaced: %s", row)
 	}
-	wantText(t, group(t, newPages(t, ""), "", heldBy(s), b), ">summed<",
+	wantText(t, group(t, newPages(t, ""), "", sourceOf(s), b), ">summed<",
 		`printf &#39;# TYPE my_total counter\nmy_total 1\n&#39; | curl --data-binary @- &#39;http://gateway:9091/metrics/job/b%20c?merge=sum&#39;</code>`,
 		`curl -X DELETE http://gateway:9091/metrics/job/b%20c</code>`)
-	if page := group(t, newPages(t, ""), "", heldBy(s), a); strings.Contains(page, "sum") {
+	if page := group(t, newPages(t, ""), "", sourceOf(s), a); strings.Contains(page, "sum") {
 		t.Errorf("a group that is replaced: %s", page)
 	}
 }
@@ -577,7 +576,7 @@ func TestRulesInUse(t *testing.T) {
 		}
 		r := webui.Rules{Defaults: []string{"ttl=0", "timestamps=reject"}}
 		page := section(r)
-		wantText(t, page, ">ttl=0<", ">timestamps=reject<", "no file of rules")
+		wantText(t, page, ">ttl=0<", ">timestamps=reject<", "No rules file")
 		if strings.Contains(page, "Loaded") || strings.Count(page, "<tr") != 2 {
 			t.Errorf("without a file: %s", page)
 		}
@@ -591,7 +590,7 @@ func TestRulesInUse(t *testing.T) {
 		page = section(r)
 		wantText(t, page, "/etc/rules&lt;.yml", ">1 min ago<", "<dt>Rules</dt><dd>250</dd>", ">ttl=2d<", ">merge=sum<", ">none<",
 			`>1</td>`, `{job=&#34;&lt;0&gt;&#34;}`, `>100</td>`, `{job=&#34;&lt;99&gt;&#34;}`, "and 150 more", ">timestamps=reject<")
-		if strings.Contains(page, "no file of rules") || strings.Contains(page, "not reloaded") || strings.Contains(page, "&lt;100&gt;") {
+		if strings.Contains(page, "No rules file") || strings.Contains(page, "not reloaded") || strings.Contains(page, "&lt;100&gt;") {
 			t.Errorf("with a file: %s", page)
 		}
 		r.Failed = "line 3: rule <2>: unknown"
@@ -606,7 +605,7 @@ func TestForgottenRejection(t *testing.T) {
 	if err := s.Fail(key("job", "a"), time.Now().Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, group(t, newPages(t, ""), "", heldBy(s), key("job", "a")), "The last push was rejected", "the log has it")
+	wantText(t, group(t, newPages(t, ""), "", sourceOf(s), key("job", "a")), "The last push was rejected", "in the gateway's log")
 }
 
 func TestCharts(t *testing.T) {
@@ -636,7 +635,7 @@ func TestCharts(t *testing.T) {
 		k := key("job", name)
 		s := store.New(store.Memory{})
 		push(t, s, k, c.family)
-		page := group(t, newPages(t, ""), "", heldBy(s), k)
+		page := group(t, newPages(t, ""), "", sourceOf(s), k)
 		for _, text := range c.want {
 			if !strings.Contains(page, text) {
 				t.Errorf("%s: %q is missing in %s", name, text, page)
@@ -650,7 +649,7 @@ func TestPagesStaySmall(t *testing.T) {
 	s := store.New(store.Memory{})
 	long := strings.Repeat("<\"&>", 2500) // 10 KB, five times that when escaped
 	s.SetExpiry(after(time.Hour))
-	held := webui.Held{Log: newLog(), Admin: true, ExpiresAt: s.ExpiresAt, ByRule: noRules}
+	source, rights := sourceOf(s), webui.Rights{DeleteAll: true}
 	var many []metric.Label
 	for i := range 100 {
 		many = append(many, metric.Label{Name: fmt.Sprintf("l%03d", i), Value: long})
@@ -660,7 +659,7 @@ func TestPagesStaySmall(t *testing.T) {
 	}
 	for i := range 100 {
 		put(t, s, one(i))
-		held.Log.Record(history.Event{At: time.Now().Add(time.Second), Key: one(i), Method: "PUT", Source: long, Client: long, Reason: metric.Malformed, Message: long})
+		source.History.Record(history.Event{At: time.Now().Add(time.Second), Key: one(i), Method: "PUT", Source: long, Client: long, Reason: metric.Malformed, Message: long})
 	}
 	big := key("job", "big")
 	var families []metric.Family
@@ -680,20 +679,19 @@ func TestPagesStaySmall(t *testing.T) {
 	}
 	push(t, s, big, families...)
 	for range 30 {
-		held.Log.Record(history.Event{At: time.Now(), Key: big, Method: "PUT", Source: long, Client: long, Reason: metric.Malformed, Message: long})
+		source.History.Record(history.Event{At: time.Now(), Key: big, Method: "PUT", Source: long, Client: long, Reason: metric.Malformed, Message: long})
 	}
-	held.Listing = new(search.Index).Of(s.Snapshot())
 	p := newPages(t, "")
 	sizes := map[string]int{}
-	sizes["big"] = len(group(t, p, "", held, big))
-	sizes["page of big"] = len(group(t, p, "?page=3&search=h", held, big))
-	sizes["family of big"] = len(group(t, p, "?family=h00", held, big))
-	sizes["gauges of big"] = len(group(t, p, "?family=g00", held, big))
-	sizes["long labels"] = len(group(t, p, "", held, one(3)))
-	sizes["long label"] = len(group(t, p, "", held, one(1)))
+	sizes["big"] = len(group(t, p, "", source, big))
+	sizes["page of big"] = len(group(t, p, "?page=3&search=h", source, big))
+	sizes["family of big"] = len(group(t, p, "?family=h00", source, big))
+	sizes["gauges of big"] = len(group(t, p, "?family=g00", source, big))
+	sizes["long labels"] = len(group(t, p, "", source, one(3)))
+	sizes["long label"] = len(group(t, p, "", source, one(1)))
 	for _, query := range []string{"", "?page=2", "?sort=-labels", "?search=l000", "?search=" + strings.Repeat("%22", 1300)} {
 		w := httptest.NewRecorder()
-		if err := p.Groups(w, httptest.NewRequest("GET", "/"+query, nil), held); err != nil {
+		if err := p.Groups(w, httptest.NewRequest("GET", "/"+query, nil), source.View(), rights); err != nil {
 			t.Fatal(err)
 		}
 		sizes["list"+query[:min(len(query), 20)]] = w.Body.Len()
@@ -703,7 +701,7 @@ func TestPagesStaySmall(t *testing.T) {
 		rules.All = append(rules.All, webui.Rule{Match: fmt.Sprintf(`{job="%d"}%s`, i, long[:i%1000]), Options: []string{"ttl=1w", "ttl_keep=push_time", "merge=sum", "gauges=last", "timestamps=reject"}})
 	}
 	w := httptest.NewRecorder()
-	if err := p.Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{Rules: rules}, held); err != nil {
+	if err := p.Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{Rules: rules}, source.View(), rights); err != nil {
 		t.Fatal(err)
 	}
 	sizes["status"] = w.Body.Len()
@@ -790,10 +788,10 @@ func BenchmarkGroups(b *testing.B) {
 			for i := range held {
 				put(b, s, key("job", fmt.Sprintf("job-%06d", i)))
 			}
-			p, held := newPages(b, ""), heldBy(s)
+			p, source := newPages(b, ""), sourceOf(s)
 			r := httptest.NewRequest("GET", "/?page=1000000", nil)
 			for b.Loop() {
-				if err := p.Groups(httptest.NewRecorder(), r, held); err != nil {
+				if err := p.Groups(httptest.NewRecorder(), r, source.View(), webui.Rights{}); err != nil {
 					b.Fatal(err)
 				}
 			}
