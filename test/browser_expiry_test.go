@@ -52,9 +52,9 @@ func TestExpiryInBrowser(t *testing.T) {
 
 	// Where the lifetime is from, and which rules there are.
 	one.visit("/groups/job/batch-1")
-	one.want("in 90 min by the rules", "summed", "?merge=sum")
+	one.want("in 90 min set by a rule", "summed", "?merge=sum")
 	one.visit("/groups/job/other")
-	one.want("in 60 days by --push.ttl")
+	one.want("in 60 days set by --push.ttl")
 	one.visit("/groups/job/batch-1")
 	one.clickTo(`.facts a[href$="status#rules"]`)
 	if got := one.address(); got != "/status#rules" {
