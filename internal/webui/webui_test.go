@@ -263,7 +263,7 @@ func TestUnchangedPagesAreNotSent(t *testing.T) {
 		if w := ask(version); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
 			t.Errorf("unchanged: %d, %d bytes", w.Code, w.Body.Len())
 		}
-		if w := ask(version+"x"); w.Code != http.StatusOK {
+		if w := ask(version + "x"); w.Code != http.StatusOK {
 			t.Errorf("another version: %d", w.Code)
 		}
 		source.History.Record(history.Event{Key: key("job", "b"), Message: "rejected"})
