@@ -36,7 +36,7 @@ func testDark(t *testing.T, browser context.Context) {
 // testNarrow expects that nothing is wider than a phone.
 func testNarrow(t *testing.T, browser context.Context) {
 	p := start(t, "--web.enable-admin-api")
-	pushMany(t, p)
+	pushExamples(t, p)
 	p.push(t, "PUT", "/metrics/job/a/"+strings.Repeat("x", 200)+"/"+strings.Repeat("y", 300), exampleHistogram+exampleSummary)
 	if a := p.do(t, "PUT", "/metrics/job/a/"+strings.Repeat("x", 200)+"/"+strings.Repeat("y", 300), strings.Repeat("z", 900)+" 1 1\n"); a.status != 400 {
 		t.Fatal(a)
@@ -63,7 +63,7 @@ func testNarrow(t *testing.T, browser context.Context) {
 // testKeyboard searches, sorts and deletes by keys alone.
 func testKeyboard(t *testing.T, browser context.Context) {
 	p := start(t)
-	pushMany(t, p)
+	pushExamples(t, p)
 	b := open(t, browser, p.URL, "/")
 	b.awaitRows(50)
 	// focus presses Tab until the element has the focus, and looks whether that can
@@ -110,7 +110,7 @@ func testKeyboard(t *testing.T, browser context.Context) {
 // testWithoutScript searches, sorts and deletes where scripts are switched off.
 func testWithoutScript(t *testing.T, browser context.Context) {
 	p := start(t)
-	pushMany(t, p)
+	pushExamples(t, p)
 	b := open(t, browser, p.URL, "/help")
 	b.run(emulation.SetScriptExecutionDisabled(true))
 	b.visit("/")
@@ -139,7 +139,7 @@ func testAccessible(t *testing.T, browser context.Context) {
 		empty.screen(1280, 900, dark)
 		empty.axe(fmt.Sprintf("empty, dark %v", dark))
 	}
-	pushMany(t, p)
+	pushExamples(t, p)
 	p.push(t, "PUT", "/metrics/job/a", exampleHistogram+exampleSummary+"m{x=\"1\"} 1\n")
 	for range 3 {
 		if a := p.do(t, "PUT", "/metrics/job/a", "m 1 1\n"); a.status != http.StatusBadRequest {

@@ -10,7 +10,7 @@ import (
 
 func testDelete(t *testing.T, browser context.Context) {
 	p := start(t)
-	pushMany(t, p)
+	pushExamples(t, p)
 	b := open(t, browser, p.URL, "/?search=host-00")
 	b.awaitRows(10)
 	b.clickTo(`a[aria-label*="host-003"]`)
@@ -32,7 +32,7 @@ func testDelete(t *testing.T, browser context.Context) {
 
 func testBulkDelete(t *testing.T, browser context.Context) {
 	p := start(t)
-	pushMany(t, p)
+	pushExamples(t, p)
 	b := open(t, browser, p.URL, "/")
 	b.awaitRows(50)
 	if strings.Contains(b.text(), "Delete all") {
@@ -81,7 +81,7 @@ func testDeletePlain(t *testing.T, browser context.Context) {
 
 func testWipe(t *testing.T, browser context.Context) {
 	p := start(t, "--web.enable-admin-api")
-	pushMany(t, p)
+	pushExamples(t, p)
 	b := open(t, browser, p.URL, "/status")
 	b.want("Delete all 120 groups")
 	b.clickTo(`a[href="delete?all=yes"]`)

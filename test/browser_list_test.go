@@ -30,7 +30,7 @@ func testFirstPush(t *testing.T, browser context.Context) {
 
 func testList(t *testing.T, browser context.Context) {
 	p := start(t)
-	pushMany(t, p)
+	pushExamples(t, p)
 	p.push(t, "PUT", "/metrics/job/big", "big_metric{a=\"1\"} 1\nbig_metric{a=\"2\"} 1\nbig_metric{a=\"3\"} 1\n")
 	if a := p.do(t, "PUT", "/metrics/job/big", "big_metric 1 1\n"); a.status != 400 {
 		t.Fatal(a)
@@ -100,7 +100,7 @@ func testList(t *testing.T, browser context.Context) {
 
 func testRefresh(t *testing.T, browser context.Context) {
 	p := start(t)
-	pushMany(t, p)
+	pushExamples(t, p)
 	b := open(t, browser, p.URL, "/?search=host")
 	b.awaitRows(50)
 	eval[bool](b, `(() => {
@@ -152,7 +152,7 @@ func testRefresh(t *testing.T, browser context.Context) {
 // made faster.
 func testPolling(t *testing.T, browser context.Context) {
 	p := start(t)
-	pushMany(t, p)
+	pushExamples(t, p)
 	b := open(t, browser, p.URL, "/help")
 	// Times and dates of the page run 60 times as fast.
 	b.run(chromedp.ActionFunc(func(ctx context.Context) error {

@@ -38,8 +38,8 @@ func TestPagesInBrowser(t *testing.T) {
 	}
 }
 
-// pushMany pushes 120 groups of three jobs.
-func pushMany(t *testing.T, p *program) {
+// pushExamples pushes 120 groups of three jobs.
+func pushExamples(t *testing.T, p *program) {
 	t.Helper()
 	pushGroups(t, p, 120, func(i int) string {
 		return fmt.Sprintf("/metrics/job/%s/instance/host-%03d", []string{"backup-db", "backup-files", "cleaner"}[i%3], i)

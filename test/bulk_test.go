@@ -16,11 +16,11 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// manyPath is where many groups are pushed to at once.
-const manyPath = "/api/v1/push?group_by=job,instance"
+// bulkPath is where many groups are pushed to at once.
+const bulkPath = "/api/v1/push?group_by=job,instance"
 
-// manyAnswer is the answer to a push to many groups.
-type manyAnswer struct {
+// bulkAnswer is the answer to a push to many groups.
+type bulkAnswer struct {
 	Status    string
 	ErrorType string
 	Error     string
@@ -36,18 +36,15 @@ type manyAnswer struct {
 	header http.Header
 }
 
-// many pushes to many groups.
-func (p *program) many(t *testing.T, path, body string, headers ...string) manyAnswer {
+// pushBulk pushes to many groups.
+func (p *program) pushBulk(t *testing.T, path, body string, headers ...string) bulkAnswer {
 	t.Helper()
-	a, header, err := p.request(http.MethodPost, path, body, headers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := manyAnswer{code: a.status, header: header}
+	a := p.do(t, http.MethodPost, path, body, headers...)
+	out := bulkAnswer{code: a.status, header: a.header}
 	if err := json.Unmarshal([]byte(a.body), &out); err != nil {
 		t.Fatalf("POST %s: %d %q: %v", path, a.status, a.body, err)
 	}
-	if got := header.Get("Content-Type"); got != "application/json" {
+	if got := a.header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("POST %s: Content-Type %q", path, got)
 	}
 	return out
@@ -55,7 +52,7 @@ func (p *program) many(t *testing.T, path, body string, headers ...string) manyA
 
 // want checks what became of each group, in order: its state, the reason where it was
 // rejected, and its path.
-func (a manyAnswer) want(t *testing.T, code int, groups ...string) {
+func (a bulkAnswer) want(t *testing.T, code int, groups ...string) {
 	t.Helper()
 	if a.code != code {
 		t.Errorf("status %d, want %d: %s", a.code, code, a.Error)
@@ -83,13 +80,13 @@ func (a manyAnswer) want(t *testing.T, code int, groups ...string) {
 	}
 }
 
-// TestManyGroups: each metric goes to the group that its labels name; the answer
+// TestBulkGroups: each metric goes to the group that its labels name; the answer
 // lists the groups in the order of their first metrics.
-func TestManyGroups(t *testing.T) {
+func TestBulkGroups(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	p.push(t, http.MethodPut, "/metrics/job/b/instance/1", "stays 1\n")
-	a := p.many(t, manyPath, `
+	a := p.pushBulk(t, bulkPath, `
 # TYPE m gauge
 m{job="b",instance="1",x="y"} 1
 m{job="a",instance="2"} 2
@@ -122,12 +119,12 @@ o{job="a",instance="2"} 7
 	})
 
 	// Labels can be others, be said one by one, and be missing in all metrics.
-	p.many(t, "/api/v1/push?group_by=job&group_by=zone,job&group_by=nobody", "p{job=\"a\",zone=\"n\",instance=\"i\"} 1\n").
+	p.pushBulk(t, "/api/v1/push?group_by=job&group_by=zone,job&group_by=nobody", "p{job=\"a\",zone=\"n\",instance=\"i\"} 1\n").
 		want(t, http.StatusOK, "applied /metrics/job/a/zone/n")
 	wantText(t, p.pushed(t), `p{instance="i",job="a",zone="n"} 1`)
-	p.many(t, manyPath, "").want(t, http.StatusOK)
+	p.pushBulk(t, bulkPath, "").want(t, http.StatusOK)
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
-		if a := p.do(t, method, manyPath, ""); a.status != http.StatusMethodNotAllowed {
+		if a := p.do(t, method, bulkPath, ""); a.status != http.StatusMethodNotAllowed {
 			t.Errorf("%s: status %d, want 405", method, a.status)
 		}
 	}
@@ -140,8 +137,8 @@ func withoutTimes(lines []string) []string {
 	})
 }
 
-// TestManyIsOneByOne: a push to many groups leaves what pushes to each would.
-func TestManyIsOneByOne(t *testing.T) {
+// TestBulkEqualsOneByOne: a push to many groups leaves what pushes to each would.
+func TestBulkEqualsOneByOne(t *testing.T) {
 	t.Parallel()
 	heads := [4]string{"# TYPE c counter\n", "# HELP g Help.\n# TYPE g gauge\n", "# TYPE h histogram\n", "# TYPE s summary\n"}
 	atOnce, oneByOne := start(t), start(t)
@@ -169,16 +166,16 @@ func TestManyIsOneByOne(t *testing.T) {
 			}
 			oneByOne.push(t, http.MethodPost, fmt.Sprintf("/metrics/job/%s%d/instance/%d?%s", job, group%7, group, merge), own)
 		}
-		if a := atOnce.many(t, manyPath+merge, strings.Join(whole[:], "")); a.code != http.StatusOK || a.Data.Applied != 40 {
+		if a := atOnce.pushBulk(t, bulkPath+merge, strings.Join(whole[:], "")); a.code != http.StatusOK || a.Data.Applied != 40 {
 			t.Fatalf("%q: status %d, %s", merge, a.code, toJSON(t, a.Data))
 		}
 		wantLines(t, "/metrics after "+merge, normalExposition(t, atOnce.get(t, "/metrics")), normalExposition(t, oneByOne.get(t, "/metrics")))
 	}
 }
 
-// TestManyInPart: a group is taken as a whole or not at all, whatever becomes of the
+// TestBulkPartlyRejected: a group is taken as a whole or not at all, whatever becomes of the
 // others.
-func TestManyInPart(t *testing.T) {
+func TestBulkPartlyRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	p.push(t, http.MethodPut, "/metrics/job/held", "# TYPE taken gauge\ntaken 1\n")
@@ -198,7 +195,7 @@ n{job="twice",a="b"} 2
 n{job="old"} 2
 n{job="last"} 1
 `
-	p.many(t, manyPath, fine+"# TYPE taken counter\ntaken{job=\"conflict\"} 1\n").want(t, http.StatusMultiStatus,
+	p.pushBulk(t, bulkPath, fine+"# TYPE taken counter\ntaken{job=\"conflict\"} 1\n").want(t, http.StatusMultiStatus,
 		"applied /metrics/job/first", "rejected for type_conflict /metrics/job/conflict", "applied /metrics/job/old",
 		"rejected for timestamp /metrics/job/stamped", "rejected for duplicate_series /metrics/job/twice", "applied /metrics/job/last")
 	p.wantPushed(t, "first", "m 1")
@@ -220,7 +217,7 @@ n{job="last"} 1
 	}
 
 	// None at all.
-	a := p.many(t, manyPath, "# TYPE taken counter\ntaken{job=\"x\"} 1\ntaken{job=\"y\"} 1 1700000000000\n")
+	a := p.pushBulk(t, bulkPath, "# TYPE taken counter\ntaken{job=\"x\"} 1\ntaken{job=\"y\"} 1 1700000000000\n")
 	a.want(t, http.StatusBadRequest, "rejected for type_conflict /metrics/job/x", "rejected for timestamp /metrics/job/y")
 	if a.ErrorType != "bad_data" {
 		t.Errorf("errorType %q, want bad_data", a.ErrorType)
@@ -234,7 +231,7 @@ n{job="last"} 1
 		fmt.Fprintf(&b, "taken{job=\"%d\"} 1\n", i)
 	}
 	warnings := len(levelWarn.FindAllString(p.log.String(), -1))
-	if a := p.many(t, manyPath, b.String()); a.code != http.StatusBadRequest || len(a.Data.Groups) != 200 || a.Data.Rejected != 200 {
+	if a := p.pushBulk(t, bulkPath, b.String()); a.code != http.StatusBadRequest || len(a.Data.Groups) != 200 || a.Data.Rejected != 200 {
 		t.Errorf("status %d, %d groups listed", a.code, len(a.Data.Groups))
 	}
 	if got := p.rejections(t, "type_conflict"); got != 2+200 {
@@ -246,8 +243,8 @@ n{job="last"} 1
 	}
 }
 
-// TestManyRejected: what is wrong with the request itself rejects all of it.
-func TestManyRejected(t *testing.T) {
+// TestBulkRejected: what is wrong with the request itself rejects all of it.
+func TestBulkRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	const fine = "m{job=\"a\",instance=\"1\"} 1\n"
@@ -263,17 +260,17 @@ func TestManyRejected(t *testing.T) {
 		{"/api/v1/push?group_by=job,1st", fine, nil, []string{"1st"}},
 		{"/api/v1/push?group_by=job,a-b", fine, nil, []string{"a-b"}},
 		{"/api/v1/push?group_by=job,__name__", fine, nil, []string{"__name__"}},
-		{manyPath, fine + "n 1\n", nil, []string{"n", "job"}},
-		{manyPath, fine + "n{instance=\"1\"} 1\n", nil, []string{`n{instance="1"}`, "job"}},
-		{manyPath, fine + "n{job=\"\"} 1\n", nil, []string{"n", "job"}},
-		{manyPath, fine + "not a metric\n", nil, []string{"line 2"}},
-		{manyPath + "&ttl=soon", fine, nil, []string{"ttl=soon"}},
-		{manyPath + "&merge=sum", fine, []string{"Pushgateway-Merge", "group"}, []string{"merge=sum", "merge=group"}},
-		{manyPath, fine, []string{"Pushgateway-Nothing", "1"}, []string{"Pushgateway-Nothing"}},
-		{"/with/tll=1h" + manyPath, fine, nil, []string{"tll"}},
-		{manyPath, fine, []string{"Idempotency-Key", strings.Repeat("k", 129)}, []string{"Idempotency-Key", "128"}},
+		{bulkPath, fine + "n 1\n", nil, []string{"n", "job"}},
+		{bulkPath, fine + "n{instance=\"1\"} 1\n", nil, []string{`n{instance="1"}`, "job"}},
+		{bulkPath, fine + "n{job=\"\"} 1\n", nil, []string{"n", "job"}},
+		{bulkPath, fine + "not a metric\n", nil, []string{"line 2"}},
+		{bulkPath + "&ttl=soon", fine, nil, []string{"ttl=soon"}},
+		{bulkPath + "&merge=sum", fine, []string{"Pushgateway-Merge", "group"}, []string{"merge=sum", "merge=group"}},
+		{bulkPath, fine, []string{"Pushgateway-Nothing", "1"}, []string{"Pushgateway-Nothing"}},
+		{"/with/tll=1h" + bulkPath, fine, nil, []string{"tll"}},
+		{bulkPath, fine, []string{"Idempotency-Key", strings.Repeat("k", 129)}, []string{"Idempotency-Key", "128"}},
 	} {
-		a := p.many(t, c.path, c.body, c.headers...)
+		a := p.pushBulk(t, c.path, c.body, c.headers...)
 		if a.code != http.StatusBadRequest || a.Status != "error" || a.ErrorType != "bad_data" || a.Data != nil {
 			t.Errorf("%s %v %q: status %d %q, errorType %q, data %v", c.path, c.headers, c.body, a.code, a.Status, a.ErrorType, a.Data)
 		}
@@ -287,21 +284,21 @@ func TestManyRejected(t *testing.T) {
 	}
 }
 
-// TestManyWithBrokenQuery: a label that got lost on the way must not leave metrics to
+// TestBulkWithMalformedQuery: a label that got lost on the way must not leave metrics to
 // other groups than was meant.
-func TestManyWithBrokenQuery(t *testing.T) {
+func TestBulkWithMalformedQuery(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	for _, query := range []string{"group_by=job&group_by=%zz", "group_by=job&group_by=instance;zone", "group_by=job&group_by%zz=instance"} {
-		if a := p.many(t, "/api/v1/push?"+query, "m{job=\"a\",instance=\"1\"} 1\n"); a.code != http.StatusBadRequest {
+		if a := p.pushBulk(t, "/api/v1/push?"+query, "m{job=\"a\",instance=\"1\"} 1\n"); a.code != http.StatusBadRequest {
 			t.Errorf("%s: status %d, want 400: %s", query, a.code, toJSON(t, a.Data))
 		}
 	}
 	p.wantPushed(t, "a")
 }
 
-// TestManyWithOptions: options are for each group, and so are the rules.
-func TestManyWithOptions(t *testing.T) {
+// TestBulkWithOptions: options are for each group, and so are the rules.
+func TestBulkWithOptions(t *testing.T) {
 	t.Parallel()
 	const body = `# TYPE c counter
 c{job="plain",instance="1"} 1
@@ -316,7 +313,7 @@ g{job="summed",instance="1"} 5
 		`- {match: '{job="summed",instance=~".+"}', merge: sum}`,
 		`- {match: '{job="lasting"}', ttl: 0}`))
 	for range 2 {
-		p.many(t, manyPath, body).want(t, http.StatusOK, "applied /metrics/job/plain/instance/1", "applied /metrics/job/summed/instance/1", "applied /metrics/job/lasting/instance/1")
+		p.pushBulk(t, bulkPath, body).want(t, http.StatusOK, "applied /metrics/job/plain/instance/1", "applied /metrics/job/summed/instance/1", "applied /metrics/job/lasting/instance/1")
 	}
 	want := func(series ...string) {
 		t.Helper()
@@ -329,60 +326,63 @@ g{job="summed",instance="1"} 5
 		}
 	}
 	// What fits one group only is rejected by the others.
-	a := p.many(t, manyPath+"&gauges=max", lower)
+	a := p.pushBulk(t, bulkPath+"&gauges=max", lower)
 	a.want(t, http.StatusMultiStatus, "rejected for option /metrics/job/plain/instance/1", "applied /metrics/job/summed/instance/1", "rejected for option /metrics/job/lasting/instance/1")
 	want(`c{instance="1",job="plain"} 1`, `c{instance="1",job="summed"} 3`, `g{instance="1",job="summed"} 5`)
 
 	for i, way := range optionWays {
 		job := fmt.Sprintf("job=\"w%d\"", i)
 		for _, text := range []string{body, lower} {
-			path, headers := carry(way, manyPath, []string{"ttl=1h", "merge=sum", "gauges=min"})
-			p.many(t, path, strings.ReplaceAll(text, `job="plain"`, job), headers...)
+			path, headers := carry(way, bulkPath, []string{"ttl=1h", "merge=sum", "gauges=min"})
+			p.pushBulk(t, path, strings.ReplaceAll(text, `job="plain"`, job), headers...)
 		}
 		want(fmt.Sprintf(`c{instance="1",%s} 2`, job), fmt.Sprintf(`g{instance="1",%s} 3`, job))
 		if got := p.info(t, fmt.Sprintf("/metrics/job/w%d/instance/1", i)); got.ttl() != "1h0m0s" || !got.Summed {
 			t.Errorf("options in the %s: the group ends after %s, summed %v", way, got.ttl(), got.Summed)
 		}
 	}
-	p.many(t, manyPath+"&timestamps=drop&merge=group", "x{job=\"plain\",instance=\"1\"} 1 1700000000000\n").want(t, http.StatusOK, "applied /metrics/job/plain/instance/1")
+	p.pushBulk(t, bulkPath+"&timestamps=drop&merge=group", "x{job=\"plain\",instance=\"1\"} 1 1700000000000\n").want(t, http.StatusOK, "applied /metrics/job/plain/instance/1")
 	wantLines(t, "job plain", p.pushedTo(t, "plain"), []string{`x{instance="1",job="plain"} 1`})
 }
 
-// TestManyRepeated: one idempotency key counts for each group, so that what was
+// TestBulkReplayed: one idempotency key counts for each group, so that what was
 // rejected can be sent again with what was not.
-func TestManyRepeated(t *testing.T) {
+func TestBulkReplayed(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	const path = manyPath + "&merge=sum"
+	const path = bulkPath + "&merge=sum"
 	const body = "# TYPE c counter\nc{job=\"a\"} 1\nc{job=\"b\"} 1\nc{job=\"c\"} 1\n"
 	p.push(t, http.MethodPut, "/metrics/job/b", "# TYPE c counter\nc 9\n")
-	p.many(t, path, body, "Idempotency-Key", "k").want(t, http.StatusMultiStatus,
+	p.pushBulk(t, path, body, "Idempotency-Key", "k").want(t, http.StatusMultiStatus,
 		"applied /metrics/job/a", "rejected for merge /metrics/job/b", "applied /metrics/job/c")
 	p.do(t, http.MethodDelete, "/metrics/job/b", "")
-	p.many(t, path, body, "Idempotency-Key", "k").want(t, http.StatusOK,
+	p.pushBulk(t, path, body, "Idempotency-Key", "k").want(t, http.StatusOK,
 		"replayed /metrics/job/a", "applied /metrics/job/b", "replayed /metrics/job/c")
-	p.many(t, path, body, "Idempotency-Key", "k").want(t, http.StatusOK,
+	p.pushBulk(t, path, body, "Idempotency-Key", "k").want(t, http.StatusOK,
 		"replayed /metrics/job/a", "replayed /metrics/job/b", "replayed /metrics/job/c")
-	p.many(t, path, body, "Idempotency-Key", "other").want(t, http.StatusOK,
+	p.pushBulk(t, path, body, "Idempotency-Key", "other").want(t, http.StatusOK,
 		"applied /metrics/job/a", "applied /metrics/job/b", "applied /metrics/job/c")
-	p.many(t, path, body).want(t, http.StatusOK,
+	p.pushBulk(t, path, body).want(t, http.StatusOK,
 		"applied /metrics/job/a", "applied /metrics/job/b", "applied /metrics/job/c")
 	for _, job := range []string{"a", "b", "c"} {
 		p.wantPushed(t, job, "c 3")
 	}
-	if got := p.own(t, "/metrics", "pushgateway_pushes_replayed_total"); got != 5 {
+	if got := p.selfMetric(t, "/metrics", "pushgateway_pushes_replayed_total"); got != 5 {
 		t.Errorf("%v pushes counted as repeated, want 5", got)
 	}
 	// The key is the group's, however it was pushed to.
-	a, header, err := p.request(http.MethodPost, "/metrics/job/a?merge=sum", "# TYPE c counter\nc 1\n", "Idempotency-Key", "k")
-	if err != nil || a.status != http.StatusOK || header.Get("Idempotency-Replayed") != "true" {
-		t.Errorf("the same key in a push to one group: %d, replayed %q, %v", a.status, header.Get("Idempotency-Replayed"), err)
+	a := p.do(t, http.MethodPost, "/metrics/job/a?merge=sum", "# TYPE c counter\nc 1\n", "Idempotency-Key", "k")
+	if a.status != http.StatusOK {
+		t.Errorf("the same key in a push to one group: status %d, want 200", a.status)
+	}
+	if got := a.header.Get("Idempotency-Replayed"); got != "true" {
+		t.Errorf("the same key in a push to one group: replayed %q, want true", got)
 	}
 }
 
-// TestManyInProtobuf pushes what an official client library gathered, native
+// TestBulkInProtobuf pushes what an official client library gathered, native
 // histograms included.
-func TestManyInProtobuf(t *testing.T) {
+func TestBulkInProtobuf(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	registry := prometheus.NewRegistry()
@@ -408,7 +408,7 @@ func TestManyInProtobuf(t *testing.T) {
 		}
 	}
 	for range 2 {
-		a := p.many(t, manyPath+"&merge=sum&gauges=sum", body.String(), "Content-Type", string(format))
+		a := p.pushBulk(t, bulkPath+"&merge=sum&gauges=sum", body.String(), "Content-Type", string(format))
 		a.want(t, http.StatusOK, "applied /metrics/job/dump/instance/0", "applied /metrics/job/dump/instance/1", "applied /metrics/job/dump/instance/2",
 			"applied /metrics/job/dump/instance/3", "applied /metrics/job/dump/instance/4")
 	}
@@ -428,15 +428,15 @@ func TestManyInProtobuf(t *testing.T) {
 	wantText(t, p.pushed(t), `size_bytes{instance="4",job="dump"} 8`)
 }
 
-// TestManyOnFullDisk: groups that cannot be stored are not the client's mistake, and
+// TestBulkOnFullDisk: groups that cannot be stored are not the client's mistake, and
 // can be sent again.
-func TestManyOnFullDisk(t *testing.T) {
+func TestBulkOnFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, 8<<20)
 	p := gateway(t, filepath.Join(disk, "f.db"))
 	free := fill(t, disk)
 	body := fmt.Sprintf("# TYPE c counter\nc{job=\"a\",x=%q} 1\n", strings.Repeat("x", 4<<20))
-	check := func(when string, a manyAnswer) {
+	check := func(when string, a bulkAnswer) {
 		t.Helper()
 		if a.code != http.StatusServiceUnavailable || a.Status != "error" || a.ErrorType != "unavailable" {
 			t.Errorf("%s: status %d %q, errorType %q, want 503 and unavailable", when, a.code, a.Status, a.ErrorType)
@@ -446,17 +446,17 @@ func TestManyOnFullDisk(t *testing.T) {
 		}
 		wantText(t, a.Error, "no space left on device")
 	}
-	a := p.many(t, manyPath+"&merge=sum", body, "Idempotency-Key", "k")
+	a := p.pushBulk(t, bulkPath+"&merge=sum", body, "Idempotency-Key", "k")
 	check("when the disk turns out to be full", a)
 	if a.Data == nil || len(a.Data.Groups) != 1 || a.Data.Groups[0].State != "failed" || a.Data.Groups[0].Reason != "" {
 		t.Errorf("when the disk turns out to be full: %s", toJSON(t, a.Data))
 	}
-	check("when it is known", p.many(t, manyPath+"&merge=sum", body, "Idempotency-Key", "k"))
+	check("when it is known", p.pushBulk(t, bulkPath+"&merge=sum", body, "Idempotency-Key", "k"))
 	p.wantPushed(t, "a")
 	free()
 	p.awaitReady(t)
 	body = strings.Replace(body, strings.Repeat("x", 4<<20), "x", 1)
-	p.many(t, manyPath+"&merge=sum", body, "Idempotency-Key", "k").want(t, http.StatusOK, "applied /metrics/job/a")
+	p.pushBulk(t, bulkPath+"&merge=sum", body, "Idempotency-Key", "k").want(t, http.StatusOK, "applied /metrics/job/a")
 	p.wantPushed(t, "a", `c{x="x"} 1`)
 }
 
@@ -505,7 +505,7 @@ func tenThousandGroups(t *testing.T, inFile bool) (fast, letsOthers bool) {
 	body := groupsBody("many", 0, groups)
 	w, reference := newWaiter(t, p), newWaiter(t, idle)
 	from := time.Now()
-	a := p.many(t, manyPath, body)
+	a := p.pushBulk(t, bulkPath, body)
 	to := time.Now()
 	w.end(t)
 	reference.end(t)

@@ -12,26 +12,76 @@ import (
 	"time"
 )
 
-// request is try with headers, in pairs of name and value, and with those of the
-// answer.
-func (p *program) request(method, path, body string, headers ...string) (answer, http.Header, error) {
+// An answer is what the tests look at in an HTTP response.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends one request, which must be answered. Headers come in pairs of name and
+// value; a name may occur more than once.
+func (p *program) do(t *testing.T, method, path, body string, headers ...string) answer {
+	t.Helper()
+	a, err := p.try(method, path, body, headers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// try is do for a program that may exit before it answers.
+func (p *program) try(method, path, body string, headers ...string) (answer, error) {
 	req, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
 	if err != nil {
-		return answer{}, nil, err
+		return answer{}, err
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return answer{}, nil, err
+		return answer{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, string(text)}, resp.Header, err
+	return answer{resp.StatusCode, resp.Header, string(text)}, err
 }
 
-// rejected pushes what must not be taken, and checks that the answer says so.
+// push is do for requests that must be answered with 200.
+func (p *program) push(t *testing.T, method, path, body string, headers ...string) {
+	t.Helper()
+	a := p.do(t, method, path, body, headers...)
+	if a.status != http.StatusOK {
+		t.Fatalf("%s %s: %d %s", method, path, a.status, a.body)
+	}
+}
+
+// get returns a page that must exist.
+func (p *program) get(t *testing.T, path string, headers ...string) string {
+	t.Helper()
+	a := p.do(t, http.MethodGet, path, "", headers...)
+	if a.status != http.StatusOK {
+		t.Fatalf("GET %s: %d %s", path, a.status, a.body)
+	}
+	return a.body
+}
+
+// newClient returns a client that shows each answer as it was sent: it follows no
+// redirect and decompresses nothing.
+func newClient(t *testing.T) *http.Client {
+	transport := &http.Transport{DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport: transport,
+		Timeout:   patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+}
+
+// rejected sends a push that must be rejected, and checks the reason.
 func (p *program) rejected(t *testing.T, method, path, body string, because ...string) {
 	t.Helper()
 	a := p.do(t, method, path, body)
@@ -41,8 +91,8 @@ func (p *program) rejected(t *testing.T, method, path, body string, because ...s
 	wantText(t, a.body, because...)
 }
 
-// own returns a sample of the gateway's own metrics, by its name with its labels.
-func (p *program) own(t *testing.T, path, series string) float64 {
+// selfMetric returns the value of one of the gateway's own series, exposed at path.
+func (p *program) selfMetric(t *testing.T, path, series string) float64 {
 	t.Helper()
 	for line := range strings.Lines(p.get(t, path)) {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(line), series+" "); ok {
@@ -60,10 +110,10 @@ func (p *program) own(t *testing.T, path, series string) float64 {
 // rejections returns how many pushes were rejected for a reason.
 func (p *program) rejections(t *testing.T, reason string) float64 {
 	t.Helper()
-	return p.own(t, "/metrics", fmt.Sprintf("pushgateway_pushes_rejected_total{reason=%q}", reason))
+	return p.selfMetric(t, "/metrics", fmt.Sprintf("pushgateway_pushes_rejected_total{reason=%q}", reason))
 }
 
-// groupInfo is what the API says of a group.
+// groupInfo is a group as the API describes it.
 type groupInfo struct {
 	Labels      map[string]string
 	Path        string
@@ -74,8 +124,7 @@ type groupInfo struct {
 	ExpiresAt   *time.Time `json:"expires_at"`
 }
 
-// info returns what the API says of the group with this path, nil where there is
-// none.
+// info returns the group with this path from the API, nil if there is none.
 func (p *program) info(t *testing.T, path string) *groupInfo {
 	t.Helper()
 	a := p.do(t, http.MethodGet, "/api/v1/groups"+strings.TrimPrefix(path, "/metrics"), "")
@@ -89,8 +138,8 @@ func (p *program) info(t *testing.T, path string) *groupInfo {
 	return found.Data
 }
 
-// ttl says how long after its last push the group ends; "never", or "none" where
-// there is no group. Where only rejections are known, it is about.
+// ttl returns how long after its last push the group expires: a duration, "never",
+// or "none" if there is no group. For a group that was only rejected, it is rounded.
 func (g *groupInfo) ttl() string {
 	switch {
 	case g == nil:
@@ -103,8 +152,7 @@ func (g *groupInfo) ttl() string {
 	return g.ExpiresAt.Sub(*g.LastPush).String()
 }
 
-// pushedTo returns the samples of the groups whose job this is, without their push
-// times.
+// pushedTo returns the samples of the job's groups without their push times.
 func (p *program) pushedTo(t *testing.T, job string) []string {
 	t.Helper()
 	label := fmt.Sprintf("job=%q", job)
@@ -113,8 +161,8 @@ func (p *program) pushedTo(t *testing.T, job string) []string {
 	})
 }
 
-// wantPushed checks the samples of the groups of one job, each without the labels
-// job and instance.
+// wantPushed checks the samples of the job's groups, written without the labels job
+// and instance.
 func (p *program) wantPushed(t *testing.T, job string, want ...string) {
 	t.Helper()
 	bare := strings.NewReplacer(
@@ -130,8 +178,7 @@ func (p *program) wantPushed(t *testing.T, job string, want ...string) {
 	wantLines(t, "job "+job, got, want)
 }
 
-// exposedGroup returns the samples of one job as they are exposed, push times
-// included.
+// exposedGroup returns the exposed samples of the job's groups, push times included.
 func (p *program) exposedGroup(t *testing.T, job string) string {
 	t.Helper()
 	var group strings.Builder
@@ -143,7 +190,7 @@ func (p *program) exposedGroup(t *testing.T, job string) string {
 	return group.String()
 }
 
-// durable returns what the gateway says of its storage.
+// durable returns whether the gateway reports durable storage, and why not.
 func (p *program) durable(t *testing.T) (durable bool, reason string) {
 	t.Helper()
 	var status struct {
@@ -165,7 +212,7 @@ func (p *program) durable(t *testing.T) (durable bool, reason string) {
 	return status.Data.Storage.Durable, status.Data.Storage.Error
 }
 
-// jobs returns the jobs of which anything is exposed, push times included.
+// jobs returns the jobs that have any exposed sample, push times included.
 func (p *program) jobs(t *testing.T) []string {
 	t.Helper()
 	var jobs []string
@@ -179,14 +226,14 @@ func (p *program) jobs(t *testing.T) []string {
 	return slices.Compact(jobs)
 }
 
-// wantJobs checks that just these jobs have groups.
+// wantJobs checks that exactly these jobs have groups.
 func (p *program) wantJobs(t *testing.T, when string, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	wantLines(t, "jobs "+when, p.jobs(t), want)
 }
 
-// awaitGone waits until nothing of the jobs is left.
+// awaitGone waits until none of the jobs has a group.
 func (p *program) awaitGone(t *testing.T, jobs ...string) {
 	t.Helper()
 	until(t, fmt.Sprintf("the groups of %v are gone", jobs), func() bool {
@@ -195,7 +242,8 @@ func (p *program) awaitGone(t *testing.T, jobs ...string) {
 	})
 }
 
-// groupsBody has one gauge for each of n groups of a job, numbered from first on.
+// groupsBody returns a bulk push of one gauge to each of n groups of a job, numbered
+// from first.
 func groupsBody(job string, first, n int) string {
 	var b strings.Builder
 	b.WriteString("# TYPE m gauge\n")
@@ -205,30 +253,16 @@ func groupsBody(job string, first, n int) string {
 	return b.String()
 }
 
-// pushGroups makes the groups of groupsBody with one request.
+// pushGroups creates the groups of groupsBody with one request.
 func (p *program) pushGroups(t *testing.T, job string, first, n int) {
 	t.Helper()
-	if a := p.do(t, http.MethodPost, "/api/v1/push?group_by=job,instance", groupsBody(job, first, n)); a.status != http.StatusOK {
+	a := p.do(t, http.MethodPost, bulkPath, groupsBody(job, first, n))
+	if a.status != http.StatusOK {
 		t.Fatalf("push to %d groups: %d %.500s", n, a.status, a.body)
 	}
 }
 
-// try is do where no answer may come.
-func (p *program) try(method, path, body string) (answer, error) {
-	req, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
-	resp, err := p.client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, string(text)}, err
-}
-
-// wantPaths checks which groups there are.
+// wantPaths checks that exactly the groups with these paths exist.
 func (p *program) wantPaths(t *testing.T, when string, paths ...string) {
 	t.Helper()
 	var list struct {
@@ -246,68 +280,8 @@ func (p *program) wantPaths(t *testing.T, when string, paths ...string) {
 	wantLines(t, "groups "+when, got, paths)
 }
 
-// exposedPushed returns what is exposed of pushed metrics, with the push times.
+// exposedPushed returns the exposed samples of all pushed metrics, with push times.
 func (p *program) exposedPushed(t *testing.T) string {
 	t.Helper()
 	return strings.Join(withTimes(t, p.get(t, "/metrics")), "\n")
-}
-
-// An answer is what the tests look at in an HTTP response.
-type answer struct {
-	status int
-	body   string
-}
-
-// do sends one request; headers come in pairs of name and value.
-func (p *program) do(t *testing.T, method, path, body string, headers ...string) answer {
-	t.Helper()
-	req, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := p.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{resp.StatusCode, string(text)}
-}
-
-// push is do for the many requests that must be accepted.
-func (p *program) push(t *testing.T, method, path, body string, headers ...string) {
-	t.Helper()
-	if a := p.do(t, method, path, body, headers...); a.status != http.StatusOK {
-		t.Fatalf("%s %s: %d %s", method, path, a.status, a.body)
-	}
-}
-
-// get is do for the many pages that must be there.
-func (p *program) get(t *testing.T, path string, headers ...string) string {
-	t.Helper()
-	a := p.do(t, http.MethodGet, path, "", headers...)
-	if a.status != http.StatusOK {
-		t.Fatalf("GET %s: %d %s", path, a.status, a.body)
-	}
-	return a.body
-}
-
-// newClient shows each answer as it was sent: no redirect is followed and
-// nothing is decompressed.
-func newClient(t *testing.T) *http.Client {
-	transport := &http.Transport{DisableCompression: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{
-		Transport: transport,
-		Timeout:   patience,
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		},
-	}
 }

@@ -211,7 +211,7 @@ func TestDeleteMany(t *testing.T) {
 		}
 	}
 	p.wantJobs(t, "in the end", "other")
-	if got := p.own(t, "/metrics", "pushgateway_groups"); got != 3 {
+	if got := p.selfMetric(t, "/metrics", "pushgateway_groups"); got != 3 {
 		t.Errorf("%v groups are left, want 3", got)
 	}
 }
@@ -275,9 +275,9 @@ func TestDeleteRejected(t *testing.T) {
 	}
 }
 
-// TestDeleteWithBrokenBound: a bound that got lost on the way, or that is there and
+// TestDeleteWithMalformedBound: a bound that got lost on the way, or that is there and
 // empty, must not have more deleted than was meant.
-func TestDeleteWithBrokenBound(t *testing.T) {
+func TestDeleteWithMalformedBound(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--web.enable-admin-api")
 	for _, bound := range []string{

@@ -15,9 +15,9 @@ func dumpOf(t *testing.T, file string) string {
 	return result(t, command(t, gatewayBinary(t), "dump", file))
 }
 
-// TestTimeDownCounts: a group whose time is over while no gateway runs is gone once
+// TestDowntimeCounts: a group whose time is over while no gateway runs is gone once
 // one does; any other stays to its end.
-func TestTimeDownCounts(t *testing.T) {
+func TestDowntimeCounts(t *testing.T) {
 	t.Parallel()
 	// The pushes of this file are long ago, so that no time of the test's own counts.
 	original := readFile(t, "../internal/journal/testdata/v1.5.1.store")
@@ -57,9 +57,9 @@ func TestTimeDownCounts(t *testing.T) {
 	}
 }
 
-// TestOwnLifetimeOverRestart: what a push says itself of its group's end is kept with
+// TestPushedTTLSurvivesRestart: what a push says itself of its group's end is kept with
 // it.
-func TestOwnLifetimeOverRestart(t *testing.T) {
+func TestPushedTTLSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.db")
 	// The gateway must be gone before the group ends, however slow the machine is.

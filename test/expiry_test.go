@@ -14,9 +14,9 @@ import (
 // expired returns how many groups have ended by what the program logs at debug.
 func (p *program) expired() int { return strings.Count(p.log.String(), `msg="group expired"`) }
 
-// TestGroupsEnd: by what the push says in any way, by a rule, or by the flag, and
+// TestGroupsExpire: by what the push says in any way, by a rule, or by the flag, and
 // though nobody asks for anything meanwhile.
-func TestGroupsEnd(t *testing.T) {
+func TestGroupsExpire(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--push.ttl=100ms", "--log.level=debug", "--config.file="+rulesFile(t,
 		`- {match: '{job="by-rule"}', ttl: 200ms}`,
@@ -43,7 +43,7 @@ func TestGroupsEnd(t *testing.T) {
 	until(t, "groups end", func() bool { return p.expired() >= len(ending) })
 	p.wantJobs(t, "in the end", "stays-by-rule", "own", "later", "by-later-rule", "by-rule")
 	p.wantPushed(t, "by-rule", `m{x="y"} 1`)
-	if got := p.own(t, "/metrics", "pushgateway_groups_expired_total"); got != float64(len(ending)) || p.expired() != len(ending) {
+	if got := p.selfMetric(t, "/metrics", "pushgateway_groups_expired_total"); got != float64(len(ending)) || p.expired() != len(ending) {
 		t.Errorf("%v groups counted as expired, %d logged, want %d", got, p.expired(), len(ending))
 	}
 	for _, job := range ending {
@@ -143,7 +143,7 @@ func TestPushTimesKept(t *testing.T) {
 	until(t, "values are gone", func() bool {
 		return !slices.ContainsFunc(jobs, func(job string) bool { return len(p.pushedTo(t, job)) > 0 })
 	})
-	if got := p.own(t, "/metrics", "pushgateway_groups_expired_total"); got != float64(len(jobs)) {
+	if got := p.selfMetric(t, "/metrics", "pushgateway_groups_expired_total"); got != float64(len(jobs)) {
 		t.Errorf("%v groups counted as expired, want %d", got, len(jobs))
 	}
 	check := func(when string) {
@@ -191,13 +191,13 @@ func TestKeysOfExpiredGroups(t *testing.T) {
 	for keep, second := range map[string]string{"": "", "&ttl_keep=push_time": "true"} {
 		path := "/metrics/job/a?merge=sum&ttl=300ms" + keep
 		for life := range 2 {
-			a, header, err := p.request(http.MethodPost, path, "# TYPE c counter\nc 1\n", "Idempotency-Key", "k")
-			if err != nil {
-				t.Fatal(err)
-			}
+			a := p.do(t, http.MethodPost, path, "# TYPE c counter\nc 1\n", "Idempotency-Key", "k")
 			replayed := []string{"", second}[life]
-			if got := header.Get("Idempotency-Replayed"); a.status != http.StatusOK || got != replayed {
-				t.Errorf("life %d of the group with %q: %d, replayed %q, want 200 and %q", life, keep, a.status, got, replayed)
+			if a.status != http.StatusOK {
+				t.Errorf("life %d of the group with %q: status %d, want 200", life, keep, a.status)
+			}
+			if got := a.header.Get("Idempotency-Replayed"); got != replayed {
+				t.Errorf("life %d of the group with %q: replayed %q, want %q", life, keep, got, replayed)
 			}
 			until(t, "the group's values are gone", func() bool { return len(p.pushedTo(t, "a")) == 0 })
 		}
@@ -205,9 +205,9 @@ func TestKeysOfExpiredGroups(t *testing.T) {
 	}
 }
 
-// TestScrapesAreNothingToExpiry: scrapes keep no group, end none, and never see a
+// TestScrapesLeaveExpiryAlone: scrapes keep no group, end none, and never see a
 // part of one.
-func TestScrapesAreNothingToExpiry(t *testing.T) {
+func TestScrapesLeaveExpiryAlone(t *testing.T) {
 	t.Parallel()
 	const groups = 300
 	p := start(t)

@@ -2,7 +2,6 @@ package test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,12 +12,12 @@ import (
 	"testing"
 )
 
-// smallDisk mounts a file system of this size, which takes root.
+// smallDisk mounts a file system of this size, which needs root.
 func smallDisk(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", size)); err != nil {
-		t.Fatalf("mount a file system to fill up, which takes root: %v", err)
+		t.Fatalf("mount a small file system, which needs root: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
@@ -28,7 +27,7 @@ func smallDisk(t *testing.T, size int) string {
 	return dir
 }
 
-// fill takes all space that is left, and returns what gives it back.
+// fill uses up all free space, and returns a function that frees it.
 func fill(t *testing.T, dir string) (free func()) {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
@@ -49,30 +48,24 @@ func fill(t *testing.T, dir string) (free func()) {
 	}
 }
 
-// rejectedPush pushes and checks that the answer is the one for when nothing can be
-// stored.
-func (p *program) rejectedPush(t *testing.T, method, path, body string, because ...string) {
+// wantUnavailable sends a request while no change can be stored, and checks the answer.
+func (p *program) wantUnavailable(t *testing.T, method, path, body string, because ...string) {
 	t.Helper()
-	req, err := http.NewRequest(method, p.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
+	a := p.do(t, method, path, body)
+	if a.status != http.StatusServiceUnavailable {
+		t.Errorf("%s %s: status %d, want 503: %s", method, path, a.status, a.body)
 	}
-	resp, err := p.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
+	wantRetryAfter(t, a.header)
+	wantText(t, a.body, because...)
+}
+
+// wantRetryAfter checks that the header Retry-After holds seconds.
+func wantRetryAfter(t *testing.T, header http.Header) {
+	t.Helper()
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err != nil || seconds < 1 {
+		t.Errorf("Retry-After %q, want seconds", value)
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("%s %s: status %d, want 503: %s", method, path, resp.StatusCode, text)
-	}
-	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err != nil || seconds < 1 {
-		t.Errorf("%s %s: Retry-After %q, want seconds", method, path, resp.Header.Get("Retry-After"))
-	}
-	wantText(t, string(text), because...)
 }
 
 // TestFullDisk fills the disk twice, in both modes.
@@ -101,9 +94,9 @@ func TestFullDisk(t *testing.T) {
 				until(t, "the gateway notices", full)
 				before := p.pushed(t)
 				for _, method := range []string{http.MethodPut, http.MethodPost, http.MethodDelete} {
-					p.rejectedPush(t, method, "/metrics/job/kept", "kept 99\n", "no space left on device", file)
+					p.wantUnavailable(t, method, "/metrics/job/kept", "kept 99\n", "no space left on device", file)
 				}
-				p.rejectedPush(t, http.MethodPut, "/metrics/job/new", "new 99\n", "no space left on device")
+				p.wantUnavailable(t, http.MethodPut, "/metrics/job/new", "new 99\n", "no space left on device")
 				if after := p.pushed(t); after != before {
 					t.Errorf("rejected pushes are visible:\n%s\nbefore:\n%s", after, before)
 				}

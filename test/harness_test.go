@@ -311,10 +311,11 @@ func names(t *testing.T, dir string) []string {
 	return list
 }
 
-// rejects starts the gateway where it cannot start, and returns what it says.
-func rejects(t *testing.T, args ...string) string {
+// startFails starts the gateway where it cannot start, and returns what it prints.
+func startFails(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := command(t, gatewayBinary(t), append([]string{"--persistence.file="}, args...)...)
+	args = append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file="}, args...)
+	cmd := command(t, gatewayBinary(t), args...)
 	cmd.Dir = t.TempDir()
 	out, code := runToEnd(t, cmd)
 	if code <= 0 {

@@ -56,12 +56,12 @@ func massExpiry(t *testing.T, inFile bool) bool {
 	reloading := time.Now()
 	p.push(t, http.MethodPost, "/-/reload", "")
 	ending := time.Now()
-	until(t, "the groups are gone", func() bool { return p.own(t, "/own", "pushgateway_groups") == 1 })
+	until(t, "the groups are gone", func() bool { return p.selfMetric(t, "/own", "pushgateway_groups") == 1 })
 	ended := time.Now()
 	w.end(t)
 	reference.end(t)
 
-	if got := p.own(t, "/own", "pushgateway_groups_expired_total"); got != groups {
+	if got := p.selfMetric(t, "/own", "pushgateway_groups_expired_total"); got != groups {
 		t.Errorf("%v groups counted as expired, want %d", got, groups)
 	}
 	p.wantJobs(t, "in the end", "waiter")

@@ -34,8 +34,8 @@ func TestMergeSeries(t *testing.T) {
 	p.wantPushed(t, "a", `m{a="1"} 9`, "n 1", "s_count 1", "s_sum 1")
 }
 
-// TestRuleHasPutMergeSeries: a rule's merge=series counts for PUT as well.
-func TestRuleHasPutMergeSeries(t *testing.T) {
+// TestRuleMergesPUT: a rule's merge=series counts for PUT as well.
+func TestRuleMergesPUT(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--config.file="+rulesFile(t, `- {match: '{job="series"}', merge: series}`, `- {match: '{job="family"}', merge: family}`))
 	for _, line := range []string{`m{a="1"} 1`, `m{a="2"} 2`, `n 3`} {

@@ -22,7 +22,7 @@ func TestPortTaken(t *testing.T) {
 	}
 	defer l.Close()
 	addr := l.Addr().String()
-	wantText(t, rejects(t, "--web.listen-address="+addr), addr, "address already in use")
+	wantText(t, startFails(t, "--web.listen-address="+addr), addr, "address already in use")
 }
 
 // TestHangupWithoutRules ends the gateway, as it ends the original: who starts it in

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// optionHeaders has the header that says the same as an option.
+// optionHeaders maps options to their headers.
 var optionHeaders = map[string]string{
 	"ttl":        "Pushgateway-TTL",
 	"ttl_keep":   "Pushgateway-TTL-Keep",
@@ -19,7 +19,7 @@ var optionHeaders = map[string]string{
 // optionWays are the ways in which a push can carry options.
 var optionWays = []string{"query", "header", "path", "slashes", "mixed"}
 
-// carry gives options, each as name=value, to a push to the path in one of the
+// carry adds options, each written name=value, to a push to the path, in one of the
 // optionWays.
 func carry(way, path string, options []string) (target string, headers []string) {
 	prefix, query := "", ""
@@ -40,7 +40,7 @@ func carry(way, path string, options []string) (target string, headers []string)
 	if prefix != "" {
 		prefix = "/with" + prefix
 	}
-	if way == "slashes" { // as of a base URL that ends in one
+	if way == "slashes" { // as after a base URL that ends in a slash
 		prefix += "/"
 	}
 	if query != "" {
@@ -69,8 +69,14 @@ func TestOptionsInEveryWay(t *testing.T) {
 		{[]string{"ttl=0"}, []string{"m 1"}, []string{"m 1"}, "never", false},
 		{[]string{"ttl_keep=push_time"}, []string{"m 1"}, []string{"m 1"}, "5h0m0s", false},
 		{[]string{"merge=group"}, []string{"m 1", "n 2"}, []string{"n 2"}, "5h0m0s", false},
-		{[]string{"merge=family"}, []string{`m{a="1"} 1`, `m{a="2"} 2`, "n 3"}, []string{`m{a="2"} 2`, "n 3"}, "5h0m0s", false},
-		{[]string{"merge=series"}, []string{`m{a="1"} 1`, `m{a="2"} 2`, "n 3"}, []string{`m{a="1"} 1`, `m{a="2"} 2`, "n 3"}, "5h0m0s", false},
+		{
+			[]string{"merge=family"}, []string{`m{a="1"} 1`, `m{a="2"} 2`, "n 3"},
+			[]string{`m{a="2"} 2`, "n 3"}, "5h0m0s", false,
+		},
+		{
+			[]string{"merge=series"}, []string{`m{a="1"} 1`, `m{a="2"} 2`, "n 3"},
+			[]string{`m{a="1"} 1`, `m{a="2"} 2`, "n 3"}, "5h0m0s", false,
+		},
 		{[]string{"merge=sum"}, []string{"m 5", "m 3"}, []string{"m 3"}, "5h0m0s", true},
 		{[]string{"merge=sum", "gauges=last"}, []string{"m 5", "m 3"}, []string{"m 3"}, "5h0m0s", true},
 		{[]string{"merge=sum", "gauges=sum"}, []string{"m 5", "m 3"}, []string{"m 8"}, "5h0m0s", true},
@@ -83,44 +89,50 @@ func TestOptionsInEveryWay(t *testing.T) {
 		},
 	} {
 		for _, way := range optionWays {
-			job := fmt.Sprintf("%d-%s", i, way)
-			for _, body := range c.bodies {
-				name := body[:1]
-				path, headers := carry(way, "/metrics/job/"+job, c.options)
-				p.push(t, http.MethodPost, path, fmt.Sprintf("# TYPE %s gauge\n%s\n", name, body), headers...)
-			}
-			p.wantPushed(t, job, c.want...)
-			info := p.info(t, "/metrics/job/"+job)
-			if got := info.ttl(); got != c.ttl {
-				t.Errorf("%v in the %s: the group ends after %s, want %s", c.options, way, got, c.ttl)
-			}
-			if info.Summed != c.summed {
-				t.Errorf("%v in the %s: summed is %v, want %v", c.options, way, info.Summed, c.summed)
-			}
+			t.Run(strings.Join(c.options, " ")+" in the "+way, func(t *testing.T) {
+				job := fmt.Sprintf("%d-%s", i, way)
+				for _, body := range c.bodies {
+					name := body[:1]
+					path, headers := carry(way, "/metrics/job/"+job, c.options)
+					p.push(t, http.MethodPost, path, fmt.Sprintf("# TYPE %s gauge\n%s\n", name, body), headers...)
+				}
+				p.wantPushed(t, job, c.want...)
+				info := p.info(t, "/metrics/job/"+job)
+				if got := info.ttl(); got != c.ttl {
+					t.Errorf("ttl %s, want %s", got, c.ttl)
+				}
+				if info.Summed != c.summed {
+					t.Errorf("summed is %v, want %v", info.Summed, c.summed)
+				}
+			})
 		}
 	}
-	if n := p.own(t, "/metrics", "pushgateway_timestamps_dropped_total"); n != 2*float64(len(optionWays)) {
+	if n := p.selfMetric(t, "/metrics", "pushgateway_timestamps_dropped_total"); n != 2*float64(len(optionWays)) {
 		t.Errorf("%v timestamps dropped, want %d", n, 2*len(optionWays))
 	}
 }
 
-// TestOptionsSaidTwice: the same twice is fine, in other words and other places too.
-func TestOptionsSaidTwice(t *testing.T) {
+// TestOptionsGivenTwice: an option may be given more than once if the values agree.
+func TestOptionsGivenTwice(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	p.push(t, http.MethodPost, "/with/ttl=60m/merge=sum/ttl=1h/metrics/job/a?ttl=3600s&merge=sum&ttl=1h&no_option=1",
 		"# TYPE m gauge\nm 1\n", "Pushgateway-TTL", "1h", "Pushgateway-Merge", "sum")
-	if got := p.info(t, "/metrics/job/a"); got.ttl() != "1h0m0s" || !got.Summed {
-		t.Errorf("the group ends after %s, summed %v", got.ttl(), got.Summed)
+	got := p.info(t, "/metrics/job/a")
+	if got.ttl() != "1h0m0s" {
+		t.Errorf("ttl %s, want 1h0m0s", got.ttl())
+	}
+	if !got.Summed {
+		t.Error("the group is not summed")
 	}
 	p.push(t, http.MethodPut, "/with/ttl=1d/metrics/job@base64/Yi9j/x/y", "n 1\n")
 	if got := p.info(t, "/metrics/job@base64/Yi9j/x/y").ttl(); got != "24h0m0s" {
-		t.Errorf("a group with base64 in its path ends after %s", got)
+		t.Errorf("a group with base64 in its path has ttl %s, want 24h0m0s", got)
 	}
 }
 
-// TestOptionsBehindRoutePrefix: the options come behind the prefix of all paths.
-func TestOptionsBehindRoutePrefix(t *testing.T) {
+// TestOptionsAfterRoutePrefix: options in the path come after the route prefix.
+func TestOptionsAfterRoutePrefix(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--web.route-prefix=/pg")
 	p.push(t, http.MethodPut, "/pg/with/ttl=1h/metrics/job/a", "m 1\n")
@@ -131,21 +143,21 @@ func TestOptionsBehindRoutePrefix(t *testing.T) {
 	wantText(t, p.get(t, "/pg/api/v1/groups"), `"expires_at":"`)
 }
 
-// TestOptionsRejected: a push whose options are wrong changes nothing, not even the
-// time of the group's last failure.
+// TestOptionsRejected: a push with invalid options changes nothing, not even the time
+// of the group's last failure.
 func TestOptionsRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	p.push(t, http.MethodPut, "/metrics/job/kept", "# TYPE m gauge\nm 1\n")
-	before := p.exposedGroup(t, "kept")
-	const path = "/metrics/job/kept"
+	p.push(t, http.MethodPut, "/metrics/job/stored", "# TYPE m gauge\nm 1\n")
+	before := p.exposedGroup(t, "stored")
+	const path = "/metrics/job/stored"
 	long := strings.Repeat("k", 129)
 	cases := []struct {
 		method, path string
 		headers      []string
 		because      []string
 	}{
-		// Another value.
+		// Values that disagree.
 		{"POST", path + "?ttl=1h&ttl=2h", nil, []string{"ttl", "1h", "2h"}},
 		{"POST", path + "?ttl=1h", []string{"Pushgateway-TTL", "2h"}, []string{"ttl=1h in the query", "ttl=2h in the header"}},
 		{"POST", "/with/merge=sum" + path + "?merge=series", nil, []string{"merge=series in the query", "merge=sum in the path"}},
@@ -153,12 +165,12 @@ func TestOptionsRejected(t *testing.T) {
 		{"POST", "/with/merge=sum/gauges=min" + path, []string{"Pushgateway-Gauges", "max"}, []string{"gauges"}},
 		{"POST", path + "?timestamps=reject", []string{"Pushgateway-Timestamps", "drop"}, []string{"timestamps"}},
 		{"POST", path, []string{"Pushgateway-TTL", "1h", "Pushgateway-TTL", "2h"}, []string{"ttl"}},
-		// None that is known.
+		// Unknown options.
 		{"POST", path, []string{"Pushgateway-Tll", "1h"}, []string{"Pushgateway-Tll", "Pushgateway-TTL"}},
 		{"POST", path, []string{"Pushgateway-Ttlkeep", "push_time"}, []string{"Pushgateway-Ttlkeep"}},
 		{"POST", "/with/tll=1h" + path, nil, []string{"tll", "ttl"}},
 		{"POST", "/with/ttl=1h/x=" + path, nil, []string{"x="}},
-		// A value that is none.
+		// Invalid values.
 		{"POST", path + "?ttl=-1h", nil, []string{"ttl"}},
 		{"POST", path + "?ttl=90", nil, []string{"ttl", "90s"}},
 		{"POST", path + "?ttl=1.5h", nil, []string{"ttl"}},
@@ -173,66 +185,67 @@ func TestOptionsRejected(t *testing.T) {
 		{"POST", path + "?timestamps=keep", nil, []string{"timestamps", "reject, drop"}},
 		{"POST", "/with/ttl=soon" + path, nil, []string{"ttl=soon in the path"}},
 		{"POST", path, []string{"Pushgateway-Merge", ""}, []string{"merge"}},
-		// Gauges that are not added up.
+		// gauges without merge=sum.
 		{"POST", path + "?gauges=max", nil, []string{"gauges", "merge=sum"}},
 		{"POST", path + "?gauges=last&merge=series", nil, []string{"gauges=last", "merge=series"}},
 		{"PUT", path + "?gauges=max&merge=group", nil, []string{"gauges=max", "merge=group"}},
 		{"PUT", path, []string{"Pushgateway-Gauges", "sum"}, []string{"gauges"}},
-		// What does not fit PUT.
+		// Options that PUT does not take.
 		{"PUT", path + "?merge=sum", nil, []string{"merge=sum", "PUT", "POST"}},
 		{"PUT", path, []string{"Pushgateway-Merge", "family"}, []string{"merge=family", "POST"}},
 		{"PUT", "/with/merge=series" + path, nil, []string{"merge=series", "POST"}},
 		{"PUT", "/with/merge=sum/gauges=sum" + path, nil, []string{"merge=sum", "POST"}},
-		// A key that is none.
+		// Invalid keys.
 		{"POST", path, []string{"Idempotency-Key", long}, []string{"Idempotency-Key", "129", "128"}},
 		{"POST", path, []string{"Idempotency-Key", ""}, []string{"Idempotency-Key"}},
 		{"POST", path, []string{"Idempotency-Key", "a", "Idempotency-Key", "b"}, []string{"Idempotency-Key"}},
 	}
-	for i, c := range cases {
-		for _, path := range []string{c.path, strings.Replace(c.path, "/job/kept", "/job/new", 1)} {
-			a, _, err := p.request(c.method, path, "# TYPE m gauge\nm 2\n", c.headers...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if a.status != http.StatusBadRequest {
-				t.Errorf("case %d, %s %s %v: status %d, want 400: %s", i, c.method, path, c.headers, a.status, a.body)
-			}
-			wantText(t, a.body, c.because...)
+	for _, c := range cases {
+		for _, path := range []string{c.path, strings.Replace(c.path, "/job/stored", "/job/new", 1)} {
+			t.Run(fmt.Sprintf("%s %s %.40v", c.method, path, c.headers), func(t *testing.T) {
+				a := p.do(t, c.method, path, "# TYPE m gauge\nm 2\n", c.headers...)
+				if a.status != http.StatusBadRequest {
+					t.Errorf("status %d, want 400: %s", a.status, a.body)
+				}
+				wantText(t, a.body, c.because...)
+			})
 		}
 	}
 	if got := p.rejections(t, "option"); got != 2*float64(len(cases)) {
 		t.Errorf("%v pushes counted as rejected for their options, want %d", got, 2*len(cases))
 	}
-	if after := p.exposedGroup(t, "kept"); after != before {
+	if after := p.exposedGroup(t, "stored"); after != before {
 		t.Errorf("the group is\n%s\nbefore it was\n%s", after, before)
 	}
 	if p.info(t, "/metrics/job/new") != nil {
-		t.Error("a rejected push made a group")
+		t.Error("a rejected push created a group")
 	}
 	p.push(t, http.MethodPut, path+"?merge=group", "# TYPE m gauge\nm 3\n", "Idempotency-Key", long[1:])
-	p.wantPushed(t, "kept", "m 3")
+	p.wantPushed(t, "stored", "m 3")
 }
 
-// TestNoOptionsInPath: what follows /with/ and is no option gets a hint.
+// TestNoOptionsInPath: the answer to a malformed path after /with/ has a hint.
 func TestNoOptionsInPath(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	for _, path := range []string{
 		"/with/nonsense/metrics/job/a", "/with/ttl=1h/nonsense/metrics/job/a", "/with/ttl=1h", "/with/ttl=1h/", "/with/ttl=1h/status",
 	} {
-		a := p.do(t, http.MethodPut, path, "m 1\n")
-		if a.status != http.StatusNotFound {
-			t.Errorf("%s: status %d, want 404", path, a.status)
-		}
-		wantText(t, a.body, "name=value", "/metrics/job/", "/api/v1/push")
+		t.Run(path, func(t *testing.T) {
+			a := p.do(t, http.MethodPut, path, "m 1\n")
+			if a.status != http.StatusNotFound {
+				t.Errorf("status %d, want 404", a.status)
+			}
+			wantText(t, a.body, "name=value", "/metrics/job/", "/api/v1/push")
+		})
 	}
 	if got := p.pushed(t); got != "" {
 		t.Errorf("pushed is\n%s", got)
 	}
 }
 
-// TestDeleteAndOptions: options in the query of a DELETE are a mistake; those that a
-// client has for all its requests mean nothing.
+// TestDeleteAndOptions: options in the query of a DELETE are a mistake. Elsewhere they
+// are ignored, as a client may send them with all its requests.
 func TestDeleteAndOptions(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -240,11 +253,13 @@ func TestDeleteAndOptions(t *testing.T) {
 	again := func() { p.push(t, http.MethodPut, path, "m 1\n") }
 	again()
 	for _, query := range []string{"ttl=1h", "ttl_keep=push_time", "merge=sum", "merge=group", "timestamps=drop", "ttl=nonsense"} {
-		a := p.do(t, http.MethodDelete, path+"?"+query, "")
-		if a.status != http.StatusBadRequest {
-			t.Errorf("DELETE with %s: status %d, want 400: %s", query, a.status, a.body)
-		}
-		p.wantPushed(t, "a", "m 1")
+		t.Run(query, func(t *testing.T) {
+			a := p.do(t, http.MethodDelete, path+"?"+query, "")
+			if a.status != http.StatusBadRequest {
+				t.Errorf("status %d, want 400: %s", a.status, a.body)
+			}
+			p.wantPushed(t, "a", "m 1")
+		})
 	}
 	for _, c := range []struct {
 		path    string
@@ -256,10 +271,13 @@ func TestDeleteAndOptions(t *testing.T) {
 		{"/with/ttl=1h/merge=sum/gauges=max" + path, nil},
 		{"/with/ttl=1h/" + path, []string{"Pushgateway-TTL", "2h"}},
 	} {
-		again()
-		if a := p.do(t, http.MethodDelete, c.path, "", c.headers...); a.status != http.StatusAccepted {
-			t.Errorf("DELETE %s %v: status %d, want 202: %s", c.path, c.headers, a.status, a.body)
-		}
-		p.wantPushed(t, "a")
+		t.Run(fmt.Sprint(c.path, c.headers), func(t *testing.T) {
+			again()
+			a := p.do(t, http.MethodDelete, c.path, "", c.headers...)
+			if a.status != http.StatusAccepted {
+				t.Errorf("status %d, want 202: %s", a.status, a.body)
+			}
+			p.wantPushed(t, "a")
+		})
 	}
 }

@@ -44,14 +44,14 @@ var languages = []string{"curl", "python", "go"}
 
 var topics = []topic{
 	{name: "ways", check: func(t *testing.T, p *program) {
-		p.wantLifetimes(t, map[string]string{
+		p.wantTTLs(t, map[string]string{
 			"/metrics/job/backup/database/orders": "48h0m0s",
 			"/metrics/job/backup/database/items":  "48h0m0s",
 			"/metrics/job/backup/database/users":  "48h0m0s",
 		})
 	}},
 	{name: "ttl", check: func(t *testing.T, p *program) {
-		p.wantLifetimes(t, map[string]string{"/metrics/job/backup": "48h0m0s"})
+		p.wantTTLs(t, map[string]string{"/metrics/job/backup": "48h0m0s"})
 	}},
 	{name: "merge"},
 	{name: "sum"},
@@ -209,12 +209,12 @@ func TestPushingRules(t *testing.T) {
 		"/metrics/job/legacy":                    "720h0m0s",
 		"/metrics/job/myjob/instance/myinstance": "720h0m0s",
 	}
-	p.wantLifetimes(t, lifetimes)
+	p.wantTTLs(t, lifetimes)
 
 	writeFile(t, file, []byte(strings.Replace(rules, "ttl: 7d", "ttl: 1d", 1)))
 	pushing.run(t, "reload", dir, p.Addr)
 	lifetimes["/metrics/job/import/table/customers"] = "24h0m0s"
-	p.wantLifetimes(t, lifetimes)
+	p.wantTTLs(t, lifetimes)
 
 	writeFile(t, file, []byte("rules:\n  - ttl: 1h\n"))
 	if a := p.do(t, http.MethodPost, "/-/reload", ""); a.status != http.StatusInternalServerError {
@@ -222,7 +222,7 @@ func TestPushingRules(t *testing.T) {
 	} else {
 		wantText(t, a.body, "line 2: rule 1: match: missing")
 	}
-	p.wantLifetimes(t, lifetimes)
+	p.wantTTLs(t, lifetimes)
 	wantText(t, p.get(t, "/metrics"), "\npushgateway_config_last_reload_successful 0\n")
 }
 
@@ -397,8 +397,8 @@ func wantAnswer(t *testing.T, name, got string) {
 	}
 }
 
-// wantLifetimes compares how long each group stays after its last push.
-func (p *program) wantLifetimes(t *testing.T, want map[string]string) {
+// wantTTLs compares how long each group stays after its last push.
+func (p *program) wantTTLs(t *testing.T, want map[string]string) {
 	t.Helper()
 	var answer struct {
 		Data struct {

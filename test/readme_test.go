@@ -117,7 +117,7 @@ func TestReadmeTTL(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	readme.run(t, "ttl", root, p.Addr)
-	p.wantLifetimes(t, map[string]string{"/metrics/job/myjob": "48h0m0s"})
+	p.wantTTLs(t, map[string]string{"/metrics/job/myjob": "48h0m0s"})
 }
 
 func TestReadmePython(t *testing.T) {

@@ -57,12 +57,12 @@ func TestReload(t *testing.T) {
 		if got := ttls(); got != wanted {
 			t.Errorf("%s: groups end after %s, want %s", when, got, wanted)
 		}
-		if got := p.own(t, "/metrics", reloadSuccessful); got != successful {
+		if got := p.selfMetric(t, "/metrics", reloadSuccessful); got != successful {
 			t.Errorf("%s: %s is %v, want %v", when, reloadSuccessful, got, successful)
 		}
 	}
 	want("at the start", "1h0m0s 5h0m0s 9h0m0s", 1)
-	last := p.own(t, "/metrics", reloadTime)
+	last := p.selfMetric(t, "/metrics", reloadTime)
 
 	write("rules:", `- {match: '{job="b"}', ttl: 2h}`)
 	want("before the reload", "1h0m0s 5h0m0s 9h0m0s", 1)
@@ -72,7 +72,7 @@ func TestReload(t *testing.T) {
 		write("rules:", fmt.Sprintf(`- {match: '{job=~"a|own"}', ttl: %s, timestamps: drop}`, map[string]string{"PUT": "3h", "POST": "0"}[method]))
 		p.push(t, method, "/-/reload", "")
 		want(method+" /-/reload", map[string]string{"PUT": "3h0m0s 5h0m0s 9h0m0s", "POST": "never 5h0m0s 9h0m0s"}[method], 1)
-		now := p.own(t, "/metrics", reloadTime)
+		now := p.selfMetric(t, "/metrics", reloadTime)
 		if now <= last {
 			t.Errorf("%s /-/reload: %s is %v, it was %v", method, reloadTime, now, last)
 		}
@@ -98,7 +98,7 @@ func TestReload(t *testing.T) {
 		}
 		wantText(t, a.body, rules, "line ")
 		want("with a bad file", "never 5h0m0s 9h0m0s", 0)
-		if now := p.own(t, "/metrics", reloadTime); now != last {
+		if now := p.selfMetric(t, "/metrics", reloadTime); now != last {
 			t.Errorf("with a bad file: %s is %v, it was %v", reloadTime, now, last)
 		}
 		p.push(t, http.MethodPut, "/metrics/job/a", "m 1 1700000000000\n")
@@ -205,16 +205,16 @@ func TestBadRulesAtStart(t *testing.T) {
 		`- [`: {"line"},
 	} {
 		file := rulesFile(t, text)
-		wantText(t, unquoted(rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+file)), append(because, file, "level=ERROR")...)
+		wantText(t, unquoted(startFails(t, "--config.file="+file)), append(because, file, "level=ERROR")...)
 	}
 	empty := filepath.Join(t.TempDir(), "empty.yml")
 	writeFile(t, empty, nil)
-	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+empty), empty, "rules: []")
+	wantText(t, startFails(t, "--config.file="+empty), empty, "rules: []")
 	missing := filepath.Join(t.TempDir(), "none.yml")
-	wantText(t, rejects(t, "--web.listen-address=127.0.0.1:0", "--config.file="+missing), missing, "no such file")
+	wantText(t, startFails(t, "--config.file="+missing), missing, "no such file")
 	for _, flag := range []string{"--push.ttl=-1h", "--push.ttl=soon", "--push.timestamps=keep"} {
 		name, _, _ := strings.Cut(flag, "=")
-		out := rejects(t, "--web.listen-address=127.0.0.1:0", flag)
+		out := startFails(t, flag)
 		if _, value, _ := strings.Cut(flag, "="); !strings.Contains(out, name[2:]) && !strings.Contains(out, value) {
 			t.Errorf("%s is not named in:\n%s", flag, out)
 		}

@@ -139,8 +139,8 @@ func TestDefaultFileWithoutRights(t *testing.T) {
 	}
 }
 
-// TestHeldFile: a file that is named and that another gateway has stops the start.
-func TestHeldFile(t *testing.T) {
+// TestFileInUse: a file that is named and that another gateway has stops the start.
+func TestFileInUse(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.db")
 	p := gateway(t, file)

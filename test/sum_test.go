@@ -192,9 +192,9 @@ func TestEmptySumToReplacedGroup(t *testing.T) {
 	p.wantPushed(t, "a", "c 1")
 }
 
-// TestRuleHasPutAddUp: by a rule clients that know nothing of it add up, whatever
+// TestRuleSumsPUT: by a rule clients that know nothing of it add up, whatever
 // their method.
-func TestRuleHasPutAddUp(t *testing.T) {
+func TestRuleSumsPUT(t *testing.T) {
 	t.Parallel()
 	const one = "# TYPE c counter\nc 1\n# TYPE g gauge\ng 1\n"
 	const two = "# TYPE c counter\nc 1\n# TYPE g gauge\ng 0\n"

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTimestamps: dropped where the push, a rule or the flag says so, in this order,
-// and rejected otherwise.
+// TestTimestamps: the push, then a rule, then the flag decides whether timestamps are
+// dropped or rejected.
 func TestTimestamps(t *testing.T) {
 	t.Parallel()
 	const body = "# TYPE m gauge\nm{a=\"1\"} 1 1700000000000\nm{a=\"2\"} 2 1700000000000\nm{a=\"3\"} 3\n"
@@ -15,41 +15,45 @@ func TestTimestamps(t *testing.T) {
 		`- {match: '{job="drop"}', timestamps: drop}`,
 		`- {match: '{job="reject"}', timestamps: reject}`)
 	for _, c := range []struct {
-		flags []string
-		taken map[string]bool // by job and query
+		name     string
+		flags    []string
+		accepted map[string]bool // by job and query
 	}{
-		{nil, map[string]bool{"a": false, "b?timestamps=drop": true, "c?timestamps=reject": false}},
-		{[]string{"--push.timestamps=reject", "--config.file=" + rules}, map[string]bool{
+		{"default", nil, map[string]bool{"a": false, "b?timestamps=drop": true, "c?timestamps=reject": false}},
+		{"reject", []string{"--push.timestamps=reject", "--config.file=" + rules}, map[string]bool{
 			"a": false, "drop": true, "reject": false, "drop?timestamps=reject": false, "reject?timestamps=drop": true,
 		}},
-		{[]string{"--push.timestamps=drop", "--config.file=" + rules}, map[string]bool{
+		{"drop", []string{"--push.timestamps=drop", "--config.file=" + rules}, map[string]bool{
 			"a": true, "drop": true, "reject": false, "b?timestamps=reject": false, "reject?timestamps=drop": true,
 		}},
 	} {
-		p := start(t, c.flags...)
-		taken, rejected := 0, 0
-		for _, method := range []string{http.MethodPut, http.MethodPost} {
-			for target, take := range c.taken {
-				want := http.StatusBadRequest
-				if take {
-					taken++
-					want = http.StatusOK
-				} else {
-					rejected++
-				}
-				if a := p.do(t, method, "/metrics/job/"+target, body); a.status != want {
-					t.Errorf("%v %s %s: status %d, want %d: %s", c.flags, method, target, a.status, want, a.body)
-				}
-				if job, _, _ := strings.Cut(target, "?"); take {
-					p.wantPushed(t, job, `m{a="1"} 1`, `m{a="2"} 2`, `m{a="3"} 3`)
+		t.Run(c.name, func(t *testing.T) {
+			p := start(t, c.flags...)
+			accepted, rejected := 0, 0
+			for _, method := range []string{http.MethodPut, http.MethodPost} {
+				for target, accept := range c.accepted {
+					want := http.StatusBadRequest
+					if accept {
+						accepted++
+						want = http.StatusOK
+					} else {
+						rejected++
+					}
+					a := p.do(t, method, "/metrics/job/"+target, body)
+					if a.status != want {
+						t.Errorf("%s %s: status %d, want %d: %s", method, target, a.status, want, a.body)
+					}
+					if job, _, _ := strings.Cut(target, "?"); accept {
+						p.wantPushed(t, job, `m{a="1"} 1`, `m{a="2"} 2`, `m{a="3"} 3`)
+					}
 				}
 			}
-		}
-		if got := p.own(t, "/metrics", "pushgateway_timestamps_dropped_total"); got != 2*float64(taken) {
-			t.Errorf("%v: %v timestamps counted as dropped, want %d", c.flags, got, 2*taken)
-		}
-		if got := p.rejections(t, "timestamp"); got != float64(rejected) {
-			t.Errorf("%v: %v pushes counted as rejected, want %d", c.flags, got, rejected)
-		}
+			if got := p.selfMetric(t, "/metrics", "pushgateway_timestamps_dropped_total"); got != 2*float64(accepted) {
+				t.Errorf("%v timestamps counted as dropped, want %d", got, 2*accepted)
+			}
+			if got := p.rejections(t, "timestamp"); got != float64(rejected) {
+				t.Errorf("%v pushes counted as rejected, want %d", got, rejected)
+			}
+		})
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestOriginalFile starts with the files of real gateways.
-func TestOriginalFile(t *testing.T) {
+// TestUpstreamFile starts with the files of real gateways.
+func TestUpstreamFile(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"v1.11.3", "v1.5.1"} {
 		recorded := "../internal/journal/testdata/" + version
