@@ -1,9 +1,11 @@
 package test
 
 import (
-	"os"
+	"encoding/json"
+	"maps"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,35 +13,37 @@ import (
 func TestBadFlag(t *testing.T) {
 	t.Parallel()
 	for _, flag := range []string{"--no.such-flag", "--log.level=loud", "--persistence.interval=soon", "--web.external-url=:"} {
-		// The name without dashes: the message may quote the flag either way.
-		name, value, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
-		if value == "" {
-			value = name
-		}
-		out := startFails(t, flag)
-		if !strings.Contains(out, name) && !strings.Contains(out, value) {
-			t.Errorf("%s is not named in:\n%s", flag, out)
-		}
+		t.Run(flag, func(t *testing.T) {
+			wantFlagNamed(t, startFails(t, flag), flag)
+		})
+	}
+}
+
+// wantFlagNamed checks that a message names the flag, or quotes its value.
+func wantFlagNamed(t *testing.T, message, flag string) {
+	t.Helper()
+	name, value, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+	if !strings.Contains(message, name) && (value == "" || !strings.Contains(message, value)) {
+		t.Errorf("%s is not named in:\n%s", flag, message)
 	}
 }
 
 func TestBadWebConfig(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for _, c := range []struct{ path, want string }{
-		{filepath.Join(dir, "missing.yml"), "missing.yml"},
-		{write("unknown.yml", "no_such_section: {}\n"), "no_such_section"},
-		{write("broken.yml", "tls_server_config: [\n"), "yaml"},
-		{write("nocert.yml", "tls_server_config: {cert_file: none.crt, key_file: none.key}\n"), "none.crt"},
+	for _, c := range []struct{ name, text, want string }{
+		{"missing.yml", "", "missing.yml"},
+		{"unknown.yml", "no_such_section: {}\n", "no_such_section"},
+		{"malformed.yml", "tls_server_config: [\n", "yaml"},
+		{"nocert.yml", "tls_server_config: {cert_file: none.crt, key_file: none.key}\n", "none.crt"},
 	} {
-		wantText(t, startFails(t, "--web.config.file="+c.path), c.want)
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(dir, c.name)
+			if c.text != "" {
+				writeFile(t, path, []byte(c.text))
+			}
+			wantText(t, startFails(t, "--web.config.file="+path), c.want)
+		})
 	}
 }
 
@@ -52,26 +56,45 @@ func TestVersion(t *testing.T) {
 	wantText(t, out, "pushgateway, version ", "go version: ")
 }
 
-// The flags of the original v1.11, and ours.
-func TestHelpListsEveryFlag(t *testing.T) {
+// TestFlags: --help and the status in the API list the same flags, upstream's flags
+// among them, and README.md describes each.
+func TestFlags(t *testing.T) {
 	t.Parallel()
 	help, code := runToEnd(t, command(t, gatewayBinary(t), "--help"))
 	if code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
-	for _, flag := range []string{
-		"--help", "--version",
-		"--web.systemd-socket", "--web.listen-address", "--web.config.file", "--web.telemetry-path",
-		"--web.external-url", "--web.route-prefix", "--web.enable-lifecycle", "--web.enable-admin-api",
-		"--persistence.file", "--persistence.interval",
-		"--push.disable-consistency-check", "--push.enable-utf8-names",
-		"--log.level", "--log.format",
-		"--web.enable-openmetrics",
-	} {
-		// kingpin prints --[no-]name for a switch.
-		name := strings.TrimPrefix(flag, "--")
-		if !regexp.MustCompile(`--(\[no-\])?` + regexp.QuoteMeta(name) + `\b`).MatchString(help) {
-			t.Errorf("%s is missing in:\n%s", flag, help)
+	var flags []string
+	// kingpin prints --[no-]name for a switch.
+	for _, m := range regexp.MustCompile(`(?m)^  (?:    |-\w, )--(?:\[no-\])?([\w.-]+)`).FindAllStringSubmatch(help, -1) {
+		flags = append(flags, m[1])
+	}
+	upstream := []string{
+		"help", "version",
+		"web.systemd-socket", "web.listen-address", "web.config.file", "web.telemetry-path",
+		"web.external-url", "web.route-prefix", "web.enable-lifecycle", "web.enable-admin-api",
+		"persistence.file", "persistence.interval",
+		"push.disable-consistency-check", "push.enable-utf8-names",
+		"log.level", "log.format",
+	}
+	if missing := without(upstream, flags); len(missing) > 0 {
+		t.Errorf("--help lacks flags of upstream: %v", missing)
+	}
+
+	var status struct {
+		Data struct{ Flags map[string]string }
+	}
+	if err := json.Unmarshal([]byte(start(t).get(t, "/api/v1/status")), &status); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(flags)
+	wantLines(t, "the flags in /api/v1/status, and help and version", slices.Sorted(maps.Keys(status.Data.Flags)),
+		without(flags, []string{"help", "version"}))
+
+	readme := string(readFile(t, filepath.Join(root, "README.md")))
+	for _, flag := range slices.Sorted(maps.Keys(status.Data.Flags)) {
+		if !strings.Contains(readme, "`--"+flag+"`") {
+			t.Errorf("README.md does not describe --%s", flag)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-func TestPortTaken(t *testing.T) {
+func TestPortInUse(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -25,8 +25,8 @@ func TestPortTaken(t *testing.T) {
 	wantText(t, startFails(t, "--web.listen-address="+addr), addr, "address already in use")
 }
 
-// TestHangupWithoutRules ends the gateway, as it ends the original: who starts it in
-// a terminal and closes that wants it gone.
+// TestHangupWithoutRules: without a rules file, SIGHUP ends the gateway as it ends
+// upstream, for instance when its terminal is closed.
 func TestHangupWithoutRules(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -40,8 +40,8 @@ func TestHangupWithoutRules(t *testing.T) {
 	}
 }
 
-// halfPush begins a push that waits for the gateway to read its body, and
-// returns when the gateway does.
+// halfPush sends the headers of a push, and returns once the gateway waits for its
+// body.
 func halfPush(t *testing.T, addr string, length int) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -49,8 +49,7 @@ func halfPush(t *testing.T, addr string, length int) (net.Conn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	// A server answers 100 when the handler first reads the body: from then
-	// on the request is surely under way.
+	// A server answers 100 when the handler first reads the body.
 	fmt.Fprintf(conn, "PUT /metrics/job/late HTTP/1.1\r\nHost: gateway\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", length)
 	r := bufio.NewReader(conn)
 	for line := ""; line != "\r\n"; {
@@ -64,14 +63,14 @@ func halfPush(t *testing.T, addr string, length int) (net.Conn, *bufio.Reader) {
 	return conn, r
 }
 
-func TestTermFinishesRequestUnderWay(t *testing.T) {
+func TestTermFinishesRequestInFlight(t *testing.T) {
 	t.Parallel()
 	const body = "late 1\n"
 	p := start(t)
 	conn, r := halfPush(t, p.Addr, len(body))
 
 	p.terminate(t)
-	until(t, "the gateway takes no more connections", func() bool {
+	until(t, "the gateway accepts no more connections", func() bool {
 		c, err := net.Dial("tcp", p.Addr)
 		if err == nil {
 			c.Close()
@@ -92,8 +91,8 @@ func TestTermFinishesRequestUnderWay(t *testing.T) {
 	p.wait(t)
 }
 
-// A client that never finishes its request does not keep the process, which
-// then says by its exit code that it cut a request off.
+// TestTermCutsOffEndlessRequest: a client that never finishes its request does not
+// keep the gateway from stopping. The exit code reports that a request was cut off.
 func TestTermCutsOffEndlessRequest(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -106,20 +105,22 @@ func TestTermCutsOffEndlessRequest(t *testing.T) {
 func TestQuit(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{http.MethodPut, http.MethodPost} {
-		p := start(t, "--web.enable-lifecycle")
-		if a := p.do(t, http.MethodGet, "/-/quit", ""); a.status != http.StatusMethodNotAllowed {
-			t.Errorf("GET: status %d, want 405", a.status)
-		}
-		if a := p.do(t, method, "/-/quit", ""); a.status != http.StatusOK {
-			t.Errorf("%s: status %d, want 200", method, a.status)
-		}
-		p.wait(t)
+		t.Run(method, func(t *testing.T) {
+			p := start(t, "--web.enable-lifecycle")
+			if a := p.do(t, http.MethodGet, "/-/quit", ""); a.status != http.StatusMethodNotAllowed {
+				t.Errorf("GET: status %d, want 405", a.status)
+			}
+			if a := p.do(t, method, "/-/quit", ""); a.status != http.StatusOK {
+				t.Errorf("%s: status %d, want 200", method, a.status)
+			}
+			p.wait(t)
+		})
 	}
 }
 
 func TestTwoListenAddresses(t *testing.T) {
 	t.Parallel()
-	p := start(t, "--web.listen-address=127.0.0.1:0") // besides the harness's own
+	p := start(t, "--web.listen-address=127.0.0.1:0") // a second one
 	addrs := p.addresses(t, 2)
 	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
 	p.URL = "http://" + addrs[1]
@@ -138,8 +139,8 @@ func TestSystemdSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	// systemd names the process that may take the sockets by its id, which
-	// only the process itself knows before the gateway takes its place.
+	// LISTEN_PID names the process that the sockets are for. The shell knows its
+	// own process id, which the gateway then gets.
 	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`,
 		gatewayBinary(t), "--web.systemd-socket", "--persistence.file=")
 	cmd.ExtraFiles = []*os.File{file}
@@ -150,8 +151,8 @@ func TestSystemdSocket(t *testing.T) {
 	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
 }
 
-// Client libraries often hide the answer, so the log must tell the operator
-// who pushed what, and why it was rejected.
+// TestOneWarningPerRejectedPush: the log has who pushed what and why it was rejected,
+// as client libraries often hide the answer.
 func TestOneWarningPerRejectedPush(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -161,20 +162,22 @@ func TestOneWarningPerRejectedPush(t *testing.T) {
 		"# TYPE m gauge\nm 2\n",
 		"not a metric\n",
 	} {
-		before := p.log.String()
-		a := p.do(t, http.MethodPut, "/metrics/job/rejected/zone/north", body)
-		if a.status != http.StatusBadRequest {
-			t.Errorf("%q: status %d, want 400", body, a.status)
-		}
-		var warnings []string
-		until(t, "the rejection is logged", func() bool {
-			warnings = levelWarn.FindAllString(strings.TrimPrefix(p.log.String(), before), -1)
-			return len(warnings) > 0
+		t.Run(strings.TrimSpace(body), func(t *testing.T) {
+			before := p.log.String()
+			a := p.do(t, http.MethodPut, "/metrics/job/rejected/zone/north", body)
+			if a.status != http.StatusBadRequest {
+				t.Errorf("status %d, want 400", a.status)
+			}
+			var warnings []string
+			until(t, "the rejection is logged", func() bool {
+				warnings = levelWarn.FindAllString(strings.TrimPrefix(p.log.String(), before), -1)
+				return len(warnings) > 0
+			})
+			if len(warnings) != 1 {
+				t.Errorf("%d warnings, want 1:\n%s", len(warnings), strings.Join(warnings, "\n"))
+			}
+			reason := strings.TrimSpace(strings.SplitN(a.body, "\n", 2)[0])
+			wantText(t, unquoted(warnings[0]), "127.0.0.1:", "rejected", "north", unquoted(reason))
 		})
-		if len(warnings) != 1 {
-			t.Errorf("%q: %d warnings, want 1:\n%s", body, len(warnings), strings.Join(warnings, "\n"))
-		}
-		reason := strings.TrimSpace(strings.SplitN(a.body, "\n", 2)[0])
-		wantText(t, unquoted(warnings[0]), "127.0.0.1:", "rejected", "north", unquoted(reason))
 	}
 }

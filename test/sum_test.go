@@ -2,12 +2,13 @@ package test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
-// sumOfTypes is what one process pushes, and sumOfOthers what another does.
+// firstSummand and secondSummand are pushes of two processes.
 const (
-	sumOfTypes = `# HELP c_total Counted.
+	firstSummand = `# HELP c_total Counted.
 # TYPE c_total counter
 c_total{code="200"} 9007199254740000
 c_total{code="404"} 2
@@ -24,7 +25,7 @@ s{quantile="0.5"} 4
 s_sum 12
 s_count 3
 `
-	sumOfOthers = `# TYPE c_total counter
+	secondSummand = `# TYPE c_total counter
 c_total{code="200"} 991
 c_total{code="500"} 1
 # TYPE g gauge
@@ -45,34 +46,37 @@ only 1
 `
 )
 
-// TestSumOfTypes adds up all types of the text format.
+// TestSumOfTypes sums all types of the text format.
 func TestSumOfTypes(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	for gauges, g := range map[string]string{"last": "3", "sum": "8", "min": "3", "max": "5", "": "3"} {
-		path := "/metrics/job/" + gauges + "-gauges?merge=sum"
-		if gauges != "" {
-			path += "&gauges=" + gauges
-		}
-		p.push(t, http.MethodPost, path, sumOfTypes)
-		p.wantPushed(t, gauges+"-gauges", `c_total{code="200"} 9.00719925474e+15`, `c_total{code="404"} 2`, "g 5",
-			`h_bucket{le="1"} 1`, `h_bucket{le="2"} 3`, `h_bucket{le="+Inf"} 4`, "h_sum 10.5", "h_count 4", "s_sum 12", "s_count 3")
-		p.push(t, http.MethodPost, path, sumOfOthers)
-		p.wantPushed(t, gauges+"-gauges",
-			`c_total{code="200"} 9.007199254740991e+15`, `c_total{code="404"} 2`, `c_total{code="500"} 1`, "g "+g,
-			`h_bucket{le="1"} 5`, `h_bucket{le="2"} 7`, `h_bucket{le="3"} 8`, `h_bucket{le="+Inf"} 9`, "h_sum 15", "h_count 9",
-			"s_sum 20", "s_count 5", "only 1")
+		t.Run("gauges="+gauges, func(t *testing.T) {
+			path := "/metrics/job/" + gauges + "-gauges?merge=sum"
+			if gauges != "" {
+				path += "&gauges=" + gauges
+			}
+			p.push(t, http.MethodPost, path, firstSummand)
+			p.wantPushed(t, gauges+"-gauges", `c_total{code="200"} 9.00719925474e+15`, `c_total{code="404"} 2`, "g 5",
+				`h_bucket{le="1"} 1`, `h_bucket{le="2"} 3`, `h_bucket{le="+Inf"} 4`, "h_sum 10.5", "h_count 4", "s_sum 12", "s_count 3")
+			p.push(t, http.MethodPost, path, secondSummand)
+			p.wantPushed(t, gauges+"-gauges",
+				`c_total{code="200"} 9.007199254740991e+15`, `c_total{code="404"} 2`, `c_total{code="500"} 1`, "g "+g,
+				`h_bucket{le="1"} 5`, `h_bucket{le="2"} 7`, `h_bucket{le="3"} 8`, `h_bucket{le="+Inf"} 9`, "h_sum 15", "h_count 9",
+				"s_sum 20", "s_count 5", "only 1")
+		})
 	}
 	wantText(t, p.get(t, "/metrics"), "# HELP c_total Counted.\n")
 }
 
-// TestSumRejected: what cannot be added up is rejected with what came with it.
+// TestSumRejected: a push with a family that cannot be summed is rejected as a whole.
 func TestSumRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	const path = "/metrics/job/a?merge=sum"
-	p.push(t, http.MethodPost, path, sumOfTypes)
+	p.push(t, http.MethodPost, path, firstSummand)
 	before := p.pushedTo(t, "a")
+	histogram := func(samples ...string) string { return "# TYPE h histogram\n" + strings.Join(samples, "\n") + "\n" }
 	cases := []struct {
 		reason, family string
 		because        []string
@@ -82,27 +86,32 @@ func TestSumRejected(t *testing.T) {
 		{"value", "# TYPE bad counter\nbad -1\n", []string{"bad", "-1"}},
 		{"value", "# TYPE bad counter\nbad NaN\n", []string{"bad", "NaN"}},
 		{"type_conflict", "# TYPE g counter\ng 1\n", []string{"g", "counter", "gauge"}},
-		{"value", "# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"2\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 1\nh_count 3\n", []string{"h", `le="2"`}},
-		{"value", "# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"+Inf\"} 4\nh_sum 1\nh_count 3\n", []string{"h", "count"}},
+		{
+			"value", histogram(`h_bucket{le="1"} 3`, `h_bucket{le="2"} 2`, `h_bucket{le="+Inf"} 3`, "h_sum 1", "h_count 3"),
+			[]string{"h", `le="2"`},
+		},
+		{"value", histogram(`h_bucket{le="1"} 3`, `h_bucket{le="+Inf"} 4`, "h_sum 1", "h_count 3"), []string{"h", "count"}},
 	}
 	want := map[string]float64{}
 	for _, c := range cases {
-		p.rejected(t, http.MethodPost, path, "# TYPE c_total counter\nc_total{code=\"200\"} 1\n"+c.family, c.because...)
 		want[c.reason]++
-		wantLines(t, "the group after "+c.family, p.pushedTo(t, "a"), before)
+		t.Run(c.family, func(t *testing.T) {
+			p.rejected(t, http.MethodPost, path, "# TYPE c_total counter\nc_total{code=\"200\"} 1\n"+c.family, c.because...)
+			wantLines(t, "the group", p.pushedTo(t, "a"), before)
+		})
 	}
 	for reason, n := range want {
 		if got := p.rejections(t, reason); got != n {
-			t.Errorf("%v pushes counted as rejected for the reason %s, want %v", got, reason, n)
+			t.Errorf("%v pushes counted as rejected for %s, want %v", got, reason, n)
 		}
 	}
 	if p.info(t, "/metrics/job/a").LastFailure == nil {
-		t.Error("the rejected pushes left no trace in the group's failure time")
+		t.Error("the rejected pushes did not set the group's failure time")
 	}
 }
 
-// TestSummedOrReplaced: a group is one or the other, and whoever wants the other is
-// told how to get there.
+// TestSummedOrReplaced: a group is either summed or replaced. The message of a push
+// that does not fit names the way from one to the other.
 func TestSummedOrReplaced(t *testing.T) {
 	t.Parallel()
 	const one = "# TYPE c counter\nc 1\n"
@@ -115,12 +124,12 @@ func TestSummedOrReplaced(t *testing.T) {
 		}
 	}
 
-	// From replaced to summed, by a delete.
+	// From replaced to summed, after a DELETE.
 	p.push(t, http.MethodPut, "/metrics/job/a", one)
 	wantSummed("a", false)
 	p.rejected(t, http.MethodPost, sum("a"), one, "merge=sum", "DELETE", "/metrics/job/a", "PUT")
 	if p.info(t, "/metrics/job/a").LastFailure == nil {
-		t.Error("the rejected push left no trace in the group's failure time")
+		t.Error("the rejected push did not set the group's failure time")
 	}
 	p.wantPushed(t, "a", "c 1")
 	if a := p.do(t, http.MethodDelete, "/metrics/job/a", ""); a.status != http.StatusAccepted {
@@ -131,17 +140,17 @@ func TestSummedOrReplaced(t *testing.T) {
 	p.wantPushed(t, "a", "c 2")
 	wantSummed("a", true)
 
-	// Nothing is to replace a part of sums.
+	// A push cannot replace a part of sums.
 	for _, merge := range []string{"", "?merge=family", "?merge=series"} {
 		p.rejected(t, http.MethodPost, "/metrics/job/a"+merge, one, "merge=sum", "PUT", "delete")
 		p.rejected(t, http.MethodPost, "/metrics/job/a"+merge, "# TYPE other counter\nother 1\n", "merge=sum")
 	}
 	p.wantPushed(t, "a", "c 2")
 	if got := p.rejections(t, "merge"); got != 7 {
-		t.Errorf("%v pushes counted as rejected for the reason merge, want 7", got)
+		t.Errorf("%v pushes counted as rejected for merge, want 7", got)
 	}
 
-	// A push of nothing touches the time, and nothing else.
+	// An empty push changes nothing but the push time.
 	for _, merge := range []string{"", "?merge=family", "?merge=series", "?merge=sum"} {
 		before := *p.info(t, "/metrics/job/a").LastPush
 		p.push(t, http.MethodPost, "/metrics/job/a"+merge, "")
@@ -154,7 +163,7 @@ func TestSummedOrReplaced(t *testing.T) {
 	p.push(t, http.MethodPost, sum("a"), one)
 	p.wantPushed(t, "a", "c 3")
 
-	// From summed to replaced, by PUT, or by POST that means the same.
+	// From summed to replaced, with PUT or with merge=group.
 	p.push(t, http.MethodPut, "/metrics/job/a", "# TYPE c counter\nc 7\n")
 	p.wantPushed(t, "a", "c 7")
 	wantSummed("a", false)
@@ -164,20 +173,20 @@ func TestSummedOrReplaced(t *testing.T) {
 	p.push(t, http.MethodPost, "/metrics/job/b?merge=group", one)
 	wantSummed("b", false)
 
-	// And to summed again, by an empty PUT.
+	// And to summed again, after an empty PUT.
 	p.push(t, http.MethodPut, "/metrics/job/a", "")
 	p.push(t, http.MethodPost, sum("a"), one)
 	p.push(t, http.MethodPost, sum("a"), one)
 	p.wantPushed(t, "a", "c 2")
 
-	// A group whose first push was rejected is neither.
+	// A group whose first push was rejected can become either.
 	p.rejected(t, http.MethodPut, "/metrics/job/new", "new 1 1700000000000\n")
 	p.push(t, http.MethodPost, sum("new"), one)
 	p.wantPushed(t, "new", "c 1")
 }
 
-// TestEmptySumToReplacedGroup: a push of nothing cannot make sums of values that were
-// pushed otherwise.
+// TestEmptySumToReplacedGroup: an empty push with merge=sum does not make a replaced
+// group a summed one.
 func TestEmptySumToReplacedGroup(t *testing.T) {
 	t.Parallel()
 	const one = "# TYPE c counter\nc 1\n"
@@ -185,15 +194,14 @@ func TestEmptySumToReplacedGroup(t *testing.T) {
 	p.push(t, http.MethodPut, "/metrics/job/a", one)
 	p.push(t, http.MethodPost, "/metrics/job/a?merge=sum", "")
 	if p.info(t, "/metrics/job/a").Summed {
-		t.Error("the group counts as summed since a push of nothing")
+		t.Error("the group is summed after an empty push")
 	}
 	p.push(t, http.MethodPost, "/metrics/job/a", one)
 	p.rejected(t, http.MethodPost, "/metrics/job/a?merge=sum", one, "merge=sum")
 	p.wantPushed(t, "a", "c 1")
 }
 
-// TestRuleSumsPUT: by a rule clients that know nothing of it add up, whatever
-// their method.
+// TestRuleSumsPUT: a rule with merge: sum applies to every push, whatever its method.
 func TestRuleSumsPUT(t *testing.T) {
 	t.Parallel()
 	const one = "# TYPE c counter\nc 1\n# TYPE g gauge\ng 1\n"
@@ -201,19 +209,19 @@ func TestRuleSumsPUT(t *testing.T) {
 	p := start(t, "--config.file="+rulesFile(t,
 		`- {match: '{job=~"sum.*"}', merge: sum, gauges: max}`,
 		`- {match: '{job="series"}', merge: series}`,
-		`- {match: '{job=~"s.*"}', merge: group}`, // comes too late
+		`- {match: '{job=~"s.*"}', merge: group}`, // comes after a rule that matches
 		`- {match: '{job="gone"}', merge: group}`,
 	))
 	p.push(t, http.MethodPut, "/metrics/job/sum", one)
 	p.push(t, http.MethodPut, "/metrics/job/sum", two)
 	p.push(t, http.MethodPost, "/metrics/job/sum", two)
 	p.wantPushed(t, "sum", "c 3", "g 1")
-	p.push(t, http.MethodPut, "/metrics/job/sum?gauges=last", two) // goes with the rule's merge
+	p.push(t, http.MethodPut, "/metrics/job/sum?gauges=last", two) // together with the merge of the rule
 	p.wantPushed(t, "sum", "c 4", "g 0")
 	p.push(t, http.MethodPut, "/metrics/job/sum", "")
 	p.wantPushed(t, "sum", "c 4", "g 0")
 
-	// What it says itself stands above. Then PUT begins the sum anew.
+	// An option of the push overrides the rule. PUT then resets the sum.
 	p.push(t, http.MethodPut, "/metrics/job/sum?merge=group", one)
 	p.wantPushed(t, "sum", "c 1", "g 1")
 	p.push(t, http.MethodPost, "/metrics/job/sum?merge=family", "# TYPE c counter\nc 5\n")

@@ -68,7 +68,7 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Relative names are looked up beside the config file.
+	// Relative paths are relative to the config file.
 	config := fmt.Sprintf("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\nbasic_auth_users:\n  pusher: %s\n", hash)
 	path := filepath.Join(dir, "web.yml")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
@@ -77,7 +77,7 @@ func TestTLSAndBasicAuth(t *testing.T) {
 
 	p := start(t, "--web.config.file="+path)
 	p.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool}
-	push := func(scheme, user, password string) int {
+	push := func(t *testing.T, scheme, user, password string) int {
 		p.URL = scheme + "://" + p.Addr
 		var headers []string
 		if user != "" {
@@ -95,8 +95,10 @@ func TestTLSAndBasicAuth(t *testing.T) {
 		{"https", "", "", http.StatusUnauthorized},
 		{"http", "pusher", "open sesame", http.StatusBadRequest},
 	} {
-		if got := push(c.scheme, c.user, c.password); got != c.want {
-			t.Errorf("%s as %q with %q: status %d, want %d", c.scheme, c.user, c.password, got, c.want)
-		}
+		t.Run(fmt.Sprintf("%s as %q with %q", c.scheme, c.user, c.password), func(t *testing.T) {
+			if got := push(t, c.scheme, c.user, c.password); got != c.want {
+				t.Errorf("status %d, want %d", got, c.want)
+			}
+		})
 	}
 }
