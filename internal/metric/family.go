@@ -1,7 +1,7 @@
 package metric
 
 // Type is a metric family's type. The numbers are those of
-// io.prometheus.client.MetricType, so they can go to the wire as they are.
+// io.prometheus.client.MetricType, so they are encoded as they are.
 type Type uint8
 
 const (
@@ -13,8 +13,8 @@ const (
 	GaugeHistogram
 )
 
-// String returns the type's name in the text format, where a gauge histogram
-// goes by the name of a histogram's gauge-like sibling.
+// String returns the type's name for people. All but "gauge histogram" are those of
+// the text format.
 func (t Type) String() string {
 	switch t {
 	case Counter:
@@ -39,47 +39,46 @@ func (t Type) Known() bool { return t <= GaugeHistogram }
 // Scalar reports whether metrics of the type have a single value.
 func (t Type) Scalar() bool { return t == Counter || t == Gauge || t == Untyped }
 
-// HasBuckets reports whether families of the type hold HistogramValues.
+// HasBuckets reports whether metrics of the type have a HistogramValue.
 func (t Type) HasBuckets() bool { return t == Histogram || t == GaugeHistogram }
 
 // Family is a metric family as it was pushed: metrics of one name and type.
 type Family struct {
 	Name    string
-	Help    string // empty where none was given
-	Unit    string // of OpenMetrics; empty where none was given
+	Help    string // may be empty
+	Unit    string // of OpenMetrics; may be empty
 	Type    Type
 	Metrics []Metric
 }
 
-// Metric is one label set of a family with its value. Which field holds the
-// value follows from the family's type; the others are zero.
+// Metric is one label set of a family with its value. The family's type says which
+// field holds the value; the others are zero.
 type Metric struct {
 	Labels []Label
 
-	// Value is that of a counter, gauge or untyped metric. HasValue is false
-	// where protobuf carried, say, a gauge's value in a family of counters.
+	// Value is that of a counter, gauge or untyped metric. HasValue is false if
+	// protobuf carried, say, a gauge's value in a family of counters.
 	Value    float64
 	HasValue bool
 
-	Exemplar  *Exemplar // of a counter; nil where none was given
+	Exemplar  *Exemplar // of a counter; may be nil
 	Created   Timestamp // of a counter, summary or histogram
 	Summary   *SummaryValue
 	Histogram *HistogramValue
 
-	TimestampMs  int64 // milliseconds since 1970; stands only where HasTimestamp does
+	TimestampMs  int64 // milliseconds since 1970, if HasTimestamp
 	HasTimestamp bool
 }
 
-// Timestamp is a moment with the resolution of google.protobuf.Timestamp. The
-// zero value means that none was given.
+// Timestamp is a time with the resolution of google.protobuf.Timestamp. The zero
+// value means that none was given.
 type Timestamp struct {
 	Seconds int64 // since 1970
 	Nanos   int32
 	Set     bool
 }
 
-// Exemplar is a single observation that stands for the others, with labels such
-// as a trace ID.
+// Exemplar is a single observation, with labels such as a trace ID.
 type Exemplar struct {
 	Labels    []Label
 	Value     float64
@@ -98,7 +97,7 @@ type Quantile struct{ Quantile, Value float64 }
 
 // HistogramValue is the value of a histogram: classic buckets, a native
 // histogram, or both. A count of type float64 overrides the integer beside it
-// where it is not 0.
+// unless it is 0.
 type HistogramValue struct {
 	Count      uint64
 	CountFloat float64
@@ -114,7 +113,7 @@ type HistogramValue struct {
 	Exemplars      []Exemplar // of the native histogram
 }
 
-// Bucket is a classic bucket: how many observations were at most UpperBound.
+// Bucket is a classic bucket: the number of observations up to UpperBound.
 type Bucket struct {
 	UpperBound           float64
 	CumulativeCount      uint64
@@ -122,30 +121,29 @@ type Bucket struct {
 	Exemplar             *Exemplar
 }
 
-// NativeBuckets is one side of a native histogram. Integer histograms use
-// Deltas, each against the bucket before; float histograms use Counts.
+// NativeBuckets is one side of a native histogram. Integer histograms use Deltas,
+// the differences between neighbouring buckets; float histograms use Counts.
 type NativeBuckets struct {
 	Spans  []Span
 	Deltas []int64
 	Counts []float64
 }
 
-// Span is a run of Length neighbouring native buckets, Offset after the run
-// before it (or from bucket 0).
+// Span is a run of Length neighbouring native buckets. Offset is its distance to the
+// run before it, or to bucket 0.
 type Span struct {
 	Offset int32
 	Length uint32
 }
 
-// Native reports whether h is a native histogram, by the signs that Prometheus
-// itself goes by.
+// Native reports whether h is a native histogram, by the same fields as Prometheus.
 func (h *HistogramValue) Native() bool {
 	return len(h.Positive.Spans) > 0 || len(h.Negative.Spans) > 0 ||
 		h.ZeroThreshold > 0 || h.ZeroCount > 0 || h.ZeroCountFloat > 0
 }
 
-// Float reports whether h counts in floats rather than integers, by the signs that
-// Prometheus itself goes by.
+// Float reports whether h counts in floats rather than integers, by the same fields as
+// Prometheus.
 func (h *HistogramValue) Float() bool { return h.CountFloat > 0 || h.ZeroCountFloat > 0 }
 
 // Observations returns the count of h as the text format shows it.

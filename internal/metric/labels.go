@@ -1,6 +1,7 @@
-// Package metric is what is pushed: labels, the grouping key, metric families
-// and their samples, and the rules that make a pushed family fit to be held.
-// It does no I/O and knows neither HTTP nor any encoding.
+// Package metric defines what is pushed: labels, grouping keys, metric families and
+// their metrics, and the options of a push. It validates families, gives them the
+// labels of their group, and adds them up. It does no I/O and decodes no format. Of
+// HTTP it knows a single thing: the URL path of a grouping key.
 package metric
 
 import (
@@ -19,14 +20,14 @@ const (
 	InstanceLabel = "instance"
 	BucketLabel   = "le"       // the upper bound of a classic histogram's bucket
 	QuantileLabel = "quantile" // the quantile of a summary's sample
-	NameLabel     = "__name__" // stands for the metric's name, never a label in a push
+	NameLabel     = "__name__" // the metric's name in PromQL; not allowed in a push
 )
 
-// Label is one name and its value.
+// Label is a name and a value.
 type Label struct{ Name, Value string }
 
-// CompareLabels orders label sets that are sorted by name: by the first
-// difference in a name or value, a shorter set before its extension.
+// CompareLabels compares label sets that are sorted by name: by their first
+// difference in a name or value. A set sorts before its extensions.
 func CompareLabels(a, b []Label) int {
 	for i := range min(len(a), len(b)) {
 		if c := strings.Compare(a[i].Name, b[i].Name); c != 0 {
@@ -41,27 +42,26 @@ func CompareLabels(a, b []Label) int {
 
 func compareLabelNames(a, b Label) int { return strings.Compare(a.Name, b.Name) }
 
-// keySeparator stands between the parts of a grouping key's identity. As a byte
-// it is in no valid UTF-8, so no label value can imitate it.
+// keySeparator separates the parts of a grouping key's ID. The byte is in no valid
+// UTF-8, so no label value contains it.
 const keySeparator = "\xff"
 
-// GroupingKey names a group: the labels of the URL a push went to, of which one
-// is job. It is immutable; the zero value names no group.
+// GroupingKey names a group by the labels of the URL that is pushed to. One of them is
+// job. A GroupingKey is immutable; the zero value names no group.
 type GroupingKey struct {
 	labels []Label
 	id     string
 }
 
-// NewGroupingKey returns the key of the given labels, whose order does not
-// matter and whose names are distinct. It keeps labels and sorts it in place.
+// NewGroupingKey returns the key with the given labels, in any order. Their names must
+// be distinct. It retains the slice and sorts it in place.
 func NewGroupingKey(labels []Label) GroupingKey {
 	slices.SortFunc(labels, compareLabelNames)
 	return GroupingKey{labels: labels, id: keyID(labels)}
 }
 
-// keyID builds the identity of sorted labels: the job's value first, so that the
-// groups of one job are neighbours in every ordered listing, then name and value
-// of the others.
+// keyID returns the ID of sorted labels: the job's value first, so that groups of one
+// job sort next to each other, then names and values of the other labels.
 func keyID(labels []Label) string {
 	size := 0
 	for _, l := range labels {
@@ -88,8 +88,8 @@ func keyID(labels []Label) string {
 // Labels returns the labels, sorted by name. The caller must not change them.
 func (k GroupingKey) Labels() []Label { return k.labels }
 
-// ID identifies the group: equal for equal label sets and for no others. Ordered
-// as bytes it puts the groups of one job side by side.
+// ID returns a string that identifies the group: two keys have the same ID if and only
+// if they have the same labels. Sorted as bytes, the groups of one job are neighbours.
 func (k GroupingKey) ID() string { return k.id }
 
 // Value returns the value of the label called name, and whether there is one.
@@ -130,8 +130,8 @@ func FormatLabels(labels []Label) string {
 
 var labelValueEscaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
-// Path returns the URL path of the group, as in /metrics/job/a/instance/b, with
-// base64 where a value needs it.
+// Path returns the URL path of the group behind the gateway's address, such as
+// /metrics/job/a/instance/b. Values that a path cannot hold are in base64.
 func (k GroupingKey) Path() string {
 	var b strings.Builder
 	b.WriteString("/metrics")
@@ -158,5 +158,5 @@ func (k GroupingKey) Path() string {
 	return b.String()
 }
 
-// Base64Suffix behind a label's name in a URL says that the value is in base64.
+// Base64Suffix follows a label's name in a URL if its value is in base64.
 const Base64Suffix = "@base64"

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Names says which metric and label names are allowed.
+// ValidationScheme says which metric and label names are allowed.
 type ValidationScheme model.ValidationScheme
 
 const (
@@ -15,15 +15,15 @@ const (
 	UTF8Validation   = ValidationScheme(model.UTF8Validation)   // any UTF-8
 )
 
-// ValidMetric reports whether name may name a metric. Prometheus cannot read a name
-// with a zero byte in it.
+// ValidMetric reports whether name is a valid metric name. A name with a zero byte is
+// not: Prometheus cannot read it.
 func (n ValidationScheme) ValidMetric(name string) bool {
 	return LegacyMetricName(name) ||
 		n == UTF8Validation && name != "" && utf8.ValidString(name) && !strings.Contains(name, "\x00")
 }
 
-// ValidLabel reports whether name may name a label. A colon is left to metric names:
-// expositions write a label's name that has one without the quotes it needs.
+// ValidLabel reports whether name is a valid label name. A name with a colon is not:
+// client libraries write it without the quotes that it needs.
 func (n ValidationScheme) ValidLabel(name string) bool {
 	return LegacyLabelName(name) ||
 		n == UTF8Validation && name != "" && utf8.ValidString(name) && !strings.ContainsAny(name, ":\x00")
@@ -51,16 +51,16 @@ func (n ValidationScheme) rejectLabel(family, name string) *RejectionError {
 		family, name)
 }
 
-// Reserved reports whether a label's name begins as those do that Prometheus uses
-// itself.
+// Reserved reports whether a label name begins with the two underscores that Prometheus
+// reserves for itself.
 func Reserved(label string) bool { return strings.HasPrefix(label, model.ReservedLabelPrefix) }
 
-// LegacyMetricName reports whether name needs neither quotes nor escaping in any
-// exposition format.
+// LegacyMetricName reports whether name is a metric name that needs neither quotes nor
+// escaping in any exposition format.
 func LegacyMetricName(name string) bool { return consistsOf(name, metricNameByte) }
 
-// LegacyLabelName reports whether name needs neither quotes nor escaping in any
-// exposition format.
+// LegacyLabelName reports whether name is a label name that needs neither quotes nor
+// escaping in any exposition format.
 func LegacyLabelName(name string) bool { return consistsOf(name, labelNameByte) }
 
 func consistsOf(name string, class byte) bool {
@@ -75,11 +75,12 @@ func consistsOf(name string, class byte) bool {
 	return true
 }
 
-// MetricNamePrefix returns how many bytes at the beginning of s could be a
-// metric's name that needs no quotes; LabelNamePrefix likewise for a label's.
+// MetricNamePrefix returns the length of the longest prefix of s that is a legacy
+// metric name.
 func MetricNamePrefix(s string) int { return prefixOf(s, metricNameByte) }
 
-// LabelNamePrefix is described at MetricNamePrefix.
+// LabelNamePrefix returns the length of the longest prefix of s that is a legacy label
+// name.
 func LabelNamePrefix(s string) int { return prefixOf(s, labelNameByte) }
 
 func prefixOf(s string, class byte) int {
@@ -93,7 +94,7 @@ func prefixOf(s string, class byte) int {
 	return n
 }
 
-// Classes of the bytes in names that need no quotes.
+// Classes of bytes in legacy names.
 const (
 	metricNameByte byte = 1 << iota
 	labelNameByte

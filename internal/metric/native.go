@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 )
 
-// validateNative checks the native histogram in h as Prometheus does when it
-// scrapes one; a single invalid one would fail the whole scrape.
+// validateNative checks the native histogram in h as Prometheus does when it scrapes
+// one. A single invalid histogram would fail the whole scrape.
 func (h *HistogramValue) validateNative() error {
 	if h.Float() {
 		return h.NativeFloat().Validate()
@@ -55,11 +55,11 @@ func nativeSpans(spans []Span) []histogram.Span {
 	return out
 }
 
-// farthestNative is more than the index of any native bucket that a number falls in.
-const farthestNative = 1 << 20
+// maxNativeIndex is larger than the index of any native bucket that a number falls in.
+const maxNativeIndex = 1 << 20
 
-// customBuckets reports whether the native buckets of h have bounds of their own
-// rather than those of a resolution. Such a histogram has no zero bucket.
+// customBuckets reports whether the native buckets of h have custom bounds rather than
+// exponential ones. Such a histogram has no zero bucket.
 func (h *HistogramValue) customBuckets() bool { return histogram.IsCustomBucketsSchema(h.Schema) }
 
 // nativeBound returns the upper bound of a positive bucket.
@@ -76,7 +76,7 @@ func nativeBound(index, schema int32) float64 {
 
 // nativeBucketOf returns the index of the positive bucket that x > 0 falls in.
 func nativeBucketOf(x float64, schema int32) int32 {
-	return int32(sort.Search(2*farthestNative, func(i int) bool {
-		return nativeBound(int32(i-farthestNative), schema) >= x
-	}) - farthestNative)
+	return int32(sort.Search(2*maxNativeIndex, func(i int) bool {
+		return nativeBound(int32(i-maxNativeIndex), schema) >= x
+	}) - maxNativeIndex)
 }

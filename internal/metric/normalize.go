@@ -7,26 +7,26 @@ import (
 	"unicode/utf8"
 )
 
-// Normalizer makes families parts of one group, that of the last Reset. It may be
-// reused, which saves its allocations, but not concurrently.
+// Normalizer validates families and gives them the labels of one group, that of the last
+// Reset. Reuse saves its allocations. It is not safe for concurrent use.
 type Normalizer struct {
 	// DropTimestamps drops timestamps, which are rejected otherwise.
 	DropTimestamps bool
-	// DropEmptyLabels drops a metric's own labels that are empty, which Prometheus
-	// takes for none, so that metrics that are one to it are one here.
+	// DropEmptyLabels drops a metric's own labels that are empty. Prometheus treats
+	// them as absent, so metrics that differ only in them are one series.
 	DropEmptyLabels bool
 
 	dropped  int
 	names    ValidationScheme
 	grouping []groupingLabel
-	bare     []Label // what a metric without labels of its own gets
+	bare     []Label // the labels of metrics that have none of their own
 	arena    []Label // backs the labels of the other metrics
 
 	overwritten Label // one of a metric's own that the key replaced, in the family being normalized
 }
 
-// Reset prepares n for the group called key. Metrics normalized before lose their
-// labels.
+// Reset prepares n for the group of the key. It invalidates the labels of metrics that
+// were normalized before.
 func (n *Normalizer) Reset(key GroupingKey, names ValidationScheme) {
 	n.names, n.dropped = names, 0
 	n.grouping = appendGrouping(n.grouping[:0], key.Labels())
@@ -34,28 +34,27 @@ func (n *Normalizer) Reset(key GroupingKey, names ValidationScheme) {
 	n.arena = n.arena[:0]
 }
 
-// GroupLabels returns the labels that every metric of the group has, sorted by
-// name: those of the key, and an instance.
+// GroupLabels returns the labels that every metric of the group has, sorted by name:
+// those of the key, and an instance.
 func GroupLabels(key GroupingKey) []Label {
 	labels, _ := appendMerged(nil, nil, appendGrouping(nil, key.Labels()))
 	return labels
 }
 
-// Bare returns the labels of a metric that has none of its own. The result is
-// overwritten by the next Reset.
+// Bare returns the labels of a metric that has none of its own. The next Reset
+// overwrites the result.
 func (n *Normalizer) Bare() []Label { return n.bare }
 
 // Dropped returns how many timestamps were dropped since the last Reset.
 func (n *Normalizer) Dropped() int { return n.dropped }
 
-// Normalize gives every metric of f the key's labels, which overwrite the
-// metric's own, and an empty instance label where there is none, and sorts labels
-// and metrics. It rejects a family that could not be exposed beside itself: bad
-// names, text that is not UTF-8, timestamps, a series twice, values that do not
-// fit the type.
+// Normalize gives every metric of f the key's labels, which overwrite the metric's own,
+// and an empty instance label if there is none, and sorts labels and metrics. It
+// rejects invalid names, text that is not UTF-8, timestamps, duplicate series, and
+// values that do not fit the type. The error is a *RejectionError.
 //
 // A rejection leaves f in an undefined state. Cost: O(n log n) in the family's
-// metrics, O(n) where they are sorted already.
+// metrics, O(n) if they are sorted already.
 func (n *Normalizer) Normalize(f *Family) error {
 	if !n.names.ValidMetric(f.Name) {
 		return n.names.rejectMetric(f.Name)
@@ -115,14 +114,14 @@ func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
 	return e
 }
 
-// groupingLabel is a label of a grouping key as a metric gets it. The optional
-// one, an empty instance, yields to a label of the metric itself.
+// groupingLabel is a label of a grouping key as a metric gets it. The optional one, an
+// empty instance, does not overwrite a label of the metric itself.
 type groupingLabel struct {
 	Label
 	optional bool
 }
 
-// appendGrouping appends a key's labels and an instance.
+// appendGrouping appends a key's labels and an instance label.
 func appendGrouping(dst []groupingLabel, labels []Label) []groupingLabel {
 	instance := groupingLabel{Label{InstanceLabel, ""}, true}
 	placed := false
@@ -237,8 +236,8 @@ func wrongValue(f *Family) error {
 	return Reject(BadValue, "metric family %q is of type %s, but one of its metrics holds no value of that type", f.Name, f.Type)
 }
 
-// checkReserved rejects labels that the samples of a summary or a histogram
-// carry already.
+// checkReserved rejects labels that the samples of a summary or histogram have
+// themselves.
 func checkReserved(f *Family, m *Metric) error {
 	reserved := ""
 	switch f.Type {
@@ -251,7 +250,7 @@ func checkReserved(f *Family, m *Metric) error {
 	}
 	for _, l := range m.Labels {
 		if l.Name == reserved {
-			return Reject(ReservedLabel, "the %s %q must not have a label %q, neither of its own nor from the URL: its samples carry one already",
+			return Reject(ReservedLabel, "the %s %q must not have a label %q, neither of its own nor from the URL: its samples have one already",
 				f.Type, f.Name, reserved)
 		}
 	}
@@ -294,7 +293,7 @@ func checkHistogram(f *Family, h *HistogramValue) error {
 	return nil
 }
 
-// checkExemplar rejects exemplars that an exposition could not be read with.
+// checkExemplar rejects exemplars that would make an exposition unreadable.
 func checkExemplar(f *Family, e *Exemplar) error {
 	if e == nil {
 		return nil
@@ -313,14 +312,14 @@ func checkExemplar(f *Family, e *Exemplar) error {
 	return nil
 }
 
-// valid reports whether t is one that google.protobuf.Timestamp allows.
+// valid reports whether google.protobuf.Timestamp allows t.
 func (t Timestamp) valid() bool {
 	const first, last = -62135596800, 253402300799
 	return t.Seconds >= first && t.Seconds <= last && t.Nanos >= 0 && t.Nanos < 1e9
 }
 
-// duplicate finds a number that stands twice among the n that at returns; all
-// NaN count as one. Cost: O(n) where they increase, as they should.
+// duplicate returns a number that at returns for two of the indexes below n; all NaN
+// are equal. Cost: O(n) if the numbers increase, as they should.
 func duplicate(n int, at func(int) float64) (float64, bool) {
 	increasing := true
 	for i := 1; i < n && increasing; i++ {

@@ -2,18 +2,18 @@ package metric
 
 import "time"
 
-// Merge is what becomes of what a group holds already when it is pushed to.
+// Merge says what a push does with the metrics that its group already has.
 type Merge uint8
 
 const (
-	MergeDefault Merge = iota // as the method of the push says
+	MergeDefault Merge = iota // as the HTTP method says
 	MergeGroup                // the push replaces the whole group
-	MergeFamily               // the push replaces families of the same names
-	MergeSeries               // the push replaces series of the same names and labels
-	MergeSum                  // the push is added to what is there
+	MergeFamily               // the push replaces families of the same name
+	MergeSeries               // the push replaces series of the same name and labels
+	MergeSum                  // the push is added to the group
 )
 
-// String returns the name that the option has for people.
+// String returns the value of the option merge.
 func (m Merge) String() string {
 	switch m {
 	case MergeGroup:
@@ -28,37 +28,38 @@ func (m Merge) String() string {
 	return "default"
 }
 
-// GaugeSum is what becomes of gauges when pushes are added up.
+// GaugeMerge says what becomes of gauges when pushes are added up.
 type GaugeMerge uint8
 
 const (
 	GaugeDefault GaugeMerge = iota // as GaugeLast
 	GaugeLast                      // the value pushed last
 	GaugeSum                       // the sum of the values
-	GaugeMin                       // the least value; NaN only where there is no other
-	GaugeMax                       // the greatest value; NaN only where there is no other
+	GaugeMin                       // the minimum; NaN only if there is no other value
+	GaugeMax                       // the maximum; NaN only if there is no other value
 )
 
-// Timestamps is what becomes of a push whose samples carry timestamps.
+// Timestamps says what becomes of a push whose samples have timestamps.
 type Timestamps uint8
 
 const (
 	TimestampsDefault Timestamps = iota // as TimestampsReject
 	TimestampsReject                    // it is rejected
-	TimestampsDrop                      // it is taken without them
+	TimestampsDrop                      // it is accepted without them
 )
 
-// Lifetime says when a group ends. The zero value says nothing.
+// Expiry says when a group expires. The zero value leaves it open.
 type Expiry struct {
-	// Limited reports whether TTL says anything.
+	// Set reports whether TTL is given.
 	Set bool
-	// TTL is how long the group stays after its last successful push; 0 for ever.
+	// TTL is how long the group stays after its last successful push; 0 means that
+	// it never expires.
 	TTL time.Duration
-	// KeepTimes leaves the group its two push times when it ends.
+	// KeepPushTimes keeps the two push times of the group when it expires.
 	KeepPushTimes bool
 }
 
-// Options say how a push is to be taken. The zero value of a field leaves it open.
+// Options are the options of a push. The zero value of a field leaves it open.
 type Options struct {
 	Expiry     Expiry
 	Merge      Merge
@@ -66,7 +67,7 @@ type Options struct {
 	Timestamps Timestamps
 }
 
-// Or returns the options with what they leave open taken from others.
+// Or returns o with the options that it leaves open set to those of others.
 func (o Options) Or(others Options) Options {
 	o.Expiry = o.Expiry.Or(others.Expiry)
 	if o.Merge == MergeDefault {
@@ -81,11 +82,11 @@ func (o Options) Or(others Options) Options {
 	return o
 }
 
-// Or returns the lifetime with what it leaves open taken from another.
-func (l Expiry) Or(other Expiry) Expiry {
-	if !l.Set {
-		l.Set, l.TTL = other.Set, other.TTL
+// Or returns e with what it leaves open set to that of other.
+func (e Expiry) Or(other Expiry) Expiry {
+	if !e.Set {
+		e.Set, e.TTL = other.Set, other.TTL
 	}
-	l.KeepPushTimes = l.KeepPushTimes || other.KeepPushTimes
-	return l
+	e.KeepPushTimes = e.KeepPushTimes || other.KeepPushTimes
+	return e
 }

@@ -5,56 +5,57 @@ import (
 	"unicode/utf8"
 )
 
-// maxParts bounds the groups of one push.
-const maxParts = 100_000
+// maxGroups bounds the groups of one bulk push.
+const maxGroups = 100_000
 
-// Part is what a push holds for one group.
+// GroupFamilies are the families that a bulk push has for one group.
 type GroupFamilies struct {
 	Key      GroupingKey
 	Families []Family
 }
 
-// Split divides a push among groups: a metric goes to the group whose key is what the
-// metric has for the labels called names, of which one is job. A label that the
-// metric lacks, or that is empty, is not in the key; but without a job there is no
-// group, and the push is rejected, as it is with a value that is not UTF-8, or for more
-// than 100,000 groups. Parts are in the order of their first metrics, which they share
-// with families; their keys share nothing. Cost: O(bytes of the labels) for each name.
+// SplitByGroup divides a push among groups. The key of a metric's group consists of the
+// metric's labels with the given names, one of which is job. A label that is absent or
+// empty is not in the key. SplitByGroup rejects a metric without a job, a label value
+// that is not UTF-8, and a push for more than 100,000 groups.
+//
+// The groups come in the order of their first metrics. They share memory with families,
+// but their keys do not. Cost: O(bytes of the labels) for each name.
 func SplitByGroup(families []Family, names []string) ([]GroupFamilies, error) {
-	s := splitter{names: names, values: make([]string, len(names)), parts: map[string]int{}}
+	s := splitter{names: names, values: make([]string, len(names)), byID: map[string]int{}}
 	for i := range families {
 		f := &families[i]
 		for j := range f.Metrics {
 			m := &f.Metrics[j]
-			at, err := s.partOf(f, m)
+			at, err := s.groupOf(f, m)
 			if err != nil {
 				return nil, err
 			}
-			part := &s.list[at]
-			// The families of a part follow one another, so the metric's is the last.
-			if s.lastOf[at] != i+1 {
-				s.lastOf[at] = i + 1
-				part.Families = append(part.Families, Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: f.Type})
+			group := &s.groups[at]
+			// Families come one after the other, so the metric's is the group's last.
+			if s.lastFamily[at] != i+1 {
+				s.lastFamily[at] = i + 1
+				group.Families = append(group.Families, Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: f.Type})
 			}
-			last := &part.Families[len(part.Families)-1]
+			last := &group.Families[len(group.Families)-1]
 			last.Metrics = append(last.Metrics, *m)
 		}
 	}
-	return s.list, nil
+	return s.groups, nil
 }
 
-// splitter finds the parts of a push.
+// splitter finds the groups of a push.
 type splitter struct {
-	names  []string
-	values []string // scratch
-	id     []byte   // scratch
-	parts  map[string]int
-	list   []GroupFamilies
-	lastOf []int // for each part the family, counted from 1, that it got a metric of last
+	names      []string
+	values     []string       // scratch
+	id         []byte         // scratch
+	byID       map[string]int // index in groups
+	groups     []GroupFamilies
+	lastFamily []int // for each group the family of its last metric, counted from 1
 }
 
-// partOf returns the place in list of the part that the metric goes to.
-func (s *splitter) partOf(f *Family, m *Metric) (int, error) {
+// groupOf returns the index of the group that the metric goes to.
+func (s *splitter) groupOf(f *Family, m *Metric) (int, error) {
 	s.id = s.id[:0]
 	for i, name := range s.names {
 		s.values[i] = ""
@@ -72,11 +73,11 @@ func (s *splitter) partOf(f *Family, m *Metric) (int, error) {
 		}
 		s.id = append(append(s.id, s.values[i]...), keySeparator...)
 	}
-	if at, ok := s.parts[string(s.id)]; ok {
+	if at, ok := s.byID[string(s.id)]; ok {
 		return at, nil
 	}
-	if len(s.list) == maxParts {
-		return 0, Reject(TooLarge, "the push is for more than %d groups: push to fewer at once", maxParts)
+	if len(s.groups) == maxGroups {
+		return 0, Reject(TooLarge, "the push is for more than %d groups: push to fewer at once", maxGroups)
 	}
 	var labels []Label
 	for i, name := range s.names {
@@ -84,9 +85,9 @@ func (s *splitter) partOf(f *Family, m *Metric) (int, error) {
 			labels = append(labels, Label{name, strings.Clone(s.values[i])})
 		}
 	}
-	at := len(s.list)
-	s.parts[string(s.id)] = at
-	s.list = append(s.list, GroupFamilies{Key: NewGroupingKey(labels)})
-	s.lastOf = append(s.lastOf, 0)
+	at := len(s.groups)
+	s.byID[string(s.id)] = at
+	s.groups = append(s.groups, GroupFamilies{Key: NewGroupingKey(labels)})
+	s.lastFamily = append(s.lastFamily, 0)
 	return at, nil
 }

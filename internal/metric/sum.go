@@ -6,26 +6,26 @@ import (
 	"slices"
 )
 
-// maxExemplars is how many exemplars of a native histogram a sum keeps.
+// maxExemplars bounds the exemplars of a native histogram in a sum.
 const maxExemplars = 10
 
-// CheckSummable prepares f, which is normalized, for being added up, also when its
-// group holds nothing of it yet: summaries lose their quantiles, since those of two
-// processes tell nothing of both together, and classic buckets are sorted by their
-// bounds. It rejects types, and values of counters and histograms, that cannot be
-// added up.
+// CheckSummable prepares f, which is normalized, for adding up, whether or not its group
+// has the family already. Summaries lose their quantiles, since quantiles of two
+// processes cannot be combined. Classic buckets are sorted by their bounds.
+// CheckSummable rejects types, and values of counters and histograms, that cannot be
+// added up. The error is a *RejectionError.
 //
-// A rejection leaves f in an undefined state. Cost: O(n) in the values of f, apart
-// from sorting buckets that are not sorted.
+// A rejection leaves f in an undefined state. Cost: O(n) in the values of f, plus
+// sorting buckets that are not sorted.
 func (f *Family) CheckSummable(gauges GaugeMerge) error {
 	switch f.Type {
 	case Untyped:
 		return Reject(BadMerge,
-			"metric family %q is untyped, so nobody knows how to add it up: give it a TYPE line that says counter, gauge, histogram or summary", f.Name)
+			"metric family %q is untyped, so it is not known how to add it up: give it a TYPE line that says counter, gauge, histogram or summary", f.Name)
 	case GaugeHistogram:
 		if gauges == GaugeMin || gauges == GaugeMax {
 			return Reject(BadMerge,
-				"metric family %q is of type gauge histogram, of which there is no least or greatest: push it with gauges=sum or gauges=last", f.Name)
+				"metric family %q is of type gauge histogram, which has no minimum or maximum: push it with gauges=sum or gauges=last", f.Name)
 		}
 	}
 	for i := range f.Metrics {
@@ -51,92 +51,88 @@ func (f *Family) CheckSummable(gauges GaugeMerge) error {
 	return nil
 }
 
-// AddMetrics returns what a group holds once f, which passed CheckSummable, is added
-// to the metrics of its name and type that the group holds so far. Both sides are
-// sorted by CompareLabels and have no label set twice, and so has the result. Series
-// that only one side has stay as they are.
+// AddMetrics adds f, which passed CheckSummable, to stored, the group's metrics of the
+// same name and type, and returns the sum. Both sides are sorted by CompareLabels
+// without duplicates, and so is the result. Series of only one side stay as they are.
 //
-//   - Counters add up, and so do count and sum of summaries; quantiles go.
-//   - Histograms add up bucket by bucket, and only with their like: native and
-//     classic do not mix. Classic buckets may have other bounds than those of the
-//     group: the sum has the bounds of both, and an observation counts from the bound
-//     on under which it was pushed. Native ones add up as FloatHistogram.Add of
-//     github.com/prometheus/prometheus/model/histogram has it: with the lower of
-//     both resolutions and a zero bucket that holds both. Counts stay integers where
-//     both sides have integers.
-//   - Gauges and gauge histograms become what gauges says.
-//   - The newest exemplar stays, of native histograms the ten newest; the pushed one
-//     is taken for newer where one has no timestamp. The earliest created timestamp
-//     stays.
+//   - Counters add up, and so do count and sum of summaries. Quantiles are dropped.
+//   - Histograms add up bucket by bucket. Native and classic ones do not mix. If the
+//     bounds of classic buckets differ, the sum has the bounds of both sides, and an
+//     observation counts from the bound on under which it was pushed. Native ones add
+//     up like FloatHistogram.Add of github.com/prometheus/prometheus/model/histogram:
+//     with the lower of both resolutions and a zero bucket that holds both. Counts stay
+//     integers if both sides have integers.
+//   - Gauges and gauge histograms are merged as gauges says.
+//   - The newest exemplar wins; of native histograms the ten newest. One without a
+//     timestamp counts as older if it is stored, as newer if it is pushed. The earliest
+//     created timestamp wins.
 //
-// But for rounding, gauges=last and exemplars of the same time or of none, the sum
+// Apart from rounding, gauges=last and exemplars without distinct timestamps, the sum
 // depends neither on the order of pushes nor on how they are grouped. There is one
-// exception, as in Prometheus: where native histograms differ in zero threshold as
-// well as in resolution, the order shows in the zero threshold and the buckets beside
-// it. Count and sum of the observations are right in any case.
+// exception, as in Prometheus: if native histograms differ in zero threshold as well as
+// in resolution, the order shows in the zero threshold and the buckets beside it. Count
+// and sum of the observations are right in any case.
 //
-// A *RejectionError says that the sides do not go together, that a count leaves its
-// range, or that what the group holds could not have passed CheckSummable. Its Fix is
-// DeleteGroup; the caller knows the group.
+// A *RejectionError says that the sides cannot be added, that a count leaves its range,
+// or that stored could not have passed CheckSummable. Its Fix is DeleteGroup; the caller
+// knows the group.
 //
-// Neither side is modified, and the result shares memory with both. Cost: O(n) in
-// the values of both sides; one allocation, and of what both sides have one more for
-// each summary, two for each classic histogram and about ten for each native one.
-func AddMetrics(f *Family, held []Metric, gauges GaugeMerge) ([]Metric, error) {
+// Neither side is modified, and the result shares memory with both. Cost: O(n) in the
+// values of both sides; one allocation, and for each series of both sides one more for a
+// summary, two for a classic histogram and about ten for a native one.
+func AddMetrics(f *Family, stored []Metric, gauges GaugeMerge) ([]Metric, error) {
 	pushed := f.Metrics
-	sums := make([]Metric, 0, max(len(held), len(pushed)))
-	for len(held) > 0 && len(pushed) > 0 {
-		switch c := CompareLabels(held[0].Labels, pushed[0].Labels); {
+	sums := make([]Metric, 0, max(len(stored), len(pushed)))
+	for len(stored) > 0 && len(pushed) > 0 {
+		switch c := CompareLabels(stored[0].Labels, pushed[0].Labels); {
 		case c < 0:
-			sums, held = append(sums, held[0]), held[1:]
+			sums, stored = append(sums, stored[0]), stored[1:]
 		case c > 0:
 			sums, pushed = append(sums, pushed[0]), pushed[1:]
 		default:
-			sum, err := f.add(&held[0], &pushed[0], gauges)
+			sum, err := f.add(&stored[0], &pushed[0], gauges)
 			if err != nil {
 				return nil, err
 			}
-			sums, held, pushed = append(sums, sum), held[1:], pushed[1:]
+			sums, stored, pushed = append(sums, sum), stored[1:], pushed[1:]
 		}
 	}
-	return append(append(sums, held...), pushed...), nil
+	return append(append(sums, stored...), pushed...), nil
 }
 
-// add returns the sum of a metric that the group holds and the one pushed with the
-// same labels.
-func (f *Family) add(held, pushed *Metric, gauges GaugeMerge) (Metric, error) {
+// add returns the sum of a stored metric and the one pushed with the same labels.
+func (f *Family) add(stored, pushed *Metric, gauges GaugeMerge) (Metric, error) {
 	sum := *pushed
-	sum.Created = earliest(held.Created, pushed.Created)
+	sum.Created = earliest(stored.Created, pushed.Created)
 	switch f.Type {
 	case Counter:
-		if !(held.Value >= 0) {
-			return sum, Reject(BadMerge, "the group holds the counter %s with the value %v, to which nothing can be added", f.series(held), held.Value).
+		if !(stored.Value >= 0) {
+			return sum, Reject(BadMerge, "the group holds the counter %s with the value %v, to which nothing can be added", f.series(stored), stored.Value).
 				With(DeleteGroup)
 		}
-		sum.Value += held.Value
-		sum.Exemplar = newer(held.Exemplar, pushed.Exemplar)
+		sum.Value += stored.Value
+		sum.Exemplar = newer(stored.Exemplar, pushed.Exemplar)
 	case Gauge:
-		sum.Value = addGauge(held.Value, pushed.Value, gauges)
+		sum.Value = addGauge(stored.Value, pushed.Value, gauges)
 	case Summary:
-		count, ok := addCounts(held.Summary.Count, pushed.Summary.Count)
+		count, ok := addCounts(stored.Summary.Count, pushed.Summary.Count)
 		if !ok {
 			return sum, f.tooLarge(pushed)
 		}
-		sum.Summary = &SummaryValue{Count: count, Sum: held.Summary.Sum + pushed.Summary.Sum}
+		sum.Summary = &SummaryValue{Count: count, Sum: stored.Summary.Sum + pushed.Summary.Sum}
 	case Histogram, GaugeHistogram:
 		if !f.adds(gauges) {
 			break
 		}
 		var err error
-		if sum.Histogram, err = f.addHistogram(held, pushed); err != nil {
+		if sum.Histogram, err = f.addHistogram(stored, pushed); err != nil {
 			return sum, err
 		}
 	}
 	return sum, nil
 }
 
-// adds reports whether the values of f, which has buckets, add up rather than replace
-// each other.
+// adds reports whether histograms of f add up rather than replace each other.
 func (f *Family) adds(gauges GaugeMerge) bool { return f.Type == Histogram || gauges == GaugeSum }
 
 // series names a metric of f for a message.
@@ -147,34 +143,34 @@ func (f *Family) tooLarge(m *Metric) *RejectionError {
 		f.Type, f.series(m)).With(DeleteGroup)
 }
 
-func addGauge(held, pushed float64, gauges GaugeMerge) float64 {
+func addGauge(stored, pushed float64, gauges GaugeMerge) float64 {
 	switch {
 	case gauges == GaugeSum:
-		return held + pushed
-	case gauges != GaugeMin && gauges != GaugeMax, math.IsNaN(held):
+		return stored + pushed
+	case gauges != GaugeMin && gauges != GaugeMax, math.IsNaN(stored):
 		return pushed
 	case math.IsNaN(pushed):
-		return held
+		return stored
 	case gauges == GaugeMin:
-		return min(held, pushed)
+		return min(stored, pushed)
 	}
-	return max(held, pushed)
+	return max(stored, pushed)
 }
 
 // addCounts returns a+b, and whether it is in range.
 func addCounts(a, b uint64) (uint64, bool) { return a + b, a+b >= a }
 
-// newer returns the exemplar to keep; either may be nil.
-func newer(held, pushed *Exemplar) *Exemplar {
-	if pushed == nil || held != nil && pushed.Timestamp.Set && held.Timestamp.compare(pushed.Timestamp) > 0 {
-		return held
+// newer returns the newer of two exemplars; either may be nil.
+func newer(stored, pushed *Exemplar) *Exemplar {
+	if pushed == nil || stored != nil && pushed.Timestamp.Set && stored.Timestamp.compare(pushed.Timestamp) > 0 {
+		return stored
 	}
 	return pushed
 }
 
-// newest returns the exemplars to keep of a native histogram, the newest last.
-func newest(held, pushed []Exemplar) []Exemplar {
-	all := slices.Concat(held, pushed)
+// newest returns the newest exemplars of a native histogram, oldest first.
+func newest(stored, pushed []Exemplar) []Exemplar {
+	all := slices.Concat(stored, pushed)
 	slices.SortStableFunc(all, func(a, b Exemplar) int { return a.Timestamp.compare(b.Timestamp) })
 	return all[max(0, len(all)-maxExemplars):]
 }
@@ -186,7 +182,7 @@ func earliest(a, b Timestamp) Timestamp {
 	return a
 }
 
-// compare orders timestamps by time, behind those that are not set.
+// compare compares timestamps by time. One that is not set comes first.
 func (t Timestamp) compare(other Timestamp) int {
 	switch {
 	case t.Set != other.Set && t.Set:

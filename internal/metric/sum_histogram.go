@@ -9,8 +9,8 @@ import (
 
 func compareBounds(a, b Bucket) int { return cmp.Compare(a.UpperBound, b.UpperBound) }
 
-// unfit says why h, whose buckets are sorted, cannot be added up, and what to do
-// about it; both are empty where it can.
+// unfit returns why h, whose buckets are sorted, cannot be added up, and what to do
+// about it; both are empty if it can.
 func (h *HistogramValue) unfit() (problem, advice string) {
 	if problem := h.unfitBuckets(); problem != "" {
 		return problem, "let each bucket count all observations up to its bound, and the count all there are"
@@ -23,13 +23,13 @@ func (h *HistogramValue) unfit() (problem, advice string) {
 	return "", ""
 }
 
-// unfitBuckets says what is wrong with the count and the classic buckets of h.
+// unfitBuckets returns what is wrong with the count and the classic buckets of h.
 func (h *HistogramValue) unfitBuckets() string {
 	total := Bucket{UpperBound: math.Inf(+1), CumulativeCount: h.Count, CumulativeCountFloat: h.CountFloat}
 	if n := total.Observations(); !(n >= 0 && n <= math.MaxFloat64) {
 		return fmt.Sprintf("its count is %v", n)
 	}
-	last := Bucket{UpperBound: math.NaN()} // which no bound is
+	last := Bucket{UpperBound: math.NaN()} // equal to no bound
 	for _, b := range h.Buckets {
 		switch infinite := math.IsInf(b.UpperBound, +1); {
 		case math.IsNaN(b.UpperBound):
@@ -46,8 +46,8 @@ func (h *HistogramValue) unfitBuckets() string {
 	return ""
 }
 
-// compareCounts compares exactly where both buckets count in integers. NaN is less
-// than any count.
+// compareCounts compares the counts of two buckets, exactly if both are integers. NaN is
+// less than any count.
 func compareCounts(a, b *Bucket) int {
 	if a.CumulativeCountFloat == 0 && b.CumulativeCountFloat == 0 {
 		return cmp.Compare(a.CumulativeCount, b.CumulativeCount)
@@ -55,17 +55,17 @@ func compareCounts(a, b *Bucket) int {
 	return cmp.Compare(a.Observations(), b.Observations())
 }
 
-// countsFloats reports whether some count of h is a float, so that a sum with h must
-// count in floats.
+// countsFloats reports whether some count of h is a float, so that a sum with h counts in
+// floats.
 func (h *HistogramValue) countsFloats() bool {
 	return h.CountFloat != 0 ||
 		slices.ContainsFunc(h.Buckets, func(b Bucket) bool { return b.CumulativeCountFloat != 0 })
 }
 
-// addHistogram returns the sum of two histograms, the latter of which is pushed and
-// passed CheckSummable.
-func (f *Family) addHistogram(held, pushed *Metric) (*HistogramValue, error) {
-	a, b := held.Histogram, pushed.Histogram
+// addHistogram returns the sum of a stored histogram and a pushed one, which passed
+// CheckSummable.
+func (f *Family) addHistogram(stored, pushed *Metric) (*HistogramValue, error) {
+	a, b := stored.Histogram, pushed.Histogram
 	if !slices.IsSortedFunc(a.Buckets, compareBounds) {
 		sorted := *a
 		sorted.Buckets = slices.Clone(a.Buckets)
@@ -73,7 +73,7 @@ func (f *Family) addHistogram(held, pushed *Metric) (*HistogramValue, error) {
 		a = &sorted
 	}
 	if problem, _ := a.unfit(); problem != "" {
-		return nil, Reject(BadMerge, "the group holds the %s %s, to which nothing can be added: %s", f.Type, f.series(held), problem).With(DeleteGroup)
+		return nil, Reject(BadMerge, "the group holds the %s %s, to which nothing can be added: %s", f.Type, f.series(stored), problem).With(DeleteGroup)
 	}
 	if problem := mismatch(a, b); problem != "" {
 		return nil, Reject(BadMerge, "the %s %s cannot be added up: %s", f.Type, f.series(pushed), problem).With(DeleteGroup)
@@ -101,43 +101,43 @@ func (f *Family) addHistogram(held, pushed *Metric) (*HistogramValue, error) {
 	return sum, nil
 }
 
-// mismatch says why two histograms that can be added up cannot with each other.
-func mismatch(held, pushed *HistogramValue) string {
+// mismatch returns why two histograms cannot be added to each other although both are
+// fit for adding up.
+func mismatch(stored, pushed *HistogramValue) string {
 	kind := func(native bool) string {
 		if native {
 			return "native"
 		}
 		return "classic"
 	}
-	switch a, b := held.Native(), pushed.Native(); {
+	switch a, b := stored.Native(), pushed.Native(); {
 	case a != b:
 		return fmt.Sprintf("it is %s, but the one that the group holds is %s", kind(b), kind(a))
 	case !a:
 		return ""
 	}
-	switch a, b := held.classic(), pushed.classic(); {
+	switch a, b := stored.classic(), pushed.classic(); {
 	case b && !a:
 		return "it has classic buckets beside the native ones, but the one that the group holds has none"
 	case a && !b:
 		return "it has no classic buckets beside the native ones, as the one that the group holds has"
 	}
-	if held.Schema != pushed.Schema && (held.customBuckets() || pushed.customBuckets()) {
-		return fmt.Sprintf("its native buckets have the schema %d, and those that the group holds the schema %d, which is of another kind", pushed.Schema, held.Schema)
+	if stored.Schema != pushed.Schema && (stored.customBuckets() || pushed.customBuckets()) {
+		return fmt.Sprintf("its native buckets have the schema %d, and those that the group holds the schema %d, which is of another kind", pushed.Schema, stored.Schema)
 	}
 	return ""
 }
 
-// classic reports whether h has classic buckets that divide its observations. The one
-// for +Inf alone does not: client libraries give it to a native histogram to carry an
-// exemplar.
+// classic reports whether h has classic buckets other than +Inf. Client libraries give
+// a native histogram a lone +Inf bucket to hold an exemplar.
 func (h *HistogramValue) classic() bool {
 	return slices.ContainsFunc(h.Buckets, func(b Bucket) bool { return !math.IsInf(b.UpperBound, +1) })
 }
 
-// addBuckets gives h, whose count is set, the sum of two histograms' sorted classic
-// buckets. A bucket that one side lacks counts there what the one before does:
-// nobody knows how many of the next are below its bound. Counts so never decrease,
-// and the one for +Inf, where there is one, is that of h.
+// addBuckets sets the classic buckets of h, whose count is set, to the sum of two sorted
+// lists. A bucket that one side lacks has the count of the bucket before it there, since
+// it is not known how many observations of the next one are below its bound. So counts
+// never decrease, and that of +Inf, if there is such a bucket, is the count of h.
 func (h *HistogramValue) addBuckets(a, b []Bucket) {
 	h.Buckets = make([]Bucket, 0, countBounds(a, b))
 	var inA, inB Bucket // the last ones up to the bound
@@ -167,7 +167,7 @@ func (h *HistogramValue) addBuckets(a, b []Bucket) {
 	}
 }
 
-// countBounds returns how many different bounds there are in two sorted lists.
+// countBounds returns the number of distinct bounds in two sorted lists.
 func countBounds(a, b []Bucket) int {
 	n := len(a) + len(b)
 	for len(a) > 0 && len(b) > 0 {

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// unfitNative says why the native histogram in h cannot be added up.
+// unfitNative returns why the native histogram in h cannot be added up; empty if it can.
 func (h *HistogramValue) unfitNative() string {
 	if err := h.validateNative(); err != nil {
 		return err.Error()
@@ -36,8 +36,8 @@ func (h *HistogramValue) unfitNative() string {
 		}
 		return ""
 	}
-	// The validation above lets a sum of buckets pass that wraps around to the
-	// count. Below it, all sums of counts stay in range.
+	// The validation above accepts a sum of buckets that wraps around to the count.
+	// Within these bounds no sum of counts can.
 	if h.Count > math.MaxInt64 || h.ZeroCount > h.Count {
 		return "its buckets or its count are too large"
 	}
@@ -54,12 +54,12 @@ func (h *HistogramValue) unfitNative() string {
 	return ""
 }
 
-// unfitSpans rejects buckets that no number falls in.
+// unfitSpans returns whether there are buckets that no number falls in, in words.
 func unfitSpans(spans []Span) string {
 	next := int64(0)
 	for _, s := range spans {
 		next += int64(s.Offset)
-		if next < -farthestNative || next+int64(s.Length) > farthestNative {
+		if next < -maxNativeIndex || next+int64(s.Length) > maxNativeIndex {
 			return fmt.Sprintf("it has a native bucket with the index %d, where there are no numbers", next)
 		}
 		next += int64(s.Length)
@@ -70,8 +70,8 @@ func unfitSpans(spans []Span) string {
 // nativeCount is what a native histogram counts in.
 type nativeCount interface{ int64 | float64 }
 
-// nativeSum is a sum of two native histograms, counting in floats where one of
-// them does.
+// nativeSum is the sum of two native histograms. It counts in floats if one of them
+// does.
 type nativeSum[N nativeCount] struct {
 	schema             int32
 	zeroThreshold      float64
@@ -79,8 +79,9 @@ type nativeSum[N nativeCount] struct {
 	positive, negative sumBuckets[N]
 }
 
-// addNative gives h, whose count is set, the sum of two native histograms, and tells
-// whether the counts are in range. Both can be added up with each other.
+// addNative sets the native buckets of h, whose count is set, to the sum of two native
+// histograms that can be added to each other. It reports whether all counts are in
+// range.
 func (h *HistogramValue) addNative(a, b *HistogramValue) (ok bool) {
 	if h.CountFloat != 0 {
 		sum := addNative[float64](a, b)
@@ -96,14 +97,14 @@ func (h *HistogramValue) addNative(a, b *HistogramValue) (ok bool) {
 		ok = h.Count <= math.MaxInt64
 	}
 	if !h.Native() {
-		h.Positive.Spans = []Span{{}} // tells it from a classic histogram
+		h.Positive.Spans = []Span{{}} // an empty span marks it as native
 	}
 	return ok
 }
 
-// addNative returns the sum of a and b. What an enlarged zero bucket takes in leaves
-// the buckets before their resolution is reduced, so that it counts once. The counts
-// may have wrapped around where the histograms have more observations than an int64.
+// addNative returns the sum of a and b. Observations that fall into an enlarged zero
+// bucket leave their buckets before the resolution is reduced, so that they count once.
+// Counts may wrap around if there are more observations than an int64 holds.
 func addNative[N nativeCount](a, b *HistogramValue) nativeSum[N] {
 	sum := nativeSum[N]{schema: min(a.Schema, b.Schema), zeroThreshold: commonZeroThreshold(a, b)}
 	var positive, negative [2]nativeWalk[N]
@@ -124,8 +125,8 @@ func addNative[N nativeCount](a, b *HistogramValue) nativeSum[N] {
 	return sum
 }
 
-// commonZeroThreshold returns the least zero threshold that both histograms can be
-// given without cutting a populated bucket.
+// commonZeroThreshold returns the smallest zero threshold that cuts no populated bucket
+// of either histogram.
 func commonZeroThreshold(a, b *HistogramValue) float64 {
 	threshold := max(a.ZeroThreshold, b.ZeroThreshold)
 	for {
@@ -137,8 +138,8 @@ func commonZeroThreshold(a, b *HistogramValue) float64 {
 	}
 }
 
-// uncut returns the least threshold, from the given one on, that cuts no populated
-// bucket of h. The zero threshold of h itself counts as one that does not.
+// uncut returns the smallest threshold, from the given one on, that cuts no populated
+// bucket of h. The zero threshold of h itself cuts none.
 func (h *HistogramValue) uncut(threshold float64) float64 {
 	if threshold == h.ZeroThreshold {
 		return threshold
@@ -154,25 +155,24 @@ func (h *HistogramValue) uncut(threshold float64) float64 {
 	return threshold
 }
 
-// nativeWalk stands at a populated bucket of one side of a native histogram, or
-// behind the last one.
+// nativeWalk iterates over the populated buckets of one side of a native histogram.
 type nativeWalk[N nativeCount] struct {
-	ok    bool  // it is not behind the last one
+	ok    bool  // false behind the last bucket
 	index int32 // of the bucket
 	count N
 
 	reduction int32 // by how much the schema is to become lower
 
-	// What is still to come.
+	// What is left.
 	spans  []Span // behind the current one
 	left   uint32 // buckets of the current span
 	next   int32  // index of the first of them
 	counts []float64
 	deltas []int64 // in place of counts
-	total  int64   // what the deltas have come to
+	total  int64   // the sum of the deltas so far
 }
 
-// walk begins at the first populated bucket of a side of h.
+// walk starts at the first populated bucket of a side of h.
 func walk[N nativeCount](h *HistogramValue, side *NativeBuckets, schema int32) nativeWalk[N] {
 	w := nativeWalk[N]{spans: side.Spans, reduction: h.Schema - schema}
 	if h.Float() {
@@ -211,8 +211,8 @@ func (w *nativeWalk[N]) step() {
 	}
 }
 
-// takeTo steps behind the bucket of the index last and returns the sum of the counts
-// on the way.
+// takeTo advances behind the bucket with index last and returns the sum of the counts
+// passed.
 func (w *nativeWalk[N]) takeTo(last int32) (sum N) {
 	for w.ok && w.index <= last {
 		sum += w.count
@@ -221,19 +221,19 @@ func (w *nativeWalk[N]) takeTo(last int32) (sum N) {
 	return sum
 }
 
-// reduced returns the index of the bucket that holds the current one once the
-// resolution is reduced. Each bucket ends where one of a higher resolution does, so
-// those with an index of 1 to 2ⁿ become the one with the index 1.
+// reduced returns the index of the bucket that contains the current one once the
+// resolution is reduced. Bounds of a lower resolution are bounds of a higher one, too, so
+// the buckets 1 to 2ⁿ become bucket 1.
 func (w *nativeWalk[N]) reduced() int32 { return (w.index-1)>>w.reduction + 1 }
 
-// sumBuckets is one side of a sum. It has no bucket without observations.
+// sumBuckets is one side of a sum. It has no empty buckets.
 type sumBuckets[N nativeCount] struct {
 	spans  []Span
 	counts []N
 	last   int32 // index of the last bucket
 }
 
-// fill adds all that two walks have still before them.
+// fill adds all buckets that are left in two walks.
 func (s *sumBuckets[N]) fill(a, b *nativeWalk[N]) {
 	if a.ok || b.ok {
 		s.spans = make([]Span, 0, max(len(a.spans), len(b.spans))+1)
@@ -249,7 +249,7 @@ func (s *sumBuckets[N]) fill(a, b *nativeWalk[N]) {
 	}
 }
 
-// add counts in a bucket, none before the last one.
+// add adds count to a bucket, which is not before the last one.
 func (s *sumBuckets[N]) add(index int32, count N) {
 	switch n := len(s.counts); {
 	case n == 0:
@@ -272,7 +272,7 @@ func (s *sumBuckets[N]) total() (sum N) {
 	return sum
 }
 
-// differences makes each count the difference to the one before, in place.
+// differences replaces each count with its difference to the one before, in place.
 func differences(counts []int64) []int64 {
 	for i := len(counts) - 1; i > 0; i-- {
 		counts[i] -= counts[i-1]
