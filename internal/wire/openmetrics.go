@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
@@ -11,68 +10,110 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// ParseOpenMetrics parses src, a body in the text format of OpenMetrics 1.0. It
-// returns what the other formats would call it: the counter foo becomes a family
-// foo_total, an info foo a gauge foo_info, a state set a gauge. Families without
-// samples are dropped, the others come in the order of their first appearance.
-// They alias src. The error is a *metric.RejectionError that names the line.
+// ParseOpenMetrics parses src, a body in the text format of OpenMetrics 1.0. It names
+// families as the other formats do: the counter foo becomes a family foo_total, an info
+// foo a gauge foo_info, a state set a gauge. Families without samples are dropped, the
+// others come in the order of their first appearance. They alias src. The error is a
+// *metric.RejectionError that names the line.
 //
-// The specification holds, with these exceptions. Line ends may be CRLF. A quoted
-// string in a label set may name a metric or label, as Prometheus has it. HELP
-// texts may hold bare double quotes, which official clients write. A gauge
-// histogram may have samples _sum, _count and _created, as Go's client names them.
-// And how the numbers of a metric relate (buckets that do not add up, the sum of
-// negative observations) or whether its lines stand together is nobody's business
-// here, as it is in the other formats.
+// The specification holds, with these exceptions. Line ends may be CRLF, and the line
+// # EOF may be missing. A quoted string in a label set may name a metric or label, as in
+// Prometheus. HELP texts may contain bare double quotes, which official clients write.
+// Two families may have the same name if their samples have not, as a gauge foo and a
+// counter foo. A gauge histogram may have samples _sum, _count and _created, as Go's
+// client names them. Not checked, as in the other formats, is how the numbers of a
+// metric relate (buckets that do not add up, the sum of negative observations) and
+// whether its lines are next to each other.
 //
 // Cost: O(n log n) in the labels of one line, O(n) in all else.
 func ParseOpenMetrics(src string, names metric.ValidationScheme) ([]metric.Family, error) {
-	p := openMetrics{names: names, taken: map[string]omOwner{}}
+	p := newOpenMetrics(names, nil)
+	if err := p.parse(src); err != nil {
+		return nil, err
+	}
+	return p.families, nil
+}
+
+// maxWhole bounds a body that is parsed again as a single batch, in bytes.
+const maxWhole = 64 << 20
+
+// parseOpenMetricsTo parses src like ParseOpenMetrics and gives it to the sink in
+// batches.
+func parseOpenMetricsTo(src string, names metric.ValidationScheme, sink Sink) error {
+	p := newOpenMetrics(names, sink)
+	err := p.parse(src)
+	if err == nil {
+		err = addAll(p.families, sink)
+	}
+	// Lines of one metric may be in different batches, though hardly anybody writes
+	// them apart from each other.
+	apart := p.split && isMalformed(err) || p.splitComposite && isDuplicateSeries(err)
+	if !apart || len(src) > maxWhole {
+		return err
+	}
+	sink.Reset()
+	families, err := ParseOpenMetrics(src, names)
+	if err != nil {
+		return err
+	}
+	return addAll(families, sink)
+}
+
+func newOpenMetrics(names metric.ValidationScheme, sink Sink) *openMetrics {
+	return &openMetrics{names: names, sink: sink, taken: map[string]omOwner{}}
+}
+
+func (p *openMetrics) parse(src string) error {
 	for src != "" {
 		p.line++
 		var line string
 		line, src, _ = strings.Cut(src, "\n")
 		line = strings.TrimSuffix(line, "\r")
-		if line != omEnd {
-			if err := p.parseLine(line); err != nil {
-				return nil, err
+		if line == omEnd {
+			if src != "" {
+				p.line++
+				return p.reject("%s: nothing may follow the line %q, not even a blank line", excerpt(src), omEnd)
 			}
-			continue
+			break
 		}
-		if src != "" {
-			p.line++
-			return nil, p.reject("%s: nothing may follow the line %q, not even a blank line", excerpt(src), omEnd)
+		if err := p.parseLine(line); err != nil {
+			return err
 		}
-		if err := p.finishFamily(); err != nil {
-			return nil, err
-		}
-		return p.families, nil
 	}
-	p.line++
-	return nil, p.reject("the body ends without the line %q, so part of it may be lost: end it with that line", omEnd)
+	return p.finishFamily()
 }
 
 const omEnd = "# EOF"
 
-// openMetrics is the state of one ParseOpenMetrics.
+// openMetrics parses one body.
 type openMetrics struct {
-	names    metric.ValidationScheme
-	line     int // number of the line being parsed, from 1
-	families []metric.Family
+	names metric.ValidationScheme
+	line  int // number of the line being parsed, from 1
 
-	// taken holds the names of all families that were begun, but for the last
-	// until its type stands, and of the samples they could have.
+	// sink gets the batches, if it is not nil. families and metrics are those of the
+	// current batch.
+	sink     Sink
+	families []metric.Family
+	metrics  int
+	// split reports whether a batch ended within a family whose metrics may have
+	// several lines, and splitComposite whether it was a summary or histogram.
+	split, splitComposite bool
+
+	// taken has the names of all families, but for the one being read until its type
+	// is known, and of the samples they could have.
 	taken map[string]omOwner
 
-	family omFamily       // the one being read
-	labels []metric.Label // of the sample being read; its memory is used again
-	arena  []metric.Label // where labels are kept
+	family     omFamily       // the one being read
+	lastFamily int            // where the one before it begins
+	labels     []metric.Label // of the sample being read; its memory is reused
+	arena      []metric.Label // backs the labels of metrics
 }
 
 // omOwner is a family to which a name belongs.
 type omOwner struct {
 	family string
 	line   int // where the family begins
+	typ    metric.Type
 }
 
 // omFamily is a metric family being read.
@@ -80,8 +121,9 @@ type omFamily struct {
 	name    string  // as OpenMetrics has it: without _total, for one
 	typ     *omType // nil before the first family
 	line    int     // where it begins
+	keyword string  // of the line of metadata it begins with, if it does
 	has     omMetadata
-	settled bool // its type stands, as its names are taken
+	settled bool // its type is known, and its names are taken
 	out     metric.Family
 
 	// The rest is for types whose metrics span several lines. The labels of
@@ -220,12 +262,10 @@ func (p *openMetrics) parseMetadata(line string) error {
 
 	f := &p.family
 	switch {
-	case f.typ == nil || f.name != name:
-		if err := p.beginFamily(name); err != nil {
+	case f.typ == nil || f.name != name || f.settled:
+		if err := p.beginFamily(name, keyword); err != nil {
 			return err
 		}
-	case f.settled:
-		return p.reject("%s of %q stands after its samples: move it before them", keyword, name)
 	case f.has&kind != 0:
 		return p.reject("second %s of %q: remove one", keyword, name)
 	}
@@ -242,10 +282,7 @@ func (p *openMetrics) parseMetadata(line string) error {
 	if !utf8.ValidString(rest) {
 		return p.reject("the %s of %q is not valid UTF-8: %s", keyword, name, excerpt(rest))
 	}
-	text, ok := omUnescape(rest)
-	if !ok {
-		return p.reject(`the %s of %q ends in a lone backslash: write \\ for one`, keyword, name)
-	}
+	text := unescape(rest)
 	if kind == omHelp {
 		f.out.Help = text
 		return nil
@@ -262,17 +299,29 @@ func omHasUnit(name, unit string) bool {
 	return ok && strings.HasSuffix(stem, "_")
 }
 
-// beginFamily finishes the family being read and begins the one called name.
-func (p *openMetrics) beginFamily(name string) error {
+// beginFamily finishes the family being read and begins the one called name, with a
+// sample or with the keyword of a line of metadata.
+func (p *openMetrics) beginFamily(name, keyword string) error {
 	if err := p.finishFamily(); err != nil {
 		return err
 	}
-	if owner, ok := p.taken[name]; ok {
-		return p.reject("%q belongs to the metric family %q, which begins in line %d: let all lines of a family stand together, and no family be called like another's samples",
-			name, owner.family, owner.line)
+	owner, taken := p.taken[name]
+	if taken && (owner.family != name || keyword == "") {
+		return p.rejectTaken(p.line, name, owner)
 	}
-	p.family = omFamily{name: name, typ: omUnknown, line: p.line, key: p.family.key}
+	p.family = omFamily{name: name, typ: omUnknown, line: p.line, keyword: keyword, key: p.family.key}
 	return nil
+}
+
+// The types of two families that can have the same name.
+var (
+	counterAndGauge = [2]metric.Type{metric.Counter, metric.Gauge}
+	gaugeAndCounter = [2]metric.Type{metric.Gauge, metric.Counter}
+)
+
+func (p *openMetrics) rejectTaken(line int, name string, owner omOwner) error {
+	return p.rejectAt(line, "%q belongs to the metric family %q, which begins in line %d: "+
+		"put all lines of a family together, and give no family the name of another one's samples", name, owner.family, owner.line)
 }
 
 // settleFamily ends the metadata of the family being read: it checks what only
@@ -284,14 +333,29 @@ func (p *openMetrics) settleFamily() error {
 		return p.rejectAt(f.line, "%q is of type %s, which has no unit: remove its UNIT", f.name, f.typ.name)
 	}
 	f.out.Type = f.typ.is
-	owner := omOwner{f.name, f.line}
-	p.taken[f.name] = owner // as beginFamily found it free
+	owner := omOwner{f.name, f.line, f.typ.is}
+	if other, again := p.taken[f.name]; again {
+		// A gauge foo leaves room for a counter foo, whose only samples are
+		// foo_total and foo_created.
+		if types := [...]metric.Type{other.typ, f.typ.is}; types != counterAndGauge && types != gaugeAndCounter {
+			if other.line == p.lastFamily {
+				return p.rejectAt(f.line, "%s of %q comes after its samples: move it before them", f.keyword, f.name)
+			}
+			return p.rejectTaken(f.line, f.name, other)
+		}
+		owner.typ = metric.Untyped // so that there is no third one
+	}
+	p.taken[f.name] = owner
+	p.lastFamily = f.line
 	for _, s := range f.typ.samples {
 		if s.suffix == "" {
 			continue
 		}
 		sample := f.name + s.suffix
 		if other, ok := p.taken[sample]; ok {
+			if other.family == f.name {
+				return p.rejectTaken(f.line, f.name, other)
+			}
 			return p.rejectAt(f.line, "the %s %q could have a sample %q, but that name belongs to the metric family %q, which begins in line %d: rename one of the two",
 				f.typ.name, f.name, sample, other.family, other.line)
 		}
@@ -330,6 +394,51 @@ func (p *openMetrics) finishFamily() error {
 		f.out.Name = f.name
 	}
 	p.families = append(p.families, f.out)
+	if p.metrics += len(f.out.Metrics) + 1; p.metrics >= maxBatch && p.sink != nil {
+		return p.endBatch()
+	}
+	return nil
+}
+
+// endBatch gives the finished families to the sink.
+func (p *openMetrics) endBatch() error {
+	err := p.sink.Add(p.families)
+	p.families, p.metrics, p.arena = p.families[:0], 0, nil
+	return err
+}
+
+// splitFamily ends the batch within the family being read, whose last metric goes to the
+// next batch, since more of its lines may follow.
+func (p *openMetrics) splitFamily() error {
+	f := &p.family
+	metrics, parts := f.out.Metrics, f.parts
+	end := len(metrics) - 1
+	whole := len(parts) == 0 // each metric is a single line
+	if !whole {
+		p.split, p.splitComposite = true, p.splitComposite || !f.typ.is.Scalar()
+		metrics[f.last], metrics[end] = metrics[end], metrics[f.last]
+		parts[f.last], parts[end] = parts[end], parts[f.last]
+	}
+	last := metrics[end]
+	f.out.Metrics = metrics[:end]
+	before := f.valueless
+	if f.typ.is == metric.Counter && !last.HasValue {
+		f.valueless--
+	}
+	if err := p.finishFamily(); err != nil {
+		return err
+	}
+	if p.metrics > 0 {
+		if err := p.endBatch(); err != nil {
+			return err
+		}
+	}
+	last.Labels = slices.Clone(last.Labels)
+	f.out.Metrics = append(make([]metric.Metric, 0, maxBatch), last)
+	f.valueless, f.last, f.index, f.indexed = before, 0, nil, 0
+	if !whole {
+		f.parts = append(f.parts[:0], parts[end])
+	}
 	return nil
 }
 
@@ -367,6 +476,9 @@ func (p *openMetrics) parseSample(line string) error {
 
 	var found, ok bool
 	tail := rest
+	if n > 0 && len(rest) == len(line)-n && rest != "" && strings.IndexByte(" \t}\"", rest[0]) < 0 {
+		return rejectMetricName(p.line, p.names, nameToken(line, 0))
+	}
 	if s.number, rest, found = omField(rest); !found || s.number == "" {
 		return p.reject("after %s come one space and its value: %s", s.name, excerpt(tail))
 	}
@@ -379,7 +491,7 @@ func (p *openMetrics) parseSample(line string) error {
 		if text, rest, _ = omField(rest); text == "" {
 			return p.reject("the line goes on after the value of %s: %s", s.name, excerpt(tail))
 		}
-		if s.time, ok = parseSeconds(text); !ok {
+		if s.time, ok = parseSampleTime(text); !ok {
 			return p.reject("the timestamp of %s is %s, which is no time in seconds since 1970", s.name, excerpt(text))
 		}
 	}
@@ -407,13 +519,13 @@ func (p *openMetrics) readExemplar(name, s string) (*metric.Exemplar, error) {
 	e := new(metric.Exemplar)
 	e.Labels = p.keepLabels(all[start:])
 	p.labels = all[:start]
-	const most = 128 // runes, by the specification
+	const maxRunes = 128 // by the specification
 	runes := 0
 	for _, l := range e.Labels {
 		runes += utf8.RuneCountInString(l.Name) + utf8.RuneCountInString(l.Value)
 	}
-	if runes > most {
-		return nil, p.reject("the labels of the exemplar of %s are %d characters long: shorten them to %d", name, runes, most)
+	if runes > maxRunes {
+		return nil, p.reject("the labels of the exemplar of %s are %d characters long: shorten them to %d", name, runes, maxRunes)
 	}
 	tail := rest
 	number, rest, found := omField(rest)
@@ -445,13 +557,18 @@ func (p *openMetrics) addSample(s *omSample) error {
 		if f.typ != nil && f.name == s.name {
 			return p.rejectName(s.name)
 		}
-		if err := p.beginFamily(s.name); err != nil {
+		if err := p.beginFamily(s.name, ""); err != nil {
 			return err
 		}
 		part = omValue
 	}
 	if !f.settled {
 		if err := p.settleFamily(); err != nil {
+			return err
+		}
+	}
+	if p.sink != nil && len(f.out.Metrics) >= maxBatch {
+		if err := p.splitFamily(); err != nil {
 			return err
 		}
 	}
@@ -725,19 +842,6 @@ func (p *openMetrics) newMetricOfLabels() *metric.Metric {
 	return m
 }
 
-// appendLabelsKey appends bytes that only these labels in this order give.
-func appendLabelsKey(dst []byte, labels []metric.Label) []byte {
-	for _, l := range labels {
-		dst = append(binary.AppendUvarint(dst, uint64(len(l.Name))), l.Name...)
-		dst = append(binary.AppendUvarint(dst, uint64(len(l.Value))), l.Value...)
-	}
-	return dst
-}
-
-func sortLabels(labels []metric.Label) {
-	slices.SortFunc(labels, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
-}
-
 // keepLabels copies labels to where they stay.
 func (p *openMetrics) keepLabels(labels []metric.Label) []metric.Label {
 	if len(labels) == 0 {
@@ -770,11 +874,11 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 				return nil, "", p.reject("the sample has two metric names, %q and %q: remove one", *name, label)
 			}
 			if !p.names.ValidMetric(label) {
-				return nil, "", p.reject("%q is not a valid metric name", label).With(p.fix())
+				return nil, "", rejectMetricName(p.line, p.names, label)
 			}
 			*name = label
 		case quoted && !p.names.ValidLabel(label), label == metric.NameLabel:
-			return nil, "", p.reject("%q is not a valid label name", label).With(p.fix())
+			return nil, "", rejectLabelName(p.line, p.names, label)
 		default:
 			value, ok := strings.CutPrefix(after, `="`)
 			if !ok {
@@ -828,17 +932,9 @@ func (p *openMetrics) readMetricName(s string) (name, rest string, _ error) {
 		return "", "", p.reject("the quoted name is not closed: '\"' is missing: %s", excerpt(s))
 	}
 	if !p.names.ValidMetric(name) {
-		return "", "", p.reject("%q is not a valid metric name", name).With(p.fix())
+		return "", "", rejectMetricName(p.line, p.names, name)
 	}
 	return name, rest, nil
-}
-
-// fix returns what would allow more names, if anything.
-func (p *openMetrics) fix() metric.Fix {
-	if p.names == metric.LegacyValidation {
-		return metric.AllowUTF8
-	}
-	return metric.NoFix
 }
 
 // omField reads one space and what stands up to the next one.
@@ -860,40 +956,26 @@ func omQuoted(s string) (text, rest string, ok bool) {
 		case '\\':
 			i++
 		case '"':
-			text, ok = omUnescape(s[:i])
-			return text, s[i+1:], ok
+			return unescape(s[:i]), s[i+1:], true
 		}
 	}
 	return "", "", false
 }
 
-// omUnescape resolves \\, \n and \" in s. By the specification a backslash before
-// any other character stands for itself; at the end it is an error.
-func omUnescape(s string) (text string, ok bool) {
-	at := strings.IndexByte(s, '\\')
-	if at < 0 {
-		return s, true
+// parseSampleTime is parseSeconds for the timestamp of a sample, which may be beyond the
+// times that are kept elsewhere: it is rejected or dropped anyway.
+func parseSampleTime(s string) (t metric.Timestamp, ok bool) {
+	if t, ok = parseSeconds(s); ok {
+		return t, true
 	}
-	var b strings.Builder
-	b.Grow(len(s))
-	for ; at >= 0; at = strings.IndexByte(s, '\\') {
-		b.WriteString(s[:at])
-		if s = s[at+1:]; s == "" {
-			return "", false
-		}
-		switch s[0] {
-		case '\\', '"':
-			b.WriteByte(s[0])
-		case 'n':
-			b.WriteByte('\n')
-		default:
-			b.WriteByte('\\')
-			b.WriteByte(s[0])
-		}
-		s = s[1:]
+	float, ok := parseFloat(s)
+	switch {
+	case !ok || math.IsNaN(float) || math.IsInf(float, 0):
+		return t, false
+	case float < 0:
+		return metric.Timestamp{Seconds: minSeconds, Set: true}, true
 	}
-	b.WriteString(s)
-	return b.String(), true
+	return metric.Timestamp{Seconds: maxSeconds, Set: true}, true
 }
 
 // The times that google.protobuf.Timestamp can hold: years 1 to 9999.

@@ -1,56 +1,90 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"pushgateway/internal/metric"
 )
 
-// ParseProtobuf parses a body of delimited io.prometheus.client.MetricFamily
-// messages, each behind its length as a varint. Families of the same name and
-// type become one. Strings of the result alias body. The error is a
-// *metric.RejectionError.
+// ParseProtobuf parses a body of delimited io.prometheus.client.MetricFamily messages,
+// each after its length as a varint. Families of the same name and type become one.
+// Strings of the result alias body. The error is a *metric.RejectionError.
 //
-// Fields the gateway does not know are skipped, as the protobuf rules ask.
+// Unknown fields are skipped, as protobuf demands.
 func ParseProtobuf(body []byte) ([]metric.Family, error) {
-	var families []metric.Family
-	byName := map[string]int{}
-	for offset := 0; offset < len(body); {
-		length, n := protowire.ConsumeVarint(body[offset:])
-		if n < 0 || length > uint64(len(body)-offset-n) {
-			return nil, metric.Reject(metric.Malformed,
-				"protobuf message %d at byte %d is cut short or is no delimited MetricFamily", len(families)+1, offset)
-		}
-		offset += n
-		f, err := decodeFamily(body[offset : offset+int(length)])
-		if err != nil {
-			return nil, metric.Reject(metric.Malformed,
-				"protobuf message %d at byte %d is no MetricFamily: %v", len(families)+1, offset, err)
-		}
-		offset += int(length)
-		at, again := byName[f.Name]
-		if !again {
-			byName[f.Name] = len(families)
-			families = append(families, f)
-			continue
-		}
-		first := &families[at]
-		if first.Type != f.Type {
-			return nil, metric.Reject(metric.Malformed,
-				"the push holds metric family %q twice, as %s and as %s", f.Name, first.Type, f.Type)
-		}
-		first.Metrics = append(first.Metrics, f.Metrics...)
+	p := protobuf{byName: map[string]int{}}
+	if err := p.parse(body); err != nil {
+		return nil, err
 	}
-	return families, nil
+	return p.families, nil
 }
 
-// Alias returns b as a string without copying it. The caller must not change b
-// while the string is in use.
-func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// parseProtobufTo parses a body like ParseProtobuf and gives it to the sink in batches.
+func parseProtobufTo(body []byte, sink Sink) error {
+	p := protobuf{sink: sink, byName: map[string]int{}}
+	if err := p.parse(body); err != nil {
+		return err
+	}
+	return addAll(p.families, sink)
+}
+
+// protobuf parses one body.
+type protobuf struct {
+	sink     Sink // nil if all families are one batch
+	families []metric.Family
+	byName   map[string]int // index in families
+	metrics  int            // of the batch
+}
+
+func (p *protobuf) parse(body []byte) error {
+	for offset, message := 0, 1; offset < len(body); message++ {
+		length, n := protowire.ConsumeVarint(body[offset:])
+		if n < 0 || length > uint64(len(body)-offset-n) {
+			return metric.Reject(metric.Malformed, "protobuf message %d at byte %d is cut short or is no delimited MetricFamily", message, offset)
+		}
+		offset += n
+		var rejection *metric.RejectionError
+		err := p.decodeFamily(body[offset : offset+int(length)])
+		if errors.As(err, &rejection) {
+			return err
+		}
+		if err != nil {
+			return metric.Reject(metric.Malformed, "protobuf message %d at byte %d is no MetricFamily: %v", message, offset, err)
+		}
+		offset += int(length)
+	}
+	return nil
+}
+
+// endBatch gives the families to the sink.
+func (p *protobuf) endBatch() error {
+	err := p.sink.Add(p.families)
+	p.families, p.metrics = p.families[:0], 0
+	clear(p.byName)
+	return err
+}
+
+// add adds metrics of a family to the batch.
+func (p *protobuf) add(f metric.Family) error {
+	at, again := p.byName[f.Name]
+	switch {
+	case !again:
+		p.byName[f.Name] = len(p.families)
+		p.families = append(p.families, f)
+	case p.families[at].Type != f.Type:
+		return metric.Reject(metric.Malformed, "the push has the metric family %q twice, as %s and as %s", f.Name, p.families[at].Type, f.Type)
+	default:
+		p.families[at].Metrics = append(p.families[at].Metrics, f.Metrics...)
+	}
+	if p.metrics += len(f.Metrics) + 1; p.metrics >= maxBatch && p.sink != nil {
+		return p.endBatch()
+	}
+	return nil
+}
 
 // DecodeMetrics decodes count metrics as AppendProtobufMetrics wrote them. Strings of
 // the result alias chunk.
@@ -207,7 +241,8 @@ func eachNumber(f field, typ protowire.Type, visit func(bits uint64)) error {
 	return nil
 }
 
-func decodeFamily(message []byte) (metric.Family, error) {
+// decodeFamily adds a family to the batch, or to several if it is large.
+func (p *protobuf) decodeFamily(message []byte) error {
 	var f metric.Family
 	metrics := 0
 	// A metric is decoded by the family's type, which may come after it.
@@ -228,14 +263,24 @@ func decodeFamily(message []byte) (metric.Family, error) {
 		return nil
 	})
 	if err != nil {
-		return f, err
+		return err
 	}
 	// A metric with a value takes more bytes than this.
-	f.Metrics = make([]metric.Metric, 0, min(metrics, len(message)/8))
+	capacity := min(metrics, len(message)/8)
+	if p.sink != nil {
+		capacity = min(capacity, maxBatch)
+	}
+	f.Metrics = make([]metric.Metric, 0, capacity)
 	valueless := false
 	err = eachField(message, func(x field) error {
 		if !x.is(familyMetric, protowire.BytesType) {
 			return nil
+		}
+		if len(f.Metrics) >= maxBatch && p.sink != nil {
+			if err := p.add(f); err != nil {
+				return err
+			}
+			f.Metrics = f.Metrics[:0]
 		}
 		m, err := decodeMetric(f.Type, x.bytes)
 		if none := !m.HasValue && m.Summary == nil && m.Histogram == nil; !none || !valueless {
@@ -244,7 +289,10 @@ func decodeFamily(message []byte) (metric.Family, error) {
 		}
 		return err
 	})
-	return f, err
+	if err != nil {
+		return err
+	}
+	return p.add(f)
 }
 
 // decodeMetric decodes one metric and keeps of its values only the one that fits

@@ -1,6 +1,3 @@
-// Package wire turns bytes into metrics and back: the text format, OpenMetrics
-// and delimited protobuf as they are pushed, and the chunks that a scrape is
-// copied from. It holds no state between calls but the buffers of its parsers.
 package wire
 
 import (
@@ -13,23 +10,30 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// TextParser parses the text format 0.0.4. It gives the verdict and the families
-// of expfmt.TextParser (github.com/prometheus/common/expfmt), the reference of
-// the field, and accepts besides: a missing final newline, CRLF line ends, and a
-// leading byte order mark.
+// TextParser parses the text format 0.0.4. It accepts what expfmt.TextParser
+// (github.com/prometheus/common/expfmt) accepts, with the same result, and beyond that
+// what Prometheus' scraper ignores: a missing final newline, CRLF line ends, a byte
+// order mark, blanks at the end of a line, HELP and TYPE lines that come again, and
+// backslashes that escape nothing. Names with zero bytes are rejected.
 //
-// The zero value is ready but for Names. A parser may be reused, which saves its
-// allocations, but not concurrently.
+// The zero value is ready but for Names. Reuse saves allocations. A parser is not safe
+// for concurrent use.
 type TextParser struct {
 	Names metric.ValidationScheme
 
-	line int // number of the line being parsed, from 1
+	line int  // number of the line being parsed, from 1
+	sink Sink // nil if all families are one batch
 
-	families   []metric.Family
-	states     []familyState // beside families
-	byName     map[string]int
-	composites bool           // some family is a summary or histogram
-	labels     []metric.Label // backs the labels of all metrics
+	byName     map[string]int // index in states
+	states     []familyState
+	composites bool // some family is a summary or histogram
+	split      bool // a batch ended within a family that is one
+
+	// The batch.
+	families []metric.Family
+	stateOf  []int // for each of families its index in states
+	metrics  int
+	labels   []metric.Label // backs the labels of all metrics
 
 	// The last name and what it resolved to. A name resolves to the same family
 	// throughout a body.
@@ -37,28 +41,31 @@ type TextParser struct {
 	lastPlain bool // it needs no quotes
 	last      sampleName
 
-	// Histograms of this body, and of earlier ones.
+	// Histograms of this batch, and of earlier ones.
 	histograms     []*metric.HistogramValue
 	histogramsUsed int
 
 	// The names of the last labels, by their place in the line.
 	labelNames []string
 
-	// Where to find the metric of a summary or histogram again, by family and
-	// sorted labels.
+	// The metrics of summaries and histograms, by family and sorted labels.
 	series    map[string]int
 	seriesKey []byte
 	sorted    []metric.Label
 }
 
+// familyState is what the parser knows of a family throughout a body.
 type familyState struct {
+	name             string
+	inBatch          int32 // its index in families, -1 if it is not in the batch
+	lastMetric       int32 // of a summary or histogram: the metric of the last sample; -1 for none
+	typ              metric.Type
 	hasHelp, hasType bool
-	lastMetric       int // of a summary or histogram: the metric of the last sample
 }
 
-// sampleName is what the name of a sample stands for.
+// sampleName is what the name of a sample resolves to.
 type sampleName struct {
-	family int
+	family int // index in states
 	part   samplePart
 }
 
@@ -70,10 +77,39 @@ const (
 	sumSample                     // a summary's or histogram's _sum
 )
 
-// Parse reads a body. The families come in the order of their first appearance;
-// they alias src and the parser until its next use. The error is a
-// *metric.RejectionError that names the line.
+// Parse parses a body. The families come in the order of their first appearance. They
+// alias src, and the parser until its next use. The error is a *metric.RejectionError
+// that names the line.
 func (p *TextParser) Parse(src string) ([]metric.Family, error) {
+	p.sink = nil
+	if err := p.parse(src); err != nil {
+		return nil, err
+	}
+	return p.finishBatch(), nil
+}
+
+// ParseTo parses a body like Parse and gives it to the sink in batches. The error is
+// that of the sink or a *metric.RejectionError.
+func (p *TextParser) ParseTo(src string, sink Sink) error {
+	p.sink = sink
+	err := p.parse(src)
+	if err == nil {
+		err = addAll(p.finishBatch(), sink)
+	}
+	if !p.split || !isDuplicateSeries(err) {
+		return err
+	}
+	// Lines of one summary or histogram may be in different batches, though hardly
+	// anybody writes them apart from each other.
+	sink.Reset()
+	families, err := p.Parse(src)
+	if err != nil {
+		return err
+	}
+	return addAll(families, sink)
+}
+
+func (p *TextParser) parse(src string) error {
 	p.reset()
 	rest := strings.TrimPrefix(src, byteOrderMark)
 	for len(rest) > 0 {
@@ -85,19 +121,22 @@ func (p *TextParser) Parse(src string) ([]metric.Family, error) {
 		}
 		p.line++
 		if err := p.parseLine(strings.TrimSuffix(line, "\r")); err != nil {
-			return nil, err
+			return err
+		}
+		if p.metrics >= maxBatch && p.sink != nil {
+			if err := p.endBatch(); err != nil {
+				return err
+			}
 		}
 	}
-	return p.finish(), nil
+	return nil
 }
 
-const byteOrderMark = "\ufeff"
-
 func (p *TextParser) reset() {
-	p.line = 0
-	p.families, p.states, p.labels = p.families[:0], p.states[:0], p.labels[:0]
+	p.line, p.metrics = 0, 0
+	p.states, p.families, p.stateOf, p.labels = p.states[:0], p.families[:0], p.stateOf[:0], p.labels[:0]
 	p.lastName, p.lastPlain, p.last, p.labelNames = "", false, sampleName{}, p.labelNames[:0]
-	p.composites, p.histogramsUsed = false, 0
+	p.composites, p.split, p.histogramsUsed = false, false, 0
 	if p.byName == nil {
 		p.byName = map[string]int{}
 		p.series = map[string]int{}
@@ -106,13 +145,13 @@ func (p *TextParser) reset() {
 	clear(p.series)
 }
 
-// finish drops families without samples and makes each histogram count in
-// floats throughout where one of its counts is a float.
-func (p *TextParser) finish() []metric.Family {
-	kept := 0
+// finishBatch returns the families of the batch that have samples, and makes each
+// histogram count in floats throughout if one of its counts is a float.
+func (p *TextParser) finishBatch() []metric.Family {
+	finished := 0
 	for i := range p.families {
 		f := &p.families[i]
-		if len(f.Metrics) == 0 {
+		if len(f.Metrics) == 0 && (p.sink == nil || f.Help == "") {
 			continue
 		}
 		if f.Type.HasBuckets() {
@@ -122,26 +161,76 @@ func (p *TextParser) finish() []metric.Family {
 		}
 		// Swapped rather than copied: no two slots may share their metrics'
 		// memory, which the next body writes to.
-		p.families[kept], p.families[i] = p.families[i], p.families[kept]
-		kept++
+		p.families[finished], p.families[i] = p.families[i], p.families[finished]
+		finished++
 	}
-	return p.families[:kept]
+	return p.families[:finished]
 }
 
-// unifyCounts makes all counts of h floats where one of them is.
-func unifyCounts(h *metric.HistogramValue) {
-	isFloat := func(b metric.Bucket) bool { return b.CumulativeCountFloat != 0 }
-	if h.CountFloat == 0 && !slices.ContainsFunc(h.Buckets, isFloat) {
-		return
+// endBatch gives the batch to the sink. The last metric of each summary and histogram
+// goes to the next batch, since more of its lines may follow.
+func (p *TextParser) endBatch() error {
+	type unfinished struct {
+		state int
+		m     metric.Metric
 	}
-	h.CountFloat, h.Count = h.Observations(), 0
-	for i := range h.Buckets {
-		b := &h.Buckets[i]
-		b.CumulativeCountFloat, b.CumulativeCount = b.Observations(), 0
+	var left []unfinished
+	for at := range p.families {
+		f, state := &p.families[at], &p.states[p.stateOf[at]]
+		state.inBatch = -1
+		if f.Type.Scalar() || len(f.Metrics) == 0 {
+			continue
+		}
+		p.split = true
+		last := len(f.Metrics) - 1
+		m := f.Metrics[state.lastMetric]
+		f.Metrics[state.lastMetric] = f.Metrics[last]
+		f.Metrics = f.Metrics[:last]
+		m.Labels = slices.Clone(m.Labels)
+		if m.Histogram != nil {
+			h := *m.Histogram
+			h.Buckets = slices.Clone(h.Buckets)
+			m.Histogram = &h
+		}
+		left = append(left, unfinished{p.stateOf[at], m})
 	}
+	if err := p.sink.Add(p.finishBatch()); err != nil {
+		return err
+	}
+	p.families, p.stateOf, p.labels, p.metrics, p.histogramsUsed = p.families[:0], p.stateOf[:0], p.labels[:0], 0, 0
+	clear(p.series)
+	for _, u := range left {
+		f := p.familyOf(u.state)
+		p.series[string(p.keyOf(u.state, u.m.Labels))] = 0
+		f.Metrics = append(f.Metrics, u.m)
+		p.states[u.state].lastMetric = 0
+	}
+	return nil
 }
 
-func (p *TextParser) reject(format string, args ...any) error {
+// familyOf returns the family of a state, which it adds to the batch if need be.
+func (p *TextParser) familyOf(state int) *metric.Family {
+	s := &p.states[state]
+	if s.inBatch >= 0 {
+		return &p.families[s.inBatch]
+	}
+	at := len(p.families)
+	s.inBatch = int32(at)
+	p.metrics++ // a family takes about as much memory as a metric
+	p.stateOf = append(p.stateOf, state)
+	f := metric.Family{Name: s.name, Type: s.typ}
+	// A slot that an earlier body or batch used lends the capacity of its metrics.
+	if at < cap(p.families) {
+		p.families = p.families[:at+1]
+		f.Metrics = p.families[at].Metrics[:0]
+		p.families[at] = f
+	} else {
+		p.families = append(p.families, f)
+	}
+	return &p.families[at]
+}
+
+func (p *TextParser) reject(format string, args ...any) *metric.RejectionError {
 	return metric.Reject(metric.Malformed, "line %d: "+format, append([]any{p.line}, args...)...)
 }
 
@@ -161,7 +250,7 @@ func (p *TextParser) parseLine(line string) error {
 		return err
 	}
 	if name == "" {
-		return p.reject("invalid metric name: %s", excerpt(line[i:]))
+		return p.rejectMetricName(nameToken(line, i))
 	}
 	sample, err := p.resolve(name)
 	if err != nil {
@@ -181,8 +270,8 @@ func (p *TextParser) parseLine(line string) error {
 	return p.parseValue(line, i, sample, start)
 }
 
-// readMetricName reads the metric name at i. Mostly that is the last one again,
-// which needs no look at its bytes.
+// readMetricName reads the metric name at i. Usually that is the last one again, which
+// needs no look at its bytes.
 func (p *TextParser) readMetricName(line string, i int) (name string, end int, err error) {
 	end = i + len(p.lastName)
 	if p.lastPlain && end < len(line) && line[i:end] == p.lastName && (line[end] == '{' || line[end] == ' ') {
@@ -191,7 +280,7 @@ func (p *TextParser) readMetricName(line string, i int) (name string, end int, e
 	return p.readName(line, i, metric.MetricNamePrefix)
 }
 
-// parseBracedSample parses a sample whose name stands inside its braces, as in
+// parseBracedSample parses a sample with the metric name inside its braces, as in
 // {"name",label="value"} 1.
 func (p *TextParser) parseBracedSample(line string, i int) error {
 	start := len(p.labels)
@@ -209,8 +298,7 @@ func (p *TextParser) parseBracedSample(line string, i int) error {
 	return p.parseValue(line, i, sample, start)
 }
 
-// parseComment parses what follows the '#' of a line at i: HELP, TYPE, or
-// nothing of meaning.
+// parseComment parses what follows the '#' of a line at i: HELP, TYPE, or a comment.
 func (p *TextParser) parseComment(line string, i int) error {
 	keyword, i := token(line, i)
 	if i == len(line) || keyword != "HELP" && keyword != "TYPE" {
@@ -231,29 +319,31 @@ func (p *TextParser) parseComment(line string, i int) error {
 	if i == len(line) {
 		return nil
 	}
-	f, state := &p.families[sample.family], &p.states[sample.family]
+	state := &p.states[sample.family]
 	if keyword == "HELP" {
-		if state.hasHelp {
-			return p.reject("second HELP line for metric family %q", f.Name)
+		if !state.hasHelp { // the first one wins
+			state.hasHelp = true
+			p.familyOf(sample.family).Help = unescape(line[i:])
 		}
-		state.hasHelp = true
-		f.Help, err = p.unescape(line[i:])
-		return err
-	}
-	if state.hasType {
-		return p.reject("second TYPE line for metric family %q, or TYPE after its samples: TYPE comes once, before them", f.Name)
+		return nil
 	}
 	// The reference parser drops backslashes here.
-	typ, ok := typeNamed(strings.ReplaceAll(line[i:], `\`, ""))
-	if !ok {
-		return p.reject("unknown metric type %q for %q: use counter, gauge, histogram, summary or untyped", line[i:], f.Name)
+	given := strings.ReplaceAll(strings.TrimRight(line[i:], " \t"), `\`, "")
+	typ, ok := typeNamed(given)
+	switch {
+	case !ok:
+		return p.reject("unknown metric type %s for %q: use counter, gauge, histogram, summary or untyped", excerpt(line[i:]), state.name)
+	case state.hasType && state.typ != typ:
+		return p.reject("TYPE line for %q says %s, but the metric family is of type %s already: put one TYPE line before its samples",
+			state.name, typ, state.typ)
 	}
-	state.hasType, f.Type = true, typ
-	p.composites = p.composites || typ == metric.Summary || typ.HasBuckets()
+	state.hasType, state.typ = true, typ
+	p.familyOf(sample.family).Type = typ
+	p.composites = p.composites || !typ.Scalar()
 	return nil
 }
 
-// typeNamed returns the type called name in a TYPE line, in letters of any case.
+// typeNamed returns the type that a TYPE line calls name, in letters of any case.
 func typeNamed(name string) (metric.Type, bool) {
 	switch name {
 	case "counter":
@@ -284,17 +374,17 @@ func typeNamed(name string) (metric.Type, bool) {
 	return 0, false
 }
 
-// resolve returns what a sample called name belongs to: the family of that name,
-// or else the summary or histogram whose part it is, or else a new family. The
-// family's type stands from its first sample on.
+// resolve returns what a sample called name belongs to: the family of that name, or
+// else the summary or histogram that it is a part of, or else a new family. A family's
+// type is fixed from its first sample on.
 func (p *TextParser) resolve(name string) (sampleName, error) {
 	sample, err := p.resolveComment(name)
 	if err != nil {
 		return sampleName{}, err
 	}
 	if state := &p.states[sample.family]; !state.hasType {
-		state.hasType = true
-		p.families[sample.family].Type = metric.Untyped
+		state.hasType, state.typ = true, metric.Untyped
+		p.familyOf(sample.family).Type = metric.Untyped
 	}
 	return sample, nil
 }
@@ -311,7 +401,7 @@ func (p *TextParser) resolveComment(name string) (sampleName, error) {
 
 func (p *TextParser) lookUp(name string) (sampleName, error) {
 	if !p.Names.ValidMetric(name) {
-		return sampleName{}, p.reject("invalid metric name %q", name)
+		return sampleName{}, p.rejectMetricName(name)
 	}
 	if at, ok := p.byName[name]; ok {
 		return sampleName{family: at}, nil
@@ -328,7 +418,7 @@ func (p *TextParser) lookUp(name string) (sampleName, error) {
 	case cutSuffix(&base, "_bucket"):
 	}
 	if at, ok := p.byName[base]; ok && p.states[at].hasType {
-		typ := p.families[at].Type
+		typ := p.states[at].typ
 		if typ.HasBuckets() || typ == metric.Summary && part != wholeSample {
 			return sampleName{at, part}, nil
 		}
@@ -337,17 +427,18 @@ func (p *TextParser) lookUp(name string) (sampleName, error) {
 }
 
 func (p *TextParser) newFamily(name string) sampleName {
-	at := len(p.families)
+	at := len(p.states)
 	p.byName[name] = at
-	p.states = append(p.states, familyState{lastMetric: -1})
-	// A slot that an earlier body used lends the capacity of its metrics.
-	if at < cap(p.families) {
-		p.families = p.families[:at+1]
-		p.families[at] = metric.Family{Name: name, Metrics: p.families[at].Metrics[:0]}
-	} else {
-		p.families = append(p.families, metric.Family{Name: name})
-	}
+	p.states = append(p.states, familyState{name: name, inBatch: -1, lastMetric: -1})
+	p.familyOf(at)
 	return sampleName{family: at}
+}
+
+func (p *TextParser) rejectMetricName(name string) error {
+	return rejectMetricName(p.line, p.Names, name)
+}
+func (p *TextParser) rejectLabelName(name string) error {
+	return rejectLabelName(p.line, p.Names, name)
 }
 
 // cutSuffix takes suffix off s where something is left before it.
@@ -378,8 +469,9 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 				return "", 0, err
 			}
 			if name == "" {
-				return "", 0, p.reject("invalid label name: %s", excerpt(line[i:]))
+				return "", 0, p.rejectLabelName(labelToken(line, i))
 			}
+			nameAt := i - len(name)
 			i = skipBlank(line, i)
 			if i < len(line) && line[i] != '=' && alone == "" && (line[i] == ',' || line[i] == '}') {
 				alone = name
@@ -387,6 +479,9 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 					i++
 				}
 				continue
+			}
+			if i < len(line) && line[i] != '=' && line[i] != ',' && line[i] != '}' && line[nameAt] != '"' {
+				return "", 0, p.rejectLabelName(labelToken(line, nameAt))
 			}
 			if valueAt, err = p.beginLabel(line, i, name); err != nil {
 				return "", 0, err
@@ -439,11 +534,11 @@ func (p *TextParser) beginLabel(line string, i int, name string) (valueAt int, e
 		return 0, p.reject("expected '=' after label name %q: %s", name, excerpt(line[i:]))
 	}
 	if name == metric.NameLabel || !p.Names.ValidLabel(name) {
-		return 0, p.reject("invalid label name %q", name)
+		return 0, p.rejectLabelName(name)
 	}
 	i = skipBlank(line, i+1)
 	if i == len(line) || line[i] != '"' {
-		return 0, p.reject("the value of label %q must stand in double quotes: %s", name, excerpt(line[i:]))
+		return 0, p.reject("the value of label %q must be in double quotes: %s", name, excerpt(line[i:]))
 	}
 	return i + 1, nil
 }
@@ -464,9 +559,7 @@ func (p *TextParser) readLabelValue(line string, i int, name string) (value stri
 		case '"':
 			value = line[i:j]
 			if escaped {
-				if value, err = p.unescape(value); err != nil {
-					return "", 0, err
-				}
+				value = unescape(value)
 			}
 			if bits >= utf8.RuneSelf && !utf8.ValidString(value) {
 				return "", 0, p.reject("the value of label %q is not valid UTF-8: %q", name, value)
@@ -477,40 +570,10 @@ func (p *TextParser) readLabelValue(line string, i int, name string) (value stri
 	return "", 0, p.reject("the value of label %q is not closed: '\"' is missing", name)
 }
 
-// unescape resolves \\, \n and \" in s. Any other escape is an error.
-func (p *TextParser) unescape(s string) (string, error) {
-	first := strings.IndexByte(s, '\\')
-	if first < 0 {
-		return s, nil
-	}
-	var b strings.Builder
-	b.Grow(len(s))
-	b.WriteString(s[:first])
-	for i := first; i < len(s); i++ {
-		if s[i] != '\\' {
-			b.WriteByte(s[i])
-			continue
-		}
-		i++
-		if i == len(s) {
-			return "", p.reject(`a lone backslash at the end: write \\`)
-		}
-		switch s[i] {
-		case '\\', '"':
-			b.WriteByte(s[i])
-		case 'n':
-			b.WriteByte('\n')
-		default:
-			return "", p.reject(`invalid escape sequence \%c: only \\, \n and \" are known`, s[i])
-		}
-	}
-	return b.String(), nil
-}
-
 // parseValue parses value and timestamp of a sample from i on and adds it to its
 // family. The sample's labels are p.labels[start:].
 func (p *TextParser) parseValue(line string, i int, sample sampleName, start int) error {
-	f := &p.families[sample.family]
+	f := p.familyOf(sample.family)
 	bound := math.NaN()
 	switch {
 	case f.Type == metric.Summary:
@@ -526,28 +589,49 @@ func (p *TextParser) parseValue(line string, i int, sample sampleName, start int
 		return p.reject("metric %q has the label %q twice", f.Name, name)
 	}
 
+	valueAt := i
 	text, i := token(line, i)
 	value, ok := parseFloat(text)
 	if !ok {
-		return p.reject("expected a number as the value of %q, got %q", f.Name, text)
+		return p.rejectValue(line, valueAt, f.Name)
 	}
 	m, err := p.addSample(sample, start, bound, value)
 	if err != nil || i == len(line) {
 		return err
 	}
-
 	text, i = token(line, skipBlank(line, i))
 	if text == "" {
-		return p.reject("blanks at the end of the line, after the value of %q", f.Name)
+		return nil // blanks at the end of the line
 	}
 	if m.TimestampMs, err = strconv.ParseInt(text, 10, 64); err != nil {
-		return p.reject("expected the end of the line or an integer timestamp after the value of %q, got %q", f.Name, text)
+		return p.reject("expected the end of the line or an integer timestamp after the value of %q, got %s", f.Name, excerpt(text))
 	}
-	if i < len(line) {
+	if skipBlank(line, i) < len(line) {
 		return p.reject("expected the end of the line after the timestamp: %s", excerpt(line[i:]))
 	}
 	m.HasTimestamp = true
 	return nil
+}
+
+// rejectValue rejects a line with no number at i, where the value of the metric called
+// name should be, and names the mistake that is likely behind it.
+func (p *TextParser) rejectValue(line string, i int, name string) error {
+	text, next := token(line, i)
+	if start := skipBlank(line, 0); i > start && !isBlank(line[i-1]) && line[i-1] != '}' && line[start] != '"' {
+		return p.rejectMetricName(nameToken(line, start))
+	}
+	if decimal := strings.Replace(text, ",", ".", 1); decimal != text {
+		if _, ok := parseFloat(decimal); ok {
+			return p.reject("the value of %q is %s, with a decimal comma: write %s (programs format numbers like this with LC_ALL=C in their environment)",
+				name, text, decimal)
+		}
+	}
+	if second, _ := token(line, skipBlank(line, next)); second != "" && !strings.Contains(line[:i], "{") {
+		if _, ok := parseFloat(second); ok {
+			return p.rejectMetricName(line[skipBlank(line, 0):next])
+		}
+	}
+	return p.reject("expected a number as the value of %q, got %s", name, excerpt(text))
 }
 
 // takeBound removes the labels called name from p.labels[start:] and parses the
@@ -570,8 +654,9 @@ func (p *TextParser) takeBound(start int, name string, bound *float64) error {
 
 // addSample adds the sample to its family and returns the metric it went to.
 func (p *TextParser) addSample(sample sampleName, start int, bound, value float64) (*metric.Metric, error) {
-	f := &p.families[sample.family]
-	if f.Type != metric.Summary && !f.Type.HasBuckets() {
+	f := p.familyOf(sample.family)
+	if f.Type.Scalar() {
+		p.metrics++
 		f.Metrics = append(f.Metrics, metric.Metric{
 			Labels: p.labels[start:len(p.labels):len(p.labels)], Value: value, HasValue: true,
 		})
@@ -615,22 +700,16 @@ func (p *TextParser) addSample(sample sampleName, start int, bound, value float6
 }
 
 // compositeMetric returns the summary or histogram of the family with the labels
-// p.labels[start:], in any order, made where there is none yet. It gives those
-// labels back to p.labels where the metric has them already.
+// p.labels[start:], in any order; it makes one if there is none yet. If there is one,
+// it takes those labels off p.labels.
 func (p *TextParser) compositeMetric(family, start int) *metric.Metric {
-	f, state := &p.families[family], &p.states[family]
+	f, state := p.familyOf(family), &p.states[family]
 	labels := p.labels[start:len(p.labels):len(p.labels)]
-	if at := state.lastMetric; at >= 0 && slices.Equal(f.Metrics[at].Labels, labels) {
+	if at := state.lastMetric; at >= 0 && int(at) < len(f.Metrics) && slices.Equal(f.Metrics[at].Labels, labels) {
 		p.labels = p.labels[:start]
 		return &f.Metrics[at]
 	}
-	p.sorted = append(p.sorted[:0], labels...)
-	slices.SortFunc(p.sorted, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
-	key := strconv.AppendInt(p.seriesKey[:0], int64(family), 10)
-	for _, l := range p.sorted {
-		key = append(append(append(append(key, 0xff), l.Name...), 0xff), l.Value...)
-	}
-	p.seriesKey = key
+	key := p.keyOf(family, labels)
 	at, found := p.series[string(key)]
 	if found {
 		p.labels = p.labels[:start]
@@ -644,13 +723,23 @@ func (p *TextParser) compositeMetric(family, start int) *metric.Metric {
 			m.Histogram = p.newHistogram()
 		}
 		f.Metrics = append(f.Metrics, m)
+		p.metrics++
 	}
-	state.lastMetric = at
+	state.lastMetric = int32(at)
 	return &f.Metrics[at]
 }
 
-// newHistogram returns an empty histogram, in memory that an earlier body used
-// where there is some.
+// keyOf returns the key in p.series of the family's metric with these labels, in any
+// order. The next call overwrites it.
+func (p *TextParser) keyOf(family int, labels []metric.Label) []byte {
+	p.sorted = append(p.sorted[:0], labels...)
+	sortLabels(p.sorted)
+	p.seriesKey = appendLabelsKey(strconv.AppendInt(p.seriesKey[:0], int64(family), 10), p.sorted)
+	return p.seriesKey
+}
+
+// newHistogram returns an empty histogram, in memory of an earlier batch or body if
+// there is some.
 func (p *TextParser) newHistogram() *metric.HistogramValue {
 	if p.histogramsUsed == len(p.histograms) {
 		p.histograms = append(p.histograms, new(metric.HistogramValue))
@@ -661,30 +750,8 @@ func (p *TextParser) newHistogram() *metric.HistogramValue {
 	return h
 }
 
-// duplicateName finds a name that two of the labels share.
-func duplicateName(labels []metric.Label) (string, bool) {
-	if len(labels) > 16 {
-		seen := make(map[string]struct{}, len(labels))
-		for _, l := range labels {
-			if _, twice := seen[l.Name]; twice {
-				return l.Name, true
-			}
-			seen[l.Name] = struct{}{}
-		}
-		return "", false
-	}
-	for i := range labels {
-		for j := range i {
-			if labels[i].Name == labels[j].Name {
-				return labels[i].Name, true
-			}
-		}
-	}
-	return "", false
-}
-
-// readName reads a metric or label name at i, which is empty where none starts
-// there. prefix finds the part of it that needs no quotes.
+// readName reads a metric or label name at i, which is empty if none starts there.
+// prefix returns the length of the part that needs no quotes.
 //
 // As in the reference parser a quoted part may hold any byte, and ends the name.
 func (p *TextParser) readName(line string, i int, prefix func(string) int) (name string, end int, err error) {
@@ -697,14 +764,43 @@ func (p *TextParser) readName(line string, i int, prefix func(string) int) (name
 		case '\\':
 			k++
 		case '"':
-			quoted, err := p.unescape(line[j+1 : k])
+			quoted, err := p.unescapeName(line[j+1 : k])
 			return line[i:j] + quoted, k + 1, err
 		}
 	}
 	return "", 0, p.reject("the quoted name is not closed: '\"' is missing: %s", excerpt(line[i:]))
 }
 
-// token returns what stands from i up to the next blank or the end of the line.
+// unescapeName is unescape for quoted names, in which a backslash must escape something.
+func (p *TextParser) unescapeName(s string) (string, error) {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			continue
+		}
+		if i++; i == len(s) || s[i] != '\\' && s[i] != '"' && s[i] != 'n' {
+			return "", p.reject(`invalid escape sequence in the name %s: only \\, \n and \" are known`, excerpt(s))
+		}
+	}
+	return unescape(s), nil
+}
+
+// nameToken returns what is meant to be a metric name at i.
+func nameToken(line string, i int) string {
+	text, _ := token(line, i)
+	text, _, _ = strings.Cut(text, "{")
+	return text
+}
+
+// labelToken returns what is meant to be a label name at i.
+func labelToken(line string, i int) string {
+	text := line[i:]
+	if end := strings.IndexAny(text, `=,}"`); end >= 0 {
+		text = text[:end]
+	}
+	return strings.TrimRight(text, " \t")
+}
+
+// token returns the text from i to the next blank or the end of the line.
 func token(line string, i int) (string, int) {
 	j := i
 	for j < len(line) && !isBlank(line[j]) {
@@ -721,12 +817,3 @@ func skipBlank(line string, i int) int {
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
-
-// excerpt quotes the beginning of s for an error message.
-func excerpt(s string) string {
-	const most = 40
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
-	}
-	return strconv.Quote(s)
-}

