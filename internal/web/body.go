@@ -1,9 +1,9 @@
 package web
 
 import (
-	"bytes"
-	"fmt"
+	"errors"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"strings"
@@ -16,145 +16,197 @@ import (
 	"pushgateway/internal/wire"
 )
 
-// Media types of pushed bodies. Anything else is tried as the text format.
+// Media types of pushed bodies. Anything else is read as the text format.
 const (
 	protobufType    = "application/vnd.google.protobuf"
 	openMetricsType = "application/openmetrics-text"
 )
 
-// bodyReader reads pushed bodies. It keeps its buffers from one to the next: what
-// it returns aliases them and is overwritten by the next read.
+// bodyReader reads pushed bodies. It reuses its buffers: the strings that it gives to a
+// sink are valid until the next read.
 type bodyReader struct {
-	buffer bytes.Buffer
-	text   wire.TextParser
-	gzip   gzip.Reader
+	body       []byte
+	compressed []byte // of zstd
+	parser     wire.Parser
+	gzip       gzip.Reader
+	snappy     *snappy.Reader // nil until it is needed
+	zstd       *zstd.Decoder  // likewise
 }
 
-// maxBodySize is how large a body may be once it is decompressed. Nobody pushes as
-// much; a few kilobytes can expand to gigabytes.
+// maxBodySize bounds a body, as it is sent and decompressed: a few kilobytes can expand
+// to gigabytes.
 const maxBodySize = 256 << 20
 
-// maxIdleBuffer bounds what an idle bodyReader holds on to: what a body of the size
-// was parsed to takes many times as much.
+// maxIdleBuffer bounds the memory of an idle bodyReader.
 const maxIdleBuffer = 128 << 10
 
-// reusable reports whether the reader should serve another body.
-func (b *bodyReader) reusable() bool { return b.buffer.Cap() <= maxIdleBuffer }
+// reusable reports whether the reader should read another body.
+func (b *bodyReader) reusable() bool { return cap(b.body) <= maxIdleBuffer }
 
-// read reads and parses the body of a push. What is wrong with the body is a
-// *metric.RejectionError.
-func (b *bodyReader) read(r *http.Request, names metric.ValidationScheme) ([]metric.Family, error) {
+// read reads and parses the body of a push and gives its families to the sink. The error
+// is that of the sink, or a *metric.RejectionError about the body.
+func (b *bodyReader) read(r *http.Request, names metric.ValidationScheme, sink wire.Sink) error {
 	if isRemoteWrite(r.Header) {
-		return nil, metric.Reject(metric.WrongProtocol,
-			"this is a Prometheus remote write request, which a Pushgateway does not take: point remote_write at a Prometheus server or another receiver, and let Prometheus scrape this gateway")
+		return metric.Reject(metric.WrongProtocol, "this is a Prometheus remote write request, which a Pushgateway does not accept: "+
+			"point remote_write at a Prometheus server or another receiver, and let Prometheus scrape this gateway")
 	}
 	if err := b.decompress(r); err != nil {
-		return nil, err
+		return err
 	}
-	families, err := b.parse(r.Header, names)
-	if err != nil {
-		if hint := b.hint(r.Header); hint != "" {
-			err = metric.Reject(metric.Malformed, "%v; %s", err, hint)
+	err := b.parser.ParseTo(b.body, formatOf(r.Header), names, sink)
+	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok && rejection.Reason == metric.Malformed {
+		if hint := hint(b.body, r.Header, names); hint != "" {
+			rejection.Message += "; " + hint
 		}
-		return nil, err
 	}
-	return families, nil
+	return err
 }
 
-// isRemoteWrite goes by the headers that the remote write protocol demands, a
-// compression among them.
+// isRemoteWrite reports whether a request has the headers that the remote write protocol
+// demands. A compression is among them.
 func isRemoteWrite(h http.Header) bool {
 	encoding := h.Get("Content-Encoding")
 	return encoding != "" && (h.Get("X-Prometheus-Remote-Write-Version") != "" ||
 		strings.HasPrefix(h.Get("Content-Type"), "application/x-protobuf") && strings.EqualFold(encoding, "snappy"))
 }
 
-// decompress reads the whole body into the buffer.
-func (b *bodyReader) decompress(r *http.Request) error {
-	b.buffer.Reset()
-	encoding := r.Header.Get("Content-Encoding")
-	body, err := b.decompressor(strings.ToLower(encoding), r.Body)
-	if err == nil {
-		_, err = b.buffer.ReadFrom(io.LimitReader(body, maxBodySize+1))
-	}
-	switch {
-	case err == nil && b.buffer.Len() <= maxBodySize:
-		return nil
-	case err == nil:
-		b.buffer = bytes.Buffer{}
-		return metric.Reject(metric.TooLarge, "the body is larger than %d MiB, decompressed: push less, in several groups if need be", maxBodySize>>20)
-	}
-	if body == nil || body != io.Reader(r.Body) {
-		return metric.Reject(metric.BadEncoding, "the body is not what its header Content-Encoding: %s says: %v", encoding, err)
-	}
-	return metric.Reject(metric.Malformed, "read the body: %v", err)
-}
-
-// decompressor returns a reader of what body holds compressed. An encoding that
-// is not known is taken for none, as clients put other things in that header.
-func (b *bodyReader) decompressor(encoding string, body io.Reader) (io.Reader, error) {
-	switch encoding {
-	case "gzip":
-		return &b.gzip, b.gzip.Reset(body)
-	case "snappy":
-		return snappy.NewReader(body), nil
-	case "zstd":
-		z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, err
-		}
-		return z, nil
-	}
-	return body, nil
-}
-
-func (b *bodyReader) parse(h http.Header, names metric.ValidationScheme) ([]metric.Family, error) {
+// formatOf returns the format that the Content-Type header says.
+func formatOf(h http.Header) wire.Format {
 	contentType := h.Get("Content-Type")
 	if strings.HasPrefix(contentType, "text/") {
-		contentType = "" // no need to look closer
+		return wire.Text // no need to look closer
 	}
 	mediaType, params, err := mime.ParseMediaType(contentType)
 	switch {
 	case err != nil: // such as none at all
 	case mediaType == protobufType && params["encoding"] == "delimited" && params["proto"] == "io.prometheus.client.MetricFamily":
-		return wire.ParseProtobuf(b.buffer.Bytes())
-	case mediaType == openMetricsType && b.buffer.Len() > 0:
-		return wire.ParseOpenMetrics(strings.TrimPrefix(wire.Alias(b.buffer.Bytes()), "\ufeff"), names)
+		return wire.Protobuf
+	case mediaType == openMetricsType:
+		return wire.OpenMetrics
 	}
-	b.text.Names = names
-	return b.text.Parse(wire.Alias(b.buffer.Bytes()))
+	return wire.Text
 }
 
-// hint tells what may be behind a body that could not be parsed.
-func (b *bodyReader) hint(h http.Header) string {
-	body := b.buffer.Bytes()
-	contentType := h.Get("Content-Type")
-	for _, magic := range []struct{ prefix, encoding string }{
-		{"\x1f\x8b", "gzip"},
-		{"\x28\xb5\x2f\xfd", "zstd"},
-		{"\xff\x06\x00\x00sNaPpY", "snappy"},
-	} {
-		if bytes.HasPrefix(body, []byte(magic.prefix)) {
-			return fmt.Sprintf("the body looks compressed: send it with the header Content-Encoding: %s", magic.encoding)
+// decompress reads the whole body. An unknown encoding counts as none: clients put other
+// things in that header.
+func (b *bodyReader) decompress(r *http.Request) error {
+	encoding := r.Header.Get("Content-Encoding")
+	var err error
+	switch strings.ToLower(encoding) {
+	case "gzip":
+		if err = b.gzip.Reset(r.Body); err == nil {
+			b.body, err = readAll(b.body[:0], &b.gzip, 0)
 		}
-	}
-	isProtobuf := strings.HasPrefix(contentType, protobufType)
-	if families, err := wire.ParseProtobuf(body); !isProtobuf && err == nil && len(families) > 0 && families[0].Name != "" {
-		return "the body looks like protobuf: send it with the header Content-Type: " + protobufType +
-			"; proto=io.prometheus.client.MetricFamily; encoding=delimited"
-	}
-	switch encoding := h.Get("Content-Encoding"); strings.ToLower(encoding) {
-	case "", "identity", "gzip", "snappy", "zstd":
+	case "snappy":
+		if b.snappy == nil {
+			b.snappy = snappy.NewReader(nil)
+		}
+		b.snappy.Reset(r.Body)
+		b.body, err = readAll(b.body[:0], b.snappy, 0)
+	case "zstd":
+		if b.compressed, err = readAll(b.compressed[:0], r.Body, r.ContentLength); err == nil {
+			err = b.decompressZstd()
+		}
+		if cap(b.compressed) > maxIdleBuffer {
+			b.compressed = nil
+		}
 	default:
-		return fmt.Sprintf("the header Content-Encoding: %s is none that is known here, so the body was read as it is", encoding)
+		encoding = ""
+		b.body, err = readAll(b.body[:0], r.Body, r.ContentLength)
 	}
 	switch {
-	case isProtobuf:
-		return "the header Content-Type says that the body is protobuf: leave it out to push the text format"
-	case strings.HasPrefix(contentType, "multipart/form-data"):
-		return "the body is a form with parts: with curl, use --data-binary @file instead of -F"
-	case strings.HasPrefix(contentType, "application/x-www-form-urlencoded") && !bytes.Contains(body, []byte("\n")) && len(body) > 0:
-		return "if several lines were meant: curl's --data @file joins them, --data-binary @file does not"
+	case err == nil:
+		return nil
+	case errors.Is(err, errTooLarge):
+		b.body = nil
+		return metric.Reject(metric.TooLarge, "the body is larger than the limit of %d MiB, decompressed: push less, in several groups if need be",
+			maxBodySize>>20)
+	case encoding == "":
+		return metric.Reject(metric.Malformed, "read the body: %v", err)
 	}
-	return ""
+	fix := "send the body compressed with it, or without that header"
+	if strings.EqualFold(encoding, "snappy") {
+		fix = "send the body in the framing format of snappy (in Go snappy.NewBufferedWriter), not in the block format, or without that header"
+	}
+	return metric.Reject(metric.BadEncoding, "the body could not be decompressed as its header Content-Encoding: %s says: %v; %s", encoding, err, fix)
+}
+
+// errTooLarge says that a body is larger than maxBodySize.
+var errTooLarge = errors.New("the body is too large")
+
+// readAll appends what r has to dst, which is empty. size is how much that is, or not
+// positive if that is not known.
+func readAll(dst []byte, r io.Reader, size int64) ([]byte, error) {
+	if size > maxBodySize {
+		return dst, errTooLarge
+	}
+	if size >= int64(cap(dst)) {
+		dst = make([]byte, 0, size+1) // with room to see the end
+	}
+	// A large body of unknown size is read in pieces and joined at the end: a buffer
+	// that grows would be copied, and take twice the memory at the end.
+	const maxGrown = 1 << 20
+	var pieces [][]byte
+	total := 0
+	for {
+		if len(dst) == cap(dst) {
+			if cap(dst) >= maxGrown {
+				pieces = append(pieces, dst)
+				dst = make([]byte, 0, 2*maxGrown)
+			} else {
+				dst = append(dst, 0)[:len(dst)]
+			}
+		}
+		n, err := r.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		if total += n; total > maxBodySize {
+			return dst[:0], errTooLarge
+		}
+		switch {
+		case err == io.EOF && len(pieces) == 0:
+			return dst, nil
+		case err == io.EOF:
+			all := make([]byte, 0, total)
+			for _, piece := range append(pieces, dst) {
+				all = append(all, piece...)
+			}
+			return all, nil
+		case err != nil:
+			return dst, err
+		}
+	}
+}
+
+// decompressZstd decompresses what is in b.compressed. The memory of the decoder is that
+// of the result, however large a window or content the frames declare.
+func (b *bodyReader) decompressZstd() error {
+	if b.zstd == nil {
+		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(math.MaxInt64), zstd.WithDecoderMaxWindow(zstd.MaxWindowSize), zstd.WithDecodeAllCapLimit(true))
+		if err != nil {
+			return err
+		}
+		b.zstd = z
+	}
+	// The decoder fills no more than the capacity of its destination, so one that is
+	// too small is doubled. That a frame declares its size is no reason to believe it.
+	size := min(max(cap(b.body), 4*len(b.compressed), 4<<10), maxBodySize+1)
+	for {
+		if cap(b.body) < size {
+			b.body = make([]byte, 0, size)
+		}
+		body, err := b.zstd.DecodeAll(b.compressed, b.body[:0])
+		switch {
+		case err == nil && len(body) > maxBodySize:
+			return errTooLarge
+		case err == nil:
+			b.body = body
+			return nil
+		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+			return err
+		case size > maxBodySize:
+			return errTooLarge
+		}
+		size = min(2*max(size, cap(b.body)), maxBodySize+1)
+	}
 }

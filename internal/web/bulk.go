@@ -12,6 +12,7 @@ import (
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/store"
+	"pushgateway/internal/wire"
 )
 
 const (
@@ -75,11 +76,11 @@ func (h *pushHandler) readBulk(r *request, reader *bodyReader) ([]metric.GroupFa
 	if err != nil {
 		return nil, asked, err
 	}
-	families, err := reader.read(r.Request, h.validation)
-	if err != nil {
+	var families wire.Families
+	if err := reader.read(r.Request, h.validation, &families); err != nil {
 		return nil, asked, err
 	}
-	groups, err := metric.SplitByGroup(families, names)
+	groups, err := metric.SplitByGroup(families.All, names)
 	return groups, asked, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
+	"pushgateway/internal/wire"
 )
 
 // pushHandler handles pushes.
@@ -89,11 +90,11 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 	}
 	buffers := h.borrow()
 	defer h.giveBack(buffers)
-	families, err := buffers.reader.read(r.Request, h.validation)
-	if err != nil {
+	var families wire.Families
+	if err := buffers.reader.read(r.Request, h.validation, &families); err != nil {
 		return false, err
 	}
-	return h.apply(&buffers.encoder, key, families, asked)
+	return h.apply(&buffers.encoder, key, families.All, asked)
 }
 
 // apply applies families to a group with the options that the request asked for.

@@ -139,7 +139,7 @@ func TestContentEncodings(t *testing.T) {
 	for _, c := range []struct{ encoding, body, want string }{
 		{"gzip", "m 1\n", "Content-Encoding: gzip"}, {"snappy", "m 1\n", "Content-Encoding: snappy"}, {"zstd", "m 1\n", "Content-Encoding: zstd"},
 		{"gzip", asGzip(t, "m 1\n")[:20], "Content-Encoding: gzip"},
-		{"utf-8", "m{\n", "the header Content-Encoding: utf-8 is none that is known"},
+		{"utf-8", "m{\n", "the header Content-Encoding: utf-8 is not a known compression"},
 		{"", asGzip(t, "m 1\n"), "with the header Content-Encoding: gzip"},
 		{"", asZstd(t, "m 1\n"), "with the header Content-Encoding: zstd"},
 		{"", asSnappy(t, "m 1\n"), "with the header Content-Encoding: snappy"},
@@ -165,7 +165,7 @@ func TestContentTypes(t *testing.T) {
 		{protobuf, gauge, 200, ""}, {protobuf, "", 200, ""},
 		{"application/openmetrics-text; version=1.0.0; charset=utf-8", "# TYPE c counter\nc_total 1 # {id=\"x\"} 1\nc_created 1.5\n# EOF\n", 200, ""},
 		{"application/openmetrics-text", "\ufeff# EOF", 200, ""},
-		{"application/openmetrics-text", "c 1\n", 400, "EOF"},
+		{"application/openmetrics-text", "c 1\n", 200, ""},
 		{protobuf, "m 1\n", 400, "leave it out to push the text format"},
 		{"", gauge, 400, "send it with the header Content-Type: application/vnd.google.protobuf"},
 		{"application/vnd.google.protobuf", gauge, 400, "Content-Type"},

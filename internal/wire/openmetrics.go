@@ -27,11 +27,9 @@ import (
 //
 // Cost: O(n log n) in the labels of one line, O(n) in all else.
 func ParseOpenMetrics(src string, names metric.ValidationScheme) ([]metric.Family, error) {
-	p := newOpenMetrics(names, nil)
-	if err := p.parse(src); err != nil {
-		return nil, err
-	}
-	return p.families, nil
+	var whole Families
+	err := parseOpenMetricsTo(src, names, &whole)
+	return whole.All, err
 }
 
 // maxWhole bounds a body that is parsed again as a single batch, in bytes.
@@ -40,7 +38,7 @@ const maxWhole = 64 << 20
 // parseOpenMetricsTo parses src like ParseOpenMetrics and gives it to the sink in
 // batches.
 func parseOpenMetricsTo(src string, names metric.ValidationScheme, sink Sink) error {
-	p := newOpenMetrics(names, sink)
+	p := &openMetrics{names: names, sink: sink, batchLimit: batchLimit(sink), taken: map[string]omOwner{}}
 	err := p.parse(src)
 	if err == nil {
 		err = addAll(p.families, sink)
@@ -57,10 +55,6 @@ func parseOpenMetricsTo(src string, names metric.ValidationScheme, sink Sink) er
 		return err
 	}
 	return addAll(families, sink)
-}
-
-func newOpenMetrics(names metric.ValidationScheme, sink Sink) *openMetrics {
-	return &openMetrics{names: names, sink: sink, taken: map[string]omOwner{}}
 }
 
 func (p *openMetrics) parse(src string) error {
@@ -90,11 +84,10 @@ type openMetrics struct {
 	names metric.ValidationScheme
 	line  int // number of the line being parsed, from 1
 
-	// sink gets the batches, if it is not nil. families and metrics are those of the
-	// current batch.
-	sink     Sink
-	families []metric.Family
-	metrics  int
+	sink       Sink
+	batchLimit int             // of metrics
+	families   []metric.Family // the batch
+	metrics    int             // of the batch
 	// split reports whether a batch ended within a family whose metrics may have
 	// several lines, and splitComposite whether it was a summary or histogram.
 	split, splitComposite bool
@@ -394,7 +387,7 @@ func (p *openMetrics) finishFamily() error {
 		f.out.Name = f.name
 	}
 	p.families = append(p.families, f.out)
-	if p.metrics += len(f.out.Metrics) + 1; p.metrics >= maxBatch && p.sink != nil {
+	if p.metrics += len(f.out.Metrics) + 1; p.metrics >= p.batchLimit {
 		return p.endBatch()
 	}
 	return nil
@@ -567,7 +560,7 @@ func (p *openMetrics) addSample(s *omSample) error {
 			return err
 		}
 	}
-	if p.sink != nil && len(f.out.Metrics) >= maxBatch {
+	if len(f.out.Metrics) >= p.batchLimit {
 		if err := p.splitFamily(); err != nil {
 			return err
 		}

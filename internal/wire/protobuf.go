@@ -16,16 +16,14 @@ import (
 //
 // Unknown fields are skipped, as protobuf demands.
 func ParseProtobuf(body []byte) ([]metric.Family, error) {
-	p := protobuf{byName: map[string]int{}}
-	if err := p.parse(body); err != nil {
-		return nil, err
-	}
-	return p.families, nil
+	var whole Families
+	err := parseProtobufTo(body, &whole)
+	return whole.All, err
 }
 
 // parseProtobufTo parses a body like ParseProtobuf and gives it to the sink in batches.
 func parseProtobufTo(body []byte, sink Sink) error {
-	p := protobuf{sink: sink, byName: map[string]int{}}
+	p := protobuf{sink: sink, batchLimit: batchLimit(sink), byName: map[string]int{}}
 	if err := p.parse(body); err != nil {
 		return err
 	}
@@ -34,10 +32,11 @@ func parseProtobufTo(body []byte, sink Sink) error {
 
 // protobuf parses one body.
 type protobuf struct {
-	sink     Sink // nil if all families are one batch
-	families []metric.Family
-	byName   map[string]int // index in families
-	metrics  int            // of the batch
+	sink       Sink
+	batchLimit int             // of metrics
+	families   []metric.Family // the batch
+	byName     map[string]int  // index in families
+	metrics    int             // of the batch
 }
 
 func (p *protobuf) parse(body []byte) error {
@@ -80,7 +79,7 @@ func (p *protobuf) add(f metric.Family) error {
 	default:
 		p.families[at].Metrics = append(p.families[at].Metrics, f.Metrics...)
 	}
-	if p.metrics += len(f.Metrics) + 1; p.metrics >= maxBatch && p.sink != nil {
+	if p.metrics += len(f.Metrics) + 1; p.metrics >= p.batchLimit {
 		return p.endBatch()
 	}
 	return nil
@@ -267,16 +266,13 @@ func (p *protobuf) decodeFamily(message []byte) error {
 	}
 	// A metric with a value takes more bytes than this.
 	capacity := min(metrics, len(message)/8)
-	if p.sink != nil {
-		capacity = min(capacity, maxBatch)
-	}
-	f.Metrics = make([]metric.Metric, 0, capacity)
+	f.Metrics = make([]metric.Metric, 0, min(capacity, p.batchLimit))
 	valueless := false
 	err = eachField(message, func(x field) error {
 		if !x.is(familyMetric, protowire.BytesType) {
 			return nil
 		}
-		if len(f.Metrics) >= maxBatch && p.sink != nil {
+		if len(f.Metrics) >= p.batchLimit {
 			if err := p.add(f); err != nil {
 				return err
 			}

@@ -21,8 +21,9 @@ import (
 type TextParser struct {
 	Names metric.ValidationScheme
 
-	line int  // number of the line being parsed, from 1
-	sink Sink // nil if all families are one batch
+	line       int // number of the line being parsed, from 1
+	sink       Sink
+	batchLimit int // of metrics
 
 	byName     map[string]int // index in states
 	states     []familyState
@@ -81,17 +82,15 @@ const (
 // alias src, and the parser until its next use. The error is a *metric.RejectionError
 // that names the line.
 func (p *TextParser) Parse(src string) ([]metric.Family, error) {
-	p.sink = nil
-	if err := p.parse(src); err != nil {
-		return nil, err
-	}
-	return p.finishBatch(), nil
+	var whole Families
+	err := p.ParseTo(src, &whole)
+	return whole.All, err
 }
 
 // ParseTo parses a body like Parse and gives it to the sink in batches. The error is
 // that of the sink or a *metric.RejectionError.
 func (p *TextParser) ParseTo(src string, sink Sink) error {
-	p.sink = sink
+	p.sink, p.batchLimit = sink, batchLimit(sink)
 	err := p.parse(src)
 	if err == nil {
 		err = addAll(p.finishBatch(), sink)
@@ -123,7 +122,7 @@ func (p *TextParser) parse(src string) error {
 		if err := p.parseLine(strings.TrimSuffix(line, "\r")); err != nil {
 			return err
 		}
-		if p.metrics >= maxBatch && p.sink != nil {
+		if p.metrics >= p.batchLimit {
 			if err := p.endBatch(); err != nil {
 				return err
 			}
@@ -151,7 +150,7 @@ func (p *TextParser) finishBatch() []metric.Family {
 	finished := 0
 	for i := range p.families {
 		f := &p.families[i]
-		if len(f.Metrics) == 0 && (p.sink == nil || f.Help == "") {
+		if len(f.Metrics) == 0 && (f.Help == "" || p.batchLimit == math.MaxInt) {
 			continue
 		}
 		if f.Type.HasBuckets() {

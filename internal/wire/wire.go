@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,22 @@ type Sink interface {
 
 // maxBatch is how many metrics a batch has before it goes to a Sink.
 const maxBatch = 4096
+
+// Families is a Sink that gets the families of a body in a single batch. They are valid
+// until the next use of the parser.
+type Families struct{ All []metric.Family }
+
+func (f *Families) Add(families []metric.Family) error { f.All = families; return nil }
+func (f *Families) Done() error                        { return nil }
+func (f *Families) Reset()                             { f.All = nil }
+
+// batchLimit returns how many metrics make a batch for the sink.
+func batchLimit(sink Sink) int {
+	if _, whole := sink.(*Families); whole || sink == nil {
+		return math.MaxInt
+	}
+	return maxBatch
+}
 
 // Format is the format of a body.
 type Format uint8
@@ -214,9 +231,7 @@ func isMalformed(err error) bool {
 // rejectMetricName rejects a name in a line of a body that is not a valid metric name.
 func rejectMetricName(line int, names metric.ValidationScheme, name string) *metric.RejectionError {
 	e := rejectName(line, "metric", name)
-	if plain := model.EscapeName(name, model.UnderscoreEscaping); metric.LegacyMetricName(plain) && plain != name {
-		e.Message += ", such as " + plain
-	}
+	suggest(e, name, model.EscapeName(name, model.UnderscoreEscaping))
 	return withQuotes(e, names, names.ValidMetric(name), metric.UTF8Validation.ValidMetric(name), fmt.Sprintf("{%q}", name))
 }
 
@@ -227,16 +242,23 @@ func rejectLabelName(line int, names metric.ValidationScheme, name string) *metr
 		e.Message = fmt.Sprintf("line %d: %q is not a valid label name, since it is reserved for the metric's name", line, name)
 		return e
 	}
-	if plain := strings.ReplaceAll(model.EscapeName(name, model.UnderscoreEscaping), ":", "_"); metric.LegacyLabelName(plain) && plain != name {
-		e.Message += ", such as " + plain
-	}
+	suggest(e, name, strings.ReplaceAll(model.EscapeName(name, model.UnderscoreEscaping), ":", "_"))
 	return withQuotes(e, names, names.ValidLabel(name), metric.UTF8Validation.ValidLabel(name), fmt.Sprintf("{%q=…}", name))
 }
 
+// maxQuoted bounds a name that is quoted in full, in bytes.
+const maxQuoted = 100
+
+// suggest adds a name that would be valid to a rejection of one that is not.
+func suggest(e *metric.RejectionError, name, valid string) {
+	if metric.LegacyMetricName(valid) && valid != name && len(name) <= maxQuoted {
+		e.Message += ", such as " + valid
+	}
+}
+
 func rejectName(line int, kind, name string) *metric.RejectionError {
-	const maxLength = 100
 	quoted := strconv.Quote(name)
-	if len(name) > maxLength || !utf8.ValidString(name) {
+	if len(name) > maxQuoted || !utf8.ValidString(name) {
 		quoted = excerpt(name)
 	}
 	return metric.Reject(metric.Malformed, "line %d: %s is not a valid %s name: use letters, digits and underscores, and no digit at the beginning",
@@ -247,7 +269,7 @@ func rejectName(line int, kind, name string) *metric.RejectionError {
 // valid with the UTF-8 scheme.
 func withQuotes(e *metric.RejectionError, names metric.ValidationScheme, valid, validUTF8 bool, example string) *metric.RejectionError {
 	switch {
-	case valid:
+	case valid && len(example) <= 2*maxQuoted:
 		e.Message += ", or put the name in quotes: " + example
 	case validUTF8 && names == metric.LegacyValidation:
 		e.Fix = metric.AllowUTF8
