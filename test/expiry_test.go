@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// expired returns how many groups have ended by what the program logs at debug.
+// expired returns how many expired groups the program has logged, at level debug.
 func (p *program) expired() int { return strings.Count(p.log.String(), `msg="group expired"`) }
 
-// TestGroupsExpire: by what the push says in any way, by a rule, or by the flag, and
-// though nobody asks for anything meanwhile.
+// TestGroupsExpire: groups expire by an option of the push, by a rule, or by the flag,
+// even if no request comes in meanwhile.
 func TestGroupsExpire(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--push.ttl=100ms", "--log.level=debug", "--config.file="+rulesFile(t,
 		`- {match: '{job="by-rule"}', ttl: 200ms}`,
 		`- {match: '{job="stays-by-rule"}', ttl: 0}`,
 		`- {match: '{job=~"by-.*"}', ttl: 1d}`))
-	var ending []string
+	var expiring []string
 	for i, way := range optionWays {
 		job := "by-" + way
 		path, headers := carry(way, "/metrics/job/"+job, []string{"ttl=300ms"})
 		p.push(t, []string{http.MethodPut, http.MethodPost}[i%2], path, "m 1\n", headers...)
-		ending = append(ending, job)
+		expiring = append(expiring, job)
 	}
 	p.push(t, http.MethodPut, "/metrics/job/by-rule", "m 1\n")
 	p.push(t, http.MethodPut, "/metrics/job/flag", "m 1\n")
 	p.rejected(t, http.MethodPut, "/metrics/job/never-pushed", "m 1 1700000000000\n")
-	ending = append(ending, "by-rule", "flag", "never-pushed")
+	expiring = append(expiring, "by-rule", "flag", "never-pushed")
 
 	stays := map[string]string{"stays-by-rule": "", "own": "?ttl=0", "later": "?ttl=1h", "by-later-rule": ""}
 	for job, query := range stays {
@@ -40,29 +40,32 @@ func TestGroupsExpire(t *testing.T) {
 	}
 	p.push(t, http.MethodPut, "/metrics/job/by-rule/x/y?ttl=1h", "m 1\n")
 
-	until(t, "groups end", func() bool { return p.expired() >= len(ending) })
-	p.wantJobs(t, "in the end", "stays-by-rule", "own", "later", "by-later-rule", "by-rule")
+	until(t, "groups expire", func() bool { return p.expired() >= len(expiring) })
+	p.wantJobs(t, "at last", "stays-by-rule", "own", "later", "by-later-rule", "by-rule")
 	p.wantPushed(t, "by-rule", `m{x="y"} 1`)
-	if got := p.selfMetric(t, "/metrics", "pushgateway_groups_expired_total"); got != float64(len(ending)) || p.expired() != len(ending) {
-		t.Errorf("%v groups counted as expired, %d logged, want %d", got, p.expired(), len(ending))
+	if got := p.selfMetric(t, "/metrics", "pushgateway_groups_expired_total"); got != float64(len(expiring)) {
+		t.Errorf("%v groups counted as expired, want %d", got, len(expiring))
 	}
-	for _, job := range ending {
+	if got := p.expired(); got != len(expiring) {
+		t.Errorf("%d groups logged as expired, want %d", got, len(expiring))
+	}
+	for _, job := range expiring {
 		wantText(t, unquoted(p.log.String()), fmt.Sprintf("group={job=%s}", job))
 	}
 	// The name is free again.
 	p.push(t, http.MethodPut, "/metrics/job/flag?ttl=0", "# TYPE of_another_type gauge\nof_another_type 1\n")
 }
 
-// TestExpiresAt: counted from the last successful push, which decides. What it leaves
-// open follows the rules, and then the flag.
+// TestExpiresAt: the TTL counts from the last successful push. Its own TTL comes first,
+// then the rules, then the flag.
 func TestExpiresAt(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--push.ttl=30m", "--config.file="+rulesFile(t,
 		`- {match: '{job="rule"}', ttl: 1h}`,
 		`- {match: '{job="keep"}', ttl_keep: push_time}`,
-		`- {match: '{job="for-ever"}', ttl: 0s}`,
+		`- {match: '{job="unlimited"}', ttl: 0s}`,
 		`- {match: '{job=~".+"}', timestamps: drop}`))
-	for i, c := range []struct{ method, target, body, want string }{
+	for _, c := range []struct{ method, target, body, want string }{
 		{"PUT", "a", "m 1", "30m0s"},
 		{"PUT", "a?ttl=2h", "m 1", "2h0m0s"},
 		{"POST", "a", "m 1", "30m0s"},
@@ -77,22 +80,28 @@ func TestExpiresAt(t *testing.T) {
 		{"PUT", "rule?ttl=0", "m 1", "never"},
 		{"PUT", "rule", "m 1", "1h0m0s"},
 		{"PUT", "keep", "m 1", "30m0s"},
-		{"PUT", "for-ever", "m 1", "never"},
-		{"PUT", "for-ever?ttl=1ms500s", "m 1", "never"}, // rejected
-		{"PUT", "new", "not a metric", "none"},
+		{"PUT", "unlimited", "m 1", "never"},
+		{"PUT", "unlimited?ttl=1ms500s", "m 1", "never"}, // rejected
+		{"PUT", "new", "not a metric", "never"},          // stores nothing, but shows the rejection
 	} {
-		job, _, _ := strings.Cut(c.target, "?")
-		p.do(t, c.method, "/metrics/job/"+c.target, c.body+"\n")
-		if got := p.info(t, "/metrics/job/"+job).ttl(); got != c.want {
-			t.Errorf("step %d, %s %s: the group ends after %s, want %s", i, c.method, c.target, got, c.want)
-		}
+		t.Run(c.method+" "+c.target+" "+c.body, func(t *testing.T) {
+			job, _, _ := strings.Cut(c.target, "?")
+			p.do(t, c.method, "/metrics/job/"+c.target, c.body+"\n")
+			if got := p.info(t, "/metrics/job/"+job).ttl(); got != c.want {
+				t.Errorf("ttl %s, want %s", got, c.want)
+			}
+		})
 	}
-	// A group of which nothing was ever taken ends, too.
+	// A group whose pushes were all rejected expires, too.
 	p.rejected(t, http.MethodPut, "/metrics/job/new", "# TYPE m gauge\nm 1\n", "m")
-	if got := p.info(t, "/metrics/job/new"); got.ttl() != "30m0s" || got.LastPush != nil {
-		t.Errorf("a group that was only rejected ends after %s", got.ttl())
+	rejected := p.info(t, "/metrics/job/new")
+	if got := rejected.ttl(); got != "30m0s" {
+		t.Errorf("a group whose pushes were all rejected has ttl %s, want 30m0s", got)
 	}
-	// The list says the same, by the standard for times.
+	if rejected.LastPush != nil {
+		t.Errorf("a group whose pushes were all rejected was pushed at %v", rejected.LastPush)
+	}
+	// The list has the same times, in RFC 3339.
 	var list struct {
 		Data struct {
 			Groups []struct {
@@ -117,8 +126,8 @@ func TestExpiresAt(t *testing.T) {
 	}
 }
 
-// TestPushTimesKept: where that is wanted, the end of a group leaves its two push
-// times, until it is pushed to again or deleted.
+// TestPushTimesKept: with ttl_keep=push_time an expired group keeps its two push times
+// until it is pushed to again or deleted.
 func TestPushTimesKept(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.db")
@@ -151,30 +160,35 @@ func TestPushTimesKept(t *testing.T) {
 		p.wantJobs(t, when, jobs...)
 		for _, job := range jobs {
 			got := p.info(t, "/metrics/job/"+job)
-			if !got.LastPush.Equal(*before[job].LastPush) || got.ttl() != "never" || got.Summed || !got.Expired {
-				t.Errorf("%s, %s: pushed at %v, ends after %s, summed %v, expired %v; it was pushed at %v", when, job, got.LastPush, got.ttl(), got.Summed, got.Expired, before[job].LastPush)
+			if !got.LastPush.Equal(*before[job].LastPush) {
+				t.Errorf("%s, %s: last push at %v, it was at %v", when, job, got.LastPush, before[job].LastPush)
 			}
-			wantText(t, p.exposedGroup(t, job), fmt.Sprintf(`push_time_seconds{instance="",job=%q}`, job), fmt.Sprintf(`push_failure_time_seconds{instance="",job=%q}`, job))
+			if got.ttl() != "never" || got.Summed || !got.Expired {
+				t.Errorf("%s, %s: ttl %s, summed %v, expired %v; want never, false, true", when, job, got.ttl(), got.Summed, got.Expired)
+			}
+			wantText(t, p.exposedGroup(t, job),
+				fmt.Sprintf(`push_time_seconds{instance="",job=%q}`, job),
+				fmt.Sprintf(`push_failure_time_seconds{instance="",job=%q}`, job))
 		}
 		if p.info(t, "/metrics/job/summed").LastFailure == nil {
 			t.Errorf("%s: the failure time is gone", when)
 		}
 	}
-	check("after their end")
+	check("after they expired")
 	p.kill(t)
 	p = gateway(t, file, "--push.ttl=1ms") // without the rule
 	jobs = slices.DeleteFunc(jobs, func(job string) bool { return job == "by-rule" })
 	p.push(t, http.MethodPut, "/metrics/job/flag", "m 1\n")
 	p.awaitGone(t, "flag")
 	if p.info(t, "/metrics/job/by-rule").ttl() != "never" {
-		t.Error("a group that has ended is to end again")
+		t.Error("an expired group is to expire again")
 	}
 	if a := p.do(t, http.MethodDelete, "/metrics/job/by-rule", ""); a.status != http.StatusAccepted {
 		t.Errorf("DELETE: %d %s", a.status, a.body)
 	}
 	check("after a restart")
 
-	p.push(t, http.MethodPost, "/metrics/job/summed?ttl=0", "x 3\n") // neither summed nor replaced any more
+	p.push(t, http.MethodPost, "/metrics/job/summed?ttl=0", "x 3\n") // a new start: neither summed nor replaced
 	p.wantPushed(t, "summed", "x 3")
 	if p.info(t, "/metrics/job/summed").Expired {
 		t.Error("a group that was pushed to again has expired")
@@ -183,8 +197,8 @@ func TestPushTimesKept(t *testing.T) {
 	p.awaitGone(t, "query")
 }
 
-// TestKeysOfExpiredGroups: with a group go the idempotency keys of its pushes; where
-// its push times stay, so do they.
+// TestKeysOfExpiredGroups: an expired group forgets the idempotency keys of its pushes,
+// unless it keeps its push times.
 func TestKeysOfExpiredGroups(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -205,8 +219,8 @@ func TestKeysOfExpiredGroups(t *testing.T) {
 	}
 }
 
-// TestScrapesLeaveExpiryAlone: scrapes keep no group, end none, and never see a
-// part of one.
+// TestScrapesLeaveExpiryAlone: scrapes neither postpone nor cause expiry, and never see
+// a part of a group.
 func TestScrapesLeaveExpiryAlone(t *testing.T) {
 	t.Parallel()
 	const groups = 300
@@ -218,7 +232,7 @@ func TestScrapesLeaveExpiryAlone(t *testing.T) {
 		p.push(t, http.MethodPut, path, groupBody("m", 1))
 		p.push(t, http.MethodPost, path+"?ttl=1s", groupBody("n", 1))
 	}
-	ends := p.info(t, fmt.Sprintf("/metrics/job/%d", groups-1))
+	last := p.info(t, fmt.Sprintf("/metrics/job/%d", groups-1))
 	scrapes, partly := 0, false
 	until(t, "all groups but one are gone", func() bool {
 		found := states(t, p.get(t, "/metrics"))
@@ -228,18 +242,18 @@ func TestScrapesLeaveExpiryAlone(t *testing.T) {
 				t.Errorf("group %s is seen as %q", job, state)
 			}
 		}
-		if now := p.info(t, fmt.Sprintf("/metrics/job/%d", groups-1)); now != nil && !now.ExpiresAt.Equal(*ends.ExpiresAt) {
-			t.Errorf("a scrape moved the end of a group from %v to %v", ends.ExpiresAt, now.ExpiresAt)
+		if now := p.info(t, fmt.Sprintf("/metrics/job/%d", groups-1)); now != nil && !now.ExpiresAt.Equal(*last.ExpiresAt) {
+			t.Errorf("a scrape moved the expiry of a group from %v to %v", last.ExpiresAt, now.ExpiresAt)
 		}
 		partly = partly || len(found) > 1 && len(found) <= groups
 		return len(found) == 1 || t.Failed()
 	})
 	p.wantJobs(t, "after scrapes", "stays")
 	if now := p.info(t, "/metrics/job/stays").ExpiresAt; !now.Equal(*stays) {
-		t.Errorf("scrapes moved the end of a group from %v to %v", stays, now)
+		t.Errorf("scrapes moved the expiry of a group from %v to %v", stays, now)
 	}
 	t.Logf("%d scrapes; some of the groups gone and others not in one of them: %v", scrapes, partly)
 }
 
-// milliseconds writes a duration as options have it.
+// milliseconds formats a duration as a value of an option.
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }

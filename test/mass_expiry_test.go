@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// TestMassExpiry has 100,000 groups end together while a client pushes: none of its
-// pushes waits for more than a small part of them.
+// TestMassExpiry: 100,000 groups expire at once while a client pushes. None of its pushes
+// waits for more than a small part of them.
 func TestMassExpiry(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"memory", "file"} {
 		t.Run(where, func(t *testing.T) {
-			// A machine that is busy with something else lets a push wait, too, but
-			// hardly three times in a row.
+			// A busy machine delays pushes, too, but hardly three times in a row.
 			const rounds = 3
 			for round := 1; ; round++ {
 				if massExpiry(t, where == "file") || t.Failed() {
@@ -28,10 +27,10 @@ func TestMassExpiry(t *testing.T) {
 	}
 }
 
-// massExpiry returns whether no push waited for long. How long any push waits on this
-// machine, at this moment, tells a second gateway, of which no group ends.
+// massExpiry reports whether no push waited for long. A second gateway, whose groups do
+// not expire, shows how long pushes wait on this machine anyway.
 func massExpiry(t *testing.T, inFile bool) bool {
-	const groups, chunk = 100_000, 10_000
+	const groups, perPush = 100_000, 10_000
 	rules := rulesFile(t)
 	begin := func() *program {
 		args := []string{"--config.file=" + rules, "--web.enable-lifecycle", "--web.own-metrics-path=/own"}
@@ -44,14 +43,14 @@ func massExpiry(t *testing.T, inFile bool) bool {
 	defer p.end(t)
 	defer idle.end(t)
 	began := time.Now()
-	for first := 0; first < groups; first += chunk {
-		p.pushGroups(t, "mass", first, chunk)
+	for first := 0; first < groups; first += perPush {
+		p.pushGroups(t, "mass", first, perPush)
 	}
 	filled := time.Since(began)
 
 	w, reference := newWaiter(t, p), newWaiter(t, idle)
 	quiet := time.Now()
-	until(t, "it is known how long a push waits before", func() bool { return time.Since(quiet) > time.Second })
+	until(t, "some pushes were measured", func() bool { return time.Since(quiet) > time.Second })
 	writeFile(t, rules, []byte("rules: [{match: '{job=\"mass\"}', ttl: 1ms}]"))
 	reloading := time.Now()
 	p.push(t, http.MethodPost, "/-/reload", "")
@@ -64,13 +63,13 @@ func massExpiry(t *testing.T, inFile bool) bool {
 	if got := p.selfMetric(t, "/own", "pushgateway_groups_expired_total"); got != groups {
 		t.Errorf("%v groups counted as expired, want %d", got, groups)
 	}
-	p.wantJobs(t, "in the end", "waiter")
+	p.wantJobs(t, "at last", "waiter")
 	_, before := w.within(quiet, reloading)
 	_, reload := w.within(reloading, ending)
 	n, worst := w.within(ending, ended)
 	_, elsewhere := reference.within(quiet, ended)
 	took := ended.Sub(ending)
-	t.Logf("%d groups, made in %v, were gone within %v; meanwhile %d pushes waited for %v at the most, before for %v, while rules were read for %v, at another gateway for %v",
-		groups, filled.Round(time.Millisecond), took.Round(time.Millisecond), n, worst, before, reload, elsewhere)
+	t.Logf("%d groups, created in %v, expired within %v", groups, filled.Round(time.Millisecond), took.Round(time.Millisecond))
+	t.Logf("longest wait of %d pushes: %v; before %v, during the reload %v, at another gateway %v", n, worst, before, reload, elsewhere)
 	return worst <= max(4*max(before, elsewhere), took/25)
 }

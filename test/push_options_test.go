@@ -217,8 +217,8 @@ func TestOptionsRejected(t *testing.T) {
 	if after := p.exposedGroup(t, "stored"); after != before {
 		t.Errorf("the group is\n%s\nbefore it was\n%s", after, before)
 	}
-	if p.info(t, "/metrics/job/new") != nil {
-		t.Error("a rejected push created a group")
+	if got := p.exposedGroup(t, "new"); got != "" {
+		t.Errorf("a rejected push created the group\n%s", got)
 	}
 	p.push(t, http.MethodPut, path+"?merge=group", "# TYPE m gauge\nm 3\n", "Idempotency-Key", long[1:])
 	p.wantPushed(t, "stored", "m 3")

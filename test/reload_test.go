@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// rulesFile writes a file of rules and returns its path.
+// rulesFile writes a rules file and returns its path.
 func rulesFile(t *testing.T, lines ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "rules.yml")
@@ -19,7 +19,7 @@ func rulesFile(t *testing.T, lines ...string) string {
 	return path
 }
 
-// hangup has the program read its rules anew, as administrators do.
+// hangup has the program reload its rules file, as administrators do.
 func (p *program) hangup(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
@@ -32,8 +32,8 @@ const (
 	reloadTime       = "pushgateway_config_last_reload_success_timestamp_seconds"
 )
 
-// TestReload: rules apply to groups held from when they are read anew; a file that
-// cannot be used is reported, and the rules before stay.
+// TestReload: reloaded rules apply to stored groups. A rules file that cannot be used is
+// reported, and the current rules stay in force.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	rules := rulesFile(t, `- {match: '{job="a"}', ttl: 1h}`)
@@ -55,7 +55,7 @@ func TestReload(t *testing.T) {
 	want := func(when, wanted string, successful float64) {
 		t.Helper()
 		if got := ttls(); got != wanted {
-			t.Errorf("%s: groups end after %s, want %s", when, got, wanted)
+			t.Errorf("%s: the groups have ttl %s, want %s", when, got, wanted)
 		}
 		if got := p.selfMetric(t, "/metrics", reloadSuccessful); got != successful {
 			t.Errorf("%s: %s is %v, want %v", when, reloadSuccessful, got, successful)
@@ -67,14 +67,17 @@ func TestReload(t *testing.T) {
 	write("rules:", `- {match: '{job="b"}', ttl: 2h}`)
 	want("before the reload", "1h0m0s 5h0m0s 9h0m0s", 1)
 	p.hangup(t)
-	until(t, "SIGHUP has the rules apply", func() bool { return ttls() == "5h0m0s 2h0m0s 9h0m0s" })
-	for _, method := range []string{http.MethodPut, http.MethodPost} {
-		write("rules:", fmt.Sprintf(`- {match: '{job=~"a|own"}', ttl: %s, timestamps: drop}`, map[string]string{"PUT": "3h", "POST": "0"}[method]))
-		p.push(t, method, "/-/reload", "")
-		want(method+" /-/reload", map[string]string{"PUT": "3h0m0s 5h0m0s 9h0m0s", "POST": "never 5h0m0s 9h0m0s"}[method], 1)
+	until(t, "the rules apply after SIGHUP", func() bool { return ttls() == "5h0m0s 2h0m0s 9h0m0s" })
+	for _, c := range []struct{ method, ttl, want string }{
+		{http.MethodPut, "3h", "3h0m0s 5h0m0s 9h0m0s"},
+		{http.MethodPost, "0", "never 5h0m0s 9h0m0s"},
+	} {
+		write("rules:", fmt.Sprintf(`- {match: '{job=~"a|own"}', ttl: %s, timestamps: drop}`, c.ttl))
+		p.push(t, c.method, "/-/reload", "")
+		want(c.method+" /-/reload", c.want, 1)
 		now := p.selfMetric(t, "/metrics", reloadTime)
 		if now <= last {
-			t.Errorf("%s /-/reload: %s is %v, it was %v", method, reloadTime, now, last)
+			t.Errorf("%s /-/reload: %s is %v, it was %v", c.method, reloadTime, now, last)
 		}
 		last = now
 	}
@@ -84,7 +87,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 
-	// What is wrong is said, and nothing changes.
+	// The answer to a malformed file has the reason, and nothing changes.
 	for _, bad := range [][]string{
 		{"rules:", `- {match: '{job="a"}', ttl: 1h}`, `- {match: '{job="b"}', ttl: soon}`},
 		{"rules: ["},
@@ -114,12 +117,14 @@ func TestReload(t *testing.T) {
 	if err := os.Remove(rules); err != nil {
 		t.Fatal(err)
 	}
-	if a := p.do(t, http.MethodPost, "/-/reload", ""); a.status != http.StatusInternalServerError || !strings.Contains(a.body, rules) {
-		t.Errorf("without the file: %d %s", a.status, a.body)
+	a := p.do(t, http.MethodPost, "/-/reload", "")
+	if a.status != http.StatusInternalServerError {
+		t.Errorf("without the file: status %d, want 500", a.status)
 	}
+	wantText(t, a.body, rules)
 	want("without the file", "never 5h0m0s 9h0m0s", 0)
 
-	// Groups go whose time is over by the new rules; no rules are rules as well.
+	// Groups that the new rules make overdue expire. A file without rules is valid.
 	write("rules:", `- {match: '{job=~"a|b"}', ttl: 1ms}`)
 	p.push(t, http.MethodPost, "/-/reload", "")
 	p.awaitGone(t, "a", "b")
@@ -131,8 +136,7 @@ func TestReload(t *testing.T) {
 	want("without rules", "5h0m0s 5h0m0s 9h0m0s", 1)
 }
 
-// TestReloadInTime: a group that was soon to end stays where rules are read before
-// that say so.
+// TestReloadInTime: a group that was about to expire stays if the rules change in time.
 func TestReloadInTime(t *testing.T) {
 	t.Parallel()
 	rules := rulesFile(t)
@@ -142,7 +146,7 @@ func TestReloadInTime(t *testing.T) {
 		writeFile(t, rules, []byte("rules: [{match: '{job=\"stays\"}', ttl: "+ttl+"}]"))
 		p.push(t, http.MethodPost, "/-/reload", "")
 	}
-	// The rules must be read before the group ends, however slow the machine is.
+	// The rules must be reloaded before the group expires, however slow the machine is.
 	ttl := 300 * time.Millisecond
 	for ; ; ttl *= 2 {
 		reload(milliseconds(ttl))
@@ -152,12 +156,12 @@ func TestReloadInTime(t *testing.T) {
 			break
 		}
 	}
-	p.push(t, http.MethodPut, "/metrics/job/ends?ttl="+milliseconds(2*ttl), "m 1\n")
-	p.awaitGone(t, "ends")
-	p.wantJobs(t, "after the time of both", "stays")
+	p.push(t, http.MethodPut, "/metrics/job/expires?ttl="+milliseconds(2*ttl), "m 1\n")
+	p.awaitGone(t, "expires")
+	p.wantJobs(t, "after the TTLs of both", "stays")
 }
 
-// TestReloadOfMerge: how groups merge follows the rules as they are, too.
+// TestReloadOfMerge: pushes merge by the current rules.
 func TestReloadOfMerge(t *testing.T) {
 	t.Parallel()
 	const one = "# TYPE c counter\nc 1\n"
@@ -168,32 +172,33 @@ func TestReloadOfMerge(t *testing.T) {
 	p.wantPushed(t, "a", "c 1")
 	writeFile(t, rules, []byte("rules: [{match: '{job=\"a\"}', merge: sum}]"))
 	p.hangup(t)
-	until(t, "the rules are read", func() bool { return strings.Contains(p.log.String(), "rules reloaded") })
+	until(t, "the rules are reloaded", func() bool { return strings.Contains(p.log.String(), "rules reloaded") })
 	p.push(t, http.MethodPut, "/metrics/job/a", one)
 	p.push(t, http.MethodPut, "/metrics/job/a", one)
 	p.wantPushed(t, "a", "c 2")
 	if a := p.do(t, http.MethodPost, "/-/reload", ""); a.status != http.StatusForbidden {
-		t.Errorf("reload over HTTP, not enabled: status %d, want 403", a.status)
+		t.Errorf("POST /-/reload, not enabled: status %d, want 403", a.status)
 	}
 }
 
-// TestNothingToReload: without a file of rules there is none to read.
+// TestNothingToReload: without a rules file there is nothing to reload.
 func TestNothingToReload(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--web.enable-lifecycle")
-	if a := p.do(t, http.MethodPost, "/-/reload", ""); a.status != http.StatusNotFound || !strings.Contains(a.body, "--config.file") {
+	a := p.do(t, http.MethodPost, "/-/reload", "")
+	if a.status != http.StatusNotFound {
 		t.Errorf("status %d, want 404: %s", a.status, a.body)
 	}
+	wantText(t, a.body, "--config.file")
 	if a := start(t).do(t, http.MethodPut, "/-/reload", ""); a.status != http.StatusForbidden {
 		t.Errorf("not enabled: status %d, want 403: %s", a.status, a.body)
 	}
 	if metrics := p.get(t, "/metrics"); strings.Contains(metrics, "pushgateway_config_") {
-		t.Errorf("there are metrics about a file of rules:\n%s", metrics)
+		t.Errorf("there are metrics about a rules file:\n%s", metrics)
 	}
 }
 
-// TestBadRulesAtStart: a file of rules that cannot be used stops the start, and so
-// does a flag that says nothing of time.
+// TestBadRulesAtStart: the gateway does not start with a rules file that it cannot use.
 func TestBadRulesAtStart(t *testing.T) {
 	t.Parallel()
 	for text, because := range map[string][]string{
@@ -204,19 +209,29 @@ func TestBadRulesAtStart(t *testing.T) {
 		`- {match: '{}', merge: group, gauges: max}`: {"gauges", "merge: group"},
 		`- [`: {"line"},
 	} {
-		file := rulesFile(t, text)
-		wantText(t, unquoted(startFails(t, "--config.file="+file)), append(because, file, "level=ERROR")...)
+		t.Run(text, func(t *testing.T) {
+			file := rulesFile(t, text)
+			out := startFails(t, "--config.file="+file)
+			wantText(t, unquoted(out), append(because, file, "level=ERROR")...)
+		})
 	}
-	empty := filepath.Join(t.TempDir(), "empty.yml")
-	writeFile(t, empty, nil)
-	wantText(t, startFails(t, "--config.file="+empty), empty, "rules: []")
-	missing := filepath.Join(t.TempDir(), "none.yml")
-	wantText(t, startFails(t, "--config.file="+missing), missing, "no such file")
+	t.Run("empty file", func(t *testing.T) {
+		empty := filepath.Join(t.TempDir(), "empty.yml")
+		writeFile(t, empty, nil)
+		wantText(t, startFails(t, "--config.file="+empty), empty, "rules: []")
+	})
+	t.Run("missing file", func(t *testing.T) {
+		missing := filepath.Join(t.TempDir(), "none.yml")
+		wantText(t, startFails(t, "--config.file="+missing), missing, "no such file")
+	})
+}
+
+// TestBadPushFlags: the gateway does not start with a flag value that is no option.
+func TestBadPushFlags(t *testing.T) {
+	t.Parallel()
 	for _, flag := range []string{"--push.ttl=-1h", "--push.ttl=soon", "--push.timestamps=keep"} {
-		name, _, _ := strings.Cut(flag, "=")
-		out := startFails(t, flag)
-		if _, value, _ := strings.Cut(flag, "="); !strings.Contains(out, name[2:]) && !strings.Contains(out, value) {
-			t.Errorf("%s is not named in:\n%s", flag, out)
-		}
+		t.Run(flag, func(t *testing.T) {
+			wantFlagNamed(t, startFails(t, flag), flag)
+		})
 	}
 }

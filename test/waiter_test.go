@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A waiter pushes to one group, over and over, and notes how long each push took.
+// A waiter pushes to one group again and again, and records how long each push took.
 type waiter struct {
 	p      *program
 	pushes []waited
@@ -38,7 +38,7 @@ func newWaiter(t *testing.T, p *program) *waiter {
 	return w
 }
 
-// end stops the pushes, and checks that the last one counts.
+// end stops the pushes, and checks that the last one was applied.
 func (w *waiter) end(t *testing.T) {
 	t.Helper()
 	w.stop.Store(true)
@@ -46,8 +46,8 @@ func (w *waiter) end(t *testing.T) {
 	w.p.wantPushed(t, "waiter", fmt.Sprintf("waiter %d", len(w.pushes)))
 }
 
-// within returns how many pushes were under way in a span of time, and the longest
-// time of it that one of them waited.
+// within returns how many pushes were in flight between two times, and the longest time
+// between them that one push waited.
 func (w *waiter) within(from, to time.Time) (n int, worst time.Duration) {
 	for _, push := range w.pushes {
 		if push.from.Before(to) && push.to.After(from) {
