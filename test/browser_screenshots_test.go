@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
@@ -99,15 +98,11 @@ type showcase struct {
 	ago time.Duration
 }
 
-// keptStorage is the storage of a gateway that keeps what it is told.
-type keptStorage struct{}
+// onDisk is a journal that says that it persists what it is given.
+type onDisk struct{ store.Memory }
 
-func (keptStorage) Ready() error                                { return nil }
-func (keptStorage) Loading() bool                               { return false }
-func (keptStorage) Collectors() []prometheus.Collector          { return nil }
-func (keptStorage) Backup(func(int64, io.WriterTo) error) error { return nil }
-func (keptStorage) Status() api.Storage {
-	return api.Storage{Durable: true, File: "/var/lib/pushgateway/metrics", Sync: "push", SizeBytes: 3 << 20, LastCommit: time.Now().Add(-4 * time.Second)}
+func (onDisk) Status() store.JournalStatus {
+	return store.JournalStatus{Durable: true, File: "/var/lib/pushgateway/metrics", Sync: "push", SizeBytes: 3 << 20, LastCommit: time.Now().Add(-4 * time.Second)}
 }
 
 func newShowcase(t *testing.T) *showcase {
@@ -120,20 +115,19 @@ func newShowcase(t *testing.T) *showcase {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, started := &showcase{}, time.Now()
-	now := func() time.Time { return time.Now().Add(-s.ago) }
-	groups := store.New(store.Memory{})
-	groups.SetExpiry(store.ExpiryPolicy{
-		For:   func(metric.GroupingKey) metric.Expiry { return metric.Expiry{} },
-		Clock: store.Clock{Now: now, Elapsed: func() time.Duration { return time.Since(started) }},
-	})
-	manager, err := rules.NewManager(rules.ManagerConfig{Now: now, Logger: slog.New(slog.DiscardHandler)})
+	s, clock := &showcase{}, store.SystemClock()
+	clock.Now = func() time.Time { return time.Now().Add(-s.ago) }
+	groups := store.New(store.Config{Journal: onDisk{}, Clock: clock})
+	if err := groups.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	manager, err := rules.NewManager(rules.ManagerConfig{Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	handler, err := web.New(web.Config{
-		Store: groups, Storage: keptStorage{}, Logger: slog.New(slog.DiscardHandler),
-		Now: now, Rules: manager, Validation: metric.LegacyValidation,
+		Store: groups, Logger: slog.New(slog.DiscardHandler),
+		Clock: clock, Rules: manager, Validation: metric.LegacyValidation,
 		TelemetryPath: "/metrics", Pages: pages, AdminAPI: true,
 		Status: api.Status{
 			Build:   api.Build{Version: "0.2.0", Revision: "5d1c0de", Branch: "main", User: "make", Date: "2026-11-22T10:00:00Z", GoVersion: "go1.26"},

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -390,8 +391,8 @@ func powerFailures(t *testing.T, file string, image []byte, calls []call, exchan
 
 // openFile returns the state of the groups in a file.
 func openFile(path string) (map[string]string, error) {
-	j := journal.New(journal.Options{Path: path, Logger: slog.New(slog.DiscardHandler)}, nil)
-	groups, err := j.Open()
+	j := journal.New(journal.Options{Path: path, Logger: slog.New(slog.DiscardHandler)})
+	groups, err := j.Load(context.Background(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -414,7 +415,7 @@ func openFile(path string) (map[string]string, error) {
 		}
 		found[job] = strings.Join(values, " ")
 	}
-	return found, errors.Join(err, j.Close())
+	return found, errors.Join(err, j.Close(context.Background()))
 }
 
 // TestFailingSystemCalls has writes and syncs fail in the running gateway. Whatever

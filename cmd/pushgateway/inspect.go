@@ -59,9 +59,7 @@ func inspect(args []string, out, errOut io.Writer) (status int, done bool) {
 
 // describe says what is in a file.
 func describe(out io.Writer, path string, found journal.Inspection) {
-	held := store.New(store.Memory{})
-	held.Load(found.Groups)
-	totals := held.Totals()
+	totals := store.InMemory(found.Groups...).Totals()
 	format := "this program"
 	if found.Original {
 		format = "the original Pushgateway, to be taken over when a gateway starts with it"
@@ -94,12 +92,10 @@ func checkConfig(path string, out, errOut io.Writer) (status int) {
 
 // dump writes groups in the text format.
 func dump(out io.Writer, groups []*store.Group) error {
-	held := store.New(store.Memory{})
-	held.Load(groups)
 	writer, err := exposition.NewWriter()
 	if err != nil {
 		return err
 	}
-	_, err = writer.Write(out, held.Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(model.NoEscaping), exposition.Identity)
+	_, err = writer.Write(out, store.InMemory(groups...).Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(model.NoEscaping), exposition.Identity)
 	return err
 }

@@ -7,15 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
@@ -28,9 +29,14 @@ import (
 	"pushgateway/internal/webui"
 )
 
-// shutdownTime is how long requests under way may take to end once the process
-// has been asked to stop.
-const shutdownTime = 8 * time.Second
+// Bounds of stopping, one after the other.
+const (
+	// maxDrain is how long requests under way may take once the process has been
+	// asked to stop.
+	maxDrain = 8 * time.Second
+	// maxClose is how long the journal may take after them.
+	maxClose = 10 * time.Second
+)
 
 func main() {
 	if status, done := inspect(os.Args[1:], os.Stdout, os.Stderr); done {
@@ -49,17 +55,20 @@ func main() {
 func run(o options, logger *slog.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
 	logger.Info("starting pushgateway", "version", version.Info())
 	logger.Info("build context", "build_context", version.BuildContext())
-	storage := newStorage(o, logger)
-	manager, err := newRules(o, storage.store, logger)
+	clock := store.SystemClock()
+	journal, journalMetrics := newJournal(o, logger)
+	groups := store.New(store.Config{Journal: journal, Clock: clock})
+	manager, err := newRules(o, groups, clock, logger)
 	if err != nil {
 		return err
 	}
-	handler, err := newHandler(o, storage, manager, logger, cancel)
+	handler, err := newHandler(o, groups, clock, journalMetrics, manager, logger, cancel)
 	if err != nil {
 		return err
 	}
@@ -72,22 +81,53 @@ func run(o options, logger *slog.Logger) error {
 	}
 	go keepCollectionsRare(ctx)
 
-	// The server listens while the groups are loaded, and says so to those who
-	// ask.
-	done := make(chan error, 1)
+	// The server listens while the groups are being loaded, and says so.
+	opened := make(chan error, 1)
 	go func() {
-		err := storage.load()
+		err := groups.Open(ctx)
 		if err != nil {
 			cancel()
 		} else {
-			handler.Loaded()
-			handler.EndGroups(ctx)
+			warnOfHidden(groups, logger)
+			groups.RunExpiry(ctx, handler.Expired)
 		}
-		done <- err
+		opened <- err
 	}()
 	err = serve(ctx, server, o.web, logger)
 	cancel()
-	return errors.Join(<-done, err, storage.close())
+	err = errors.Join(err, closeStore(groups, opened, logger))
+	if err == nil {
+		logger.Info("stopped")
+	}
+	return err
+}
+
+// closeStore waits, at most maxClose, until the store has stopped expiring groups, or
+// loading them, and has all changes persisted.
+func closeStore(groups *store.Store, opened <-chan error, logger *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), maxClose)
+	defer cancel()
+	if status := groups.Status(); status.File != "" {
+		logger.Info("stopping: writing the last changes to the file", "file", status.File, "at_most", maxClose)
+	}
+	var err error
+	select {
+	case err = <-opened:
+		if errors.Is(err, context.Canceled) {
+			logger.Warn("stopping before the stored groups were loaded")
+			err = nil
+		}
+	case <-ctx.Done(): // of which Close says what it means
+	}
+	return errors.Join(err, groups.Close(ctx))
+}
+
+// warnOfHidden warns of stored metrics that cannot be exposed beside the gateway's own.
+func warnOfHidden(groups *store.Store, logger *slog.Logger) {
+	if hidden := groups.HiddenFamilies(); len(hidden) > 0 {
+		logger.Warn("stored metrics are not exposed: the gateway's own metrics have the same names, but other types; delete or replace the groups that have them, or move the gateway's own with --web.own-metrics-path",
+			"families", strings.Join(hidden, " "))
+	}
 }
 
 // reloadOnHangup reloads the rules at each SIGHUP until ctx is done.
@@ -103,34 +143,32 @@ func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, manager *rules
 }
 
 // newRules returns the manager of the rules, which decide when groups of the store expire.
-func newRules(o options, s *store.Store, logger *slog.Logger) (*rules.Manager, error) {
-	started := time.Now()
-	clock := store.Clock{Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }}
-	config := rules.ManagerConfig{Now: time.Now, Logger: logger}
+func newRules(o options, groups *store.Store, clock store.Clock, logger *slog.Logger) (*rules.Manager, error) {
+	config := rules.ManagerConfig{Now: clock.Now, Logger: logger}
 	if o.configFile != "" {
 		config.Load = func() (*rules.Rules, error) { return rules.Load(o.configFile) }
 	}
 	config.Apply = func(inUse *rules.Rules) {
-		s.SetExpiry(store.ExpiryPolicy{For: func(key metric.GroupingKey) metric.Expiry {
+		due := groups.SetExpiry(func(key metric.GroupingKey) metric.Expiry {
 			return inUse.For(key).Expiry.Or(o.defaults.Expiry)
-		}, Clock: clock})
-		if due := s.Due(math.MaxInt); len(due) > 0 {
-			logger.Warn("by the rules now in use, groups have expired and will be deleted", "groups", len(due))
+		})
+		if due > 0 {
+			logger.Warn("by the rules now in use, groups have expired and will be deleted", "groups", due)
 		}
 	}
 	return rules.NewManager(config)
 }
 
-func newHandler(o options, storage *storage, manager *rules.Manager, logger *slog.Logger, quit func()) (*web.Server, error) {
+func newHandler(o options, groups *store.Store, clock store.Clock, journalMetrics []prometheus.Collector, manager *rules.Manager, logger *slog.Logger, quit func()) (*web.Server, error) {
 	pages, err := webui.New(webui.Config{External: o.externalURL, MetricsPath: o.telemetryPath})
 	if err != nil {
 		return nil, err
 	}
 	config := web.Config{
-		Store:           storage.store,
-		Storage:         storage,
+		Store:           groups,
+		Clock:           clock,
 		Logger:          logger,
-		Now:             time.Now,
+		JournalMetrics:  journalMetrics,
 		Validation:      metric.LegacyValidation,
 		Rules:           manager,
 		Defaults:        o.defaults,
@@ -145,7 +183,7 @@ func newHandler(o options, storage *storage, manager *rules.Manager, logger *slo
 				GoVersion: version.GoVersion, Revision: version.GetRevision(), Version: version.Version,
 			},
 			Flags:   o.all,
-			Started: time.Now(),
+			Started: clock.Now(),
 		},
 		Unchecked:   o.unchecked,
 		OpenMetrics: o.openMetrics,
@@ -172,8 +210,8 @@ func serve(ctx context.Context, server *http.Server, flags *toolkit.FlagConfig, 
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	logger.Info("stopping: finishing the requests under way", "at_most", shutdownTime)
-	bounded, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	logger.Info("stopping: finishing the requests under way", "at_most", maxDrain)
+	bounded, cancel := context.WithTimeout(context.Background(), maxDrain)
 	defer cancel()
 	if err := server.Shutdown(bounded); err != nil {
 		return errors.Join(fmt.Errorf("finish the requests under way: %w", err), server.Close())
@@ -181,6 +219,5 @@ func serve(ctx context.Context, server *http.Server, flags *toolkit.FlagConfig, 
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
-	logger.Info("stopped")
 	return nil
 }

@@ -51,7 +51,7 @@ func write(t testing.TB, s *store.Store) string {
 }
 
 func TestEmpty(t *testing.T) {
-	if got, want := write(t, store.New(store.Memory{})), `{"status":"success","data":[]}`; got != want {
+	if got, want := write(t, store.InMemory()), `{"status":"success","data":[]}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -61,7 +61,7 @@ func TestFamilies(t *testing.T) {
 	histogram := func(h metric.HistogramValue) metric.Metric { return metric.Metric{Histogram: &h} }
 	f := func(family metric.Family, want string) {
 		t.Helper()
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		family.Name = "m"
 		put(t, s, key("job", "a"), family)
 		got := write(t, s)
@@ -142,7 +142,7 @@ func TestFamilies(t *testing.T) {
 }
 
 func TestLastPushSuccessful(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	check := func(want bool) {
 		t.Helper()
 		if got := write(t, s); !strings.Contains(got, fmt.Sprintf(`"last_push_successful":%t`, want)) {
@@ -168,7 +168,7 @@ func TestLastPushSuccessful(t *testing.T) {
 // A family may be called as one of the two keys that are no families. It then
 // takes the key, and no key is there twice.
 func TestFamilyTakesKey(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	var families []metric.Family
 	for _, name := range []string{"labels", "last_push_successful", "a", "m", "z"} {
 		families = append(families, metric.Family{Name: name, Type: metric.Gauge,
@@ -188,7 +188,7 @@ func TestHostileStrings(t *testing.T) {
 	for _, hostile := range []string{
 		"", `"`, `\`, `"},{"`, "</script><!--", "\x00\x01\x1f\x7f", "\n\r\t\b\f", "\u2028\u2029", "é€𝄞", "\ufffd", "\u202e",
 	} {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		inName := strings.ReplaceAll(hostile, "\x00", "") // which no name may have
 		put(t, s, key("job", "a", "l", hostile), metric.Family{
 			Name: "m" + inName, Help: hostile, Type: metric.Gauge,
@@ -204,7 +204,7 @@ func TestHostileStrings(t *testing.T) {
 		}
 	}
 	// A path may carry what is no UTF-8; the document stays JSON all the same.
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	put(t, s, key("job", "a\xff\xfeb"))
 	if got := readGroups(t, write(t, s))[0]["labels"].(map[string]any)["job"]; got != "a\ufffd\ufffdb" {
 		t.Errorf("job is %q", got)
@@ -227,7 +227,7 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // Also a single large group goes out in pieces.
 func TestStreams(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	f := metric.Family{Name: "m", Type: metric.Gauge}
 	for i := range 20_000 {
 		f.Metrics = append(f.Metrics, metric.Metric{HasValue: true,
@@ -257,7 +257,7 @@ func FuzzWriteMetrics(f *testing.F) {
 	f.Add(allTypes, []byte(nil), "\x00\u2028", "\xff")
 	f.Add(`{"a.b","c d"="e"} 1`, nativeBody(f), `</script>`, `"\`)
 	f.Fuzz(func(t *testing.T, text string, protobuf []byte, job, value string) {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		push := func(key metric.GroupingKey, families []metric.Family, err error) {
 			if err != nil {
 				return
@@ -298,7 +298,7 @@ func FuzzWriteMetrics(f *testing.F) {
 func BenchmarkWriteMetrics(b *testing.B) {
 	for _, groups := range []int{100, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("groups=%d", groups), func(b *testing.B) {
-			s := store.New(store.Memory{})
+			s := store.InMemory()
 			for i := range groups {
 				put(b, s, key("job", "batch", "instance", fmt.Sprintf("host-%06d", i)), job()...)
 			}

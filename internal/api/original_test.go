@@ -35,7 +35,7 @@ step_seconds_count 4
 
 // TestLegacy pushes what the original held when it gave the answer in testdata.
 func TestLegacy(t *testing.T) {
-	p := pusher{store.New(store.Memory{}), noon}
+	p := pusher{store.InMemory(), noon}
 	families := strings.SplitAfter(allTypes, "untyped_thing NaN\n")
 	p.text(t, key("job", "backup"), families[0], metric.MergeGroup)
 	p.text(t, key("job", "backup"), "late 1 1700000000\n", metric.MergeGroup)
@@ -89,7 +89,7 @@ cases:
 		}
 		ran++
 		t.Run(c.Name, func(t *testing.T) {
-			p := pusher{store.New(store.Memory{}), noon}
+			p := pusher{store.InMemory(), noon}
 			p.Reserve(map[string]metric.Type{"go_goroutines": metric.Gauge})
 			for _, step := range c.Steps {
 				key, _ := plainKey(step.Path)

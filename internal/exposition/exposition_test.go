@@ -123,7 +123,7 @@ u NaN
 // compression, where the families are small and where they have many blocks.
 func TestTextParsesBack(t *testing.T) {
 	for _, groups := range []int{0, 1, 3000} {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		for i := range groups {
 			push(t, s, fmt.Sprint("job", i), allTypes)
 		}
@@ -165,7 +165,7 @@ func TestTextParsesBack(t *testing.T) {
 
 // TestProtobufHoldsTheSame compares protobuf with text by way of the reference.
 func TestProtobufHoldsTheSame(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	for i := range 300 {
 		push(t, s, fmt.Sprint("job", i), allTypes)
 	}
@@ -195,7 +195,7 @@ func TestProtobufHoldsTheSame(t *testing.T) {
 // TestHelpIsStable pushes different help texts for one name: the first by group
 // is shown, whatever was pushed last.
 func TestHelpIsStable(t *testing.T) {
-	s, w := store.New(store.Memory{}), newWriter(t)
+	s, w := store.InMemory(), newWriter(t)
 	push(t, s, "a", "m 1\n")
 	for _, job := range []string{"c", "b", "c"} {
 		push(t, s, job, "# HELP m of "+job+"\nm 1\n")
@@ -235,7 +235,7 @@ func series(t *testing.T, body []byte, contentType string) []string {
 
 // TestEscapedNamesStayApart pushes names that become the same when escaped.
 func TestEscapedNamesStayApart(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	push(t, s, "a", "# TYPE a_b gauge\na_b 1\n# TYPE \"a.b\" counter\n{\"a.b\"} 2\n# TYPE \"a b\" gauge\n{\"a b\"} 3\n"+
 		"m{\"l.m\"=\"1\",l_m=\"2\"} 4\nn{\"l.m\"=\"1\"} 5\nn{\"l m\"=\"1\"} 6\n")
 	w := newWriter(t)
@@ -261,7 +261,7 @@ func TestEscapedNamesStayApart(t *testing.T) {
 
 // TestOpenMetrics pushes counters that OpenMetrics gives the same name.
 func TestOpenMetrics(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	push(t, s, "a", allTypes+"# TYPE x counter\nx 1\n# TYPE x_total counter\nx_total 2\n# TYPE y_total counter\ny_total 3\n# TYPE gh gaugehistogram\ngh_bucket{le=\"1\"} 1\ngh_count 2\n")
 	format := expfmt.NewFormat(expfmt.TypeOpenMetrics)
 	body := write(t, newWriter(t), s.Snapshot(), ownMetrics(t), format, exposition.Zstd)
@@ -288,7 +288,7 @@ func TestHostileNames(t *testing.T) {
 		"# TYPE h histogram\nh_bucket{le=\"1\"} 0.5\nh_count 1.5\nh_sum 2\n",
 		"{\"shared.x\"} 1\n",
 	} {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		push(t, s, "a", body)
 		for _, scheme := range []model.EscapingScheme{model.NoEscaping, model.UnderscoreEscaping, model.DotsEscaping, model.ValueEncodingEscaping} {
 			for _, typ := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeOpenMetrics} {
@@ -308,7 +308,7 @@ func TestHostileNames(t *testing.T) {
 // scrape to parse and to show no group in two values. It is for the race
 // detector, too.
 func TestScrapesDuringPushes(t *testing.T) {
-	s, w := store.New(store.Memory{}), newWriter(t)
+	s, w := store.InMemory(), newWriter(t)
 	body := func(value int) string {
 		var b strings.Builder
 		for i := range 8 {
@@ -376,7 +376,7 @@ func TestScrapesDuringPushes(t *testing.T) {
 // TestOwnTypeWins leaves out what was kept under the name of an own metric of another
 // type: with it, readers of protobuf would see values that nobody pushed.
 func TestOwnTypeWins(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	push(t, s, "a", "# TYPE shared counter\nshared 5\n# TYPE zz_own gauge\nzz_own 6\n")
 	s.Reserve(map[string]metric.Type{"shared": metric.Gauge, "zz_own": metric.Gauge})
 	if hidden := s.HiddenFamilies(); len(hidden) != 1 || hidden[0] != "shared" {

@@ -50,8 +50,8 @@ func opens(t testing.TB, path string, file []byte, want, what string) (rejected 
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := New(Options{Path: path, Logger: quiet}, nil)
-	groups, err := j.Open()
+	j := New(Options{Path: path, Logger: quiet})
+	groups, err := j.open()
 	if err == nil {
 		shut(t, j)
 		if got := text(t, groups); got != want {
@@ -250,7 +250,7 @@ func TestNewerVersion(t *testing.T) {
 			return tx.Bucket(metaBucket).Put(versionKey, []byte{version + 1})
 		})
 		before := readFile(t, path)
-		_, err := New(Options{Path: path, Logger: quiet}, nil).Open()
+		_, err := New(Options{Path: path, Logger: quiet}).open()
 		if newer := (*NewerError)(nil); !errors.As(err, &newer) {
 			t.Errorf("%s: error %v, want a *NewerError", what, err)
 		}
@@ -321,8 +321,8 @@ func TestNoRoomForTheFile(t *testing.T) {
 		if err := os.WriteFile(filler, make([]byte, 1<<20-left*os.Getpagesize()), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		j := New(Options{Path: path, Logger: quiet}, nil)
-		_, err := j.Open()
+		j := New(Options{Path: path, Logger: quiet})
+		_, err := j.open()
 		if err == nil {
 			shut(t, j)
 		} else if !errors.Is(err, syscall.ENOSPC) {

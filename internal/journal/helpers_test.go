@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"iter"
@@ -77,9 +78,7 @@ func (r records) equal(other records) bool { return maps.Equal(r, other) }
 // text returns what a gateway exposes that holds the groups.
 func text(t testing.TB, groups []*store.Group) string {
 	t.Helper()
-	s := store.New(store.Memory{})
-	s.Load(copies(t, slices.Values(groups)))
-	return exposed(t, s)
+	return exposed(t, store.InMemory(copies(t, slices.Values(groups))...))
 }
 
 // copies returns groups that another store may load.
@@ -115,20 +114,35 @@ var quiet = slog.New(slog.DiscardHandler)
 // happens in the background: the test says when it flushes and mends.
 func open(t testing.TB, path string, sync Sync) (*Journal, *store.Store) {
 	t.Helper()
-	s := store.New(store.Memory{})
-	j := New(Options{Path: path, Sync: sync, Interval: time.Hour, Logger: quiet}, s.Groups)
-	groups, err := j.Open()
-	if err != nil {
+	return openWith(t, path, sync, func(j still) store.Journal { return j })
+}
+
+// openWith is open with something between the store and the journal.
+func openWith(t testing.TB, path string, sync Sync, wrap func(still) store.Journal) (*Journal, *store.Store) {
+	t.Helper()
+	j := New(Options{Path: path, Sync: sync, Interval: time.Hour, Logger: quiet})
+	s := store.New(store.Config{Journal: wrap(still{j})})
+	if err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.Load(groups)
-	s.Use(j)
-	j.mu.Lock()
-	j.broken = nil
-	j.setStatus(time.Now())
-	j.mu.Unlock()
 	t.Cleanup(func() { shut(t, j) })
 	return j, s
+}
+
+// still is a Journal in which nothing happens in the background.
+type still struct{ *Journal }
+
+func (j still) Load(_ context.Context, current func() iter.Seq[*store.Group]) ([]*store.Group, error) {
+	j.held = current
+	groups, err := j.open()
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.broken = nil
+	j.setStatus(time.Now())
+	return groups, nil
 }
 
 // shut closes the file as it is, with nothing more written: the process is gone.
@@ -155,8 +169,8 @@ func afterCrash(t testing.TB, path string) []*store.Group {
 	t.Helper()
 	copied := path + ".crashed"
 	copyFile(t, path, copied)
-	j := New(Options{Path: copied, Logger: quiet}, nil)
-	groups, err := j.Open()
+	j := New(Options{Path: copied, Logger: quiet})
+	groups, err := j.open()
 	if err != nil {
 		t.Fatalf("after a crash: %v", err)
 	}

@@ -41,7 +41,10 @@ func (s Sync) String() string {
 
 // Options say how a Journal works.
 type Options struct {
-	Path     string
+	Path string
+	// Optional makes the directory of the file, and goes on in memory if the file
+	// cannot be used, unless there is something in it.
+	Optional bool
 	Sync     Sync
 	Interval time.Duration // of SyncInterval
 	Logger   *slog.Logger
@@ -83,26 +86,27 @@ type Journal struct {
 	doubt   error      // why the file may show what is not on disk, nil where it does not
 
 	// status is what readers see, who must never wait for a disk.
-	status atomic.Pointer[Status]
+	status atomic.Pointer[state]
+	// memoryOnly is why the file is not used, nil if it is; see Options.Optional.
+	memoryOnly atomic.Pointer[error]
 }
 
-// New returns a journal that stores nothing before Open. held is asked for the
-// store's groups when the file has to be written anew.
-func New(o Options, held func() iter.Seq[*store.Group]) *Journal {
-	j := &Journal{Options: o, held: held, metrics: newMetrics(), pending: pending{}, broken: errLoading}
+// New returns a journal that stores nothing before Load.
+func New(o Options) *Journal {
+	j := &Journal{Options: o, metrics: newMetrics(), pending: pending{}, broken: errLoading}
 	j.setStatus(time.Time{})
 	return j
 }
 
 var errLoading = errors.New("the groups that are kept are still being loaded")
 
-// Open opens the file and returns what it holds, for the store. With an error
+// open opens the file and returns what it holds, for the store. With an error
 // nothing was changed; a *DamageError says that the file cannot be trusted.
 //
 // A file in a directory that must not be written to is used without a lock beside
 // it. Then it is never written anew: while it is closed after a failure another
 // process may come, which only what the file holds can tell.
-func (j *Journal) Open() (groups []*store.Group, err error) {
+func (j *Journal) open() (groups []*store.Group, err error) {
 	j.Path = followLinks(j.Path)
 	j.lock, err = lock(j.Path)
 	if forbidden(err) && isThere(j.Path) && !isThere(j.Path+lockSuffix) {
@@ -176,8 +180,8 @@ func followLinks(path string) string {
 	return path
 }
 
-// Start lets changes come, once the store has what Open returned.
-func (j *Journal) Start() {
+// start lets changes come, once the store has what Open returned.
+func (j *Journal) start() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.broken = nil
@@ -239,6 +243,9 @@ func (j *Journal) writeAnew(groups iter.Seq[*store.Group]) (content, error) {
 // Commit keeps the changes. With SyncEachPush, or where a group is deleted, it
 // returns once they are on disk.
 func (j *Journal) Commit(changes store.Changes) error {
+	if changes.Empty() || j.memoryOnly.Load() != nil {
+		return nil
+	}
 	if err := j.Ready(); err != nil {
 		return err // without waiting for what may be going on to mend it
 	}
@@ -463,14 +470,14 @@ func (j *Journal) resume() error {
 
 // Ready returns nil where changes can be stored, and otherwise why not.
 func (j *Journal) Ready() error {
-	if err := j.status.Load().Err; err != nil {
+	if err := j.status.Load().Err; err != nil && j.memoryOnly.Load() == nil {
 		return &store.UnavailableError{Reason: err, RetryAfter: retryAfter}
 	}
 	return nil
 }
 
-// Status is what a journal says of itself.
-type Status struct {
+// state is what readers see of a journal.
+type state struct {
 	LastCommit time.Time // that succeeded, or when the file was opened
 	Pending    int       // groups not yet written
 	Err        error     // why nothing can be stored; nil where it can
@@ -478,14 +485,8 @@ type Status struct {
 
 // setStatus makes the state visible. The caller holds mu.
 func (j *Journal) setStatus(lastCommit time.Time) {
-	j.status.Store(&Status{lastCommit, len(j.pending), j.broken})
+	j.status.Store(&state{lastCommit, len(j.pending), j.broken})
 }
-
-// Loading reports whether the file has not been loaded yet.
-func (j *Journal) Loading() bool { return errors.Is(j.status.Load().Err, errLoading) }
-
-// Status returns the journal's state.
-func (j *Journal) Status() Status { return *j.status.Load() }
 
 // Size returns the size of the file in bytes, 0 where it cannot be told.
 func (j *Journal) Size() int64 {
@@ -496,9 +497,9 @@ func (j *Journal) Size() int64 {
 	return info.Size()
 }
 
-// Backup passes size and content of a consistent copy of the file to send. Writers
+// backup passes size and content of a consistent copy of the file to send. Writers
 // go on meanwhile.
-func (j *Journal) Backup(send func(size int64, content io.WriterTo) error) error {
+func (j *Journal) backup(send func(size int64, content io.WriterTo) error) error {
 	j.mu.Lock()
 	if err := j.flush(); err != nil {
 		j.mu.Unlock()
@@ -512,8 +513,8 @@ func (j *Journal) Backup(send func(size int64, content io.WriterTo) error) error
 	return errors.Join(send(tx.Size(), tx), tx.Rollback())
 }
 
-// Close writes what is pending and closes the file.
-func (j *Journal) Close() error {
+// close writes what is pending and closes the file.
+func (j *Journal) close() error {
 	if j.stop != nil {
 		j.stop()
 		j.stopped.Wait()

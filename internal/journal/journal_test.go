@@ -40,7 +40,7 @@ func breakWith(j *Journal, err error) {
 func backup(t testing.TB, j *Journal) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	err := j.Backup(func(size int64, content io.WriterTo) error {
+	err := j.backup(func(size int64, content io.WriterTo) error {
 		n, err := content.WriteTo(&out)
 		if n != size {
 			t.Errorf("a backup of %d bytes was said to have %d", n, size)
@@ -84,8 +84,8 @@ func TestBackupIncludesPending(t *testing.T) {
 	dir := memoryDir(t)
 	j, s := open(t, filepath.Join(dir, "first.db"), SyncInterval)
 	mustPush(t, s, "a", "m 1\n")
-	if j.Status().Pending != 1 {
-		t.Errorf("%d groups pending, want 1", j.Status().Pending)
+	if j.Status().PendingGroups != 1 {
+		t.Errorf("%d groups pending, want 1", j.Status().PendingGroups)
 	}
 	path := filepath.Join(dir, "copy.db")
 	if err := os.WriteFile(path, backup(t, j), 0o600); err != nil {
@@ -105,7 +105,7 @@ func TestSlowBackupHoldsNothingUp(t *testing.T) {
 		begun, release := make(chan struct{}), make(chan struct{})
 		var wait sync.WaitGroup
 		wait.Go(func() {
-			_ = j.Backup(func(int64, io.WriterTo) error {
+			_ = j.backup(func(int64, io.WriterTo) error {
 				close(begun)
 				<-release
 				return nil
@@ -143,18 +143,11 @@ func TestBrokenFileStaysOurs(t *testing.T) {
 	mustPush(t, s, "first", "m 1\n")
 	breakWith(j, syscall.EIO)
 
-	second := store.New(store.Memory{})
-	other := New(Options{Path: path, Logger: quiet}, second.Groups)
-	groups, err := other.Open()
-	if err != nil {
+	other := New(Options{Path: path, Logger: quiet})
+	second := store.New(store.Config{Journal: still{other}})
+	if err := second.Open(t.Context()); err != nil {
 		return // as it should be
 	}
-	second.Load(groups)
-	second.Use(other)
-	other.mu.Lock()
-	other.broken = nil
-	other.setStatus(time.Now())
-	other.mu.Unlock()
 	mustPush(t, second, "second", "m 2\n")
 	j.mend()
 	shut(t, other)
@@ -170,7 +163,7 @@ func TestCloseTellsOfLoss(t *testing.T) {
 	j, s := open(t, path, SyncInterval)
 	mustPush(t, s, "a", "m 1\n")
 	breakWith(j, syscall.EIO)
-	err := j.Close()
+	err := j.close()
 	if err == nil && !strings.Contains(text(t, afterCrash(t, path)), `m{instance="",job="a"} 1`) {
 		t.Error("closed without an error, but a push that was acknowledged is not in the file")
 	}
@@ -241,8 +234,8 @@ func TestTakeOverCutOff(t *testing.T) {
 		if err := leave(path); err != nil {
 			t.Fatal(err)
 		}
-		j := New(Options{Path: path, Logger: quiet}, nil)
-		groups, err := j.Open()
+		j := New(Options{Path: path, Logger: quiet})
+		groups, err := j.open()
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
@@ -266,7 +259,7 @@ func TestKeptFileIsNotOverwritten(t *testing.T) {
 	if err := os.WriteFile(path+".original", []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(Options{Path: path, Logger: quiet}, nil).Open(); err == nil || !strings.Contains(err.Error(), path+".original") {
+	if _, err := New(Options{Path: path, Logger: quiet}).open(); err == nil || !strings.Contains(err.Error(), path+".original") {
 		t.Errorf("error %v, want one that names the file that is in the way", err)
 	}
 	if string(readFile(t, path+".original")) != "precious" || !bytes.Equal(readFile(t, path), readFile(t, "testdata/v1.11.3.store")) {
@@ -319,7 +312,7 @@ func TestTakeOverFails(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	copyFile(t, "testdata/v1.11.3.store", path)
 	unblock := blockNewFile(t, path)
-	if _, err := New(Options{Path: path, Logger: quiet}, nil).Open(); err == nil {
+	if _, err := New(Options{Path: path, Logger: quiet}).open(); err == nil {
 		t.Error("opened though no file could be written")
 	}
 	unblock()
@@ -347,7 +340,7 @@ func TestFileSize(t *testing.T) {
 	const groups, overwrites, batch = 10_000, 60_000, 64
 	var states [2][]*store.Group
 	for i := range states {
-		of := store.New(store.Memory{})
+		of := store.InMemory()
 		for n := range groups {
 			mustPush(t, of, fmt.Sprintf("job-%d", n), body(i*groups+n))
 		}
@@ -395,7 +388,7 @@ func BenchmarkLoad(b *testing.B) {
 	for _, count := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "f.db")
-			s := store.New(store.Memory{})
+			s := store.InMemory()
 			for n := range count {
 				mustPush(b, s, fmt.Sprintf("job-%d", n), body(n))
 			}
@@ -461,14 +454,14 @@ func TestVersion1(t *testing.T) {
 		t.Errorf("%d groups:\n%s", s.Totals().Groups, got)
 	}
 	mustPush(t, s, "new", "m 1\n")
-	if err := j.Close(); err != nil {
+	if err := j.close(); err != nil {
 		t.Fatal(err)
 	}
 	if v := versionOf(); v != version {
 		t.Errorf("after a change the file is of version %d", v)
 	}
 	j, s = open(t, path, SyncEachPush)
-	defer j.Close()
+	defer j.close()
 	if got := text(t, slices.Collect(s.Groups())); !strings.Contains(got, want) || s.Totals().Groups != 4 {
 		t.Errorf("%d groups after a restart:\n%s", s.Totals().Groups, got)
 	}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"pushgateway/internal/store"
 )
 
 // singleFile returns the path of a file that is mounted by itself, as into a
@@ -62,8 +60,8 @@ func TestReadOnlyDirectory(t *testing.T) {
 		mustPush(t, s, "a", "m 1\n")
 
 		// It is ours alone.
-		other := New(Options{Path: path, Logger: quiet}, nil)
-		if _, err := other.Open(); !errors.Is(err, errHeld) {
+		other := New(Options{Path: path, Logger: quiet})
+		if _, err := other.open(); !errors.Is(err, errHeld) {
 			t.Errorf("%s: a second journal: error %v, want %v", what, err, errHeld)
 		}
 
@@ -143,7 +141,7 @@ func TestChangedWhileOpening(t *testing.T) {
 	j, s = open(t, path, SyncEachPush)
 	mustPush(t, s, "a", "m 2\n")
 	shut(t, j)
-	j = New(Options{Path: path, Logger: quiet}, nil)
+	j = New(Options{Path: path, Logger: quiet})
 	if err := j.use(is); err == nil || !strings.Contains(err.Error(), "another process has written to it") {
 		t.Errorf("error %v, though another process has written to it", err)
 	}
@@ -154,8 +152,8 @@ func TestChangedWhileOpening(t *testing.T) {
 func TestReadOnlyDirectoryWarns(t *testing.T) {
 	path := singleFile(t, nil, nil)
 	var log strings.Builder
-	j := New(Options{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))}, nil)
-	if _, err := j.Open(); err != nil {
+	j := New(Options{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if _, err := j.open(); err != nil {
 		t.Fatal(err)
 	}
 	shut(t, j)
@@ -169,8 +167,8 @@ func TestReadOnlyDirectoryWarns(t *testing.T) {
 func TestReadOnlyDirectoryWithOriginal(t *testing.T) {
 	original := readFile(t, "testdata/v1.11.3.store")
 	path := singleFile(t, original, nil)
-	j := New(Options{Path: path, Logger: quiet}, nil)
-	if _, err := j.Open(); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), path) {
+	j := New(Options{Path: path, Logger: quiet})
+	if _, err := j.open(); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v, want one that names the file and says that its directory is read-only", err)
 	}
 	if string(readFile(t, path)) != string(original) {
@@ -190,7 +188,7 @@ func TestReadOnlyLock(t *testing.T) {
 	}
 	breakWith(j, syscall.EIO) // lets go of the file, not of the lock
 	lockAlone(t, path)
-	if _, err := New(Options{Path: path, Logger: quiet}, nil).Open(); !errors.Is(err, errHeld) {
+	if _, err := New(Options{Path: path, Logger: quiet}).open(); !errors.Is(err, errHeld) {
 		t.Errorf("a second journal: error %v, want %v", err, errHeld)
 	}
 }
@@ -199,7 +197,7 @@ func TestReadOnlyLock(t *testing.T) {
 // open.
 func TestLockThatCannotBeLocked(t *testing.T) {
 	path := singleFile(t, nil, func(dir string) error { return os.Symlink("nowhere", filepath.Join(dir, "f.db.lock")) })
-	if _, err := New(Options{Path: path, Logger: quiet}, nil).Open(); !errors.Is(err, syscall.EROFS) {
+	if _, err := New(Options{Path: path, Logger: quiet}).open(); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("error %v, want %v", err, syscall.EROFS)
 	}
 }
@@ -258,8 +256,8 @@ func TestOpenUnlocksAfterAnError(t *testing.T) {
 	if err := os.WriteFile(path, []byte("no database"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := New(Options{Path: path, Logger: quiet}, store.New(store.Memory{}).Groups)
-	if _, err := j.Open(); err == nil {
+	j := New(Options{Path: path, Logger: quiet})
+	if _, err := j.open(); err == nil {
 		t.Fatal("opened")
 	}
 	f, err := os.Open(path + ".lock")
@@ -270,7 +268,7 @@ func TestOpenUnlocksAfterAnError(t *testing.T) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		t.Errorf("the lock is still held: %v", err)
 	}
-	if err := j.Close(); err != nil {
+	if err := j.close(); err != nil {
 		t.Errorf("close what could not be opened: %v", err)
 	}
 }

@@ -23,14 +23,14 @@ var fullDisk = &os.PathError{Op: "write", Path: "f.db", Err: syscall.ENOSPC}
 // meanwhile is a journal that has something happen between the moment in which it
 // acknowledges a change and the one in which the store shows it.
 type meanwhile struct {
-	*Journal
-	do func()
+	still
+	do *func() // may be nil
 }
 
 func (j meanwhile) Commit(changes store.Changes) error {
 	err := j.Journal.Commit(changes)
-	if err == nil {
-		j.do()
+	if err == nil && *j.do != nil {
+		(*j.do)()
 	}
 	return err
 }
@@ -41,22 +41,23 @@ func TestFailureBeforeTheChangeShows(t *testing.T) {
 	for _, failure := range []error{syscall.EIO, fullDisk} {
 		for what, mend := range map[string]func(*Journal) error{
 			"mended": func(j *Journal) error { j.mend(); return j.Ready() },
-			"closed": (*Journal).Close,
+			"closed": (*Journal).close,
 		} {
 			path := filepath.Join(memoryDir(t), "f.db")
-			j, s := open(t, path, SyncInterval)
+			var do func()
+			j, s := openWith(t, path, SyncInterval, func(j still) store.Journal { return meanwhile{j, &do} })
 			mustPush(t, s, "a", "m 1\n")
 			mustPush(t, s, "b", "m 1\n")
 			if err := j.Flush(); err != nil {
 				t.Fatal(err)
 			}
 			mustPush(t, s, "b", "m 2\n")
-			s.Use(meanwhile{j, func() {
+			do = func() {
 				breakWith(j, failure)
 				if err := mend(j); err != nil {
 					t.Errorf("%v, %s: %v", failure, what, err)
 				}
-			}})
+			}
 			mustPush(t, s, "a", "m 2\n")
 			if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
 				t.Errorf("%v, %s: the file holds\n%s\nbut acknowledged was\n%s", failure, what, got, want)
@@ -82,11 +83,11 @@ func TestRejectedDeleteStaysUndone(t *testing.T) {
 		if unavailable := (*store.UnavailableError)(nil); !errors.As(remove(s), &unavailable) {
 			t.Fatalf("%s: it did not fail", what)
 		}
-		if n := j.Status().Pending; n != 2 {
+		if n := j.Status().PendingGroups; n != 2 {
 			t.Errorf("%s: %d groups are pending after it failed, want 2", what, n)
 		}
 		j.mend()
-		if n := j.Status().Pending; n != 0 {
+		if n := j.Status().PendingGroups; n != 0 {
 			t.Errorf("%s: %d groups are pending once the journal is mended", what, n)
 		}
 		if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want || !strings.Contains(got, `job="a"`) {
@@ -247,7 +248,7 @@ func TestTriesByItself(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	synctest.Test(t, func(t *testing.T) {
 		j, s := open(t, path, SyncEachPush)
-		j.Start()
+		j.start()
 		mustPush(t, s, "a", "m 1\n")
 		breakWith(j, syscall.EIO)
 		unblock := blockNewFile(t, path)
@@ -263,7 +264,7 @@ func TestTriesByItself(t *testing.T) {
 			t.Errorf("%v after it could be: %v", retryAfter, err)
 		}
 		mustPush(t, s, "a", "m 2\n")
-		if err := j.Close(); err != nil {
+		if err := j.close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -1,6 +1,10 @@
 package journal
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgateway/internal/store"
+)
 
 // metrics are those of a journal.
 type metrics struct {
@@ -30,14 +34,14 @@ func newMetrics() metrics {
 
 // Collectors returns the journal's metrics.
 func (j *Journal) Collectors() []prometheus.Collector {
-	gauge := func(name, help string, value func(Status) float64) prometheus.Collector {
+	gauge := func(name, help string, value func(store.JournalStatus) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(j.Status()) })
 	}
 	return []prometheus.Collector{
 		j.metrics.duration, j.metrics.batch, j.metrics.errors,
 		gauge("pushgateway_persistence_last_commit_timestamp_seconds", "Unix time at which changes were last written to the file.",
-			func(s Status) float64 { return float64(s.LastCommit.UnixNano()) / 1e9 }),
+			func(s store.JournalStatus) float64 { return float64(s.LastCommit.UnixNano()) / 1e9 }),
 		gauge("pushgateway_persistence_file_size_bytes", "Size of the file that metrics are kept in.",
-			func(Status) float64 { return float64(j.Size()) }),
+			func(store.JournalStatus) float64 { return float64(j.Size()) }),
 	}
 }

@@ -68,7 +68,7 @@ func readOriginalFile(path string) (groups []*store.Group, rejected []error, err
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, nil, &DamageError{path, fmt.Errorf("it is neither a file of this program nor, as far as can be read, of the original Pushgateway: %w", err)}
 	}
-	scratch := store.New(store.Memory{})
+	scratch := store.InMemory()
 	for _, id := range sortedKeys(originals) {
 		if err := restore(scratch, originals[id]); err != nil {
 			rejected = append(rejected, fmt.Errorf("group %v: %w", originals[id].Labels, err))

@@ -259,7 +259,7 @@ func FuzzPages(f *testing.F) {
 // TestFaultNamesItsGroup: of records of which one cannot be read, since the file has
 // become shorter, that one is named and those before are returned.
 func TestFaultNamesItsGroup(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	for i := range 4 * runtime.GOMAXPROCS(0) {
 		mustPush(t, s, fmt.Sprintf("job-%03d", i), "m 1\n")
 	}

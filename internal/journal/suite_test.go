@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -122,7 +123,7 @@ type counted struct {
 
 func (c counted) Commit(changes store.Changes) error {
 	err := c.Journal.Commit(changes)
-	if err == nil {
+	if err == nil && !changes.Empty() {
 		*c.acknowledged++
 	}
 	return err
@@ -198,9 +199,12 @@ func difference(got, want records) string {
 
 func newRun(t *testing.T, open func(t *testing.T, held func() iter.Seq[*store.Group]) subject) *run {
 	t.Helper()
-	r := &run{t: t, store: store.New(store.Memory{}), model: store.New(store.Memory{})}
-	r.subject = open(t, r.store.Groups)
-	r.store.Use(counted{r.subject, &r.commits})
+	r := &run{t: t, model: store.InMemory()}
+	r.subject = open(t, func() iter.Seq[*store.Group] { return r.store.Groups() })
+	r.store = store.New(store.Config{Journal: counted{r.subject, &r.commits}})
+	if err := r.store.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 
@@ -285,8 +289,7 @@ func failAt(r *run, steps []step, at int, f fault) {
 		}
 		// What was not acknowledged may be found after a crash, before anyone could
 		// take it back; nothing else may, and nothing is missing.
-		after := store.New(store.Memory{})
-		after.Load(copies(t, r.model.Groups()))
+		after := store.InMemory(copies(t, r.model.Groups())...)
 		_ = steps[at].do(after, stepTime(at))
 		got := recordsOf(slices.Values(r.subject.crashed(t)))
 		if !got.equal(before) && !(f.done() && got.equal(recordsOf(after.Groups()))) {
@@ -330,6 +333,7 @@ func (memory) keeps() bool                         { return false }
 
 // failing keeps records in a map and fails on command.
 type failing struct {
+	store.Memory
 	disk   records
 	held   func() iter.Seq[*store.Group]
 	next   *fault
@@ -341,6 +345,9 @@ func newFailing(_ *testing.T, held func() iter.Seq[*store.Group]) subject {
 }
 
 func (j *failing) Commit(changes store.Changes) error {
+	if changes.Empty() {
+		return nil
+	}
 	if j.broken == nil && j.next != nil {
 		j.broken = &store.UnavailableError{Reason: errors.New(j.next.String()), RetryAfter: time.Second}
 		if !j.next.done() {
@@ -386,8 +393,8 @@ func (j *failing) crashed(t *testing.T) []*store.Group {
 // write that is done but reported as failed is done, and then treated by the
 // journal as its transactions treat a failed sync.
 type fileSubject struct {
-	*Journal
-	next *fault
+	*Journal // open already
+	next     *fault
 }
 
 func openFileSubject(t *testing.T, path string, sync Sync, held func() iter.Seq[*store.Group]) subject {
@@ -397,7 +404,14 @@ func openFileSubject(t *testing.T, path string, sync Sync, held func() iter.Seq[
 	return &fileSubject{Journal: j}
 }
 
+func (j *fileSubject) Load(context.Context, func() iter.Seq[*store.Group]) ([]*store.Group, error) {
+	return nil, nil
+}
+
 func (j *fileSubject) Commit(changes store.Changes) error {
+	if changes.Empty() {
+		return nil
+	}
 	writes := j.Sync == SyncEachPush || changes.Deletes()
 	return j.faulty(writes, func() error { return j.Journal.Commit(changes) })
 }

@@ -48,7 +48,7 @@ func fail(t testing.TB, s *store.Store, key metric.GroupingKey, at time.Time) {
 
 // examples returns a store with a group of each kind, named by its job.
 func examples(t testing.TB) *store.Store {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	put(t, s, key("job", "backup-db", "instance", "db1", "env", "Prod"), noon.Add(-time.Minute), "backup_bytes", "backup_seconds")
 	put(t, s, key("job", "backup-files", "instance", "nas"), noon.Add(-30*time.Hour), "backup_bytes", "a", "b")
 	put(t, s, key("job", "cleaner", "path", "/var/tmp"), noon.Add(-2*time.Hour), "Removed_Total")
@@ -155,7 +155,7 @@ func TestStates(t *testing.T) {
 
 // A body that could not be read leaves no trace in the store.
 func TestRejectedBesideTheStore(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	put(t, s, key("job", "a"), noon, "m")
 	put(t, s, key("job", "b"), noon, "m")
 	put(t, s, key("job", "c"), noon, "m")
@@ -177,7 +177,7 @@ func TestRejectedBesideTheStore(t *testing.T) {
 
 // A group that is known from rejected pushes alone is found like any other.
 func TestOnlyRejected(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	put(t, s, key("job", "b"), noon.Add(-time.Minute), "m")
 	log := history.New(func(keys []metric.GroupingKey) []bool { return make([]bool, len(keys)) })
 	for _, job := range []string{"a", "b", "c"} {
@@ -238,7 +238,7 @@ func reject(log *history.Log, key metric.GroupingKey, at time.Time) {
 
 // A long key has a short name in links, which leads back to it.
 func TestRefs(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	short, long := key("job", "a", "path", "/x"), key("job", "a", "path", strings.Repeat("/é", 2000))
 	put(t, s, short, noon, "m")
 	put(t, s, long, noon, "n")
@@ -318,7 +318,7 @@ func TestAll(t *testing.T) {
 
 // Rows reused from the last listing equal those of a new index.
 func TestListingsFollowTheStore(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	var kept search.Index
 	version := uint64(0)
 	step := func(what string, change func()) {
@@ -360,7 +360,7 @@ func TestListingsFollowTheStore(t *testing.T) {
 
 // Sets of metric names that no group has any more are dropped.
 func TestManyNames(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	var x search.Index
 	for i := range 5000 {
 		put(t, s, key("job", "a"), noon, fmt.Sprint("name_", i))
@@ -379,7 +379,7 @@ func TestManyNames(t *testing.T) {
 }
 
 func TestJobs(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	// The order of IDs puts "a b" between the groups of "a".
 	put(t, s, key("job", "a"), noon, "m")
 	put(t, s, key("job", "a", "instance", "x"), noon, "m")
@@ -391,7 +391,7 @@ func TestJobs(t *testing.T) {
 }
 
 func BenchmarkFind(b *testing.B) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	for i := range 100_000 {
 		put(b, s, key("job", fmt.Sprintf("job-%03d", i%500), "instance", fmt.Sprintf("host-%05d.example.org:9100", i)), noon, "last_success", "duration", "rows")
 	}

@@ -99,7 +99,7 @@ func (c *check) others(name string) pendingFamily {
 // after returns the type of the families of this name once the push has been
 // applied, and whose they are; false where there are none.
 func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
-	if typ, ok := c.store.own[name]; ok {
+	if typ, ok := c.store.reserved[name]; ok {
 		return typ, "the gateway's own metrics", true
 	}
 	if typ, ok := c.push.find(name); ok {
@@ -135,7 +135,7 @@ func (c *check) holder(name string) string {
 }
 
 func (c *check) checkType(f *metric.Family) error {
-	if typ, ok := c.store.own[f.Name]; ok && typ != f.Type {
+	if typ, ok := c.store.reserved[f.Name]; ok && typ != f.Type {
 		return metric.Reject(metric.TypeConflict, "%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
 			f.Name, f.Type, typ, typeAdvice(f.Type))
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"container/heap"
+	"context"
 	"math"
 	"slices"
 	"time"
@@ -9,30 +10,20 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Limits say when groups end.
-type ExpiryPolicy struct {
-	// For returns the lifetime of a group as far as its last push left it open.
-	For   func(metric.GroupingKey) metric.Expiry
-	Clock Clock
-}
+// ExpiryPolicy returns when a group expires, as far as its last push did not say.
+// It is called often and concurrently, and must be fast.
+type ExpiryPolicy func(metric.GroupingKey) metric.Expiry
 
-// Clock tells the time of day, which can be set, and the time that has passed since
-// some moment, which only grows. Groups that are held end by the latter: setting the
-// clock ends none of them early, and keeps none longer. How old a group is when it
-// comes into the store follows from the time of day.
-type Clock struct {
-	Now     func() time.Time
-	Elapsed func() time.Duration
-}
+func noExpiry(metric.GroupingKey) metric.Expiry { return metric.Expiry{} }
 
-// end is a group's place in the queue.
+// expiry is a group's place in the queue.
 type expiry struct {
 	at    time.Duration // of Clock.Elapsed
 	id    string        // of the group
 	index int
 }
 
-// ends is a heap of ends, the earliest first.
+// expiryQueue is a heap, the earliest first.
 type expiryQueue []*expiry
 
 func (e expiryQueue) Len() int           { return len(e) }
@@ -54,7 +45,7 @@ func (e *expiryQueue) Pop() any {
 	return last
 }
 
-// due returns the IDs of groups that have ended by then, at most limit of them.
+// due returns the IDs of groups that have expired by now, at most limit of them.
 // Cost: O(limit), as they are all at the top of the heap.
 func (e expiryQueue) due(now time.Duration, limit int) []string {
 	var ids []string
@@ -71,24 +62,26 @@ func (e expiryQueue) due(now time.Duration, limit int) []string {
 	return ids
 }
 
-// Limit has groups end as the limits say from now on, those held as well. It is
-// called before the first change, and again, by one caller at a time and with the same
-// clock, where the answers of For change. Cost: O(groups); other changes and readers get
-// through meanwhile.
-func (s *Store) SetExpiry(limits ExpiryPolicy) {
-	s.expiryPolicy.Store(&limits)
-	// Who comes into the store from here on follows the new limits, and Expire asks
-	// them, too. What is left is to move the ends of those that were there.
-	const atOnce = 256
-	for groups := range slices.Chunk(slices.Collect(s.Snapshot().Groups()), atOnce) {
+// SetExpiry has groups expire by the policy from now on, those that are stored as
+// well; nil leaves it to their pushes. It returns how many groups have expired by it
+// and are not deleted yet. It is called by one caller at a time. Cost: O(groups);
+// it waits for no disk, and changes and readers go on meanwhile.
+func (s *Store) SetExpiry(policy ExpiryPolicy) (due int) {
+	if policy == nil {
+		policy = noExpiry
+	}
+	s.expiryPolicy.Store(&policy)
+	// Groups that come from here on follow the new policy, and so does RunExpiry. What
+	// is left is to move the others in the queue.
+	const maxBatch = 256
+	for groups := range slices.Chunk(slices.Collect(s.Groups()), maxBatch) {
 		s.reschedule(groups)
 	}
+	return len(s.due(math.MaxInt))
 }
 
-// reschedule queues the ends of those of the groups that are still there.
+// reschedule moves the groups that are still there in the queue.
 func (s *Store) reschedule(groups []*Group) {
-	s.committing.Lock()
-	defer s.committing.Unlock()
 	s.visible.Lock()
 	defer s.visible.Unlock()
 	for _, g := range groups {
@@ -98,25 +91,21 @@ func (s *Store) reschedule(groups []*Group) {
 	}
 }
 
-// schedule queues the end of next, in the place of that of old, which it follows or
-// is. The caller holds committing and visible.
+// schedule queues the expiry of next instead of that of old, which it follows or
+// is. The caller holds visible.
 func (s *Store) schedule(old, next *Group) {
-	limits := s.expiryPolicy.Load()
-	if limits == nil {
-		return
-	}
 	var e *expiry
 	if old != nil {
 		e = old.expiry
 	}
-	at, ends := time.Duration(0), false
+	at, expires := time.Duration(0), false
 	if next != nil {
-		next.begin(old, limits.Clock)
-		at, ends = limits.endOf(next)
+		next.startTTL(old, s.clock)
+		at, expires = s.expiryPolicy.Load().expiryOf(next)
 	}
 	switch {
-	case !ends && e == nil:
-	case !ends:
+	case !expires && e == nil:
+	case !expires:
 		heap.Remove(&s.expiries, e.index)
 		old.expiry = nil
 	case e == nil:
@@ -128,20 +117,20 @@ func (s *Store) schedule(old, next *Group) {
 	}
 }
 
-// begin sets when the group's lifetime began, by the time that has passed: as with the
-// state before it, or from the time of day, where the future counts as now.
-func (g *Group) begin(old *Group, clock Clock) {
+// startTTL sets from when the group's TTL counts, by the time that has passed: as in
+// the state before it, or from the time of day, where the future counts as now.
+func (g *Group) startTTL(old *Group, clock Clock) {
 	switch start := g.TTLStart(); {
 	case old == g:
 	case old != nil && old.TTLStart().Equal(start):
-		g.begun = old.begun
+		g.ttlStart = old.ttlStart
 	default:
-		g.begun = clock.Elapsed() - max(0, clock.Now().Sub(start))
+		g.ttlStart = clock.Elapsed() - max(0, clock.Now().Sub(start))
 	}
 }
 
-// LifetimeStart returns when the group's lifetime began: with its last successful push,
-// or, where there was none, with the rejected one that made it.
+// TTLStart returns from when the group's TTL counts: its last successful push or, if
+// there was none, the rejected one that made it.
 func (g *Group) TTLStart() time.Time {
 	if pushTime := g.Family(PushTime); g.Pushed.IsZero() && pushTime != nil {
 		return pushTime.Time()
@@ -149,104 +138,154 @@ func (g *Group) TTLStart() time.Time {
 	return g.Pushed
 }
 
-// lifetime returns how long the group stays after its last push; false for ever.
-func (l *ExpiryPolicy) lifetime(g *Group) (metric.Expiry, bool) {
-	of := g.Expiry.Or(l.For(g.Key))
-	return of, of.TTL > 0 && !g.Expired && !(of.KeepPushTimes && g.empty())
+// of returns how the group expires, and false if it does not.
+func (p *ExpiryPolicy) of(g *Group) (metric.Expiry, bool) {
+	e := g.Expiry.Or((*p)(g.Key))
+	return e, e.TTL > 0 && !g.Expired && !(e.KeepPushTimes && g.empty())
 }
 
-// endOf returns when a group of the store ends, as of Clock.Elapsed; false for never.
-func (l *ExpiryPolicy) endOf(g *Group) (time.Duration, bool) {
-	of, ends := l.lifetime(g)
-	if !ends || of.TTL > math.MaxInt64-max(0, g.begun) {
+// expiryOf returns when a stored group expires, as of Clock.Elapsed, and false if it
+// does not.
+func (p *ExpiryPolicy) expiryOf(g *Group) (time.Duration, bool) {
+	e, expires := p.of(g)
+	if !expires || e.TTL > math.MaxInt64-max(0, g.ttlStart) {
 		return 0, false
 	}
-	return g.begun + of.TTL, true
+	return g.ttlStart + e.TTL, true
 }
 
-// ExpiresAt returns when a group of a view ends, and with keepTimes that its two
-// push times stay; the zero time for never.
-func (s *Store) ExpiresAt(g *Group) (at time.Time, keepTimes bool) {
-	limits := s.expiryPolicy.Load()
-	if limits == nil {
+// ExpiresAt returns when a group of a snapshot expires, and whether its two push
+// times stay then; the zero time if it does not expire.
+func (s *Store) ExpiresAt(g *Group) (at time.Time, keepPushTimes bool) {
+	e, expires := s.expiryPolicy.Load().of(g)
+	if !expires {
 		return time.Time{}, false
 	}
-	of, ends := limits.lifetime(g)
-	if !ends {
-		return time.Time{}, false
-	}
-	return g.TTLStart().Add(of.TTL), of.KeepPushTimes
+	return g.TTLStart().Add(e.TTL), e.KeepPushTimes
 }
 
-// Due returns the IDs of groups whose time has come, at most limit of them, in order.
+// due returns the IDs of groups that have expired, at most limit of them, in order.
 // Cost: O(limit log limit).
-func (s *Store) Due(limit int) []string {
+func (s *Store) due(limit int) []string {
 	s.visible.Lock()
 	defer s.visible.Unlock()
-	if len(s.expiries) == 0 {
-		return nil
-	}
-	ids := s.expiries.due(s.expiryPolicy.Load().Clock.Elapsed(), limit)
+	ids := s.expiries.due(s.clock.Elapsed(), limit)
 	slices.Sort(ids)
 	return ids
 }
 
-// NextEnd returns in how long the next group ends, not positive where that is over;
-// false where none does.
-func (s *Store) NextExpiry() (time.Duration, bool) {
+// nextExpiry returns in how long the next group expires, not positive if it has, and
+// false if none does.
+func (s *Store) nextExpiry() (time.Duration, bool) {
 	s.visible.Lock()
 	defer s.visible.Unlock()
 	if len(s.expiries) == 0 {
 		return 0, false
 	}
-	return s.expiries[0].at - s.expiryPolicy.Load().Clock.Elapsed(), true
+	return s.expiries[0].at - s.clock.Elapsed(), true
 }
 
-// Ended is a group as it was before it ended.
+// ExpiredGroup is a group as it was before it expired.
 type ExpiredGroup struct {
 	*Group
 	KeptPushTimes bool // its two push times are still there
 }
 
-// Expire ends those of the groups of these IDs whose time has come, in one step. Each is
-// gone as a whole, or has its two push times left. Cost: O(what the groups hold).
-func (s *Store) Expire(ids []string) (ended []ExpiredGroup, err error) {
-	err = s.commit(func(b *batch) error {
-		limits := s.expiryPolicy.Load()
-		if b.wiped || limits == nil {
-			return nil
-		}
-		now := limits.Clock.Elapsed()
+// expire deletes the groups of these IDs that have expired, in one step: each as a
+// whole or, if its push times are kept, all but them. Cost: O(what the groups hold).
+func (s *Store) expire(ids []string) ([]ExpiredGroup, error) {
+	return commit(s, func(b *batch) (expired []ExpiredGroup, err error) {
+		policy, now := s.expiryPolicy.Load(), s.clock.Elapsed()
 		for _, id := range ids {
-			g := s.groups[id]
-			if g == nil || b.group(id) != g {
-				continue // another one by now
+			g := b.group(id)
+			if g == nil || g != s.groups[id] {
+				continue // pushed or deleted meanwhile
 			}
-			of, ends := limits.lifetime(g)
-			if !ends || now-g.begun < of.TTL {
+			e, expires := policy.of(g)
+			if !expires || now-g.ttlStart < e.TTL {
 				continue
 			}
-			ended = append(ended, ExpiredGroup{g, of.KeepPushTimes})
-			if of.KeepPushTimes {
+			expired = append(expired, ExpiredGroup{g, e.KeepPushTimes})
+			if e.KeepPushTimes {
 				b.put(id, g.onlyPushTimes())
 			} else {
 				b.put(id, nil)
 			}
 		}
-		return nil
+		return expired, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return ended, nil
 }
 
-// emptied returns the group with nothing but its two push times.
+// onlyPushTimes returns the expired group with nothing but its two push times.
 func (g *Group) onlyPushTimes() *Group {
-	next := *g
-	next.Expired, next.Summed, next.segment, next.expiry = true, false, nil, nil
+	next := g.successor()
+	next.Expired, next.Summed = true, false
 	next.Families = slices.DeleteFunc(slices.Clone(g.Families), func(c *EncodedFamily) bool {
 		return c.Name() != PushTime && c.Name() != FailureTime
 	})
-	return &next
+	return next
+}
+
+// Few groups expire in one step, so that no push waits for long, with a pause for
+// those that do. Groups that are neighbours in a file go together.
+const (
+	maxExpiredAtOnce = 64
+	expiryPause      = 2 * time.Millisecond
+	maxSortedExpired = 10_000
+	// maxExpiryDelay is how late a group may expire: one can be pushed that expires
+	// before the next one known, and a failed journal is asked again that often.
+	maxExpiryDelay = time.Second
+)
+
+// RunExpiry deletes groups that have expired, until ctx ends. It passes what it has
+// deleted to onExpired, which must not change the store.
+func (s *Store) RunExpiry(ctx context.Context, onExpired func([]ExpiredGroup)) {
+	for {
+		wait := maxExpiryDelay
+		if left, any := s.nextExpiry(); any {
+			wait = min(left, maxExpiryDelay)
+		}
+		if wait <= 0 {
+			wait = expiryPause
+			if s.expireDue(ctx, onExpired) != nil {
+				wait = maxExpiryDelay
+			}
+		}
+		if !sleep(ctx, wait) {
+			return
+		}
+	}
+}
+
+// expireDue deletes groups that have expired, until there is none, ctx ends, or the
+// journal fails.
+func (s *Store) expireDue(ctx context.Context, onExpired func([]ExpiredGroup)) error {
+	for ids := range slices.Chunk(s.due(maxSortedExpired), maxExpiredAtOnce) {
+		if err := s.Ready(); err != nil {
+			return err
+		}
+		expired, err := s.expire(ids)
+		if err != nil {
+			return err
+		}
+		if len(expired) > 0 {
+			onExpired(expired)
+		}
+		if !sleep(ctx, expiryPause) {
+			break
+		}
+	}
+	return nil
+}
+
+// sleep returns false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }

@@ -37,13 +37,17 @@ type expiring struct {
 // newExpiring returns a store whose groups follow rule where their pushes say
 // nothing.
 func newExpiring(t *testing.T, rule metric.Expiry) *expiring {
-	e := &expiring{store.New(store.Memory{}), &fakeClock{now: time.Unix(1_700_000_000, 0)}, t}
-	e.limit(func(metric.GroupingKey) metric.Expiry { return rule })
-	return e
+	return newExpiringIn(t, store.Memory{}, &fakeClock{now: time.Unix(1_700_000_000, 0)}, rule)
 }
 
-func (e *expiring) limit(rule func(metric.GroupingKey) metric.Expiry) {
-	e.SetExpiry(store.ExpiryPolicy{For: rule, Clock: e.clock()})
+func newExpiringIn(t *testing.T, j store.Journal, clock *fakeClock, rule metric.Expiry) *expiring {
+	t.Helper()
+	s := store.New(store.Config{Journal: j, Clock: clock.clock()})
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.SetExpiry(func(metric.GroupingKey) metric.Expiry { return rule })
+	return &expiring{s, clock, t}
 }
 
 // push pushes a gauge to the group of the job, with a lifetime of its own.
@@ -137,17 +141,17 @@ func TestRulesApplyToGroupsHeld(t *testing.T) {
 	e.push("a", metric.Expiry{})
 	e.push("b", lifetime(3*time.Hour))
 	e.pass(2 * time.Hour)
-	e.limit(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
+	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
 	if at, _ := e.ExpiresAt(e.Snapshot().Group(jobKey("a"))); !at.Equal(e.now.Add(-time.Hour)) {
 		t.Errorf("expires at %v, an hour before %v", at, e.now)
 	}
 	e.want("b")
-	e.limit(func(metric.GroupingKey) metric.Expiry { return metric.Expiry{KeepPushTimes: true} })
+	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return metric.Expiry{KeepPushTimes: true} })
 	e.pass(2 * time.Hour)
 	e.want("b*")
 
 	// What is left of it is there for an alert, which no other rule may silence.
-	e.limit(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Minute) })
+	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Minute) })
 	e.pass(2 * time.Hour)
 	e.want("b*")
 	if !e.Snapshot().Group(jobKey("b")).Expired {
@@ -179,7 +183,7 @@ func TestClockIsSet(t *testing.T) {
 	e.push("b", metric.Expiry{})
 	e.set(e.now.AddDate(-20, 0, 0))
 	e.want("a", "b")
-	e.limit(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
+	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
 	if err := e.Fail(jobKey("a"), e.now); err != nil {
 		t.Fatal(err)
 	}
@@ -200,10 +204,7 @@ func (e *expiring) restarted(rule metric.Expiry) *expiring {
 		}
 		groups = append(groups, loaded)
 	}
-	next := newExpiring(e.t, rule)
-	next.set(e.now)
-	next.Load(groups)
-	return next
+	return newExpiringIn(e.t, &scripted{groups: groups}, &fakeClock{now: e.now}, rule)
 }
 
 // TestLifetimeOverRestarts: time spent down counts, own lifetimes are kept, and a
@@ -241,8 +242,7 @@ func TestLifetimeOverRestarts(t *testing.T) {
 // again where it has not.
 func TestExpiryIsKept(t *testing.T) {
 	j := &scripted{}
-	e := &expiring{store.New(j), &fakeClock{now: time.Unix(1_700_000_000, 0)}, t}
-	e.limit(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
+	e := newExpiringIn(t, j, &fakeClock{now: time.Unix(1_700_000_000, 0)}, lifetime(time.Hour))
 	e.push("a", metric.Expiry{})
 	e.pass(time.Hour)
 	j.err = errFull
@@ -286,7 +286,7 @@ func TestEndsAgainstModel(t *testing.T) {
 		case 1:
 			if random.IntN(10) == 0 {
 				rule = metric.Expiry{Set: true, TTL: time.Duration(random.IntN(200)) * time.Second}
-				e.limit(func(metric.GroupingKey) metric.Expiry { return rule })
+				e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return rule })
 			}
 		case 2, 3, 4:
 			e.pass(time.Duration(random.IntN(20)) * time.Second)

@@ -39,11 +39,11 @@ type Group struct {
 	// to stay of it, until it is pushed to or deleted.
 	Expired bool
 
-	used    usedKeys // of the pushes applied last
-	shape   shape
-	segment *leaf[*Group] // for the store's run of groups
-	begun   time.Duration // of Clock.Elapsed, when the lifetime began
-	expiry  *expiry       // in the store's queue of ends, nil where the group stays
+	used     usedKeys // of the pushes applied last
+	shape    shape
+	segment  *leaf[*Group] // for the store's run of groups
+	ttlStart time.Duration // of Clock.Elapsed, see startTTL
+	expiry   *expiry       // in the store's queue of ends, nil where the group stays
 }
 
 func (g *Group) order() string           { return g.Key.ID() }
@@ -247,32 +247,33 @@ func newTimeFamily(name string, key metric.GroupingKey, labels []metric.Label, v
 	return c
 }
 
-// after returns the group g (nil where there is none yet) after the push p, which
-// is used up. The error is a *metric.RejectionError.
+// afterPush returns the group g (nil if there is none yet) after the push p. It
+// changes neither. The error is a *metric.RejectionError.
 func (g *Group) afterPush(p *Push) (*Group, error) {
-	next := &Group{Key: p.key, Pushed: p.at, Families: p.encoded, Expiry: p.options.Expiry}
+	next := &Group{Key: p.key, Pushed: p.at, Expiry: p.options.Expiry}
 	next.Summed = p.options.Merge == metric.MergeSum && len(p.families) > 0
 	if g == nil {
 		next.shape = shapeOf(p.key)
 		next.used = next.used.with(p)
-		p.encoded[p.failureAt] = newTimeFamily(FailureTime, p.key, metric.GroupLabels(p.key), time.Time{}, p.at)
+		next.Families = p.groupFamilies(newTimeFamily(FailureTime, p.key, metric.GroupLabels(p.key), time.Time{}, p.at))
 		return next, nil
 	}
 	next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
 	next.used = g.used.with(p)
-	p.encoded[p.failureAt] = g.Family(FailureTime)
+	pushed := p.groupFamilies(g.Family(FailureTime))
 	if p.replaces(g) {
+		next.Families = pushed
 		return next, nil
 	}
 	if len(p.families) == 0 {
 		next.Summed = g.Summed
 	}
 	if p.options.Merge != metric.MergeFamily {
-		if err := p.mergeSeries(g); err != nil {
+		if err := p.mergeSeries(pushed, g); err != nil {
 			return nil, err
 		}
 	}
-	next.Families = mergeSorted(p.encoded, g.Families, compareEncodedFamilies)
+	next.Families = mergeSorted(pushed, g.Families, compareEncodedFamilies)
 	if size := next.Size(); size > maxGroupSize {
 		return nil, metric.Reject(metric.TooLarge, "with this push, group %s would hold %d MiB, more than the %d MiB that a group may: push to several groups, or replace it with PUT",
 			p.key, size>>20, maxGroupSize>>20)
@@ -288,7 +289,15 @@ func compareEncodedFamilies(a, b *EncodedFamily) int {
 	return strings.Compare(a.Name(), b.Name())
 }
 
-// failed returns the group g (nil where there is none yet) after a push that was
+// successor returns a copy of the group that is not in the store.
+func (g *Group) successor() *Group {
+	return &Group{
+		Key: g.Key, Families: g.Families, Pushed: g.Pushed, Failed: g.Failed,
+		Summed: g.Summed, Expiry: g.Expiry, Expired: g.Expired, used: g.used, shape: g.shape,
+	}
+}
+
+// afterRejection returns the group g (nil where there is none yet) after a push that was
 // rejected at the given time.
 func (g *Group) afterRejection(key metric.GroupingKey, at time.Time) *Group {
 	labels := metric.GroupLabels(key)
@@ -301,8 +310,8 @@ func (g *Group) afterRejection(key metric.GroupingKey, at time.Time) *Group {
 			shape:    shapeOf(key),
 		}
 	}
-	next := *g
-	next.Failed, next.segment, next.expiry = at, nil, nil
+	next := g.successor()
+	next.Failed = at
 	next.Families = mergeSorted([]*EncodedFamily{failure}, g.Families, compareEncodedFamilies)
-	return &next
+	return next
 }

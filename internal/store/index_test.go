@@ -89,9 +89,7 @@ func checkEnds(t *testing.T, s *Store) {
 	queued := 0
 	for id, g := range s.groups {
 		ends := false
-		if limits := s.expiryPolicy.Load(); limits != nil {
-			_, ends = limits.endOf(g)
-		}
+		_, ends = s.expiryPolicy.Load().expiryOf(g)
 		if ends != (g.expiry != nil) {
 			t.Fatalf("group %s ends: %v, but its place in the queue is %+v", g.Key, ends, g.expiry)
 		}
@@ -136,15 +134,15 @@ func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T)
 // TestIndexAfterRandomChanges also makes families large and shapes many.
 func TestIndexAfterRandomChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	s := New(Memory{})
 	at := time.Unix(1_700_000_000, 0)
 	begun, expired := at, 0
-	s.SetExpiry(ExpiryPolicy{
-		For: func(key metric.GroupingKey) metric.Expiry {
-			instance, _ := key.Value(metric.InstanceLabel)
-			return metric.Expiry{Set: true, TTL: 400 * time.Second, KeepPushTimes: instance == "i1"}
-		},
-		Clock: Clock{Now: func() time.Time { return at }, Elapsed: func() time.Duration { return at.Sub(begun) }},
+	s := New(Config{Clock: Clock{Now: func() time.Time { return at }, Elapsed: func() time.Duration { return at.Sub(begun) }}})
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.SetExpiry(func(key metric.GroupingKey) metric.Expiry {
+		instance, _ := key.Value(metric.InstanceLabel)
+		return metric.Expiry{Set: true, TTL: 400 * time.Second, KeepPushTimes: instance == "i1"}
 	})
 	key := func() metric.GroupingKey {
 		labels := []metric.Label{{Name: "job", Value: fmt.Sprint("j", random.IntN(30))}}

@@ -1,31 +1,73 @@
 package store
 
-import "time"
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+)
 
-// Journal keeps changes so that a later process finds them.
+// Journal persists batches of changes in one order.
 //
-// Commit is called by one goroutine at a time. When it returns nil, all changes
-// are kept as the journal promises; otherwise the store does not apply them, and a
-// journal that goes on drops what may have been written. Only a process that dies
-// before that may find them at its next start, all or none. An error that may pass
-// is an *UnavailableError.
+// The store calls Load once, before anything else but Ready and Status, and Begin
+// and Commit from one goroutine at a time, always in turn. Ready, Status and Backup
+// are called concurrently with all others.
 type Journal interface {
+	// Load opens the journal and returns the groups in it. It calls current, also
+	// later on, to iterate over the groups the store has published: what a journal
+	// needs to rewrite itself. Within Begin, all that was committed is published.
+	// When Load returns an error, the journal is closed.
+	Load(ctx context.Context, current func() iter.Seq[*Group]) ([]*Group, error)
+	// Begin takes the turn to change groups and returns what others have committed
+	// since the last call. An error that may pass is an *UnavailableError. With an
+	// error no turn is taken.
+	Begin(ctx context.Context) (foreign Changes, err error)
+	// Commit ends the turn. Once it returns nil, the changes survive as the journal
+	// promises, all of them; after an error none may be found, unless the process
+	// ends before the journal was able to drop them. An error that may pass is an
+	// *UnavailableError. Empty Changes end the turn at no cost.
 	Commit(Changes) error
+	// Ready returns nil if changes are accepted, otherwise an *UnavailableError.
+	Ready() error
+	// Status describes the journal. It never waits for a disk.
+	Status() JournalStatus
+	// Backup calls send once with a copy of the journal from which a store can be
+	// loaded. The error is errors.ErrUnsupported if there is nothing to copy. Changes
+	// go on meanwhile.
+	Backup(ctx context.Context, send func(size int64, content io.Reader) error) error
+	// Close persists what is pending and closes the journal. It returns an error if
+	// that fails or ctx ends first.
+	Close(ctx context.Context) error
 }
 
-// Changes are the changes of a batch, to be kept together or not at all.
+// JournalStatus describes a journal.
+type JournalStatus struct {
+	Durable       bool      // accepted changes survive the process
+	File          string    // empty if there is none
+	Sync          string    // when changes are on disk, as the command line names it
+	SizeBytes     int64     // of the file
+	LastCommit    time.Time // that succeeded, or when the journal was loaded
+	PendingGroups int       // changed since LastCommit
+	Loading       bool      // Load has not returned yet
+	Err           error     // why changes are not durable; nil if they are
+}
+
+// Changes are the changes of a batch, to be persisted together or not at all.
 type Changes struct {
 	Wiped  bool     // before all others, every group was deleted
 	Groups []Change // each group once
 }
 
-// Change is the state that a group has come to.
+// Change is a group's new state.
 type Change struct {
 	ID    string
-	Group *Group // nil where it was deleted
+	Group *Group // nil if it was deleted
 }
 
-// Deletes reports whether a group was deleted.
+// Empty reports whether nothing changes.
+func (c Changes) Empty() bool { return !c.Wiped && len(c.Groups) == 0 }
+
+// Deletes reports whether a group is deleted.
 func (c Changes) Deletes() bool {
 	for _, g := range c.Groups {
 		if g.Group == nil {
@@ -35,7 +77,7 @@ func (c Changes) Deletes() bool {
 	return c.Wiped
 }
 
-// UnavailableError says that changes cannot be kept at the moment.
+// UnavailableError says that changes are not accepted at the moment.
 type UnavailableError struct {
 	Reason     error
 	RetryAfter time.Duration // when it may be worth trying again
@@ -46,9 +88,3 @@ func (e *UnavailableError) Error() string {
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Reason }
-
-// Memory is the journal of those who keep nothing.
-type Memory struct{}
-
-// Commit keeps nothing.
-func (Memory) Commit(Changes) error { return nil }

@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 	"slices"
 	"sync"
@@ -16,13 +18,22 @@ import (
 
 // scripted is a journal that records what it is given and fails when told to.
 type scripted struct {
+	store.Memory
+	groups  []*store.Group // that it loads
 	commits []store.Changes
 	err     error         // of Commit
 	begun   chan struct{} // not nil: closed by the first Commit
 	hold    chan struct{} // not nil: Commit waits for it to be closed
 }
 
+func (j *scripted) Load(context.Context, func() iter.Seq[*store.Group]) ([]*store.Group, error) {
+	return j.groups, nil
+}
+
 func (j *scripted) Commit(c store.Changes) error {
+	if c.Empty() {
+		return nil
+	}
 	if j.begun != nil {
 		close(j.begun)
 		j.begun = nil
@@ -38,6 +49,16 @@ var errFull = &store.UnavailableError{Reason: errors.New("disk full"), RetryAfte
 
 func jobKey(name string) metric.GroupingKey {
 	return metric.NewGroupingKey([]metric.Label{{Name: "job", Value: name}})
+}
+
+// open returns an open store with the journal.
+func open(t testing.TB, j store.Journal) *store.Store {
+	t.Helper()
+	s := store.New(store.Config{Journal: j})
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // held writes all that the store holds.
@@ -73,7 +94,7 @@ func TestFailedCommitChangesNothing(t *testing.T) {
 	}
 	for name, change := range changes {
 		j := &scripted{}
-		s := store.New(j)
+		s := open(t, j)
 		for _, job := range []string{"a", "b"} {
 			if err := pushText(s, jobKey(job), []string{"m 1\n"}, true, at); err != nil {
 				t.Fatal(err)
@@ -111,7 +132,7 @@ func TestFailedCommitChangesNothing(t *testing.T) {
 // that reason, though its failure time cannot be kept.
 func TestRejectionStandsWithoutJournal(t *testing.T) {
 	j := &scripted{}
-	s := store.New(j)
+	s := open(t, j)
 	if err := pushText(s, jobKey("a"), []string{"# TYPE m counter\nm 1\n"}, true, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +150,7 @@ func TestRejectionStandsWithoutJournal(t *testing.T) {
 // TestNothingToKeep: what changes nothing needs no journal.
 func TestNothingToKeep(t *testing.T) {
 	j := &scripted{err: errFull}
-	s := store.New(j)
+	s := open(t, j)
 	if found, err := s.Delete(jobKey("none")); found || err != nil {
 		t.Errorf("delete of a group that is not there: found %v, %v", found, err)
 	}
@@ -144,7 +165,7 @@ func TestBatchIsOneCommit(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		begun := make(chan struct{})
 		j := &scripted{begun: begun, hold: make(chan struct{})}
-		s := store.New(j)
+		s := open(t, j)
 		var wait sync.WaitGroup
 		var failed atomic.Int32
 		do := func(change func() error) {
@@ -208,7 +229,7 @@ func TestBatchIsOneCommit(t *testing.T) {
 // shows nothing of it.
 func TestScrapesDoNotWaitForTheJournal(t *testing.T) {
 	j := &scripted{}
-	s := store.New(j)
+	s := open(t, j)
 	if err := pushText(s, jobKey("a"), []string{"m 1\n"}, true, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}

@@ -31,16 +31,17 @@ func concerning(key metric.GroupingKey, rejection *metric.RejectionError) *metri
 	return rejection
 }
 
-// mergeSeries makes the pushed chunks what they are together with those that the
-// group holds of the same families: of each series the pushed value, or the sum.
-func (p *Push) mergeSeries(old *Group) error {
+// mergeSeries replaces the families in pushed, which are those of p and the two push
+// times, with what they are together with the old ones of the group: of each series
+// the pushed value, or the sum.
+func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 	var scratch []byte
 	families, held := p.families, old.Families
-	for i, c := range p.encoded {
+	for i, c := range pushed {
 		if len(families) == 0 {
 			break
 		}
-		if c == nil || c.Name() != families[0].Name {
+		if c.Name() != families[0].Name {
 			continue // a push time
 		}
 		f := &families[0]
@@ -66,7 +67,7 @@ func (p *Push) mergeSeries(old *Group) error {
 		if next := (header{f.Name, cmp.Or(f.Help, held[0].Help()), cmp.Or(f.Unit, held[0].Unit()), f.Type}); next != h.Value() {
 			h = unique.Make(next)
 		}
-		p.encoded[i], scratch = newEncodedFamily(&merged, h, p.key, p.at, c.plain && held[0].plain, scratch)
+		pushed[i], scratch = newEncodedFamily(&merged, h, p.key, p.at, c.plain && held[0].plain, scratch)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func rejectedFor(err error, reason metric.Reason) bool {
 }
 
 func TestMergeSeries(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	series := store.PushOptions{Merge: metric.MergeSeries}
 	mustPush(t, s, "a", "# HELP m Help.\n# TYPE m gauge\nm{x=\"1\"} 1\nm{x=\"3\"} 3\nn 7\n", store.PushOptions{})
 	mustPush(t, s, "a", "# TYPE m gauge\nm{x=\"0\"} 10\nm{x=\"3\"} 30\nm{x=\"4\"} 40\n", series)
@@ -93,7 +93,7 @@ func TestMergeSeries(t *testing.T) {
 func TestMergeSeriesAgainstModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(21, 22))
 	for range 100 {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		model := map[string]int{}
 		for range 10 {
 			text := ""
@@ -115,7 +115,7 @@ func TestMergeSeriesAgainstModel(t *testing.T) {
 }
 
 func TestSum(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	sum := store.PushOptions{Merge: metric.MergeSum, Gauges: metric.GaugeMax}
 	mustPush(t, s, "a", "# TYPE c counter\nc{x=\"1\"} 1\n# TYPE g gauge\ng 5\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 1\n", sum)
 	mustPush(t, s, "a", "# TYPE c counter\nc{x=\"1\"} 2\nc{x=\"2\"} 4\n# TYPE g gauge\ng 3\n", sum)
@@ -131,7 +131,7 @@ func TestSummedOrReplaced(t *testing.T) {
 	const one = "# TYPE c counter\nc 1\n"
 	sum := store.PushOptions{Merge: metric.MergeSum}
 	for _, other := range []metric.Merge{metric.MergeFamily, metric.MergeSeries} {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		mustPush(t, s, "summed", one, sum)
 		if _, err := pushAs(s, "summed", one, noon, store.PushOptions{Merge: other}); !rejectedFor(err, metric.BadMerge) {
 			t.Errorf("%s to a summed group: %v", other, err)
@@ -175,7 +175,7 @@ func TestSummedOrReplaced(t *testing.T) {
 
 // TestSumRejections: what cannot be added leaves the sums as they are.
 func TestSumRejections(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	sum := store.PushOptions{Merge: metric.MergeSum}
 	mustPush(t, s, "a", "# TYPE c counter\nc 1\n", sum)
 	for text, reason := range map[string]metric.Reason{
@@ -243,7 +243,7 @@ func TestSumsInAnyOrder(t *testing.T) {
 		}
 		want := ""
 		for range 3 {
-			s := store.New(store.Memory{})
+			s := store.InMemory()
 			var pushes sync.WaitGroup
 			for _, i := range random.Perm(len(processes)) {
 				pushes.Go(func() { mustPush(t, s, "a", processes[i].text(), sum) })
@@ -261,7 +261,7 @@ func TestSumsInAnyOrder(t *testing.T) {
 }
 
 func TestRepeatedPush(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	push := func(key string, at time.Time) bool {
 		t.Helper()
 		repeated, err := pushAs(s, "a", "# TYPE c counter\nc 1\n", at, store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: key})
@@ -302,7 +302,7 @@ func TestRepeatedPush(t *testing.T) {
 // TestRepeatOfAnUnkeptPush: only what the journal has is a repeat.
 func TestRepeatOfAnUnkeptPush(t *testing.T) {
 	j := &scripted{err: errFull}
-	s := store.New(j)
+	s := open(t, j)
 	m := store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: "x"}
 	if _, err := pushAs(s, "a", "# TYPE c counter\nc 1\n", noon, m); err != errFull {
 		t.Fatal(err)
@@ -314,7 +314,7 @@ func TestRepeatOfAnUnkeptPush(t *testing.T) {
 
 // TestKeysAreKept: the keys of a group are in its record, the last 1,000 of them.
 func TestKeysAreKept(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	m := store.PushOptions{Merge: metric.MergeSum}
 	const pushes = 1500
 	for i := range pushes {
@@ -325,8 +325,7 @@ func TestKeysAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = store.New(store.Memory{})
-	s.Load([]*store.Group{loaded})
+	s = store.InMemory(loaded)
 	for i := pushes - 1; i >= 0; i-- {
 		m.IdempotencyKey = fmt.Sprint(i)
 		repeated, err := pushAs(s, "a", "", noon, m)
@@ -363,7 +362,7 @@ func TestOptionsOfThePush(t *testing.T) {
 		if n := p.DroppedTimestamps(); n != 2 {
 			t.Errorf("%d timestamps dropped, not 2", n)
 		}
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		if _, err := s.Apply(p); err != nil {
 			t.Fatal(err)
 		}
@@ -374,7 +373,7 @@ func TestOptionsOfThePush(t *testing.T) {
 // TestEmptyLabelsMerge: a label that is empty is none, to Prometheus as to sums.
 func TestEmptyLabelsMerge(t *testing.T) {
 	for merge, want := range map[metric.Merge]string{metric.MergeSum: "c 7\n", metric.MergeSeries: "c 4\n"} {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		m := store.PushOptions{Merge: merge}
 		mustPush(t, s, "a", "# TYPE c counter\nc{x=\"\",instance=\"\"} 1\n", m)
 		mustPush(t, s, "a", "# TYPE c counter\nc 2\n", m)

@@ -140,7 +140,7 @@ func TestAgainstModel(t *testing.T) {
 
 	rejected, applied := 0, 0
 	for round := range 25 {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		s.Reserve(reserved)
 		m := &naive{groups: map[string]naiveGroup{}, own: registry}
 		for step := range 60 {

@@ -37,11 +37,9 @@ type Push struct {
 	at       time.Time
 	options  PushOptions
 	families []metric.Family // as normalized, sorted by name
-	// chunks are those of families and of the push time, sorted by name, with a
-	// place left for the failure time, which only the group knows.
-	encoded   []*EncodedFamily
-	failureAt int
-	dropped   int // timestamps
+	encoded  []EncodedFamily // of families
+	pushTime *EncodedFamily
+	dropped  int // timestamps
 }
 
 // Encoder makes pushes ready. It may be reused, which saves its allocations, but
@@ -96,7 +94,7 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 		return f.Name == PushTime || f.Name == FailureTime || len(f.Metrics) == 0
 	})
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
-	p := &Push{key: key, at: at, options: m, families: families, encoded: make([]*EncodedFamily, 0, len(families)+2)}
+	p := &Push{key: key, at: at, options: m, families: families}
 	e.normalizer.Reset(key, m.Validation)
 	e.normalizer.DropTimestamps = m.DropTimestamps
 	e.normalizer.DropEmptyLabels = m.Merge == metric.MergeSum || m.Merge == metric.MergeSeries
@@ -123,21 +121,17 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 	if len(encoded) <= maxShared {
 		encoded = slices.Clone(encoded)
 	}
-	chunks := make([]EncodedFamily, len(families))
+	p.encoded = make([]EncodedFamily, len(families))
 	for i := range families {
-		f, c := &families[i], &chunks[i]
+		f := &families[i]
 		protobuf := encoded[start:e.ends[i]:e.ends[i]]
 		if len(encoded) > maxShared {
 			protobuf = slices.Clone(protobuf)
 		}
-		c.init(f, e.headerOf(i, f), key, at, m.Validation == metric.LegacyValidation || plainNames(f), protobuf)
-		p.encoded = append(p.encoded, c)
+		p.encoded[i].init(f, e.headerOf(i, f), key, at, m.Validation == metric.LegacyValidation || plainNames(f), protobuf)
 		start = e.ends[i]
 	}
-	pushed := newTimeFamily(PushTime, key, e.normalizer.Bare(), at, at)
-	p.encoded = slices.Insert(p.encoded, findEncodedFamily(p.encoded, PushTime), pushed)
-	p.failureAt = findEncodedFamily(p.encoded, FailureTime)
-	p.encoded = slices.Insert(p.encoded, p.failureAt, nil)
+	p.pushTime = newTimeFamily(PushTime, key, e.normalizer.Bare(), at, at)
 	p.dropped = e.normalizer.Dropped()
 	if cap(e.scratch) > maxScratch {
 		e.scratch = nil
@@ -179,6 +173,20 @@ func (p *Push) replaces(old *Group) bool {
 		return p.options.Reset && old != nil && !old.Summed
 	}
 	return false
+}
+
+// groupFamilies returns the encoded families and the two push times, sorted by name.
+func (p *Push) groupFamilies(failureTime *EncodedFamily) []*EncodedFamily {
+	all := make([]*EncodedFamily, 0, len(p.encoded)+pushTimeFamilies)
+	times := [...]*EncodedFamily{failureTime, p.pushTime} // sorted by name
+	rest := times[:]
+	for i := range p.encoded {
+		for len(rest) > 0 && rest[0].Name() < p.families[i].Name {
+			all, rest = append(all, rest[0]), rest[1:]
+		}
+		all = append(all, &p.encoded[i])
+	}
+	return append(all, rest...)
 }
 
 // find returns the type of the pushed family of this name.

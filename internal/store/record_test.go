@@ -26,7 +26,7 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 		labels = append(labels, metric.Label{Name: fmt.Sprintf("l%d%s", i, pick(random, "", "ä", "_x")), Value: randomText(random)})
 	}
 	key := metric.NewGroupingKey(labels)
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	at := time.Unix(0, random.Int64N(1<<62)+1)
 	for n := range 1 + random.IntN(3) {
 		at = at.Add(time.Duration(random.Int64N(1e12)))

@@ -109,3 +109,48 @@ func (f *Family) All() iter.Seq[*EncodedFamily] {
 		}
 	}
 }
+
+// Snapshot returns all that is stored, whole pushes only. Cost: O(families) after a
+// change, and a pointer per segment of those that changed; O(1) otherwise.
+func (s *Store) Snapshot() *Snapshot {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	if s.snapshot == nil {
+		v := &Snapshot{
+			Families: make([]*Family, len(s.sorted)),
+			Totals:   s.totals,
+			groups:   s.groupRun.snapshot(),
+		}
+		for i, f := range s.sorted {
+			if f.view == nil {
+				f.view = newFamily(f.name, f.typ, f.run.snapshot())
+			}
+			v.Families[i] = f.view
+		}
+		s.snapshot = v
+	}
+	return s.snapshot
+}
+
+// Totals returns how much is stored. Cost: O(1).
+func (s *Store) Totals() Totals {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	return s.totals
+}
+
+// HiddenFamilies returns the names of stored families that cannot be exposed, since
+// metrics of other types have these names; see Reserve. Pushes bring no such family;
+// a journal can that was written while fewer names were reserved. Cost: O(families).
+func (s *Store) HiddenFamilies() []string {
+	s.visible.Lock()
+	reserved := s.reserved
+	s.visible.Unlock()
+	var names []string
+	for _, f := range s.Snapshot().Families {
+		if typ, ok := reserved[f.Name]; ok && typ != f.Type {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}

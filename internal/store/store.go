@@ -1,13 +1,14 @@
-// Package store holds the pushed groups in memory: it applies pushes and
-// deletes, one after the other, checks each against everything held, and hands
-// out immutable views. It knows neither HTTP nor files.
+// Package store has the pushed groups in memory. It applies pushes and deletes in
+// one order, checks each push against all stored groups, has a Journal persist
+// what changes, lets groups expire, and gives readers immutable snapshots.
 package store
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"iter"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,100 +16,224 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Store holds groups. All methods are safe for concurrent use. Readers never
-// wait for a change being decided, only for the moment in which it becomes
-// visible.
+// Store is a set of groups. All methods are safe for concurrent use. Readers never
+// wait for a change that is being decided or persisted, only for the moment in which
+// it becomes visible.
 type Store struct {
-	own map[string]metric.Type // not changed once there are pushes
+	journal Journal
+	clock   Clock
+	// ctx ends with Close.
+	ctx    context.Context
+	cancel context.CancelFunc
+	// unready is why changes are not accepted before Open and after Close; nil in
+	// between.
+	unready atomic.Pointer[UnavailableError]
 
 	queueing sync.Mutex // guards queue
 	queue    []*change
 
-	// committing serializes batches. It guards the index: groups and families
-	// with their types, holders and shapes.
+	// committing serializes batches. Whoever changes the index (groups and families,
+	// with their types, runs and shapes) holds committing and visible; holding either
+	// is enough to read it.
 	committing sync.Mutex
-	groups     map[string]*Group
-	families   map[string]*family
-	next       batch // scratch
-	journal    Journal
+	next       batch // reused by each batch
 
-	// visible guards what views are made of: the runs, sorted, totals and view; and ends.
-	// Who changes the index holds both locks.
+	// visible also guards what snapshots are made of, and the queue of expiries.
 	visible  sync.Mutex
-	sorted   []*family // by name
+	groups   map[string]*Group
+	families map[string]*family
+	reserved map[string]metric.Type // see Reserve
+	sorted   []*family              // by name
 	groupRun run[*Group]
 	totals   Totals
 	snapshot *Snapshot // nil once something has changed
 	expiries expiryQueue
 
-	expiryPolicy atomic.Pointer[ExpiryPolicy] // nil where no group ends
+	expiryPolicy atomic.Pointer[ExpiryPolicy] // never nil
 }
 
-// New returns an empty store that keeps its changes in the journal.
-func New(journal Journal) *Store {
-	s := &Store{groups: map[string]*Group{}, families: map[string]*family{}, journal: journal}
+// Config is what a Store is made of.
+type Config struct {
+	Journal Journal // defaults to Memory
+	Clock   Clock   // defaults to SystemClock
+}
+
+// New returns a store that accepts changes once Open has returned.
+func New(config Config) *Store {
+	if config.Journal == nil {
+		config.Journal = Memory{}
+	}
+	if config.Clock.Now == nil {
+		config.Clock = SystemClock()
+	}
+	s := &Store{journal: config.Journal, clock: config.Clock, groups: map[string]*Group{}, families: map[string]*family{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.next = batch{store: s, groups: map[string]*Group{}, families: map[string]pendingFamily{}}
+	s.SetExpiry(nil)
+	s.unready.Store(&UnavailableError{Reason: errLoading, RetryAfter: retryAfter})
 	return s
 }
 
-// Use gives the store another journal. It is called before the first change.
-func (s *Store) Use(journal Journal) {
-	s.committing.Lock()
-	defer s.committing.Unlock()
-	s.journal = journal
+// InMemory returns an open store with the groups, which persists nothing.
+func InMemory(groups ...*Group) *Store {
+	s := New(Config{})
+	s.open(groups)
+	return s
 }
 
-// Reserve gives the names and types of the metrics that are exposed beside the
-// pushed ones, all of them, for pushes to be checked against. It is called once,
-// before the first push.
-func (s *Store) Reserve(own map[string]metric.Type) { s.own = own }
+// retryAfter is when a change that came before Open or after Close may be worth
+// trying again.
+const retryAfter = 2 * time.Second
 
-// Hidden returns the names of families that are held with another type than the own
-// metrics have, so that they cannot be exposed beside these. Pushes bring no such
-// family; a file can that was written when own metrics were fewer or elsewhere.
-func (s *Store) HiddenFamilies() []string {
-	var names []string
-	for _, f := range s.Snapshot().Families {
-		if typ, ok := s.own[f.Name]; ok && typ != f.Type {
-			names = append(names, f.Name)
+var (
+	errLoading  = errors.New("the stored groups are still being loaded")
+	errStopping = errors.New("the gateway is stopping")
+	errAborted  = errors.New("the change was aborted by an error in the gateway, see its log")
+)
+
+// loadGrace is how long Open waits for a journal that does not return once ctx has
+// ended.
+const loadGrace = time.Second
+
+// Open loads the groups from the journal, which were checked when they were pushed,
+// and has the store accept changes. It returns soon after ctx has ended, even if the
+// journal hangs. After an error the store stays closed. It is called once.
+func (s *Store) Open(ctx context.Context) error {
+	var groups []*Group
+	var err error
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		groups, err = s.journal.Load(ctx, s.Groups)
+	}()
+	select {
+	case <-loaded:
+	case <-ctx.Done():
+		select {
+		case <-loaded:
+		case <-time.After(loadGrace):
+			return fmt.Errorf("load the stored groups: %w", context.Cause(ctx))
+		}
+		if err == nil {
+			return errors.Join(context.Cause(ctx), s.journal.Close(ctx))
 		}
 	}
-	return names
+	if err != nil {
+		return err
+	}
+	s.open(groups)
+	return nil
 }
 
-// Apply makes the push part of its group, in the manner it was encoded with. It
-// returns once the push is visible to View, or, with repeated, where one of the same
-// idempotency key was applied before and nothing has changed. On a
-// *metric.RejectionError only the group's failure time has changed. Cost: O(series
-// pushed or replaced), not O(store); where series are merged also those that the
-// group holds of the families pushed.
-func (s *Store) Apply(p *Push) (repeated bool, err error) {
-	err = s.commit(func(b *batch) error {
-		old := b.group(p.key.ID())
-		if repeated = old != nil && old.used.has(p); repeated {
-			return nil
+func (s *Store) open(groups []*Group) {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	changes := Changes{Groups: make([]Change, len(groups))}
+	for i, g := range groups {
+		changes.Groups[i] = Change{ID: g.Key.ID(), Group: g}
+	}
+	s.adopt(changes)
+	s.unready.Store(nil)
+}
+
+// Close has the journal persist what is pending and close. Changes are not accepted
+// any more. It waits for the batch that is being committed, and returns an error if
+// ctx ends before all is persisted. On a store that is not open it does nothing.
+func (s *Store) Close(ctx context.Context) error {
+	if !s.unready.CompareAndSwap(nil, &UnavailableError{Reason: errStopping, RetryAfter: retryAfter}) {
+		return nil
+	}
+	s.cancel()
+	closed := make(chan error, 1)
+	go func() {
+		s.committing.Lock()
+		defer s.committing.Unlock()
+		closed <- s.journal.Close(ctx)
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-closed:
+		return err
+	default:
+		return fmt.Errorf("the last changes may not be persisted: %w", context.Cause(ctx))
+	}
+}
+
+// Ready returns nil if changes are accepted, otherwise an *UnavailableError.
+func (s *Store) Ready() error {
+	if err := s.unready.Load(); err != nil {
+		return err
+	}
+	return s.journal.Ready()
+}
+
+// Status describes the store's journal; it is loading until Open has returned. It
+// never waits for a disk.
+func (s *Store) Status() JournalStatus {
+	status := s.journal.Status()
+	if err := s.unready.Load(); err != nil {
+		status.Durable = false
+		status.Loading = err.Reason == errLoading
+		if status.Err == nil {
+			status.Err = err.Reason
 		}
-		err := b.check(p, old)
+	}
+	return status
+}
+
+// Backup calls send with a copy of the journal, see Journal.
+func (s *Store) Backup(ctx context.Context, send func(size int64, content io.Reader) error) error {
+	return s.journal.Backup(ctx, send)
+}
+
+// Reserve has pushes be checked against metrics that are exposed beside the pushed
+// ones, by their names and types. Stored families with other types are not affected;
+// see HiddenFamilies.
+func (s *Store) Reserve(types map[string]metric.Type) {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	s.reserved = types
+}
+
+// Apply makes the push part of its group as its options say. It returns once the
+// push is persisted and visible, or, with replayed, if one of the same idempotency
+// key was applied before; then nothing has changed. On a *metric.RejectionError only
+// the group's failure time has changed. Cost: O(series pushed or replaced), not
+// O(store); if series are merged, also those that the group has of the pushed
+// families.
+func (s *Store) Apply(p *Push) (replayed bool, err error) {
+	return commit(s, func(b *batch) (replayed bool, err error) {
+		old := b.group(p.key.ID())
+		if old != nil && old.used.has(p) {
+			return true, nil
+		}
+		err = b.check(p, old)
 		var next *Group
 		if err == nil {
 			next, err = old.afterPush(p)
 		}
 		if err != nil {
 			b.fail(p.key, p.at)
-			return err
+			return false, err
 		}
 		b.put(p.key.ID(), next)
-		return nil
+		return false, nil
 	})
-	return repeated, err
 }
 
 // Fail records that a push to the group was rejected at the given time.
 func (s *Store) Fail(key metric.GroupingKey, at time.Time) error {
-	return s.commit(func(b *batch) error {
+	_, err := commit(s, func(b *batch) (struct{}, error) {
 		b.fail(key, at)
-		return nil
+		return struct{}{}, nil
 	})
+	return err
 }
 
 // fail records a rejected push, unless that alone would make the exposition
@@ -123,41 +248,37 @@ func (b *batch) fail(key metric.GroupingKey, at time.Time) {
 
 // Delete deletes the group and reports whether there was one.
 func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
-	err = s.commit(func(b *batch) error {
-		if found = b.group(key.ID()) != nil; found {
-			b.put(key.ID(), nil)
+	return commit(s, func(b *batch) (found bool, err error) {
+		if b.group(key.ID()) == nil {
+			return false, nil
 		}
-		return nil
+		b.put(key.ID(), nil)
+		return true, nil
 	})
-	return found, err
 }
 
-// DeleteAll deletes those of the groups that are still there and, where that is not
-// nil, of which still holds, in one step. It returns them as they were.
+// DeleteAll deletes, in one step, the groups that are still there and, unless still
+// is nil, of which it still holds. It returns them as they were. still can be called
+// several times for a group.
 func (s *Store) DeleteAll(keys []metric.GroupingKey, still func(*Group) bool) (deleted []*Group, err error) {
-	err = s.commit(func(b *batch) error {
+	return commit(s, func(b *batch) (deleted []*Group, err error) {
 		for _, key := range keys {
 			if g := b.group(key.ID()); g != nil && (still == nil || still(g)) {
 				b.put(key.ID(), nil)
 				deleted = append(deleted, g)
 			}
 		}
-		return nil
+		return deleted, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return deleted, nil
 }
 
 // Wipe deletes all groups in one step and returns how many there were.
 func (s *Store) Wipe() (count int, err error) {
-	err = s.commit(func(b *batch) error {
-		count = b.wipe()
-		return nil
-	})
-	return count, err
+	return commit(s, func(b *batch) (count int, err error) { return b.wipe(), nil })
 }
+
+// Groups iterates over the groups of a Snapshot.
+func (s *Store) Groups() iter.Seq[*Group] { return s.Snapshot().Groups() }
 
 // change is one caller's part of a batch.
 type change struct {
@@ -166,9 +287,24 @@ type change struct {
 	done   bool
 }
 
-// commit has decide carried out as part of a batch and returns its error once
-// the batch is visible. The first caller to come commits for those who wait by
-// then.
+// commit has decide carried out as part of a batch and returns its result once the
+// batch is persisted and visible, or an error that says why it is not. decide may be
+// called several times: what it returned last counts, so it keeps no state of its own.
+func commit[R any](s *Store, decide func(*batch) (R, error)) (R, error) {
+	var result R
+	err := s.commit(func(b *batch) (err error) {
+		result, err = decide(b)
+		return err
+	})
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return result, nil
+}
+
+// commit carries out decide as part of a batch. The first caller to come commits for
+// those who wait by then.
 func (s *Store) commit(decide func(*batch) error) error {
 	c := &change{decide: decide}
 	s.queueing.Lock()
@@ -189,14 +325,42 @@ func (s *Store) commit(decide func(*batch) error) error {
 	for _, w := range waiting {
 		w.done, w.err = true, errAborted
 	}
+	s.turn(waiting)
+	return c.err
+}
+
+// turn decides on the changes in one turn of the journal and answers them. The
+// caller holds committing.
+func (s *Store) turn(waiting []*change) {
+	answer := func(err error) {
+		for _, w := range waiting {
+			w.err = err
+		}
+	}
+	if err := s.unready.Load(); err != nil {
+		answer(err)
+		return
+	}
+	foreign, err := s.journal.Begin(s.ctx)
+	if err != nil {
+		answer(err)
+		return
+	}
+	begun := true
+	defer func() {
+		if begun { // by a panic
+			_ = s.journal.Commit(Changes{})
+		}
+	}()
+	if !foreign.Empty() {
+		s.adopt(foreign)
+	}
 	b := &s.next
 	defer b.reset()
 	for _, w := range waiting {
 		w.err = w.decide(b)
 	}
-	if b.empty() {
-		return c.err
-	}
+	begun = false
 	if err := s.journal.Commit(b.changes()); err != nil {
 		// Rejections stand; what would have been applied was not.
 		for _, w := range waiting {
@@ -204,180 +368,22 @@ func (s *Store) commit(decide func(*batch) error) error {
 				w.err = err
 			}
 		}
-		return c.err
+		return
+	}
+	if !b.empty() {
+		s.publish(b)
+	}
+}
+
+// adopt makes changes visible that were checked elsewhere. The caller holds
+// committing.
+func (s *Store) adopt(changes Changes) {
+	b := &s.next
+	defer b.reset()
+	b.wiped = changes.Wiped
+	for _, c := range changes.Groups {
+		b.groups[c.ID] = c.Group
+		b.changed = append(b.changed, c.ID)
 	}
 	s.publish(b)
-	return c.err
-}
-
-var errAborted = errors.New("the change was aborted by an error in the gateway, see its log")
-
-// Held returns the groups, as View has them.
-func (s *Store) Groups() iter.Seq[*Group] { return s.Snapshot().Groups() }
-
-// Load adds groups that were kept, each of which passed the check when it was
-// pushed. It is called before the first change.
-func (s *Store) Load(groups []*Group) {
-	s.committing.Lock()
-	defer s.committing.Unlock()
-	s.visible.Lock()
-	defer s.visible.Unlock()
-	s.snapshot = nil
-	for _, g := range groups {
-		s.publishGroup(g.Key.ID(), s.groups[g.Key.ID()], g)
-	}
-}
-
-// publish makes the batch visible. The caller holds committing.
-func (s *Store) publish(b *batch) {
-	s.visible.Lock()
-	defer s.visible.Unlock()
-	s.snapshot = nil
-	if b.wiped {
-		s.groups, s.families = map[string]*Group{}, map[string]*family{}
-		s.sorted, s.groupRun, s.totals, s.expiries = nil, run[*Group]{}, Totals{}, nil
-	}
-	for _, id := range b.changed {
-		s.publishGroup(id, s.groups[id], b.groups[id])
-	}
-}
-
-func (s *Store) publishGroup(id string, old, next *Group) {
-	eachDifference(old, next, func(was, is *EncodedFamily) {
-		if is == nil {
-			s.removeEncodedFamily(was, old.shape)
-			return
-		}
-		var f *family
-		if was == nil {
-			f = s.familyOf(is)
-			f.run.insert(is)
-			f.shapes.add(next.shape)
-		} else {
-			f = was.family
-			f.run.replace(was, is)
-			s.totals.addEncodedFamily(was, -1)
-		}
-		is.family, f.typ, f.view = f, is.Type(), nil
-		s.totals.addEncodedFamily(is, +1)
-	})
-	s.schedule(old, next)
-	switch {
-	case old == nil && next == nil: // came and went within the batch
-	case old == nil:
-		s.totals.Groups++
-		s.groups[id] = next
-		s.groupRun.insert(next)
-	case next == nil:
-		s.totals.Groups--
-		delete(s.groups, id)
-		s.groupRun.remove(old)
-	default:
-		s.groups[id] = next
-		s.groupRun.replace(old, next)
-	}
-}
-
-// familyOf returns the family that the chunk belongs to, made where there is
-// none yet.
-func (s *Store) familyOf(c *EncodedFamily) *family {
-	name := c.Name()
-	f := s.families[name]
-	if f == nil {
-		f = &family{name: name}
-		s.families[name] = f
-		i, _ := s.findSorted(name)
-		s.sorted = slices.Insert(s.sorted, i, f)
-	}
-	return f
-}
-
-func (s *Store) findSorted(name string) (int, bool) {
-	return slices.BinarySearchFunc(s.sorted, name,
-		func(f *family, name string) int { return strings.Compare(f.name, name) })
-}
-
-func (s *Store) removeEncodedFamily(c *EncodedFamily, of shape) {
-	f := c.family
-	f.view = nil
-	f.run.remove(c)
-	f.shapes.remove(of)
-	s.totals.addEncodedFamily(c, -1)
-	if f.run.count == 0 {
-		delete(s.families, f.name)
-		i, _ := s.findSorted(f.name)
-		s.sorted = slices.Delete(s.sorted, i, i+1)
-	}
-}
-
-// View returns all that is held, whole pushes only. Cost: O(families) after a
-// change, and a pointer per block of those that changed; O(1) otherwise.
-func (s *Store) Snapshot() *Snapshot {
-	s.visible.Lock()
-	defer s.visible.Unlock()
-	if s.snapshot == nil {
-		v := &Snapshot{
-			Families: make([]*Family, len(s.sorted)),
-			Totals:   s.totals,
-			groups:   s.groupRun.snapshot(),
-		}
-		for i, f := range s.sorted {
-			if f.view == nil {
-				f.view = newFamily(f.name, f.typ, f.run.snapshot())
-			}
-			v.Families[i] = f.view
-		}
-		s.snapshot = v
-	}
-	return s.snapshot
-}
-
-// Totals returns how much is held. Cost: O(1).
-func (s *Store) Totals() Totals {
-	s.visible.Lock()
-	defer s.visible.Unlock()
-	return s.totals
-}
-
-// Restore adds a group that another program kept, with the times at which each of
-// its families was pushed. The two push times are among the families. The group is
-// checked like a push, but leaves no trace where it is rejected.
-func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times map[string]time.Time) error {
-	valueOf := func(name string) time.Time {
-		for _, f := range families {
-			if f.Name == name && len(f.Metrics) == 1 && f.Metrics[0].Value != 0 {
-				return times[name]
-			}
-		}
-		return time.Time{}
-	}
-	pushed, failed := valueOf(PushTime), valueOf(FailureTime)
-	var encoder Encoder
-	p, err := encoder.Push(key, families, pushed, PushOptions{Validation: metric.UTF8Validation})
-	if err != nil {
-		return err
-	}
-	return s.commit(func(b *batch) error {
-		if err := b.check(p, nil); err != nil {
-			return err
-		}
-		g, err := (*Group)(nil).afterPush(p)
-		if err != nil {
-			return err
-		}
-		g.Pushed, g.Failed = pushed, failed
-		labels := metric.GroupLabels(key)
-		for i, c := range g.Families {
-			switch name := c.Name(); name {
-			case PushTime:
-				g.Families[i] = newTimeFamily(name, key, labels, pushed, times[name])
-			case FailureTime:
-				g.Families[i] = newTimeFamily(name, key, labels, failed, times[name])
-			default:
-				c.time = times[name].UnixNano()
-			}
-		}
-		b.put(key.ID(), g)
-		return nil
-	})
 }

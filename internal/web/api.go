@@ -23,7 +23,6 @@ const (
 // apiHandler answers the read requests of the API.
 type apiHandler struct {
 	store      *store.Store
-	storage    Storage
 	status     api.Status // without its Storage
 	validation metric.ValidationScheme
 	views      *groupview.Source
@@ -39,7 +38,7 @@ func (h *apiHandler) allMetrics(w http.ResponseWriter, _ *request) error {
 func (h *apiHandler) gatewayStatus(w http.ResponseWriter, _ *request) error {
 	w.Header().Set("Content-Type", jsonType)
 	status := h.status
-	status.Storage = h.storage.Status()
+	status.Storage = storageOf(h.store.Status())
 	return api.WriteStatus(w, status)
 }
 

@@ -29,7 +29,7 @@ const (
 // labels name. Each group is applied as a whole or not at all, independently of the
 // others.
 func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
-	if err := h.storage.Ready(); err != nil {
+	if err := h.store.Ready(); err != nil {
 		return err
 	}
 	address := h.pages.Address(r.Request)

@@ -27,9 +27,8 @@ type metrics struct {
 	expired           prometheus.Counter
 }
 
-// newMetrics returns the metrics. totals returns the size of the store; others are
-// registered as well.
-func newMetrics(totals func() store.Totals, rules *rules.Manager, others []prometheus.Collector) *metrics {
+// newMetrics returns the metrics, with those of the store and of its journal.
+func newMetrics(s *store.Store, rules *rules.Manager, journal []prometheus.Collector) *metrics {
 	objectives := map[float64]float64{0.1: 0.01, 0.5: 0.05, 0.9: 0.01}
 	// A summary stores each observation once per age bucket. Two buckets instead of five
 	// cost pushes a third of the time; quantiles are over the last 5 to 10 minutes.
@@ -85,12 +84,20 @@ func newMetrics(totals func() store.Totals, rules *rules.Manager, others []prome
 		m.requests, m.pushSize, m.pushDuration, m.rejected, m.scrapeDuration, m.scrapeSize,
 		m.replayed, m.timestampsDropped, m.expired,
 		gauge("pushgateway_groups", "Number of stored groups.",
-			func() float64 { return float64(totals().Groups) }),
+			func() float64 { return float64(s.Totals().Groups) }),
 		gauge("pushgateway_series",
 			"Number of stored pushed metrics, each with its own label set; a histogram or summary counts once.",
-			func() float64 { return float64(totals().Series) }),
+			func() float64 { return float64(s.Totals().Series) }),
 		gauge("pushgateway_stored_bytes", "Size of the stored pushed metrics, encoded as protobuf.",
-			func() float64 { return float64(totals().Bytes) }),
+			func() float64 { return float64(s.Totals().Bytes) }),
+		gauge("pushgateway_persistence_durable",
+			"Whether accepted changes are on disk (1), or only in memory or not accepted at all (0).",
+			func() float64 {
+				if s.Status().Durable {
+					return 1
+				}
+				return 0
+			}),
 	)
 	if rules.Configured() {
 		m.registry.MustRegister(
@@ -105,7 +112,7 @@ func newMetrics(totals func() store.Totals, rules *rules.Manager, others []prome
 				func() float64 { return float64(rules.Status().Loaded.UnixNano()) / 1e9 }),
 		)
 	}
-	m.registry.MustRegister(others...)
+	m.registry.MustRegister(journal...)
 	for _, reason := range metric.Reasons() {
 		m.rejected.WithLabelValues(string(reason)) // so that rate() sees the first rejection
 	}

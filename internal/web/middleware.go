@@ -46,8 +46,8 @@ func (s *Server) serve(row route) func(http.ResponseWriter, *request) {
 // them would look like all.
 func (s *Server) requireLoaded(h handler) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		if s.config.Storage.Loading() {
-			if err := s.config.Storage.Ready(); err != nil {
+		if s.config.Store.Status().Loading {
+			if err := s.config.Store.Ready(); err != nil {
 				return &loadingError{err}
 			}
 		}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func TestOpenAPIDescribesTheAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.config.Store.Fail(never, s.config.Now()); err != nil {
+	if err := s.config.Store.Fail(never, s.config.Clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	d := document(t)
@@ -209,12 +210,14 @@ func TestOpenAPIDescribesPushesToMany(t *testing.T) {
 	push(s, 400, "", a)
 	push(s, 400, by+"&ttl=x", a)
 	push(s, 415, by, "x", "Content-Type", "application/x-protobuf", "Content-Encoding", "snappy", "X-Prometheus-Remote-Write-Version", "0.1.0")
-	full, _ := newTestServer(t, func(c *Config) { c.Storage = diskFull{} })
+	full, _ := newTestServer(t, func(c *Config) { c.Store = withJournal(t, diskFull{}) })
 	push(full, 503, by, a)
 }
 
-// diskFull is a storage that takes no changes for the moment.
-type diskFull struct{ noStorage }
+// diskFull is a journal that accepts no changes at the moment.
+type diskFull struct{ store.Memory }
+
+func (j diskFull) Begin(context.Context) (store.Changes, error) { return store.Changes{}, j.Ready() }
 
 func (diskFull) Ready() error {
 	return &store.UnavailableError{Reason: errors.New("disk full"), RetryAfter: time.Second}

@@ -59,7 +59,7 @@ func (h *pageHandler) groups(w http.ResponseWriter, r *request) error {
 // status answers GET /status.
 func (h *pageHandler) status(w http.ResponseWriter, r *request) error {
 	status := webui.Status{Status: h.config.Status, Totals: h.config.Store.Totals(), Rules: h.rulesInUse()}
-	status.Storage = h.config.Storage.Status()
+	status.Storage = storageOf(h.config.Store.Status())
 	return h.config.Pages.Status(w, r.Request, status, h.views.View(), h.rights())
 }
 

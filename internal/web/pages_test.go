@@ -1,7 +1,7 @@
 package web
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
@@ -160,14 +160,8 @@ func TestWipePage(t *testing.T) {
 	}
 }
 
-// loading is the storage of a gateway that has just started.
-type loading struct{ noStorage }
-
-func (loading) Loading() bool { return true }
-func (loading) Ready() error  { return errors.New("loading") }
-
 func TestPagesWhileLoading(t *testing.T) {
-	s, _ := newTestServer(t, func(c *Config) { c.Storage = loading{} })
+	s, _ := newTestServer(t, func(c *Config) { c.Store = store.New(store.Config{}) })
 	for path, status := range map[string]int{"/": 503, "/groups/job/a": 503, "/delete?group=job/a": 503, "/status": 200, "/help": 200} {
 		if w := do(s, "GET", path, ""); w.Code != status {
 			t.Errorf("%s: %d, want %d", path, w.Code, status)
@@ -318,20 +312,24 @@ func TestPagesShowRules(t *testing.T) {
 		want("/groups/job/batch-1", ">in 2 days<", ">--push.ttl<") // from now on no rule says it
 
 		time.Sleep(50 * time.Second)
-		if err := s.endDue(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		expire(t, s)
 		want("/groups/job/own", "expired (push times kept)", ">1 min ago<", "push_time_seconds")
 		want("/", "expired (push times kept)")
 		time.Sleep(48 * time.Hour)
-		if err := s.endDue(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		expire(t, s)
 		if w := do(s, "GET", "/groups/job/batch-1", ""); w.Code != 404 {
 			t.Errorf("the page of a group that ended: %d", w.Code)
 		}
 		want("/", "1 group<")
 	})
+}
+
+// expire deletes the groups that have expired. It runs in a synctest bubble.
+func expire(t *testing.T, s *Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	s.config.Store.RunExpiry(ctx, s.Expired)
 }
 
 // Without a file the flags alone say how pushes are taken.

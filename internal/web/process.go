@@ -9,25 +9,20 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"pushgateway/internal/api"
 	"pushgateway/internal/rules"
+	"pushgateway/internal/store"
 )
 
-// Storage is what requests need of the place where the store's groups are persisted.
-type Storage interface {
-	// Ready returns nil if changes are accepted, and otherwise the reason.
-	Ready() error
-	// Loading reports whether the persisted groups are still being loaded. Until they
-	// are, nothing is exposed, since a part of them would look like all.
-	Loading() bool
-	Status() api.Storage
-	// Backup passes a consistent copy of the file to send. The error is
-	// errors.ErrUnsupported if there is no file.
-	Backup(send func(size int64, content io.WriterTo) error) error
-	// Collectors returns the storage's own metrics, which are the same at each call.
-	Collectors() []prometheus.Collector
+// storageOf returns the status of the journal as the API describes it.
+func storageOf(j store.JournalStatus) api.Storage {
+	out := api.Storage{
+		Durable: j.Durable, File: j.File, Sync: j.Sync, SizeBytes: j.SizeBytes, LastCommit: j.LastCommit, Pending: j.PendingGroups,
+	}
+	if j.Err != nil {
+		out.Error = j.Err.Error()
+	}
+	return out
 }
 
 const plainText = "text/plain; charset=utf-8"
@@ -35,7 +30,7 @@ const plainText = "text/plain; charset=utf-8"
 // processHandler answers requests about the process: its health, its life and its
 // profiles.
 type processHandler struct {
-	storage     Storage
+	store       *store.Store
 	rules       *rules.Manager
 	quitProcess func()
 	routePrefix string
@@ -54,7 +49,7 @@ func onlyPostOrPut(http.ResponseWriter, *request) error { return errOnlyPostOrPu
 
 // ready answers GET /-/ready.
 func (h *processHandler) ready(w http.ResponseWriter, r *request) error {
-	if err := h.storage.Ready(); err != nil {
+	if err := h.store.Ready(); err != nil {
 		return err
 	}
 	return answerOK(w, r)
@@ -82,12 +77,12 @@ func (h *processHandler) reload(http.ResponseWriter, *request) error {
 // backup answers GET /api/v1/admin/backup with a copy of the persistence file, which a
 // gateway can start from.
 func (h *processHandler) backup(w http.ResponseWriter, r *request) error {
-	err := h.storage.Backup(func(size int64, content io.WriterTo) error {
+	err := h.store.Backup(r.Context(), func(size int64, content io.Reader) error {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("Content-Disposition", `attachment; filename="pushgateway.db"`)
 		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		w.WriteHeader(http.StatusOK)
-		_, err := content.WriteTo(w)
+		_, err := io.Copy(w, content)
 		return err
 	})
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 // pushHandler handles pushes.
 type pushHandler struct {
 	store      *store.Store
-	storage    Storage
 	rules      *rules.Manager
 	defaults   metric.Options
 	validation metric.ValidationScheme
@@ -38,9 +37,9 @@ type pushBuffers struct {
 func newPushHandler(s *Server) *pushHandler {
 	c := s.config
 	h := &pushHandler{
-		store: c.Store, storage: c.Storage, rules: c.Rules, defaults: c.Defaults, validation: c.Validation, now: c.Now, pages: c.Pages,
+		store: c.Store, rules: c.Rules, defaults: c.Defaults, validation: c.Validation, now: c.Clock.Now, pages: c.Pages,
 		accepted: http.StatusOK,
-		recorder: recorder{s.history, s.metrics, c.Logger, c.Now},
+		recorder: recorder{s.history, s.metrics, c.Logger, c.Clock.Now},
 		metrics:  s.metrics,
 		buffers:  sync.Pool{New: func() any { return new(pushBuffers) }},
 	}

@@ -160,11 +160,14 @@ func TestRuleOverMethod(t *testing.T) {
 }
 
 // failingFor is a journal that cannot keep changes of one group.
-type failingFor string
+type failingFor struct {
+	store.Memory
+	group string
+}
 
 func (f failingFor) Commit(c store.Changes) error {
 	for _, g := range c.Groups {
-		if g.ID == string(f) {
+		if g.ID == f.group {
 			return &store.UnavailableError{Reason: errors.New("disk full"), RetryAfter: 2 * time.Second}
 		}
 	}
@@ -174,7 +177,7 @@ func (f failingFor) Commit(c store.Changes) error {
 // TestFailuresStandBeforeRejections: where one group was rejected and another could not
 // be kept, a client is to try again.
 func TestFailuresStandBeforeRejections(t *testing.T) {
-	s, _ := newTestServer(t, func(c *Config) { c.Store = store.New(failingFor("b")) })
+	s, _ := newTestServer(t, func(c *Config) { c.Store = withJournal(t, failingFor{group: "b"}) })
 	for body, want := range map[string]int{
 		"m{job=\"a\"} 1 5\nm{job=\"b\"} 1\n":                   503,
 		"m{job=\"b\"} 1\nm{job=\"a\"} 1 5\n":                   503,

@@ -78,13 +78,13 @@ func (s *Server) table() ([]route, error) {
 		return nil, err
 	}
 	views := &groupview.Source{
-		Store: c.Store, History: s.history, Now: c.Now,
+		Store: c.Store, History: s.history, Now: c.Clock.Now,
 		HasRule: func(key metric.GroupingKey) bool { return c.Rules.Rules().For(key).Expiry.Set },
 	}
 	deletes := &deleteHandler{c.Store, c.Validation, c.Logger, s.history, views}
-	reads := &apiHandler{c.Store, c.Storage, c.Status, c.Validation, views}
+	reads := &apiHandler{c.Store, c.Status, c.Validation, views}
 	pages := newPageHandler(s, views, deletes)
-	process := &processHandler{c.Storage, c.Rules, c.Quit, c.RoutePrefix, c.Logger}
+	process := &processHandler{c.Store, c.Rules, c.Quit, c.RoutePrefix, c.Logger}
 
 	rows := []route{
 		{put, jobPath + "*", push, textForm, "push", pushes.push},

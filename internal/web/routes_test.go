@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"pushgateway/internal/store"
 )
 
 // example returns a path that the row serves.
@@ -30,7 +32,7 @@ func TestRouteTable(t *testing.T) {
 	})
 	disabled, _ := newTestServer(t, nil)
 	loading, _ := newTestServer(t, func(c *Config) {
-		c.AdminAPI, c.Storage = true, loading{}
+		c.AdminAPI, c.Store = true, store.New(store.Config{})
 	})
 	rows, err := s.table()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
-	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/history"
@@ -22,10 +22,11 @@ import (
 
 // Config configures a Server. All fields are required unless they say otherwise.
 type Config struct {
-	Store   *store.Store
-	Storage Storage
-	Logger  *slog.Logger
-	Now     func() time.Time
+	Store  *store.Store
+	Clock  store.Clock
+	Logger *slog.Logger
+	// JournalMetrics are metrics of the store's journal; may be nil.
+	JournalMetrics []prometheus.Collector
 	// Validation says which metric and label names pushes may use.
 	Validation metric.ValidationScheme
 
@@ -61,7 +62,7 @@ type Server struct {
 func New(config Config) (*Server, error) {
 	s := &Server{
 		config:  config,
-		metrics: newMetrics(config.Store.Totals, config.Rules, config.Storage.Collectors()),
+		metrics: newMetrics(config.Store, config.Rules, config.JournalMetrics),
 		history: newHistory(config.Store),
 	}
 	if external := config.ExternalURL; external.Host != "" {
@@ -92,14 +93,4 @@ func New(config Config) (*Server, error) {
 func inUse(rows []route, path string) bool {
 	others := newRouteTable(rows[:len(rows)-1], func(route) func(http.ResponseWriter, *request) { return nil })
 	return others.find(path) != nil
-}
-
-// Loaded tells the server that the store has loaded the persisted groups. It logs a
-// warning about families that cannot be exposed beside the gateway's own metrics.
-func (s *Server) Loaded() {
-	if hidden := s.config.Store.HiddenFamilies(); len(hidden) > 0 {
-		s.config.Logger.Warn("persisted metrics are not exposed: the gateway's own metrics have the same names, but other types; "+
-			"delete or replace the groups that have them, or set --web.own-metrics-path",
-			"families", strings.Join(hidden, " "))
-	}
 }

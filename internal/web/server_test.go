@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,12 +10,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/encoding/protodelim"
@@ -39,7 +36,7 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 	}
 	var log bytes.Buffer
 	config := Config{
-		Store: store.New(store.Memory{}), Storage: noStorage{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now,
+		Store: store.InMemory(), Logger: slog.New(slog.NewTextHandler(&log, nil)), Clock: store.SystemClock(),
 		Validation: metric.LegacyValidation, TelemetryPath: "/metrics", Pages: pages, Status: api.Status{},
 	}
 	if change != nil {
@@ -59,12 +56,10 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 // the store expire.
 func newTestRules(t testing.TB, c *Config, load func() (*rules.Rules, error)) *rules.Manager {
 	t.Helper()
-	started := time.Now()
-	clock := store.Clock{Now: c.Now, Elapsed: func() time.Duration { return time.Since(started) }}
-	manager, err := rules.NewManager(rules.ManagerConfig{Load: load, Now: c.Now, Logger: c.Logger, Apply: func(inUse *rules.Rules) {
-		c.Store.SetExpiry(store.ExpiryPolicy{For: func(key metric.GroupingKey) metric.Expiry {
+	manager, err := rules.NewManager(rules.ManagerConfig{Load: load, Now: c.Clock.Now, Logger: c.Logger, Apply: func(inUse *rules.Rules) {
+		c.Store.SetExpiry(func(key metric.GroupingKey) metric.Expiry {
 			return inUse.For(key).Expiry.Or(c.Defaults.Expiry)
-		}, Clock: clock})
+		})
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -72,15 +67,14 @@ func newTestRules(t testing.TB, c *Config, load func() (*rules.Rules, error)) *r
 	return manager
 }
 
-// noStorage is the storage of a gateway that persists nothing.
-type noStorage struct{}
-
-func (noStorage) Ready() error                       { return nil }
-func (noStorage) Loading() bool                      { return false }
-func (noStorage) Status() api.Storage                { return api.Storage{} }
-func (noStorage) Collectors() []prometheus.Collector { return nil }
-func (noStorage) Backup(func(int64, io.WriterTo) error) error {
-	return errors.ErrUnsupported
+// withJournal returns an open store with the journal.
+func withJournal(t testing.TB, j store.Journal) *store.Store {
+	t.Helper()
+	s := store.New(store.Config{Journal: j})
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func do(s http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {

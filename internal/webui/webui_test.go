@@ -1,6 +1,7 @@
 package webui_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"html"
@@ -95,7 +96,7 @@ func group(t testing.TB, p *webui.Pages, query string, source *groupview.Source,
 func status(t testing.TB, p *webui.Pages, s webui.Status) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := p.Status(w, httptest.NewRequest("GET", "http://gateway:9091/status", nil), s, sourceOf(store.New(store.Memory{})).View(), webui.Rights{}); err != nil {
+	if err := p.Status(w, httptest.NewRequest("GET", "http://gateway:9091/status", nil), s, sourceOf(store.InMemory()).View(), webui.Rights{}); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -155,7 +156,7 @@ func attributes(page, name string) []string {
 
 func TestGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock starts at midnight, 2000-01-01
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		put(t, s, key("job", "a", "instance", "i"))
 		time.Sleep(90 * time.Second)
 		if err := s.Fail(key("job", "b"), time.Now()); err != nil {
@@ -183,7 +184,7 @@ func TestGroups(t *testing.T) {
 }
 
 func TestEmpty(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	wantText(t, groups(t, newPages(t, ""), "", s),
 		"curl --data-binary @- http://gateway:9091/metrics/job/my_job", "honor_labels: true",
 		"targets: ['gateway:9091']", "metrics_path: /metrics\n", "scheme: http\n")
@@ -203,7 +204,7 @@ func TestEmpty(t *testing.T) {
 }
 
 func TestPaging(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	p := newPages(t, "")
 	held := 0
 	check := func(total int, query, first, last string, links ...string) {
@@ -242,7 +243,7 @@ func TestPaging(t *testing.T) {
 // A page that says what it has is answered with nothing where that is the same.
 func TestUnchangedPagesAreNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		put(t, s, key("job", "a"))
 		p, source := newPages(t, ""), sourceOf(s)
 		ask := func(version string) *httptest.ResponseRecorder {
@@ -291,7 +292,7 @@ func TestHostileLabels(t *testing.T) {
 		`<script>alert(1)</script>`, `" onclick="alert(1)`, `' x='`, `javascript:alert(1)`, `{{.Total}}`, `]]><!--`,
 		"\x00\x1b\n\t", "\u202egnp.exe", `\`, "a/b", "..", "%2e%2e", "?#&;+ ", "é",
 	} {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		group1 := key("job", hostile, "l"+hostile, hostile)
 		put(t, s, group1)
 		page := groups(t, newPages(t, ""), "", s)
@@ -326,7 +327,7 @@ func TestHostileLabels(t *testing.T) {
 
 // Every link stays below the directory that the page is in, whatever that is.
 func TestLinksAreRelative(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	for i := range 300 {
 		put(t, s, key("job", fmt.Sprint(i)))
 	}
@@ -380,7 +381,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestBiggestJobs(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	for i := range 30 {
 		for n := range i + 1 {
 			put(t, s, key("job", fmt.Sprintf("job-%02d", i), "n", fmt.Sprint(n)))
@@ -399,7 +400,7 @@ func TestBiggestJobs(t *testing.T) {
 
 func TestGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		a := key("job", "a", "instance", "i")
 		push(t, s, a, metric.Family{Name: "started_timestamp_seconds", Help: "When <it> started.", Type: metric.Gauge, Metrics: []metric.Metric{
 			{HasValue: true, Value: float64(time.Now().Unix()), Labels: []metric.Label{{Name: "x", Value: "1"}}}}})
@@ -437,14 +438,9 @@ func push(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metr
 	}
 }
 
-// after are limits by which groups end after the time to live, unless their last
-// push said otherwise.
+// after has groups expire after the TTL, unless their last push said otherwise.
 func after(ttl time.Duration) store.ExpiryPolicy {
-	started := time.Now()
-	return store.ExpiryPolicy{
-		For:   func(metric.GroupingKey) metric.Expiry { return metric.Expiry{Set: true, TTL: ttl} },
-		Clock: store.Clock{Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }},
-	}
+	return func(metric.GroupingKey) metric.Expiry { return metric.Expiry{Set: true, TTL: ttl} }
 }
 
 // pushWith pushes a counter to the group in the given manner.
@@ -474,7 +470,7 @@ func rowOf(t testing.TB, page, key string) string {
 
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		lasting := func(ttl time.Duration, keepTimes bool) store.PushOptions {
 			return store.PushOptions{Expiry: metric.Expiry{Set: true, TTL: ttl, KeepPushTimes: keepTimes}}
 		}
@@ -519,8 +515,12 @@ func TestExpiry(t *testing.T) {
 		wantText(t, one("ruled"), ">any moment<")
 
 		time.Sleep(72 * time.Hour)
-		if ended, err := s.Expire(s.Due(10)); err != nil || len(ended) != 4 {
-			t.Fatalf("%d groups ended, %v", len(ended), err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		expired := 0
+		s.RunExpiry(ctx, func(groups []store.ExpiredGroup) { expired += len(groups) })
+		if expired != 4 {
+			t.Fatalf("%d groups expired", expired)
 		}
 		const lastPush = `<time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">3 days ago</time>`
 		if page := one("keeps"); page != `<dd>expired (push times kept) <span class="quiet">last push `+lastPush+`</span></dd>` {
@@ -548,7 +548,7 @@ func TestExpiry(t *testing.T) {
 }
 
 func TestSummedGroups(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	a, b := key("job", "a"), key("job", "b c")
 	pushWith(t, s, a, store.PushOptions{})
 	pushWith(t, s, b, store.PushOptions{Merge: metric.MergeSum})
@@ -600,7 +600,7 @@ func TestRulesInUse(t *testing.T) {
 
 // The last rejection may be known to the store alone, as after a restart.
 func TestForgottenRejection(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	put(t, s, key("job", "a"))
 	if err := s.Fail(key("job", "a"), time.Now().Add(time.Second)); err != nil {
 		t.Fatal(err)
@@ -633,7 +633,7 @@ func TestCharts(t *testing.T) {
 			Quantiles: []metric.Quantile{{Quantile: 0.5, Value: math.NaN()}}}}}}, []string{"NaN"}},
 	} {
 		k := key("job", name)
-		s := store.New(store.Memory{})
+		s := store.InMemory()
 		push(t, s, k, c.family)
 		page := group(t, newPages(t, ""), "", sourceOf(s), k)
 		for _, text := range c.want {
@@ -646,7 +646,7 @@ func TestCharts(t *testing.T) {
 
 // Whatever is pushed, no page grows beyond bounds.
 func TestPagesStaySmall(t *testing.T) {
-	s := store.New(store.Memory{})
+	s := store.InMemory()
 	long := strings.Repeat("<\"&>", 2500) // 10 KB, five times that when escaped
 	s.SetExpiry(after(time.Hour))
 	source, rights := sourceOf(s), webui.Rights{DeleteAll: true}
@@ -784,7 +784,7 @@ func TestStatic(t *testing.T) {
 func BenchmarkGroups(b *testing.B) {
 	for _, held := range []int{100, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("groups=%d", held), func(b *testing.B) {
-			s := store.New(store.Memory{})
+			s := store.InMemory()
 			for i := range held {
 				put(b, s, key("job", fmt.Sprintf("job-%06d", i)))
 			}
