@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestBackup takes copies while pushes go on. Each starts, and holds a state of one
-// moment: clients push to two groups in turn, so that the first is never behind the
-// second, nor more than one push ahead.
+// TestBackup takes backups while pushes go on. The gateway starts with each of them, and
+// each shows one moment: clients push to two groups in turn, so that the first is never
+// behind the second, nor more than one push ahead.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	p := gateway(t, filepath.Join(t.TempDir(), "f.db"), "--web.enable-admin-api")
@@ -59,13 +59,13 @@ func TestBackup(t *testing.T) {
 		after := states(t, p.get(t, "/metrics"))
 		file := filepath.Join(t.TempDir(), "copy.db")
 		writeFile(t, file, []byte(a.body))
-		for range 2 { // what starts once must start again
+		for range 2 { // a second start must work, too
 			copied := gateway(t, file)
 			found := states(t, copied.get(t, "/metrics"))
 			for c := range clients {
 				first, second := valueOf(found, fmt.Sprintf("first-%d", c)), valueOf(found, fmt.Sprintf("second-%d", c))
 				if first < second || first > second+1 {
-					t.Errorf("client %d: the copy is of no one moment: %d and %d", c, first, second)
+					t.Errorf("client %d: the backup is not of one moment: %d and %d", c, first, second)
 				}
 				// A push is in the file before it shows, so the copy may have the one
 				// that its client still waits for.

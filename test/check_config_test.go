@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestCheckConfig: what check-config says of files of rules, and with which exit
-// code.
+// TestCheckConfig: what check-config prints about rules files, and its exit code.
 func TestCheckConfig(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -49,19 +48,22 @@ func TestCheckConfig(t *testing.T) {
 		{nil, 2, "", []string{"usage: pushgateway check|dump|check-config FILE"}},
 		{[]string{good, single}, 2, "", []string{"usage: "}},
 	} {
-		cmd := command(t, gatewayBinary(t), append([]string{"check-config"}, c.args...)...)
-		var out, errOut strings.Builder
-		cmd.Stdout, cmd.Stderr = &out, &errOut
-		_ = cmd.Run() // the code tells
-		if code := cmd.ProcessState.ExitCode(); code != c.code {
-			t.Errorf("check-config %v: exit code %d, want %d", c.args, code, c.code)
+		var names []string
+		for _, arg := range c.args {
+			names = append(names, filepath.Base(arg))
 		}
-		if out.String() != c.out {
-			t.Errorf("check-config %v: printed\n%swant\n%s", c.args, &out, c.out)
-		}
-		if c.err == nil && errOut.Len() > 0 {
-			t.Errorf("check-config %v: complains\n%s", c.args, &errOut)
-		}
-		wantText(t, errOut.String(), c.err...)
+		t.Run(strings.Join(names, " "), func(t *testing.T) {
+			out, errOut, code := runSubcommand(t, append([]string{"check-config"}, c.args...)...)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			if out != c.out {
+				t.Errorf("printed\n%swant\n%s", out, c.out)
+			}
+			if c.err == nil && errOut != "" {
+				t.Errorf("complains\n%s", errOut)
+			}
+			wantText(t, errOut, c.err...)
+		})
 	}
 }

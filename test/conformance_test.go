@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A difference is a recorded answer that we chose not to give.
-// docs/COMPATIBILITY.md tells users the same.
+// A difference is a deliberate deviation from a recorded answer of upstream.
+// docs/COMPATIBILITY.md lists the same.
 type difference struct {
 	reason     string
 	status     []int    // nil: as recorded
@@ -51,7 +51,7 @@ func TestConformance(t *testing.T) {
 	}
 	for name := range differences {
 		if !slices.ContainsFunc(recordings, func(r recording) bool { return r.Name == name }) {
-			t.Errorf("the table of differences names %q, which is no case", name)
+			t.Errorf("the table of differences names %q, which is not a case", name)
 		}
 	}
 	for _, r := range recordings {
@@ -59,7 +59,7 @@ func TestConformance(t *testing.T) {
 			t.Parallel()
 			conform(t, r)
 		})
-		t.Run(r.Name+", with rules that say nothing", func(t *testing.T) {
+		t.Run(r.Name+", with rules and flags without effect", func(t *testing.T) {
 			t.Parallel()
 			rules := filepath.Join(t.TempDir(), "rules.yml")
 			writeFile(t, rules, []byte("rules: []\n"))
@@ -68,10 +68,10 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// conform runs the case on a gateway with the case's own arguments and more.
+// conform runs the case on a gateway with the case's arguments and more.
 func conform(t *testing.T, r recording, more ...string) {
 	if d, ok := differences[r.Name]; ok {
-		t.Log("differs from the original:", d.reason)
+		t.Log("differs from upstream:", d.reason)
 		r.apply(t, d)
 	}
 	p := start(t, slices.Concat(r.Args, more)...)
@@ -111,7 +111,7 @@ func conform(t *testing.T, r recording, more ...string) {
 	wantLines(t, "/api/v1/metrics", normalAPI(t, listing.Data), normalAPI(t, r.State.API))
 }
 
-// apply puts our answer in the place of the recorded one.
+// apply replaces the recorded answer by ours.
 func (r *recording) apply(t *testing.T, d difference) {
 	if d.status != nil {
 		r.Status = d.status

@@ -15,8 +15,8 @@ const (
 	clients = 8
 )
 
-// TestKilledWithSyncOfEachPush kills the gateway under load, again and again:
-// whatever it has answered with 200 or 202 is there.
+// TestKilledWithSyncOfEachPush kills the gateway under load, again and again. Whatever
+// it answered with 200 or 202 is there after the next start.
 func TestKilledWithSyncOfEachPush(t *testing.T) {
 	t.Parallel()
 	killAgainAndAgain(t, 5, func(*testing.T, *program) (floor func() time.Time) {
@@ -24,12 +24,12 @@ func TestKilledWithSyncOfEachPush(t *testing.T) {
 	}, "--persistence.sync=push")
 }
 
-// TestKilledWithSyncInIntervals does the same where pushes are synced in intervals.
-// What was answered before the last but one sync began is there: each sync covers
-// all that came before it.
+// TestKilledWithSyncInIntervals does the same with pushes that are synced in intervals.
+// Each sync covers all that came before it, so what was answered before the last but
+// one sync began is there.
 func TestKilledWithSyncInIntervals(t *testing.T) {
 	t.Parallel()
-	// Deletes are rare: each has everything written.
+	// Deletes are rare, as each of them syncs everything.
 	killAgainAndAgain(t, 1000, func(t *testing.T, p *program) func() time.Time {
 		// The last two times at which a commit was complete.
 		var mu sync.Mutex // guards last, before, gap
@@ -66,7 +66,7 @@ func TestKilledWithSyncInIntervals(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if last.IsZero() {
-				t.Error("the gateway does not tell when it last committed")
+				t.Error("the status has no time of the last commit")
 			}
 			t.Logf("commits were up to %v apart", gap)
 			return before
@@ -93,7 +93,7 @@ func killAgainAndAgain(t *testing.T, deletes int, watch func(*testing.T, *progra
 		}
 		floor := watch(t, p)
 		running := load(p, ledgers, nil)
-		// How long is of no matter, only that it is another moment each time.
+		// The duration is arbitrary, so that the kill hits another moment each time.
 		<-time.After(time.Duration(400+random.IntN(500)) * time.Millisecond)
 		mustKeep := floor()
 		p.kill(t)

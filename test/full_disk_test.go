@@ -68,7 +68,7 @@ func wantRetryAfter(t *testing.T, header http.Header) {
 	}
 }
 
-// TestFullDisk fills the disk twice, in both modes.
+// TestFullDisk fills the disk twice, in both sync modes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"push", "interval"} {
@@ -78,11 +78,11 @@ func TestFullDisk(t *testing.T) {
 			args := []string{"--persistence.sync=" + mode, "--persistence.interval=50ms"}
 			file := filepath.Join(disk, "f.db")
 			p := gateway(t, file, args...)
-			p.push(t, http.MethodPut, "/metrics/job/kept", "kept 1\n")
+			p.push(t, http.MethodPut, "/metrics/job/stored", "stored 1\n")
 			p.push(t, http.MethodPut, "/metrics/job/other", "other 1\n")
 			for round := 1; round <= 2; round++ {
 				free := fill(t, disk)
-				// There may be room in the file itself.
+				// The file itself may have free space.
 				big := strings.Repeat("x", 200_000)
 				full := func() bool { return p.do(t, http.MethodGet, "/-/ready", "").status != http.StatusOK }
 				for n := 0; n < 100 && !full(); n++ {
@@ -94,7 +94,7 @@ func TestFullDisk(t *testing.T) {
 				until(t, "the gateway notices", full)
 				before := p.pushed(t)
 				for _, method := range []string{http.MethodPut, http.MethodPost, http.MethodDelete} {
-					p.wantUnavailable(t, method, "/metrics/job/kept", "kept 99\n", "no space left on device", file)
+					p.wantUnavailable(t, method, "/metrics/job/stored", "stored 99\n", "no space left on device", file)
 				}
 				p.wantUnavailable(t, http.MethodPut, "/metrics/job/new", "new 99\n", "no space left on device")
 				if after := p.pushed(t); after != before {
@@ -106,7 +106,7 @@ func TestFullDisk(t *testing.T) {
 				if durable, reason := p.durable(t); durable || !strings.Contains(reason, "no space left") {
 					t.Errorf("status: durable %v, error %q", durable, reason)
 				}
-				wantText(t, p.get(t, "/"), "kept")
+				wantText(t, p.get(t, "/"), "stored")
 
 				free()
 				p.awaitReady(t)
@@ -116,7 +116,7 @@ func TestFullDisk(t *testing.T) {
 				if after := p.pushed(t); after != before {
 					t.Errorf("with space, exposed is\n%s\nbefore it was\n%s", after, before)
 				}
-				p.push(t, http.MethodPut, "/metrics/job/kept", fmt.Sprintf("kept %d\n", 1+round))
+				p.push(t, http.MethodPut, "/metrics/job/stored", fmt.Sprintf("stored %d\n", 1+round))
 				for _, path := range strings.Fields(bigGroups(before)) {
 					if a := p.do(t, http.MethodDelete, path, ""); a.status != http.StatusAccepted {
 						t.Errorf("DELETE: %d %s", a.status, a.body)
@@ -138,7 +138,7 @@ func TestFullDisk(t *testing.T) {
 				if mode == "push" && got != want {
 					t.Errorf("after a restart:\n%s\nbefore:\n%s", got, want)
 				}
-				wantText(t, got, fmt.Sprintf(`kept{instance="",job="kept"} %d`, 1+round), `other{instance="",job="other"} 1`)
+				wantText(t, got, fmt.Sprintf(`stored{instance="",job="stored"} %d`, 1+round), `other{instance="",job="other"} 1`)
 			}
 			if got := names(t, disk); !slices.Equal(got, []string{"f.db"}) {
 				t.Errorf("left on the disk: %v", got)

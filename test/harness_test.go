@@ -77,8 +77,8 @@ func buildGateway() error {
 	return nil
 }
 
-// A program is a server that the test started. It is stopped when the test
-// ends, at the latest, and must exit with code 0 unless the test says other.
+// A program is a server that a test started. It is stopped when the test ends, at the
+// latest, and must exit with wantCode.
 type program struct {
 	Addr string // host:port of the first address that it listens on
 	URL  string // http:// and Addr
@@ -86,20 +86,19 @@ type program struct {
 	cmd      *exec.Cmd
 	log      *logBuffer
 	ended    chan struct{} // closed once the process is gone and log is complete
-	wantCode int           // exit code
+	wantCode int           // the expected exit code; -1 for a signal
 	client   *http.Client
 }
 
-// start runs the gateway on a free port, with nothing kept, and returns once
-// it listens.
+// start runs the gateway on a free port, in memory, and returns once it listens.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	args = append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file="}, args...)
 	return launch(t, exec.Command(gatewayBinary(t), args...))
 }
 
-// launch starts cmd, a gateway or a Prometheus server, and returns once it
-// listens: both log the address, so the system can choose a free port.
+// launch starts cmd, a gateway or a Prometheus server, and returns once it listens.
+// Both log their address, so the system can choose a free port.
 func launch(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
 	p := &program{cmd: cmd, log: &logBuffer{}, ended: make(chan struct{}), client: newClient(t)}
@@ -143,7 +142,7 @@ func (p *program) addresses(t *testing.T, n int) []string {
 	return found
 }
 
-// terminate asks the program to end, as a service manager would.
+// terminate sends SIGTERM, as a service manager does.
 func (p *program) terminate(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -151,7 +150,7 @@ func (p *program) terminate(t *testing.T) {
 	}
 }
 
-// wait waits for a program that was asked to end, and checks its exit code.
+// wait waits until the program exits, and checks its exit code.
 func (p *program) wait(t *testing.T) {
 	t.Helper()
 	select {
@@ -174,8 +173,7 @@ func (p *program) stop(t *testing.T) {
 	}
 }
 
-// runToEnd runs a program that is expected to end by itself, and returns all
-// that it prints.
+// runToEnd runs a program until it exits, and returns all that it prints.
 func runToEnd(t *testing.T, cmd *exec.Cmd) (output string, code int) {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
@@ -185,8 +183,19 @@ func runToEnd(t *testing.T, cmd *exec.Cmd) (output string, code int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// result runs a tool that must succeed, and returns its standard output
-// without what it warns of.
+// runSubcommand runs the gateway with these arguments until it exits.
+func runSubcommand(t *testing.T, args ...string) (out, errOut string, code int) {
+	t.Helper()
+	cmd := command(t, gatewayBinary(t), args...)
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+}
+
+// result runs a tool that must succeed, and returns its standard output.
 func result(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	var warnings strings.Builder
@@ -198,7 +207,8 @@ func result(t *testing.T, cmd *exec.Cmd) string {
 	return strings.TrimSpace(string(out))
 }
 
-// command is exec.Command for a tool that must not outlive the test or hang.
+// command is exec.Command for a tool, which is killed when the test ends or after five
+// minutes.
 func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -206,7 +216,7 @@ func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, name, args...)
 }
 
-// until polls a condition of another process, which can only be asked.
+// until polls a condition of another process until it holds.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -239,8 +249,7 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// gateway starts the gateway with its metrics in a file, and returns once it takes
-// pushes.
+// gateway starts the gateway with a persistence file, and returns once it is ready.
 func gateway(t *testing.T, file string, args ...string) *program {
 	t.Helper()
 	args = append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file=" + file}, args...)
@@ -261,7 +270,7 @@ func (p *program) awaitReady(t *testing.T) {
 	})
 }
 
-// kill ends the program as the kernel does, without a word.
+// kill sends SIGKILL and returns once the process is gone.
 func (p *program) kill(t *testing.T) {
 	t.Helper()
 	p.wantCode = -1
@@ -271,7 +280,7 @@ func (p *program) kill(t *testing.T) {
 	<-p.ended
 }
 
-// end asks the program to end, and waits for that.
+// end terminates the program and waits until it exits.
 func (p *program) end(t *testing.T) {
 	t.Helper()
 	p.terminate(t)
@@ -294,7 +303,7 @@ func writeFile(t *testing.T, path string, content []byte) {
 	}
 }
 
-// names lists a directory, without the locks beside files.
+// names lists a directory, without lock files.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -11,20 +11,19 @@ import (
 	"testing"
 )
 
-// nobody is a user without rights, as root has them all.
+// nobody is a user without permissions; root has them all.
 const nobody = 65534
 
-// asNobody returns a command that runs the gateway as nobody, in a directory that
-// nobody may enter.
+// asNobody returns a command that runs the gateway as nobody, in dir.
 func asNobody(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Fatal("this test takes root, to run the gateway as another user")
+		t.Fatal("this test needs root, to run the gateway as another user")
 	}
 	place := openDir(t)
 	binary := filepath.Join(place, "pushgateway")
-	// A link, since a copy cannot be run while another test forks, which keeps it
-	// open for writing for a moment.
+	// A link, as a copy cannot be run while another test forks: the child has it open
+	// for writing for a moment.
 	if err := os.Link(gatewayBinary(t), binary); err != nil {
 		t.Fatal(err)
 	}
@@ -46,40 +45,44 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// TestNamedFileWithoutRights: a file that the command line names and that cannot be
-// used stops the start, with the reason.
+// TestNamedFileWithoutRights: the gateway does not start if it may not use the file that
+// the command line names.
 func TestNamedFileWithoutRights(t *testing.T) {
 	t.Parallel()
 	ours := sampleFile(t)
 	for what, mode := range map[string]os.FileMode{"none": 0, "no rights": 0o600, "read only": 0o644} {
-		dir := openDir(t)
-		file := filepath.Join(dir, "f.db")
-		if what != "none" {
-			if err := os.WriteFile(file, ours, mode); err != nil {
-				t.Fatal(err)
+		t.Run(what, func(t *testing.T) {
+			dir := openDir(t)
+			file := filepath.Join(dir, "f.db")
+			if what != "none" {
+				if err := os.WriteFile(file, ours, mode); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		out, code := runToEnd(t, asNobody(t, dir, "--persistence.file="+file))
+			out, code := runToEnd(t, asNobody(t, dir, "--persistence.file="+file))
+			if code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+			wantText(t, out, "permission denied", file, "directory "+dir)
+			if what != "none" && !bytes.Equal(readFile(t, file), ours) {
+				t.Error("the file was changed")
+			}
+			if what == "none" && len(names(t, dir)) > 0 {
+				t.Errorf("left behind: %v", names(t, dir))
+			}
+		})
+	}
+	t.Run("missing directory", func(t *testing.T) {
+		missing := filepath.Join(t.TempDir(), "no", "such", "f.db")
+		out, code := runToEnd(t, command(t, gatewayBinary(t), "--web.listen-address=127.0.0.1:0", "--persistence.file="+missing))
 		if code != 1 {
-			t.Errorf("%s: exit code %d, want 1", what, code)
+			t.Errorf("exit code %d, want 1", code)
 		}
-		wantText(t, out, "permission denied", file, "directory "+dir)
-		if what != "none" && !bytes.Equal(readFile(t, file), ours) {
-			t.Errorf("%s: the file was changed", what)
-		}
-		if what == "none" && len(names(t, dir)) > 0 {
-			t.Errorf("%s: left behind: %v", what, names(t, dir))
-		}
-	}
-	missing := filepath.Join(t.TempDir(), "no", "such", "f.db")
-	out, code := runToEnd(t, command(t, gatewayBinary(t), "--web.listen-address=127.0.0.1:0", "--persistence.file="+missing))
-	if code != 1 {
-		t.Errorf("missing directory: exit code %d, want 1", code)
-	}
-	wantText(t, out, missing, "directory "+filepath.Dir(missing))
+		wantText(t, out, missing, "directory "+filepath.Dir(missing))
+	})
 }
 
-// TestDefaultFile: without the flag a plain start keeps its metrics.
+// TestDefaultFile: without the flag, metrics are persisted in the default file.
 func TestDefaultFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -99,7 +102,7 @@ func TestDefaultFile(t *testing.T) {
 		t.Error(err)
 	}
 
-	// A second one finds it held, and goes on without.
+	// A second process finds the file in use, and goes on in memory.
 	second := again()
 	if durable, reason := second.durable(t); durable || !strings.Contains(reason, "another process") {
 		t.Errorf("second process: durable %v, %q", durable, reason)
@@ -113,12 +116,12 @@ func TestDefaultFile(t *testing.T) {
 	p = again()
 	wantText(t, p.pushed(t), `m{instance="",job="a"} 1`)
 	if strings.Contains(p.pushed(t), `job="b"`) {
-		t.Error("what the second process took in memory is in the file")
+		t.Error("a push to the second process is in the file")
 	}
 }
 
-// TestDefaultFileWithoutRights: where the default file cannot be, metrics are kept
-// in memory, and everyone is told.
+// TestDefaultFileWithoutRights: if the default file cannot be used, the gateway warns and
+// goes on in memory.
 func TestDefaultFileWithoutRights(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
@@ -139,7 +142,7 @@ func TestDefaultFileWithoutRights(t *testing.T) {
 	}
 }
 
-// TestFileInUse: a file that is named and that another gateway has stops the start.
+// TestFileInUse: the gateway does not start with a file that another gateway uses.
 func TestFileInUse(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.db")

@@ -231,7 +231,7 @@ func TestKilledWhileSumming(t *testing.T) {
 				sums(t, a.body)
 			}
 		})
-		// How long is of no matter, only that it is another moment each time.
+		// The duration is arbitrary, so that the kill hits another moment each time.
 		<-time.After(time.Duration(200+random.IntN(600)) * time.Millisecond)
 		p.kill(t)
 		running.Wait()

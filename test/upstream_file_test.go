@@ -9,31 +9,35 @@ import (
 	"testing"
 )
 
-// TestUpstreamFile starts with the files of real gateways.
+// TestUpstreamFile starts with the files of real upstream gateways.
 func TestUpstreamFile(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"v1.11.3", "v1.5.1"} {
-		recorded := "../internal/journal/testdata/" + version
-		file := filepath.Join(t.TempDir(), "metrics.store")
-		original := readFile(t, recorded+".store")
-		writeFile(t, file, original)
-		for start := range 2 {
-			p := gateway(t, file)
-			wantLines(t, version+" metadata", normalExposition(t, p.get(t, "/metrics")), normalExposition(t, string(readFile(t, recorded+".metrics"))))
-			wantLines(t, version+" exposed", withTimes(t, p.get(t, "/metrics")), withTimes(t, string(readFile(t, recorded+".metrics"))))
-			wantLines(t, version+" /api/v1/metrics", apiGroups(t, []byte(p.get(t, "/api/v1/metrics"))), apiGroups(t, readFile(t, recorded+".api.json")))
-			if start == 0 {
-				wantText(t, p.log.String(), "took over the file of the original", "level=INFO", "groups=")
+		t.Run(version, func(t *testing.T) {
+			recorded := "../internal/journal/testdata/" + version
+			file := filepath.Join(t.TempDir(), "metrics.store")
+			upstream := readFile(t, recorded+".store")
+			writeFile(t, file, upstream)
+			metrics, api := string(readFile(t, recorded+".metrics")), readFile(t, recorded+".api.json")
+			for start := range 2 {
+				p := gateway(t, file)
+				exposed := p.get(t, "/metrics")
+				wantLines(t, "metadata", normalExposition(t, exposed), normalExposition(t, metrics))
+				wantLines(t, "exposed", withTimes(t, exposed), withTimes(t, metrics))
+				wantLines(t, "/api/v1/metrics", apiGroups(t, []byte(p.get(t, "/api/v1/metrics"))), apiGroups(t, api))
+				if start == 0 {
+					wantText(t, p.log.String(), "took over the file of the original", "level=INFO", "groups=")
+				}
+				p.end(t)
 			}
-			p.end(t)
-		}
-		if !bytes.Equal(readFile(t, file+".original"), original) {
-			t.Errorf("%s: the file that was kept is another", version)
-		}
+			if !bytes.Equal(readFile(t, file+".original"), upstream) {
+				t.Error("the copy of the upstream file differs from it")
+			}
+		})
 	}
 }
 
-// withTimes returns the samples that were pushed, and the push times as they are.
+// withTimes returns the pushed samples and the push times, sorted.
 func withTimes(t *testing.T, exposition string) []string {
 	t.Helper()
 	var lines []string
@@ -61,7 +65,7 @@ func apiGroups(t *testing.T, answer []byte) []string {
 	if err := json.Unmarshal(answer, &body); err != nil {
 		t.Fatal(err)
 	}
-	// Groups and the series of a family come in another order than there.
+	// Upstream sends groups and series in another order.
 	for _, group := range body.Data {
 		for _, field := range group {
 			if family, ok := field.(map[string]any); ok {
