@@ -16,10 +16,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// bulkPath is where many groups are pushed to at once.
+// bulkPath takes bulk pushes: one request pushes to many groups.
 const bulkPath = "/api/v1/push?group_by=job,instance"
 
-// bulkAnswer is the answer to a push to many groups.
+// bulkAnswer is the answer to a bulk push.
 type bulkAnswer struct {
 	Status    string
 	ErrorType string
@@ -36,7 +36,7 @@ type bulkAnswer struct {
 	header http.Header
 }
 
-// pushBulk pushes to many groups.
+// pushBulk sends a bulk push.
 func (p *program) pushBulk(t *testing.T, path, body string, headers ...string) bulkAnswer {
 	t.Helper()
 	a := p.do(t, http.MethodPost, path, body, headers...)
@@ -50,7 +50,7 @@ func (p *program) pushBulk(t *testing.T, path, body string, headers ...string) b
 	return out
 }
 
-// want checks what became of each group, in order: its state, the reason where it was
+// want checks the state of each group, in order: its state, the reason if it was
 // rejected, and its path.
 func (a bulkAnswer) want(t *testing.T, code int, groups ...string) {
 	t.Helper()
@@ -75,8 +75,12 @@ func (a bulkAnswer) want(t *testing.T, code int, groups ...string) {
 	if a.Data.Applied != applied || a.Data.Rejected != len(groups)-applied {
 		t.Errorf("%d applied and %d rejected, but the list has %d and %d", a.Data.Applied, a.Data.Rejected, applied, len(groups)-applied)
 	}
-	if success := applied > 0 || len(groups) == 0; success != (a.Status == "success") || success != (a.Error == "" && a.ErrorType == "") {
-		t.Errorf("status %q, errorType %q, error %q", a.Status, a.ErrorType, a.Error)
+	success := applied > 0 || len(groups) == 0
+	if success != (a.Status == "success") {
+		t.Errorf("status %q", a.Status)
+	}
+	if success != (a.Error == "" && a.ErrorType == "") {
+		t.Errorf("errorType %q, error %q", a.ErrorType, a.Error)
 	}
 }
 
@@ -118,7 +122,7 @@ o{job="a",instance="2"} 7
 		`stays{instance="1",job="b"} 1`,
 	})
 
-	// Labels can be others, be said one by one, and be missing in all metrics.
+	// group_by can be repeated, and name labels that no metric has.
 	p.pushBulk(t, "/api/v1/push?group_by=job&group_by=zone,job&group_by=nobody", "p{job=\"a\",zone=\"n\",instance=\"i\"} 1\n").
 		want(t, http.StatusOK, "applied /metrics/job/a/zone/n")
 	wantText(t, p.pushed(t), `p{instance="i",job="a",zone="n"} 1`)
@@ -130,14 +134,14 @@ o{job="a",instance="2"} 7
 	}
 }
 
-// withoutTimes leaves out push times.
+// withoutTimes removes push times.
 func withoutTimes(lines []string) []string {
 	return slices.DeleteFunc(lines, func(line string) bool {
 		return strings.HasPrefix(line, "push_") || strings.HasPrefix(line, "# TYPE push_")
 	})
 }
 
-// TestBulkEqualsOneByOne: a push to many groups leaves what pushes to each would.
+// TestBulkEqualsOneByOne: a bulk push has the same result as a push to each group.
 func TestBulkEqualsOneByOne(t *testing.T) {
 	t.Parallel()
 	heads := [4]string{"# TYPE c counter\n", "# HELP g Help.\n# TYPE g gauge\n", "# TYPE h histogram\n", "# TYPE s summary\n"}
@@ -153,7 +157,8 @@ func TestBulkEqualsOneByOne(t *testing.T) {
 			families := [4]string{
 				fmt.Sprintf("c{LABELS} %d\n", v),
 				fmt.Sprintf("g{LABELS,x=\"%d\"} %d\ng{x=\"b\",LABELS} 1\n", round, v),
-				fmt.Sprintf("h_bucket{LABELS,le=\"1\"} %d\nh_bucket{LABELS,le=\"+Inf\"} %d\nh_sum{LABELS} %d\nh_count{LABELS} %d\n", v, 2*v, v, 2*v),
+				fmt.Sprintf("h_bucket{LABELS,le=\"1\"} %d\nh_bucket{LABELS,le=\"+Inf\"} %d\n", v, 2*v) +
+					fmt.Sprintf("h_sum{LABELS} %d\nh_count{LABELS} %d\n", v, 2*v),
 				fmt.Sprintf("s{LABELS,quantile=\"0.5\"} %d\ns_sum{LABELS} %d\ns_count{LABELS} %d\n", v, v, v),
 			}
 			labels := fmt.Sprintf("job=\"%s%d\",instance=\"%d\"", job, group%7, group)
@@ -166,21 +171,22 @@ func TestBulkEqualsOneByOne(t *testing.T) {
 			}
 			oneByOne.push(t, http.MethodPost, fmt.Sprintf("/metrics/job/%s%d/instance/%d?%s", job, group%7, group, merge), own)
 		}
-		if a := atOnce.pushBulk(t, bulkPath+merge, strings.Join(whole[:], "")); a.code != http.StatusOK || a.Data.Applied != 40 {
-			t.Fatalf("%q: status %d, %s", merge, a.code, toJSON(t, a.Data))
+		a := atOnce.pushBulk(t, bulkPath+merge, strings.Join(whole[:], ""))
+		if a.code != http.StatusOK || a.Data.Applied != 40 {
+			t.Fatalf("%q: status %d, want 200 and 40 groups applied: %s", merge, a.code, toJSON(t, a.Data))
 		}
 		wantLines(t, "/metrics after "+merge, normalExposition(t, atOnce.get(t, "/metrics")), normalExposition(t, oneByOne.get(t, "/metrics")))
 	}
 }
 
-// TestBulkPartlyRejected: a group is taken as a whole or not at all, whatever becomes of the
-// others.
+// TestBulkPartlyRejected: a group is applied as a whole or not at all, whatever happens to
+// the others.
 func TestBulkPartlyRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	p.push(t, http.MethodPut, "/metrics/job/held", "# TYPE taken gauge\ntaken 1\n")
+	p.push(t, http.MethodPut, "/metrics/job/stored", "# TYPE taken gauge\ntaken 1\n")
 	p.push(t, http.MethodPut, "/metrics/job/old", "# TYPE m gauge\nm 1\n")
-	before := p.exposedGroup(t, "held")
+	before := p.exposedGroup(t, "stored")
 	const fine = `# TYPE m gauge
 m{job="first"} 1
 m{job="conflict"} 1
@@ -204,10 +210,10 @@ n{job="last"} 1
 	for _, job := range []string{"conflict", "stamped", "twice"} {
 		p.wantPushed(t, job)
 		if g := p.info(t, "/metrics/job/"+job); g == nil || g.LastFailure == nil || g.LastPush != nil {
-			t.Errorf("the rejected group %s is %v, want its failure time alone", job, g)
+			t.Errorf("the rejected group %s is %v, want only its failure time", job, g)
 		}
 	}
-	if after := p.exposedGroup(t, "held"); after != before {
+	if after := p.exposedGroup(t, "stored"); after != before {
 		t.Errorf("a group that was not pushed to is\n%s\nbefore it was\n%s", after, before)
 	}
 	for reason, want := range map[string]float64{"type_conflict": 1, "timestamp": 1, "duplicate_series": 1} {
@@ -216,7 +222,7 @@ n{job="last"} 1
 		}
 	}
 
-	// None at all.
+	// All groups are rejected.
 	a := p.pushBulk(t, bulkPath, "# TYPE taken counter\ntaken{job=\"x\"} 1\ntaken{job=\"y\"} 1 1700000000000\n")
 	a.want(t, http.StatusBadRequest, "rejected for type_conflict /metrics/job/x", "rejected for timestamp /metrics/job/y")
 	if a.ErrorType != "bad_data" {
@@ -224,15 +230,19 @@ n{job="last"} 1
 	}
 	wantText(t, a.Error, "taken", "counter", "gauge")
 
-	// More than an answer or a log can bear.
+	// The log has a few of many rejections.
 	var b strings.Builder
 	b.WriteString("# TYPE taken counter\n")
 	for i := range 200 {
 		fmt.Fprintf(&b, "taken{job=\"%d\"} 1\n", i)
 	}
 	warnings := len(levelWarn.FindAllString(p.log.String(), -1))
-	if a := p.pushBulk(t, bulkPath, b.String()); a.code != http.StatusBadRequest || len(a.Data.Groups) != 200 || a.Data.Rejected != 200 {
-		t.Errorf("status %d, %d groups listed", a.code, len(a.Data.Groups))
+	a = p.pushBulk(t, bulkPath, b.String())
+	if a.code != http.StatusBadRequest {
+		t.Errorf("status %d, want 400", a.code)
+	}
+	if len(a.Data.Groups) != 200 || a.Data.Rejected != 200 {
+		t.Errorf("%d groups listed, %d rejected, want 200", len(a.Data.Groups), a.Data.Rejected)
 	}
 	if got := p.rejections(t, "type_conflict"); got != 2+200 {
 		t.Errorf("%v groups counted as rejected, want 202", got)
@@ -243,7 +253,7 @@ n{job="last"} 1
 	}
 }
 
-// TestBulkRejected: what is wrong with the request itself rejects all of it.
+// TestBulkRejected: a fault of the request itself rejects all of it.
 func TestBulkRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -270,11 +280,16 @@ func TestBulkRejected(t *testing.T) {
 		{"/with/tll=1h" + bulkPath, fine, nil, []string{"tll"}},
 		{bulkPath, fine, []string{"Idempotency-Key", strings.Repeat("k", 129)}, []string{"Idempotency-Key", "128"}},
 	} {
-		a := p.pushBulk(t, c.path, c.body, c.headers...)
-		if a.code != http.StatusBadRequest || a.Status != "error" || a.ErrorType != "bad_data" || a.Data != nil {
-			t.Errorf("%s %v %q: status %d %q, errorType %q, data %v", c.path, c.headers, c.body, a.code, a.Status, a.ErrorType, a.Data)
-		}
-		wantText(t, a.Error, c.because...)
+		t.Run(fmt.Sprintf("%s %.40v %q", c.path, c.headers, c.body), func(t *testing.T) {
+			a := p.pushBulk(t, c.path, c.body, c.headers...)
+			if a.code != http.StatusBadRequest {
+				t.Errorf("status %d, want 400", a.code)
+			}
+			if a.Status != "error" || a.ErrorType != "bad_data" || a.Data != nil {
+				t.Errorf("status %q, errorType %q, data %v; want error, bad_data, none", a.Status, a.ErrorType, a.Data)
+			}
+			wantText(t, a.Error, c.because...)
+		})
 	}
 	if got := p.pushed(t); got != "" {
 		t.Errorf("after rejected pushes there is\n%s", got)
@@ -284,20 +299,23 @@ func TestBulkRejected(t *testing.T) {
 	}
 }
 
-// TestBulkWithMalformedQuery: a label that got lost on the way must not leave metrics to
-// other groups than was meant.
+// TestBulkWithMalformedQuery: a label of group_by that got lost must not send metrics to
+// groups that were not meant.
 func TestBulkWithMalformedQuery(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	for _, query := range []string{"group_by=job&group_by=%zz", "group_by=job&group_by=instance;zone", "group_by=job&group_by%zz=instance"} {
-		if a := p.pushBulk(t, "/api/v1/push?"+query, "m{job=\"a\",instance=\"1\"} 1\n"); a.code != http.StatusBadRequest {
-			t.Errorf("%s: status %d, want 400: %s", query, a.code, toJSON(t, a.Data))
-		}
+		t.Run(query, func(t *testing.T) {
+			a := p.pushBulk(t, "/api/v1/push?"+query, "m{job=\"a\",instance=\"1\"} 1\n")
+			if a.code != http.StatusBadRequest {
+				t.Errorf("status %d, want 400: %s", a.code, toJSON(t, a.Data))
+			}
+		})
 	}
 	p.wantPushed(t, "a")
 }
 
-// TestBulkWithOptions: options are for each group, and so are the rules.
+// TestBulkWithOptions: options and rules apply to each group.
 func TestBulkWithOptions(t *testing.T) {
 	t.Parallel()
 	const body = `# TYPE c counter
@@ -313,7 +331,8 @@ g{job="summed",instance="1"} 5
 		`- {match: '{job="summed",instance=~".+"}', merge: sum}`,
 		`- {match: '{job="lasting"}', ttl: 0}`))
 	for range 2 {
-		p.pushBulk(t, bulkPath, body).want(t, http.StatusOK, "applied /metrics/job/plain/instance/1", "applied /metrics/job/summed/instance/1", "applied /metrics/job/lasting/instance/1")
+		p.pushBulk(t, bulkPath, body).want(t, http.StatusOK,
+			"applied /metrics/job/plain/instance/1", "applied /metrics/job/summed/instance/1", "applied /metrics/job/lasting/instance/1")
 	}
 	want := func(series ...string) {
 		t.Helper()
@@ -321,32 +340,44 @@ g{job="summed",instance="1"} 5
 	}
 	want(`c{instance="1",job="plain"} 1`, `c{instance="1",job="summed"} 2`, `c{instance="1",job="lasting"} 1`)
 	for job, ttl := range map[string]string{"plain": "5h0m0s", "summed": "5h0m0s", "lasting": "never"} {
-		if got := p.info(t, "/metrics/job/"+job+"/instance/1"); got.ttl() != ttl || got.Summed != (job == "summed") {
-			t.Errorf("group %s ends after %s, want %s; summed %v", job, got.ttl(), ttl, got.Summed)
+		got := p.info(t, "/metrics/job/"+job+"/instance/1")
+		if got.ttl() != ttl {
+			t.Errorf("group %s has ttl %s, want %s", job, got.ttl(), ttl)
+		}
+		if got.Summed != (job == "summed") {
+			t.Errorf("group %s: summed is %v", job, got.Summed)
 		}
 	}
-	// What fits one group only is rejected by the others.
+	// An option that fits one group only is rejected by the others.
 	a := p.pushBulk(t, bulkPath+"&gauges=max", lower)
-	a.want(t, http.StatusMultiStatus, "rejected for option /metrics/job/plain/instance/1", "applied /metrics/job/summed/instance/1", "rejected for option /metrics/job/lasting/instance/1")
+	a.want(t, http.StatusMultiStatus, "rejected for option /metrics/job/plain/instance/1",
+		"applied /metrics/job/summed/instance/1", "rejected for option /metrics/job/lasting/instance/1")
 	want(`c{instance="1",job="plain"} 1`, `c{instance="1",job="summed"} 3`, `g{instance="1",job="summed"} 5`)
 
 	for i, way := range optionWays {
-		job := fmt.Sprintf("job=\"w%d\"", i)
-		for _, text := range []string{body, lower} {
-			path, headers := carry(way, bulkPath, []string{"ttl=1h", "merge=sum", "gauges=min"})
-			p.pushBulk(t, path, strings.ReplaceAll(text, `job="plain"`, job), headers...)
-		}
-		want(fmt.Sprintf(`c{instance="1",%s} 2`, job), fmt.Sprintf(`g{instance="1",%s} 3`, job))
-		if got := p.info(t, fmt.Sprintf("/metrics/job/w%d/instance/1", i)); got.ttl() != "1h0m0s" || !got.Summed {
-			t.Errorf("options in the %s: the group ends after %s, summed %v", way, got.ttl(), got.Summed)
-		}
+		t.Run("options in the "+way, func(t *testing.T) {
+			job := fmt.Sprintf("job=\"w%d\"", i)
+			for _, text := range []string{body, lower} {
+				path, headers := carry(way, bulkPath, []string{"ttl=1h", "merge=sum", "gauges=min"})
+				p.pushBulk(t, path, strings.ReplaceAll(text, `job="plain"`, job), headers...)
+			}
+			want(fmt.Sprintf(`c{instance="1",%s} 2`, job), fmt.Sprintf(`g{instance="1",%s} 3`, job))
+			got := p.info(t, fmt.Sprintf("/metrics/job/w%d/instance/1", i))
+			if got.ttl() != "1h0m0s" {
+				t.Errorf("ttl %s, want 1h0m0s", got.ttl())
+			}
+			if !got.Summed {
+				t.Error("the group is not summed")
+			}
+		})
 	}
-	p.pushBulk(t, bulkPath+"&timestamps=drop&merge=group", "x{job=\"plain\",instance=\"1\"} 1 1700000000000\n").want(t, http.StatusOK, "applied /metrics/job/plain/instance/1")
+	p.pushBulk(t, bulkPath+"&timestamps=drop&merge=group", "x{job=\"plain\",instance=\"1\"} 1 1700000000000\n").
+		want(t, http.StatusOK, "applied /metrics/job/plain/instance/1")
 	wantLines(t, "job plain", p.pushedTo(t, "plain"), []string{`x{instance="1",job="plain"} 1`})
 }
 
-// TestBulkReplayed: one idempotency key counts for each group, so that what was
-// rejected can be sent again with what was not.
+// TestBulkReplayed: an idempotency key counts for each group, so that a partly rejected
+// push can be sent again as a whole.
 func TestBulkReplayed(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -368,9 +399,9 @@ func TestBulkReplayed(t *testing.T) {
 		p.wantPushed(t, job, "c 3")
 	}
 	if got := p.selfMetric(t, "/metrics", "pushgateway_pushes_replayed_total"); got != 5 {
-		t.Errorf("%v pushes counted as repeated, want 5", got)
+		t.Errorf("%v pushes counted as replayed, want 5", got)
 	}
-	// The key is the group's, however it was pushed to.
+	// A push to one group knows the key as well.
 	a := p.do(t, http.MethodPost, "/metrics/job/a?merge=sum", "# TYPE c counter\nc 1\n", "Idempotency-Key", "k")
 	if a.status != http.StatusOK {
 		t.Errorf("the same key in a push to one group: status %d, want 200", a.status)
@@ -380,14 +411,16 @@ func TestBulkReplayed(t *testing.T) {
 	}
 }
 
-// TestBulkInProtobuf pushes what an official client library gathered, native
-// histograms included.
+// TestBulkInProtobuf pushes the metrics of an official client library, native histograms
+// included.
 func TestBulkInProtobuf(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	registry := prometheus.NewRegistry()
 	sizes := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "size_bytes", Help: "Size."}, []string{"job", "instance"})
-	times := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "time_seconds", Help: "Time.", NativeHistogramBucketFactor: 1.1}, []string{"job", "instance", "table"})
+	times := prometheus.NewHistogramVec(
+		prometheus.HistogramOpts{Name: "time_seconds", Help: "Time.", NativeHistogramBucketFactor: 1.1},
+		[]string{"job", "instance", "table"})
 	registry.MustRegister(sizes, times)
 	for i := range 5 {
 		sizes.WithLabelValues("dump", strconv.Itoa(i)).Set(float64(i))
@@ -409,7 +442,8 @@ func TestBulkInProtobuf(t *testing.T) {
 	}
 	for range 2 {
 		a := p.pushBulk(t, bulkPath+"&merge=sum&gauges=sum", body.String(), "Content-Type", string(format))
-		a.want(t, http.StatusOK, "applied /metrics/job/dump/instance/0", "applied /metrics/job/dump/instance/1", "applied /metrics/job/dump/instance/2",
+		a.want(t, http.StatusOK,
+			"applied /metrics/job/dump/instance/0", "applied /metrics/job/dump/instance/1", "applied /metrics/job/dump/instance/2",
 			"applied /metrics/job/dump/instance/3", "applied /metrics/job/dump/instance/4")
 	}
 	got := p.scrapeProtobuf(t)
@@ -428,8 +462,8 @@ func TestBulkInProtobuf(t *testing.T) {
 	wantText(t, p.pushed(t), `size_bytes{instance="4",job="dump"} 8`)
 }
 
-// TestBulkOnFullDisk: groups that cannot be stored are not the client's mistake, and
-// can be sent again.
+// TestBulkOnFullDisk: groups that cannot be persisted fail with 503, and can be sent
+// again.
 func TestBulkOnFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, 8<<20)
@@ -441,9 +475,7 @@ func TestBulkOnFullDisk(t *testing.T) {
 		if a.code != http.StatusServiceUnavailable || a.Status != "error" || a.ErrorType != "unavailable" {
 			t.Errorf("%s: status %d %q, errorType %q, want 503 and unavailable", when, a.code, a.Status, a.ErrorType)
 		}
-		if seconds, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || seconds < 1 {
-			t.Errorf("%s: Retry-After %q, want seconds", when, a.header.Get("Retry-After"))
-		}
+		wantRetryAfter(t, a.header)
 		wantText(t, a.Error, "no space left on device")
 	}
 	a := p.pushBulk(t, bulkPath+"&merge=sum", body, "Idempotency-Key", "k")
@@ -460,14 +492,13 @@ func TestBulkOnFullDisk(t *testing.T) {
 	p.wantPushed(t, "a", `c{x="x"} 1`)
 }
 
-// TestTenThousandGroups pushes to 10,000 groups with one request, while another client
-// goes on pushing.
+// TestTenThousandGroups sends one bulk push to 10,000 groups while another client goes on
+// pushing.
 func TestTenThousandGroups(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"memory", "file"} {
 		t.Run(where, func(t *testing.T) {
-			// A machine that is busy with something else disturbs a measurement, but
-			// hardly three times in a row.
+			// A busy machine disturbs a measurement, but hardly three times in a row.
 			const rounds = 3
 			for round := 1; ; round++ {
 				fast, letsOthers := tenThousandGroups(t, where == "file")
@@ -475,15 +506,16 @@ func TestTenThousandGroups(t *testing.T) {
 					return
 				}
 				if round == rounds {
-					t.Fatalf("in each of %d rounds the request was too slow (lastly %v) or let another push wait too long (lastly %v)", rounds, !fast, !letsOthers)
+					t.Fatalf("in each of %d rounds the request was too slow or made another push wait too long; in the last: slow %v, wait %v",
+						rounds, !fast, !letsOthers)
 				}
 			}
 		})
 	}
 }
 
-// tenThousandGroups returns whether the groups were pushed to faster than one by one,
-// and whether no other push waited for most of the time.
+// tenThousandGroups reports whether the bulk push was faster than pushes one by one, and
+// whether no other push waited most of that time.
 func tenThousandGroups(t *testing.T, inFile bool) (fast, letsOthers bool) {
 	const groups, some = 10_000, 200
 	begin := func() *program {
@@ -526,7 +558,7 @@ func tenThousandGroups(t *testing.T, inFile bool) (fast, letsOthers bool) {
 	n, worst := w.within(from, to)
 	_, elsewhere := reference.within(from, to)
 	oneByOne := single * groups / some
-	t.Logf("%d groups in %v, one by one about %v; meanwhile %d other pushes waited for %v at the most, at another gateway for %v",
-		groups, took.Round(time.Millisecond), oneByOne.Round(time.Millisecond), n, worst, elsewhere)
+	t.Logf("%d groups in %v, one by one about %v", groups, took.Round(time.Millisecond), oneByOne.Round(time.Millisecond))
+	t.Logf("longest wait of %d other pushes: %v, at another gateway %v", n, worst, elsewhere)
 	return took <= oneByOne, worst <= max(4*elsewhere, took/3)
 }

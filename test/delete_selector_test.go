@@ -31,8 +31,7 @@ type deleted struct {
 	code int
 }
 
-// deleteBy deletes the groups that a query selects, which is in pairs of name and
-// value.
+// deleteBy deletes groups by selector. params are pairs of name and value of the query.
 func (p *program) deleteBy(t *testing.T, params ...string) deleted {
 	t.Helper()
 	query := url.Values{}
@@ -42,7 +41,7 @@ func (p *program) deleteBy(t *testing.T, params ...string) deleted {
 	return p.deleteRaw(t, query.Encode())
 }
 
-// deleteRaw is deleteBy with a query as it stands in the URL.
+// deleteRaw is deleteBy with an encoded query.
 func (p *program) deleteRaw(t *testing.T, query string, headers ...string) deleted {
 	t.Helper()
 	a := p.do(t, http.MethodDelete, "/api/v1/groups?"+query, "", headers...)
@@ -66,18 +65,21 @@ func (d deleted) want(t *testing.T, dryRun bool, paths ...string) {
 	slices.Sort(got)
 	slices.Sort(paths)
 	wantLines(t, "the groups listed", got, paths)
-	if d.Data.Count != len(paths) || d.Data.DryRun != dryRun {
-		t.Errorf("count %d, dry_run %v, want %d and %v", d.Data.Count, d.Data.DryRun, len(paths), dryRun)
+	if d.Data.Count != len(paths) {
+		t.Errorf("count %d, want %d", d.Data.Count, len(paths))
+	}
+	if d.Data.DryRun != dryRun {
+		t.Errorf("dry_run %v, want %v", d.Data.DryRun, dryRun)
 	}
 }
 
-// TestDeleteBySelector: groups go whose labels fit one of the selectors.
+// TestDeleteBySelector: DELETE deletes the groups whose labels match any of the selectors.
 func TestDeleteBySelector(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--web.enable-admin-api")
 	all := []string{
 		"/metrics/job/a", "/metrics/job/a/instance/1", "/metrics/job/a/instance/2/zone/n", "/metrics/job/b", "/metrics/job/b/zone/s",
-		"/metrics/job/backup-1", "/metrics/job/backup-2", "/metrics/job@base64/Yi9j", "/metrics/job/kept/zone/w",
+		"/metrics/job/backup-1", "/metrics/job/backup-2", "/metrics/job@base64/Yi9j", "/metrics/job/stays/zone/w",
 	}
 	push := func() {
 		t.Helper()
@@ -101,39 +103,41 @@ func TestDeleteBySelector(t *testing.T) {
 		{[]string{`{own="label"}`}, nil}, // a label of metrics, not of their group
 		{[]string{`{job=~".+"}`}, all},
 	} {
-		push()
-		var params []string
-		for _, s := range c.selectors {
-			params = append(params, "match[]", s)
-		}
-		before := p.exposedPushed(t)
-		for _, dry := range []string{"true", "1", ""} {
-			p.deleteBy(t, append(params, "dry_run", dry)...).want(t, true, slices.Clone(c.gone)...)
-		}
-		if after := p.exposedPushed(t); after != before {
-			t.Errorf("%v: a dry run changed something:\n%s\nbefore:\n%s", c.selectors, after, before)
-		}
-		if len(c.gone)%2 == 0 {
-			params = append(params, "dry_run", "false")
-		}
-		d := p.deleteBy(t, params...)
-		d.want(t, false, slices.Clone(c.gone)...)
-		for _, g := range d.Data.Groups {
-			if g.LastPush == nil || g.Labels["job"] == "" {
-				t.Errorf("%v: %s is listed with the labels %v, last push %v", c.selectors, g.Path, g.Labels, g.LastPush)
+		t.Run(strings.Join(c.selectors, " "), func(t *testing.T) {
+			push()
+			var params []string
+			for _, s := range c.selectors {
+				params = append(params, "match[]", s)
 			}
-		}
-		p.wantPaths(t, "after "+strings.Join(c.selectors, " "), rest(c.gone...)...)
-		p.deleteBy(t, params...).want(t, false)
+			before := p.exposedPushed(t)
+			for _, dry := range []string{"true", "1", ""} {
+				p.deleteBy(t, append(params, "dry_run", dry)...).want(t, true, slices.Clone(c.gone)...)
+			}
+			if after := p.exposedPushed(t); after != before {
+				t.Errorf("a dry run changed something:\n%s\nbefore:\n%s", after, before)
+			}
+			if len(c.gone)%2 == 0 {
+				params = append(params, "dry_run", "false")
+			}
+			d := p.deleteBy(t, params...)
+			d.want(t, false, slices.Clone(c.gone)...)
+			for _, g := range d.Data.Groups {
+				if g.LastPush == nil || g.Labels["job"] == "" {
+					t.Errorf("%s is listed with the labels %v, last push %v", g.Path, g.Labels, g.LastPush)
+				}
+			}
+			p.wantPaths(t, "after it", rest(c.gone...)...)
+			p.deleteBy(t, params...).want(t, false)
+		})
 	}
 	wantText(t, p.log.String(), "groups deleted", `groups=9`)
 }
 
-// TestDeleteOlder: older_than counts from the last successful push, or from the
-// rejected one of a group that never had any.
+// TestDeleteOlder: older_than counts from the last successful push, or, without one, from
+// the last rejected push.
 func TestDeleteOlder(t *testing.T) {
 	t.Parallel()
-	// The pushes of this file are long ago.
+	// The pushes in this file are long ago.
 	file := filepath.Join(t.TempDir(), "f.db")
 	writeFile(t, file, readFile(t, "../internal/journal/testdata/v1.5.1.store"))
 	p := gateway(t, file, "--web.enable-admin-api")
@@ -143,10 +147,13 @@ func TestDeleteOlder(t *testing.T) {
 		t.Fatalf("the clock says that the recorded file is %v old", age)
 	}
 	p.push(t, http.MethodPut, "/metrics/job/backup/instance/new", "fresh 1\n")
-	p.push(t, http.MethodPost, "/metrics/job/backup/instance/host-1", "")               // pushed anew
+	p.push(t, http.MethodPost, "/metrics/job/backup/instance/host-1", "")               // pushed again
 	p.rejected(t, http.MethodPut, "/metrics/job/rejected/x/new", "m 1 1700000000000\n") // never pushed
-	p.rejected(t, http.MethodPut, titan, "m 1 1700000000000\n", "timestamp")            // long ago, in spite of this
-	all := []string{"/metrics/job/backup", "/metrics/job/backup/instance/new", "/metrics/job/backup/instance/host-1", "/metrics/job/rejected", "/metrics/job/rejected/x/new", titan}
+	p.rejected(t, http.MethodPut, titan, "m 1 1700000000000\n", "timestamp")            // long ago, whatever was rejected since
+	all := []string{
+		"/metrics/job/backup", "/metrics/job/backup/instance/new", "/metrics/job/backup/instance/host-1",
+		"/metrics/job/rejected", "/metrics/job/rejected/x/new", titan,
+	}
 	p.wantPaths(t, "at first", all...)
 
 	every := []string{"match[]", `{job=~"backup|rejected"}`, "match[]", `{job="titan"}`, "older_than"}
@@ -159,7 +166,7 @@ func TestDeleteOlder(t *testing.T) {
 	p.wantPaths(t, "after a DELETE of old ones", without(all, old)...)
 }
 
-// TestDeleteMany: of many groups a hundred are listed, and scrapes see all or none.
+// TestDeleteMany: the answer lists the first 100 groups, and scrapes see all or none.
 func TestDeleteMany(t *testing.T) {
 	t.Parallel()
 	const groups = 1500
@@ -210,13 +217,13 @@ func TestDeleteMany(t *testing.T) {
 			seen[g.Path] = true
 		}
 	}
-	p.wantJobs(t, "in the end", "other")
+	p.wantJobs(t, "at last", "other")
 	if got := p.selfMetric(t, "/metrics", "pushgateway_groups"); got != 3 {
 		t.Errorf("%v groups are left, want 3", got)
 	}
 }
 
-// TestDeleteRejected: a request that might mean something else deletes nothing.
+// TestDeleteRejected: a request that may be a mistake deletes nothing.
 func TestDeleteRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--web.enable-admin-api")
@@ -232,7 +239,7 @@ func TestDeleteRejected(t *testing.T) {
 		{"dry_run=true", []string{"match[]"}},
 		{"older_than=1ms", []string{"match[]"}},
 		{"match=" + `%7Bjob="a"%7D`, []string{"match"}},
-		// What bounds nothing, or is misspelt.
+		// Selectors that match everything, and misspelt parameters.
 		{"match[]=", []string{"match[]"}},
 		{"match[]=%7B%7D", []string{"{}", "require a label"}},
 		{a + "&match[]=%7B%7D", []string{"require a label"}},
@@ -247,25 +254,33 @@ func TestDeleteRejected(t *testing.T) {
 		{a + "&dryrun=true", []string{"dryrun"}},
 		{a + "&ttl=1h", []string{"ttl"}},
 		{a + "&limit=1", []string{"limit"}},
-		// Values that are none.
+		// Invalid values.
 		{a + "&older_than=soon", []string{"older_than"}},
 		{a + "&older_than=1", []string{"older_than"}},
 		{a + "&older_than=-1h", []string{"older_than"}},
 		{a + "&older_than=0s", []string{"older_than"}},
 		{a + "&dry_run=perhaps", []string{"dry_run"}},
 	} {
-		d := p.deleteRaw(t, c.query)
-		if d.code != http.StatusBadRequest || d.Status != "error" || d.ErrorType != "bad_data" || d.Data != nil {
-			t.Errorf("%s: status %d %q, errorType %q", c.query, d.code, d.Status, d.ErrorType)
-		}
-		wantText(t, d.Error, c.because...)
+		t.Run(c.query, func(t *testing.T) {
+			d := p.deleteRaw(t, c.query)
+			if d.code != http.StatusBadRequest {
+				t.Errorf("status %d, want 400", d.code)
+			}
+			if d.Status != "error" || d.ErrorType != "bad_data" || d.Data != nil {
+				t.Errorf("status %q, errorType %q, data %v; want error, bad_data, none", d.Status, d.ErrorType, d.Data)
+			}
+			wantText(t, d.Error, c.because...)
+		})
 	}
 	for _, headers := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "http://example.org"}, {"Origin", "null"},
 	} {
-		if d := p.deleteRaw(t, a, headers...); d.code != http.StatusForbidden || d.Status != "error" {
-			t.Errorf("%v: status %d %q, want 403", headers, d.code, d.Status)
-		}
+		t.Run(strings.Join(headers, " "), func(t *testing.T) {
+			d := p.deleteRaw(t, a, headers...)
+			if d.code != http.StatusForbidden || d.Status != "error" {
+				t.Errorf("status %d %q, want 403 and error", d.code, d.Status)
+			}
+		})
 	}
 	if after := p.exposedPushed(t); after != before {
 		t.Errorf("after rejected requests there is\n%s\nbefore there was\n%s", after, before)
@@ -275,41 +290,42 @@ func TestDeleteRejected(t *testing.T) {
 	}
 }
 
-// TestDeleteWithMalformedBound: a bound that got lost on the way, or that is there and
-// empty, must not have more deleted than was meant.
+// TestDeleteWithMalformedBound: a bound that is empty or got lost must not delete more
+// than was meant.
 func TestDeleteWithMalformedBound(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--web.enable-admin-api")
 	for _, bound := range []string{
-		"&older_than=", "&older_than", // of a variable that is empty
-		"&older_than=%zz", "&older%zzthan=24h", "&older_than=24h%", "&dry_run=%zz", // no percent-encoding
+		"&older_than=", "&older_than", // from an empty variable
+		"&older_than=%zz", "&older%zzthan=24h", "&older_than=24h%", "&dry_run=%zz", // bad percent-encoding
 		"&older_than=24h;x=1", ";older_than=24h", "&dry_run=true;x=1", // semicolons separate nothing
 	} {
-		p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
-		if d := p.deleteRaw(t, `match[]=%7Bjob="a"%7D`+bound); d.code != http.StatusBadRequest {
-			t.Errorf("%s: status %d, want 400", bound, d.code)
-		}
-		if p.info(t, "/metrics/job/a") == nil {
-			t.Errorf("%s: the group is deleted", bound)
-		}
+		t.Run(bound, func(t *testing.T) {
+			p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
+			if d := p.deleteRaw(t, `match[]=%7Bjob="a"%7D`+bound); d.code != http.StatusBadRequest {
+				t.Errorf("status %d, want 400", d.code)
+			}
+			p.wantPushed(t, "a", "m 1")
+		})
 	}
 	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
 	if a := p.do(t, http.MethodDelete, `/api/v1/groups?match[]=%7Bjob="a"%7D`, "older_than=24h"); a.status != http.StatusBadRequest {
 		t.Errorf("with a bound in the body: status %d, want 400", a.status)
 	}
-	if p.info(t, "/metrics/job/a") == nil {
-		t.Error("with a bound in the body: the group is deleted")
-	}
-	for _, twice := range []string{"&older_than=24h&older_than=1ms", "&older_than=1ms&older_than=24h", "&dry_run=true&dry_run=false", "&dry_run=false&dry_run=true"} {
-		p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
-		p.deleteRaw(t, `match[]=%7Bjob="a"%7D`+twice)
-		if p.info(t, "/metrics/job/a") == nil {
-			t.Errorf("%s: the group is deleted, though one of both speaks against it", twice)
-		}
+	p.wantPushed(t, "a", "m 1")
+	for _, twice := range []string{
+		"&older_than=24h&older_than=1ms", "&older_than=1ms&older_than=24h",
+		"&dry_run=true&dry_run=false", "&dry_run=false&dry_run=true",
+	} {
+		t.Run(twice, func(t *testing.T) {
+			p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
+			p.deleteRaw(t, `match[]=%7Bjob="a"%7D`+twice)
+			p.wantPushed(t, "a", "m 1")
+		})
 	}
 }
 
-// TestDeleteNeedsAdminAPI: without the flag nothing is deleted by selectors.
+// TestDeleteNeedsAdminAPI: without the flag, DELETE by selector deletes nothing.
 func TestDeleteNeedsAdminAPI(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -324,7 +340,7 @@ func TestDeleteNeedsAdminAPI(t *testing.T) {
 	p.wantPushed(t, "a", "m 1")
 }
 
-// TestDeleteBySelectorIsDurable: what was answered survives a kill right after.
+// TestDeleteBySelectorIsDurable: an answered DELETE survives a kill right after it.
 func TestDeleteBySelectorIsDurable(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.db")
@@ -332,7 +348,9 @@ func TestDeleteBySelectorIsDurable(t *testing.T) {
 	p.pushGroups(t, "a", 0, 300)
 	p.pushGroups(t, "b", 0, 3)
 	for round := range 3 {
-		d := p.deleteBy(t, "match[]", fmt.Sprintf(`{job="a",instance=~"%d.*"}`, round+1), "match[]", fmt.Sprintf(`{job="b",instance="%d"}`, round))
+		d := p.deleteBy(t,
+			"match[]", fmt.Sprintf(`{job="a",instance=~"%d.*"}`, round+1),
+			"match[]", fmt.Sprintf(`{job="b",instance="%d"}`, round))
 		p.kill(t)
 		if d.code != http.StatusOK || d.Data.Count < 12 {
 			t.Fatalf("status %d, %s", d.code, toJSON(t, d.Data))
@@ -350,11 +368,11 @@ func TestDeleteBySelectorIsDurable(t *testing.T) {
 			want = append(want, "/metrics/job/a/instance/"+name)
 		}
 	}
-	p.wantPaths(t, "in the end", want...)
+	p.wantPaths(t, "at last", want...)
 }
 
-// TestDeleteOfOneGroup: DELETE of a path is as ever, for the group with exactly these
-// labels, whether or not the admin API is on.
+// TestDeleteOfOneGroup: DELETE of a path deletes the group with exactly these labels,
+// whether or not the admin API is enabled.
 func TestDeleteOfOneGroup(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"--web.enable-admin-api"}} {
