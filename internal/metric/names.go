@@ -29,28 +29,6 @@ func (n ValidationScheme) ValidLabel(name string) bool {
 		n == UTF8Validation && name != "" && utf8.ValidString(name) && !strings.ContainsAny(name, ":\x00")
 }
 
-// rejectMetric rejects a metric name that is not valid.
-func (n ValidationScheme) rejectMetric(name string) *RejectionError {
-	if n == LegacyValidation && UTF8Validation.ValidMetric(name) {
-		return Reject(BadName, "%q is not a valid metric name: use letters, digits, underscores and colons, and no digit at the beginning", name).
-			With(AllowUTF8)
-	}
-	return Reject(BadName, "%q is not a valid metric name: a name must be UTF-8 text without zero bytes, and not empty", name)
-}
-
-// rejectLabel rejects a label name of the family that is not valid.
-func (n ValidationScheme) rejectLabel(family, name string) *RejectionError {
-	switch {
-	case name == NameLabel:
-		return Reject(BadName, "metric family %q has a label %q, which is reserved for the metric's name", family, name)
-	case n == LegacyValidation && UTF8Validation.ValidLabel(name):
-		return Reject(BadName, "metric family %q has the invalid label name %q: use letters, digits and underscores, and no digit at the beginning",
-			family, name).With(AllowUTF8)
-	}
-	return Reject(BadName, "metric family %q has the invalid label name %q: a name must be UTF-8 text without colons and zero bytes, and not empty",
-		family, name)
-}
-
 // Reserved reports whether a label name begins with the two underscores that Prometheus
 // reserves for itself.
 func Reserved(label string) bool { return strings.HasPrefix(label, model.ReservedLabelPrefix) }

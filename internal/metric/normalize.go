@@ -17,7 +17,8 @@ type Normalizer struct {
 	DropEmptyLabels bool
 
 	dropped  int
-	names    ValidationScheme
+	plain    bool // all names of the last family are legacy names
+	plainKey bool // those of the key are
 	grouping []groupingLabel
 	bare     []Label // the labels of metrics that have none of their own
 	arena    []Label // backs the labels of the other metrics
@@ -27,8 +28,11 @@ type Normalizer struct {
 
 // Reset prepares n for the group of the key. It invalidates the labels of metrics that
 // were normalized before.
-func (n *Normalizer) Reset(key GroupingKey, names ValidationScheme) {
-	n.names, n.dropped = names, 0
+func (n *Normalizer) Reset(key GroupingKey) {
+	n.dropped, n.plainKey = 0, true
+	for _, l := range key.Labels() {
+		n.plainKey = n.plainKey && LegacyLabelName(l.Name)
+	}
 	n.grouping = appendGrouping(n.grouping[:0], key.Labels())
 	n.bare, _ = appendMerged(n.bare[:0], nil, n.grouping)
 	n.arena = n.arena[:0]
@@ -45,19 +49,25 @@ func GroupLabels(key GroupingKey) []Label {
 // overwrites the result.
 func (n *Normalizer) Bare() []Label { return n.bare }
 
+// Plain reports whether the names of the last family and of its labels are legacy names,
+// which no exposition escapes.
+func (n *Normalizer) Plain() bool { return n.plain }
+
 // Dropped returns how many timestamps were dropped since the last Reset.
 func (n *Normalizer) Dropped() int { return n.dropped }
 
 // Normalize gives every metric of f the key's labels, which overwrite the metric's own,
 // and an empty instance label if there is none, and sorts labels and metrics. It
 // rejects invalid names, text that is not UTF-8, timestamps, duplicate series, and
-// values that do not fit the type. The error is a *RejectionError.
+// values that do not fit the type. Names need not be legacy names: it is up to a format
+// what it can carry. The error is a *RejectionError.
 //
 // A rejection leaves f in an undefined state. Cost: O(n log n) in the family's
 // metrics, O(n) if they are sorted already.
 func (n *Normalizer) Normalize(f *Family) error {
-	if !n.names.ValidMetric(f.Name) {
-		return n.names.rejectMetric(f.Name)
+	n.plain = n.plainKey && LegacyMetricName(f.Name)
+	if !n.plain && !UTF8Validation.ValidMetric(f.Name) {
+		return Reject(BadName, "%q is not a valid metric name: a name must be UTF-8 text without zero bytes, and not empty", f.Name)
 	}
 	if !f.Type.Known() {
 		return Reject(BadValue, "metric family %q has the unknown type number %d", f.Name, f.Type)
@@ -197,8 +207,11 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	}
 	for i, l := range m.Labels {
 		switch {
-		case !n.names.ValidLabel(l.Name) || l.Name == NameLabel:
-			return n.names.rejectLabel(f.Name, l.Name)
+		case l.Name == NameLabel:
+			return Reject(BadName, "metric family %q has a label %q, which is reserved for the metric's name", f.Name, l.Name)
+		case !n.validLabel(l.Name):
+			return Reject(BadName, "metric family %q has the invalid label name %q: a name must be UTF-8 text without colons and zero bytes, "+
+				"and not empty", f.Name, l.Name)
 		case Reserved(l.Name):
 			return Reject(BadName, "metric family %q has the label name %q: names that begin with two underscores are reserved", f.Name, l.Name)
 		case i > 0 && m.Labels[i-1].Name == l.Name:
@@ -230,6 +243,16 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 		return checkHistogram(f, m.Histogram)
 	}
 	return nil
+}
+
+// validLabel reports whether name is a valid label name, and takes note of names that are
+// not legacy names.
+func (n *Normalizer) validLabel(name string) bool {
+	if LegacyLabelName(name) {
+		return true
+	}
+	n.plain = false
+	return UTF8Validation.ValidLabel(name)
 }
 
 func wrongValue(f *Family) error {

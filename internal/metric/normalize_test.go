@@ -30,7 +30,7 @@ func TestNormalizeMergesLabels(t *testing.T) {
 	} {
 		f := metric.Family{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{{Labels: c.own, HasValue: true}}}
 		var n metric.Normalizer
-		n.Reset(c.key, metric.LegacyValidation)
+		n.Reset(c.key)
 		if err := n.Normalize(&f); err != nil || metric.FormatLabels(f.Metrics[0].Labels) != c.want {
 			t.Errorf("%s with %v: got %s, %v, want %s", c.key, c.own, metric.FormatLabels(f.Metrics[0].Labels), err, c.want)
 		}
@@ -50,28 +50,27 @@ func TestNormalizeRejects(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		family metric.Family
-		names  metric.ValidationScheme
 		reason metric.Reason
 	}{
-		"reserved label":      {gauge(metric.Metric{Labels: []metric.Label{{"__x", "1"}}}), metric.LegacyValidation, metric.BadName},
-		"label with a colon":  {gauge(metric.Metric{Labels: []metric.Label{{"a:b", "1"}}}), metric.UTF8Validation, metric.BadName},
-		"name with zero byte": {metric.Family{Name: "a\x00", Type: metric.Gauge}, metric.UTF8Validation, metric.BadName},
-		"label not UTF-8":     {gauge(metric.Metric{Labels: []metric.Label{{"a", "\xff"}}}), metric.LegacyValidation, metric.BadUTF8},
-		"exemplar label name": {counter(metric.Exemplar{Labels: []metric.Label{{"a:b", "1"}}}), metric.LegacyValidation, metric.BadName},
-		"exemplar zero byte":  {counter(metric.Exemplar{Labels: []metric.Label{{"a", "\x00"}}}), metric.LegacyValidation, metric.BadUTF8},
-		"exemplar far future": {counter(metric.Exemplar{Timestamp: metric.Timestamp{Seconds: math.MaxInt64, Set: true}}), metric.LegacyValidation, metric.BadValue},
-		"exemplar nanos":      {counter(metric.Exemplar{Timestamp: metric.Timestamp{Nanos: -5, Set: true}}), metric.LegacyValidation, metric.BadValue},
-		"created far future":  {gauge(metric.Metric{Created: metric.Timestamp{Seconds: 1 << 60, Set: true}}), metric.LegacyValidation, metric.BadValue},
-		"negative count":      {histogram(metric.HistogramValue{CountFloat: -1}), metric.LegacyValidation, metric.BadValue},
-		"negative bucket":     {histogram(metric.HistogramValue{Buckets: []metric.Bucket{{CumulativeCountFloat: -2.5}}}), metric.LegacyValidation, metric.BadValue},
-		"NaN bounds twice":    {histogram(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: math.NaN()}, {UpperBound: math.NaN()}}}), metric.LegacyValidation, metric.DuplicateSeries},
-		"unknown type":        {metric.Family{Name: "m", Type: 17}, metric.LegacyValidation, metric.BadValue},
-		"value of other type": {metric.Family{Name: "m", Type: metric.Summary, Metrics: []metric.Metric{{HasValue: true}}}, metric.LegacyValidation, metric.BadValue},
+		"reserved label":      {gauge(metric.Metric{Labels: []metric.Label{{"__x", "1"}}}), metric.BadName},
+		"label with a colon":  {gauge(metric.Metric{Labels: []metric.Label{{"a:b", "1"}}}), metric.BadName},
+		"name with zero byte": {metric.Family{Name: "a\x00", Type: metric.Gauge}, metric.BadName},
+		"label not UTF-8":     {gauge(metric.Metric{Labels: []metric.Label{{"a", "\xff"}}}), metric.BadUTF8},
+		"exemplar label name": {counter(metric.Exemplar{Labels: []metric.Label{{"a:b", "1"}}}), metric.BadName},
+		"exemplar zero byte":  {counter(metric.Exemplar{Labels: []metric.Label{{"a", "\x00"}}}), metric.BadUTF8},
+		"exemplar far future": {counter(metric.Exemplar{Timestamp: metric.Timestamp{Seconds: math.MaxInt64, Set: true}}), metric.BadValue},
+		"exemplar nanos":      {counter(metric.Exemplar{Timestamp: metric.Timestamp{Nanos: -5, Set: true}}), metric.BadValue},
+		"created far future":  {gauge(metric.Metric{Created: metric.Timestamp{Seconds: 1 << 60, Set: true}}), metric.BadValue},
+		"negative count":      {histogram(metric.HistogramValue{CountFloat: -1}), metric.BadValue},
+		"negative bucket":     {histogram(metric.HistogramValue{Buckets: []metric.Bucket{{CumulativeCountFloat: -2.5}}}), metric.BadValue},
+		"NaN bounds twice":    {histogram(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: math.NaN()}, {UpperBound: math.NaN()}}}), metric.DuplicateSeries},
+		"unknown type":        {metric.Family{Name: "m", Type: 17}, metric.BadValue},
+		"value of other type": {metric.Family{Name: "m", Type: metric.Summary, Metrics: []metric.Metric{{HasValue: true}}}, metric.BadValue},
 		"same series, unsorted": {metric.Family{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{
-			{HasValue: true, Labels: []metric.Label{{"a", "1"}}}, {HasValue: true}, {HasValue: true, Labels: []metric.Label{{"a", "1"}}}}}, metric.LegacyValidation, metric.DuplicateSeries},
+			{HasValue: true, Labels: []metric.Label{{"a", "1"}}}, {HasValue: true}, {HasValue: true, Labels: []metric.Label{{"a", "1"}}}}}, metric.DuplicateSeries},
 	} {
 		var n metric.Normalizer
-		n.Reset(key("job", "j"), c.names)
+		n.Reset(key("job", "j"))
 		err, _ := n.Normalize(&c.family).(*metric.RejectionError)
 		if err == nil || err.Reason != c.reason {
 			t.Errorf("%s: got %v, want reason %s", name, err, c.reason)

@@ -469,7 +469,7 @@ func checkSumOf(t *testing.T, data []byte) *metric.HistogramValue {
 	held, pushed := native(*s.histogram(is)), native(*s.histogram(is ^ other&^withNative))
 	for _, f := range []*metric.Family{held, pushed} {
 		var n metric.Normalizer
-		n.Reset(key("job", "j"), metric.LegacyValidation)
+		n.Reset(key("job", "j"))
 		if n.Normalize(f) != nil {
 			return nil
 		}

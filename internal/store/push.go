@@ -49,6 +49,7 @@ type Encoder struct {
 	normalizer metric.Normalizer
 	scratch    []byte
 	ends       []int         // of the families in scratch
+	plain      []bool        // whether their names are
 	headers    []knownHeader // of the last push, by the place of the family in it
 }
 
@@ -95,13 +96,13 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 	})
 	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
 	p := &Push{key: key, at: at, options: m, families: families}
-	e.normalizer.Reset(key, m.Validation)
+	e.normalizer.Reset(key)
 	e.normalizer.DropTimestamps = m.DropTimestamps
 	e.normalizer.DropEmptyLabels = m.Merge == metric.MergeSum || m.Merge == metric.MergeSeries
 	if err := checkSize(key, families); err != nil {
 		return nil, err
 	}
-	e.scratch, e.ends = e.scratch[:0], e.ends[:0]
+	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
 	for i := range families {
 		f := &families[i]
 		if err := e.normalizer.Normalize(f); err != nil {
@@ -113,7 +114,7 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 			}
 		}
 		e.scratch = wire.AppendProtobufMetrics(e.scratch, f)
-		e.ends = append(e.ends, len(e.scratch))
+		e.ends, e.plain = append(e.ends, len(e.scratch)), append(e.plain, e.normalizer.Plain())
 	}
 	// What is pushed together mostly goes together, so it stands in one piece of
 	// memory, if that is small enough to be kept for one of the families alone.
@@ -128,7 +129,7 @@ func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time
 		if len(encoded) > maxShared {
 			protobuf = slices.Clone(protobuf)
 		}
-		p.encoded[i].init(f, e.headerOf(i, f), key, at, m.Validation == metric.LegacyValidation || plainNames(f), protobuf)
+		p.encoded[i].init(f, e.headerOf(i, f), key, at, e.plain[i], protobuf)
 		start = e.ends[i]
 	}
 	p.pushTime = newTimeFamily(PushTime, key, e.normalizer.Bare(), at, at)

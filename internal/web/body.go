@@ -55,9 +55,7 @@ func (b *bodyReader) read(r *http.Request, names metric.ValidationScheme, sink w
 	}
 	err := b.parser.ParseTo(b.body, formatOf(r.Header), names, sink)
 	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok && rejection.Reason == metric.Malformed {
-		if hint := hint(b.body, r.Header, names); hint != "" {
-			rejection.Message += "; " + hint
-		}
+		addHint(rejection, b.body, r.Header, names)
 	}
 	return err
 }

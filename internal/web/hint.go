@@ -30,10 +30,10 @@ const (
 // maxHintSize bounds the bodies for which hint tries what may be meant, in bytes.
 const maxHintSize = 1 << 20
 
-// hint returns what is likely wrong with a body that could not be parsed and what to do
-// about it, or "" if that is not known. It has tried what it advises: the body that it
-// asks for is one that can be parsed.
-func hint(body []byte, h http.Header, names metric.ValidationScheme) string {
+// addHint adds what is likely wrong with a body that could not be parsed, and what to do
+// about it, to its rejection. It has tried what it advises: the body that it asks for can
+// be parsed.
+func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names metric.ValidationScheme) {
 	for i, guess := range guesses {
 		if i > 0 && len(body) > maxHintSize {
 			break
@@ -44,20 +44,22 @@ func hint(body []byte, h http.Header, names metric.ValidationScheme) string {
 		}
 		var families wire.Families
 		if err := new(wire.Parser).ParseTo(meant, format, names, &families); err == nil && hasMetrics(families.All) {
-			return advice
+			// What the parser stumbled over only follows from that.
+			parsed, _, _ := strings.Cut(rejection.Message, ": use letters")
+			rejection.Message, rejection.Fix = fmt.Sprintf("%s (as it is: %s)", advice, parsed), metric.NoFix
+			return
 		}
 	}
 	contentType := h.Get("Content-Type")
 	encoding := h.Get("Content-Encoding")
 	switch {
 	case !slices.Contains([]string{"", "identity", "gzip", "snappy", "zstd"}, strings.ToLower(encoding)):
-		return fmt.Sprintf("the header Content-Encoding: %s is not a known compression, so the body was read as it is", encoding)
+		rejection.Message += fmt.Sprintf("; the header Content-Encoding: %s is not a known compression, so the body was read as it is", encoding)
 	case strings.HasPrefix(contentType, "multipart/form-data"):
-		return "the body is a form with parts: with curl, use --data-binary @file instead of -F"
+		rejection.Message += "; the body is a form with parts: with curl, use --data-binary @file instead of -F"
 	case strings.HasPrefix(contentType, "application/x-www-form-urlencoded") && !bytes.Contains(body, []byte("\n")) && len(body) > 0:
-		return "if several lines were meant: curl's --data @file joins them, --data-binary @file does not"
+		rejection.Message += "; if several lines were meant: curl's --data @file joins them, --data-binary @file does not"
 	}
-	return ""
 }
 
 func hasMetrics(families []metric.Family) bool {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
 
@@ -404,7 +406,7 @@ func TestBadNativeHistogram(t *testing.T) {
 	}
 }
 
-func TestBadNamesInProtobuf(t *testing.T) {
+func TestNamesInProtobuf(t *testing.T) {
 	s, _ := newTestServer(t, nil)
 	gauge := func(name string, label ...string) *dto.MetricFamily {
 		m := &dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(1)}}
@@ -413,9 +415,27 @@ func TestBadNamesInProtobuf(t *testing.T) {
 		}
 		return &dto.MetricFamily{Name: &name, Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{m}}
 	}
-	for _, f := range []*dto.MetricFamily{gauge("a-b"), gauge(""), gauge("1a"), gauge("m", "a-b"), gauge("m", ""), gauge("m", "__name__"), gauge("m", "l", "l"), gauge("m\xff")} {
+	for _, f := range []*dto.MetricFamily{
+		gauge(""), gauge("m", ""), gauge("m", "__name__"), gauge("m", "l", "l"), gauge("m", "a:b"), gauge("m\xff"), gauge("m\x00"),
+	} {
 		if w := pushProtobuf(t, s, f); w.Code != 400 {
 			t.Errorf("%v: %d %s", f, w.Code, w.Body)
+		}
+	}
+	// Names that are not legacy names are stored as they are and escaped by a scrape
+	// that asks for no more, as client libraries send them by default.
+	for _, f := range []*dto.MetricFamily{gauge("a-b"), gauge("1a"), gauge("m", "a-b")} {
+		if w := pushProtobuf(t, s, f); w.Code != 200 {
+			t.Errorf("%v: %d %s", f, w.Code, w.Body)
+		}
+		scrape := do(s, "GET", "/metrics", "").Body.String()
+		escaped := model.EscapeMetricFamily(f, model.UnderscoreEscaping)
+		if want := "\n" + escaped.GetName() + "{"; !strings.Contains(scrape, want) {
+			t.Errorf("%v: no %q in\n%s", f, want, scrape)
+		}
+		utf8 := do(s, "GET", "/metrics", "", "Accept", "text/plain; version=1.0.0; escaping=allow-utf-8").Body.String()
+		if want := strconv.Quote(f.GetName()); !metric.LegacyMetricName(f.GetName()) && !strings.Contains(utf8, want) {
+			t.Errorf("%v: no %s in\n%s", f, want, utf8)
 		}
 	}
 	if w := pushProtobuf(t, s, gauge("m", "l", "k")); w.Code != 200 {

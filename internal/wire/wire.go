@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 	"unsafe"
 
@@ -249,9 +250,11 @@ func rejectLabelName(line int, names metric.ValidationScheme, name string) *metr
 // maxQuoted bounds a name that is quoted in full, in bytes.
 const maxQuoted = 100
 
-// suggest adds a name that would be valid to a rejection of one that is not.
+// suggest adds a name that would be valid to a rejection of one that is not, if the name
+// looks like one.
 func suggest(e *metric.RejectionError, name, valid string) {
-	if metric.LegacyMetricName(valid) && valid != name && len(name) <= maxQuoted {
+	unlike := func(r rune) bool { return !unicode.IsPrint(r) }
+	if metric.LegacyMetricName(valid) && valid != name && len(name) <= maxQuoted && utf8.ValidString(name) && !strings.ContainsFunc(name, unlike) {
 		e.Message += ", such as " + valid
 	}
 }
