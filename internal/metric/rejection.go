@@ -59,6 +59,7 @@ const (
 	SumOrReplace       // push with merge=sum, or replace Group, which is the sender's own
 	AllowUTF8          // have the gateway allow any UTF-8 in names
 	DropTimestamps     // have the gateway drop the timestamps of the push
+	UseGroupURL        // use the URL of Group, which the request probably means
 	SplitByLabels      // let Labels of the metrics name their groups
 )
 

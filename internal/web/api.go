@@ -3,7 +3,6 @@ package web
 import (
 	"net/http"
 	"strconv"
-	"strings"
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/groupview"
@@ -78,11 +77,7 @@ func wholeNumber(text, name string, byDefault, max int) (int, error) {
 
 // group answers GET /api/v1/groups/… with the group that the path names.
 func (h *apiHandler) group(w http.ResponseWriter, r *request) error {
-	path := "/metrics/" + strings.TrimPrefix(r.path, apiGroupsPath)
-	if !isGroupPath(path) {
-		return badRequest("the path must be %sjob/<job>{/<label>/<value>}", apiGroupsPath)
-	}
-	key, err := parseGroupPath(path, h.validation)
+	key, err := r.groupKey(apiGroupsPath, h.validation)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type deleteHandler struct {
 
 // group answers DELETE for the group that the path names.
 func (h *deleteHandler) group(w http.ResponseWriter, r *request) error {
-	key, err := parseGroupPath(r.path, h.validation)
+	key, err := r.groupKey("/metrics/", h.validation)
 	if err == nil {
 		err = rejectOptions(r)
 	}

@@ -17,29 +17,30 @@ import (
 // statusError is an error with the HTTP status that answers it.
 type statusError struct {
 	status int
-	title  string // the title of a page about it; may be empty for routes that are no pages
-	text   string
+	title  string // the title of a page about it; empty for routes that are not pages
+	err    error
 }
 
-func (e *statusError) Error() string { return e.text }
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
 
 var (
 	errAdminDisabled = &statusError{http.StatusNotFound, "Not enabled",
-		"the admin API is not enabled: start the gateway with --web.enable-admin-api"}
-	errLifecycleDisabled = &statusError{http.StatusForbidden, "", "Lifecycle API is not enabled."}
-	errOnlyPostOrPut     = &statusError{http.StatusMethodNotAllowed, "", "Only POST or PUT requests allowed."}
+		errors.New("the admin API is not enabled: start the gateway with --web.enable-admin-api")}
+	errLifecycleDisabled = &statusError{http.StatusForbidden, "", errors.New("Lifecycle API is not enabled.")}
+	errOnlyPostOrPut     = &statusError{http.StatusMethodNotAllowed, "", errors.New("Only POST or PUT requests allowed.")}
 	errOtherSite         = &statusError{http.StatusForbidden, "Not deleted",
-		"This request comes from the page of another site, which must not change anything here."}
+		errors.New("This request comes from the page of another site, which must not change anything here.")}
 )
 
 // badRequest returns an error that is answered with 400.
 func badRequest(format string, args ...any) error {
-	return &statusError{http.StatusBadRequest, "Bad request", fmt.Sprintf(format, args...)}
+	return &statusError{http.StatusBadRequest, "Bad request", fmt.Errorf(format, args...)}
 }
 
 // notFound returns an error that is answered with 404.
 func notFound(format string, args ...any) error {
-	return &statusError{http.StatusNotFound, "Not found", fmt.Sprintf(format, args...)}
+	return &statusError{http.StatusNotFound, "Not found", fmt.Errorf(format, args...)}
 }
 
 // loadingError says that the store is still loading the persisted groups.
@@ -102,6 +103,7 @@ func (s *Server) answerError(w *statusRecorder, r *request, form errorForm, err 
 		s.config.Logger.Log(r.Context(), level, "response cut short", "path", r.path, "source", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
 	}
+	err = explain(err, s.config.Pages.Address(r.Request))
 	setRetryAfter(w.Header(), err)
 	switch form {
 	case jsonForm:
@@ -117,16 +119,16 @@ func (s *Server) answerError(w *statusRecorder, r *request, form errorForm, err 
 
 // answerErrorPage answers a request for a page with a page about the error.
 func (s *Server) answerErrorPage(w http.ResponseWriter, r *request, err error) {
-	page := &statusError{statusOf(err), "Error", err.Error()}
+	page := &statusError{statusOf(err), "Error", err}
 	if e, ok := errors.AsType[*statusError](err); ok {
 		page = e
 	} else if _, ok := errors.AsType[*loadingError](err); ok {
 		page.title = "Loading"
-		page.text = "The persisted groups are still being loaded. This page shows them as soon as they are there."
+		page.err = errors.New("The persisted groups are still being loaded. This page shows them as soon as they are there.")
 	} else {
 		s.config.Logger.Error("page not shown", "path", r.URL.Path, "source", r.RemoteAddr, "err", err)
 	}
-	if err := s.config.Pages.Problem(w, r.Request, s.depth(r), page.status, page.title, page.text); err != nil {
+	if err := s.config.Pages.Problem(w, r.Request, s.depth(r), page.status, page.title, page.Error()); err != nil {
 		s.config.Logger.Debug("error page not sent", "path", r.URL.Path, "source", r.RemoteAddr, "err", err)
 	}
 }
@@ -160,6 +162,8 @@ func fixText(e *metric.RejectionError, address string) string {
 	case metric.SumOrReplace:
 		return fmt.Sprintf(": add merge=sum to this push (with curl: %s), or replace all that the group holds with PUT and merge=group",
 			shellQuote(address+e.Group.Path()+"?merge=sum"))
+	case metric.UseGroupURL:
+		return fmt.Sprintf("; use the URL %s", shellQuote(address+e.Group.Path()))
 	case metric.AllowUTF8:
 		return "; or start the gateway with --push.enable-utf8-names, which allows any UTF-8"
 	case metric.DropTimestamps:

@@ -11,7 +11,7 @@ import (
 )
 
 // serve wraps a row of the route table in the middleware that its requirements ask for.
-func (s *Server) serve(row route) func(http.ResponseWriter, *request) {
+func (s *Server) serve(row route) func(*statusRecorder, *request) {
 	handle := row.handle
 	if row.requires&loaded != 0 {
 		handle = s.requireLoaded(handle)
@@ -29,16 +29,15 @@ func (s *Server) serve(row route) func(http.ResponseWriter, *request) {
 	if row.label != "" {
 		count = s.metrics.counter(row)
 	}
-	return func(w http.ResponseWriter, r *request) {
+	return func(w *statusRecorder, r *request) {
 		started := time.Now()
-		recorder := &statusRecorder{ResponseWriter: w}
 		if row.requires&readable != 0 {
 			allowOtherOrigins(w.Header())
 		}
-		if err := handle(recorder, r); err != nil {
-			s.answerError(recorder, r, row.form, err)
+		if err := handle(w, r); err != nil {
+			s.answerError(w, r, row.form, err)
 		}
-		count(r, recorder.statusOr200(), started)
+		count(r, w.statusOr200(), started)
 	}
 }
 

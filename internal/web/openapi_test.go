@@ -118,7 +118,7 @@ func TestOpenAPIDescribesTheAnswers(t *testing.T) {
 	do(s, "PUT", "/metrics/job/a/instance/b", "m 1\n")
 	do(s, "PUT", "/metrics/job/a/instance/b", "m{\n")
 	do(s, "PUT", "/metrics/job/c", "m 1\n")
-	never, err := parseGroupPath("/metrics/job/never", s.config.Validation)
+	never, err := keyOf("/metrics/job/never", s.config.Validation)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -86,24 +87,24 @@ func (h *pageHandler) rulesInUse() webui.Rules {
 // group answers GET /groups/….
 func (h *pageHandler) group(w http.ResponseWriter, r *request) error {
 	view := h.views.View()
-	key, err := h.findKey(view.Listing, strings.TrimPrefix(r.path, groupsPath))
+	key, err := h.findKey(view.Listing, strings.TrimPrefix(r.path, groupsPath), r.components(groupsPath))
 	if err != nil {
 		return err
 	}
 	return h.config.Pages.Group(w, r.Request, h.depth(r), view, key)
 }
 
-// findKey returns the key of the group that ref names: a ref of search.Ref, or the path of
-// a group, as a person may type it.
-func (h *pageHandler) findKey(l *search.Listing, ref string) (metric.GroupingKey, error) {
+// findKey returns the key of the group that is named by ref, if that is a ref of search.Ref,
+// or else by path, as a person may type it.
+func (h *pageHandler) findKey(l *search.Listing, ref string, path groupPath) (metric.GroupingKey, error) {
 	key, isHash := l.ByHash(ref)
 	if !isHash {
 		var err error
-		if key, err = parseGroupPath("/metrics/"+ref, h.config.Validation); err != nil {
-			return key, &statusError{http.StatusNotFound, "No such group", err.Error()}
+		if key, err = path.key(h.config.Validation); err != nil {
+			return key, &statusError{http.StatusNotFound, "No such group", err}
 		}
 	} else if key.ID() == "" {
-		return key, &statusError{http.StatusNotFound, "No such group", "There is no such group: it may have been deleted or have expired."}
+		return key, &statusError{http.StatusNotFound, "No such group", errors.New("There is no such group: it may have been deleted or have expired.")}
 	}
 	return key, nil
 }
@@ -125,7 +126,7 @@ const maxFormSize = 64 << 10
 func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormSize)
 	if err := r.ParseForm(); err != nil {
-		return &statusError{http.StatusBadRequest, "Not deleted", err.Error()}
+		return &statusError{http.StatusBadRequest, "Not deleted", err}
 	}
 	d, err := h.deletion(r.PostForm)
 	if err != nil {
@@ -168,12 +169,12 @@ func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
 	switch {
 	case fields.Get("group") != "":
 		take("group")
-		// The ref is escaped as in a URL; in a path, the server has decoded it.
+		// The ref is percent-encoded, as in the path of a page.
 		ref, err := url.PathUnescape(fields.Get("group"))
 		if err != nil {
-			return d, &statusError{http.StatusNotFound, "No such group", err.Error()}
+			return d, &statusError{http.StatusNotFound, "No such group", err}
 		}
-		key, err := h.findKey(view.Listing, ref)
+		key, err := h.findKey(view.Listing, ref, splitEscaped(fields.Get("group")))
 		if err != nil {
 			return d, err
 		}
@@ -182,7 +183,7 @@ func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
 		}
 	case fields.Get("all") == "yes":
 		if !h.config.AdminAPI {
-			return d, &statusError{http.StatusForbidden, "Not allowed", "To delete all groups at once, start the gateway with --web.enable-admin-api."}
+			return d, &statusError{http.StatusForbidden, "Not allowed", errors.New("To delete all groups at once, start the gateway with --web.enable-admin-api.")}
 		}
 		take("all")
 		d.All = true
@@ -193,10 +194,10 @@ func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
 		take("match[]", "search", "state", "age")
 		query, some, err := webui.DeletionQuery(d.Fields)
 		if err != nil {
-			return d, &statusError{http.StatusBadRequest, "Not a search", err.Error()}
+			return d, &statusError{http.StatusBadRequest, "Not a search", err}
 		}
 		if !some {
-			return d, &statusError{http.StatusBadRequest, "Nothing chosen", "Search for the groups to delete, or choose one."}
+			return d, &statusError{http.StatusBadRequest, "Nothing chosen", errors.New("Search for the groups to delete, or choose one.")}
 		}
 		for _, row := range view.Find(query).Rows {
 			d.Groups = append(d.Groups, row.Group)

@@ -39,7 +39,7 @@ func newPushHandler(s *Server) *pushHandler {
 	h := &pushHandler{
 		store: c.Store, rules: c.Rules, defaults: c.Defaults, validation: c.Validation, now: c.Clock.Now, pages: c.Pages,
 		accepted: http.StatusOK,
-		recorder: recorder{s.history, s.metrics, c.Logger, c.Clock.Now},
+		recorder: s.recorder,
 		metrics:  s.metrics,
 		buffers:  sync.Pool{New: func() any { return new(pushBuffers) }},
 	}
@@ -61,7 +61,7 @@ func (h *pushHandler) giveBack(b *pushBuffers) {
 // push answers PUT and POST for the group that the path names.
 func (h *pushHandler) push(w http.ResponseWriter, r *request) error {
 	size := measureBody(r.Request)
-	key, err := parseGroupPath(r.path, h.validation)
+	key, err := r.groupKey("/metrics/", h.validation)
 	replayed := false
 	if err == nil {
 		replayed, err = h.pushTo(key, r)

@@ -2,13 +2,17 @@ package web
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 )
+
+// maxURL is the maximum length of a URL in bytes. It bounds the work for paths, options and
+// selectors.
+const maxURL = 32 << 10
 
 // request is an HTTP request together with what its path says.
 type request struct {
@@ -16,17 +20,28 @@ type request struct {
 	// path is the decoded path below the route prefix, without push options. It starts
 	// with a single slash, or is empty if the route prefix is missing.
 	path string
+	// escaped is path in its percent-encoded form, or "" if no slash is encoded.
+	escaped string
 	// options are the push options at the start of the path, each as name=value.
 	options []string
 }
 
 // newRequest returns the request with its path taken apart.
 func (s *Server) newRequest(r *http.Request) *request {
-	path := relativePath(r.URL.Path, s.config.RoutePrefix)
-	if options, rest, found := pushoptions.CutPrefix(path); found && s.routes.takesOptions(rest) {
-		return &request{r, rest, options}
+	parsed := &request{Request: r, path: relativePath(r.URL.Path, s.config.RoutePrefix)}
+	if r.URL.RawPath != "" { // as when a slash is encoded
+		if rest, ok := cutDecoded(r.URL.EscapedPath(), s.config.RoutePrefix); ok {
+			parsed.escaped = relativePath(rest, "")
+		}
 	}
-	return &request{r, path, nil}
+	if options, rest, found := pushoptions.CutPrefix(parsed.path); found && s.routes.takesOptions(rest) {
+		parsed.path, parsed.options = rest, options
+		_, parsed.escaped, _ = pushoptions.CutPrefix(parsed.escaped)
+	}
+	if decoded, err := url.PathUnescape(parsed.escaped); err != nil || decoded != parsed.path {
+		parsed.escaped = "" // a slash of the structure is encoded: the path can only be split after decoding
+	}
+	return parsed
 }
 
 // relativePath returns the path below the route prefix, starting with a single slash, or
@@ -43,32 +58,97 @@ func relativePath(path, prefix string) string {
 	return cmp.Or(path, "/")
 }
 
+// components returns the path after the prefix, split at its slashes and then decoded, so
+// that a percent-encoded slash stays part of a component.
+func (r *request) components(prefix string) []string {
+	rest, ok := cutDecoded(r.escaped, prefix)
+	if !ok {
+		return strings.Split(strings.TrimPrefix(r.path, prefix), "/")
+	}
+	return splitEscaped(rest)
+}
+
+// splitEscaped splits a percent-encoded path at its slashes and then decodes the
+// components.
+func splitEscaped(path string) []string {
+	components := strings.Split(path, "/")
+	for i, c := range components {
+		if decoded, err := url.PathUnescape(c); err == nil {
+			components[i] = decoded
+		}
+	}
+	return components
+}
+
+// groupKey returns the grouping key that the path after the prefix names.
+func (r *request) groupKey(prefix string, validation metric.ValidationScheme) (metric.GroupingKey, error) {
+	return groupPath(r.components(prefix)).key(validation)
+}
+
+// cutDecoded returns a percent-encoded path after the part that decodes to prefix.
+func cutDecoded(escaped, prefix string) (rest string, ok bool) {
+	for i := range len(prefix) {
+		size := 1
+		if strings.HasPrefix(escaped, "%") {
+			size = min(3, len(escaped))
+		}
+		if len(escaped) < size {
+			return "", false
+		}
+		if c, err := url.PathUnescape(escaped[:size]); err != nil || c != prefix[i:i+1] {
+			return "", false
+		}
+		escaped = escaped[size:]
+	}
+	return escaped, true
+}
+
 // ServeHTTP serves a request by the row of the route table for its method and path.
 func (s *Server) ServeHTTP(w http.ResponseWriter, httpRequest *http.Request) {
 	r := s.newRequest(httpRequest)
+	recorder := &statusRecorder{ResponseWriter: w}
+	if row := s.findRow(r); row != nil {
+		row.serve(recorder, r)
+	} else if err := s.answerUnrouted(recorder, r); err != nil {
+		s.answerError(recorder, r, textForm, err)
+	}
+}
+
+// findRow returns the row of the route table for a request, or nil if there is none.
+func (s *Server) findRow(r *request) *servedRoute {
+	if len(r.URL.Path)+len(r.URL.RawQuery) > maxURL {
+		return nil
+	}
 	if r.Method == http.MethodOptions {
 		if row := s.routes.findOptions(r.path); row != nil {
-			row.serve(w, r)
-			return
+			return row
 		}
 	}
+	return s.routes.find(r.path)[r.Method]
+}
+
+// answerUnrouted answers a request that no row of the route table is for.
+func (s *Server) answerUnrouted(w http.ResponseWriter, r *request) error {
+	if size := len(r.URL.Path) + len(r.URL.RawQuery); size > maxURL {
+		return s.rejectURL(r, http.StatusRequestURITooLong, metric.Reject(metric.BadPath,
+			"the URL has %d bytes, which is more than %d: move labels from the URL into the body", size, maxURL))
+	}
 	rows := s.routes.find(r.path)
-	if rows == nil {
-		s.notFound(w, r)
-		return
-	}
-	if row := rows[r.Method]; row != nil {
-		row.serve(w, r)
-		return
-	}
-	if s.allDisabled(rows) {
-		http.NotFound(w, r.Request)
-		return
+	switch {
+	case rows == nil:
+		return s.answerNotFound(w, r)
+	case s.allDisabled(rows):
+		return errAdminDisabled
 	}
 	w.Header().Set("Allow", rows.allowed())
-	if r.Method != http.MethodOptions {
-		http.Error(w, "Method Not Allowed: "+r.Method+" is not one of "+rows.allowed(), http.StatusMethodNotAllowed)
+	if r.Method == http.MethodOptions {
+		return nil
 	}
+	rejection := metric.Reject(metric.BadPath, "Method Not Allowed: %s is not one of %s", r.Method, rows.allowed())
+	if meant, ok := meantPath(r.components("/")); ok {
+		return s.rejectURL(r, http.StatusMethodNotAllowed, suggest(rejection, meant, s.config.Validation))
+	}
+	return &statusError{http.StatusMethodNotAllowed, "", rejection}
 }
 
 // allDisabled reports whether all rows require the admin API and it is disabled.
@@ -81,9 +161,9 @@ func (s *Server) allDisabled(rows methods) bool {
 	return true
 }
 
-// notFound answers a request whose path has no row. If only a trailing slash is too many,
-// it redirects.
-func (s *Server) notFound(w http.ResponseWriter, r *request) {
+// answerNotFound answers a request whose path has no row. If only a trailing slash is too
+// many, it redirects.
+func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 	if trimmed := strings.TrimRight(r.path, "/"); trimmed != r.path && trimmed != "" && s.routes.find(trimmed) != nil {
 		target := *r.URL
 		target.Path, target.RawPath = s.config.RoutePrefix+trimmed, ""
@@ -92,12 +172,28 @@ func (s *Server) notFound(w http.ResponseWriter, r *request) {
 			status = http.StatusMovedPermanently
 		}
 		http.Redirect(w, r.Request, target.RequestURI(), status)
-		return
+		return nil
 	}
 	if _, rest, found := pushoptions.CutPrefix(r.path); found {
-		http.Error(w, fmt.Sprintf("404 page not found: after /with/ and the options, each as name=value, the path must continue with %s… or %s, but it continues with %q",
-			jobPath, apiPushPath, metric.Shorten(rest)), http.StatusNotFound)
-		return
+		return s.rejectURL(r, http.StatusNotFound, metric.Reject(metric.BadPath,
+			"404 page not found: after /with/ and the options, each as name=value, the path must continue with %s… or %s, but it continues with %q",
+			jobPath, apiPushPath, rest))
 	}
-	http.NotFound(w, r.Request)
+	if meant, ok := meantPath(r.components("/")); ok && r.Method != http.MethodGet {
+		rejection := metric.Reject(metric.BadPath, "404 page not found: the path of a group starts with %s<job name>", jobPath)
+		return s.rejectURL(r, http.StatusNotFound, suggest(rejection, meant, s.config.Validation))
+	}
+	return notFound("404 page not found")
+}
+
+// rejectURL returns the error for a request whose URL is wrong. A push is recorded as
+// rejected.
+func (s *Server) rejectURL(r *request, status int, rejection *metric.RejectionError) error {
+	err := explain(rejection, s.config.Pages.Address(r.Request))
+	if r.Method == http.MethodPut || r.Method == http.MethodPost {
+		o := outcome{size: r.ContentLength, err: err}
+		s.recorder.remember(r, o)
+		s.recorder.reject(r, o)
+	}
+	return &statusError{status, "", err}
 }

@@ -50,10 +50,11 @@ type Config struct {
 
 // Server serves the gateway's URLs. It is safe for concurrent use.
 type Server struct {
-	config  Config
-	metrics *metrics
-	history *history.Log
-	routes  *routeTable
+	config   Config
+	metrics  *metrics
+	history  *history.Log
+	recorder recorder
+	routes   *routeTable
 
 	protection http.CrossOriginProtection
 }
@@ -65,6 +66,7 @@ func New(config Config) (*Server, error) {
 		metrics: newMetrics(config.Store, config.Rules, config.JournalMetrics),
 		history: newHistory(config.Store),
 	}
+	s.recorder = recorder{s.history, s.metrics, config.Logger, config.Clock.Now}
 	if external := config.ExternalURL; external.Host != "" {
 		// Behind a proxy, requests may carry the proxy's own name for the gateway.
 		if err := s.protection.AddTrustedOrigin(external.Scheme + "://" + external.Host); err != nil {
@@ -91,6 +93,6 @@ func New(config Config) (*Server, error) {
 // inUse reports whether a row other than that of the gateway's own metrics, which is the
 // last, serves the path.
 func inUse(rows []route, path string) bool {
-	others := newRouteTable(rows[:len(rows)-1], func(route) func(http.ResponseWriter, *request) { return nil })
+	others := newRouteTable(rows[:len(rows)-1], func(route) func(*statusRecorder, *request) { return nil })
 	return others.find(path) != nil
 }
