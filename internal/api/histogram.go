@@ -8,12 +8,12 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// appendBuckets appends an object from upper bound to cumulative count for
-// classic buckets, or a list of the native ones where h has any.
+// appendBuckets appends the native buckets as a list, or the classic ones as an object
+// from upper bound to cumulative count if there are no native ones.
 func appendBuckets(dst []byte, h *metric.HistogramValue) []byte {
 	switch {
 	case len(h.Negative.Spans)+len(h.Positive.Spans) == 0:
-		// As in the original a zero bucket alone, although native, makes no list.
+		// As in upstream, a zero bucket alone, although native, makes no list.
 		return appendClassicBuckets(dst, h.Buckets)
 	case h.Float():
 		native := h.NativeFloat()
@@ -38,16 +38,16 @@ func appendClassicBuckets(dst []byte, buckets []metric.Bucket) []byte {
 	return append(dst, '}')
 }
 
-// nativeHistogram is implemented by Prometheus' integer and float histograms.
-// They iterate away from zero.
+// nativeHistogram is implemented by Prometheus' integer and float histograms. Their
+// iterators move away from zero.
 type nativeHistogram[N histogram.BucketCount] interface {
 	NegativeBucketIterator() histogram.BucketIterator[N]
 	ZeroBucket() histogram.Bucket[N]
 	PositiveBucketIterator() histogram.BucketIterator[N]
 }
 
-// appendNativeBuckets appends the buckets from the lowest to the highest, those
-// without observations left out.
+// appendNativeBuckets appends the buckets with observations, from the lowest to the
+// highest.
 func appendNativeBuckets[N histogram.BucketCount](
 	dst []byte, h nativeHistogram[N], zeroCount N, appendCount func([]byte, N) []byte,
 ) []byte {

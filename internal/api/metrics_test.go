@@ -165,8 +165,8 @@ func TestLastPushSuccessful(t *testing.T) {
 	check(false)
 }
 
-// A family may be called as one of the two keys that are no families. It then
-// takes the key, and no key is there twice.
+// A family may have the name of one of the two keys that are not families. It then
+// replaces the key; no key is there twice.
 func TestFamilyTakesKey(t *testing.T) {
 	s := store.InMemory()
 	var families []metric.Family
@@ -203,7 +203,7 @@ func TestHostileStrings(t *testing.T) {
 			t.Errorf("%q became %v", hostile, group)
 		}
 	}
-	// A path may carry what is no UTF-8; the document stays JSON all the same.
+	// A path may contain invalid UTF-8; the document is JSON all the same.
 	s := store.InMemory()
 	put(t, s, key("job", "a\xff\xfeb"))
 	if got := readGroups(t, write(t, s))[0]["labels"].(map[string]any)["job"]; got != "a\ufffd\ufffdb" {
@@ -225,7 +225,7 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Also a single large group goes out in pieces.
+// A single large group is written in pieces, too.
 func TestStreams(t *testing.T) {
 	s := store.InMemory()
 	f := metric.Family{Name: "m", Type: metric.Gauge}
@@ -250,8 +250,8 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// Whatever is pushed: the answer is JSON, no object has a key twice, and the
-// groups are those of the store with their labels.
+// FuzzWriteMetrics: whatever is pushed, the answer is JSON, no object has a key twice,
+// and its groups are those of the store with their labels.
 func FuzzWriteMetrics(f *testing.F) {
 	f.Add("# HELP m <h>\n# TYPE m counter\nm{l=\"\\\"\\n\"} 1\nlabels 2\n", []byte(nil), "a", "b")
 	f.Add(allTypes, []byte(nil), "\x00\u2028", "\xff")
@@ -341,8 +341,8 @@ func job() []metric.Family {
 		Metrics: []metric.Metric{{Histogram: h}}})
 }
 
-// readGroups decodes an answer; it rejects what encoding/json tolerates, a key
-// twice in one object.
+// readGroups decodes an answer. Unlike encoding/json, it does not accept a key twice in
+// one object.
 func readGroups(t testing.TB, body string) []map[string]any {
 	t.Helper()
 	if err := checkKeys(json.NewDecoder(strings.NewReader(body))); err != nil {

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Numbers are strings, since JSON has no NaN, no infinities and no 64-bit
-// integers. They are written as fmt.Sprint does.
+// Numbers are strings: JSON has no NaN, no infinities and no 64-bit integers. They are
+// written as fmt.Sprint does.
 
 func appendFloat(dst []byte, v float64) []byte {
 	dst = append(dst, '"')
@@ -20,7 +20,7 @@ func appendUint(dst []byte, v uint64) []byte {
 	return append(dst, '"')
 }
 
-// appendCount appends a count of which the float overrides the integer.
+// appendCount appends the float if it is set, else the integer.
 func appendCount(dst []byte, n uint64, f float64) []byte {
 	if f != 0 {
 		return appendFloat(dst, f)
@@ -28,8 +28,7 @@ func appendCount(dst []byte, n uint64, f float64) []byte {
 	return appendUint(dst, n)
 }
 
-// appendString appends s as encoding/json writes it, bytes that are no UTF-8
-// replaced.
+// appendString appends s as encoding/json writes it. Invalid UTF-8 is replaced.
 func appendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		switch c := s[i]; {

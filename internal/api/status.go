@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Status is what a gateway says of itself.
+// Status describes the gateway.
 type Status struct {
 	Build   Build             `json:"build_information"`
-	Flags   map[string]string `json:"flags"` // name to value, of all flags
+	Flags   map[string]string `json:"flags"` // all flags, by name
 	Started time.Time         `json:"start_time"`
 	Storage Storage           `json:"storage"`
 }
 
-// Build is how the program was built.
+// Build describes how the program was built.
 type Build struct {
 	Branch    string `json:"branch"`
 	Date      string `json:"buildDate"`

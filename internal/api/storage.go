@@ -2,13 +2,13 @@ package api
 
 import "time"
 
-// Storage says where metrics are kept.
+// Storage is where groups are persisted.
 type Storage struct {
-	Durable    bool      `json:"durable"` // changes are kept in the file
+	Durable    bool      `json:"durable"` // changes are persisted in the file
 	File       string    `json:"file,omitempty"`
 	Sync       string    `json:"sync,omitempty"` // push or interval
 	SizeBytes  int64     `json:"size_bytes,omitempty"`
 	LastCommit time.Time `json:"last_commit,omitzero"`
 	Pending    int       `json:"pending_groups,omitempty"` // changed since the last commit
-	Error      string    `json:"error,omitempty"`          // why nothing is kept
+	Error      string    `json:"error,omitempty"`          // why changes are not persisted
 }

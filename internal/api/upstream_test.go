@@ -33,8 +33,8 @@ step_seconds_sum 2.5
 step_seconds_count 4
 `
 
-// TestLegacy pushes what the original held when it gave the answer in testdata.
-func TestLegacy(t *testing.T) {
+// TestUpstreamAnswer pushes what upstream had stored when it gave the answer in testdata.
+func TestUpstreamAnswer(t *testing.T) {
 	p := pusher{store.InMemory(), noon}
 	families := strings.SplitAfter(allTypes, "untyped_thing NaN\n")
 	p.text(t, key("job", "backup"), families[0], metric.MergeGroup)
@@ -55,8 +55,8 @@ func TestLegacy(t *testing.T) {
 	same(t, readGroups(t, write(t, p.Store)), readGroups(t, string(recorded)))
 }
 
-// TestConformance gives the steps of the recorded cases to a store, those that
-// need no more than one, and expects the recorded data.
+// TestConformance applies the steps of the recorded cases to a store, as far as they
+// need nothing else, and expects the recorded data.
 func TestConformance(t *testing.T) {
 	text, err := os.ReadFile("../../test/testdata/conformance.json")
 	if err != nil {
