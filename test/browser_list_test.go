@@ -225,7 +225,7 @@ func testHundredThousand(t *testing.T, browser context.Context) {
 	b.clickTo(".confirm button")
 	b.want("2,000 groups deleted.", "98,000 groups")
 	b.visit("/status")
-	b.want("98,000", "Biggest jobs")
+	b.want("98,000", "Largest jobs")
 
 	// Each view within 150 ms and 200 KB, with some patience: other programs have
 	// their share of this machine.

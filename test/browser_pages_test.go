@@ -70,7 +70,7 @@ func testPrefix(t *testing.T, browser context.Context) {
 		b.write("m")
 		b.await("the search is applied", `location.search === "?search=m"`)
 		b.clickTo(`header a[href$="status"]`)
-		b.want("Biggest jobs")
+		b.want("Largest jobs")
 		b.clickTo(".ranking a")
 		b.awaitRows(1)
 		b.visit(c.served + "/groups/job/b")

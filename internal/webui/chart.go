@@ -11,19 +11,19 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// chart is a histogram or a summary: drawn, and as a table.
+// chart is a histogram or a summary, as a drawing and as a table.
 type chart struct {
 	Labels []chip
 	More   int
 
 	Kind       string // histogram, native histogram, summary
-	Title      string // for who cannot see it
+	Title      string // text alternative
 	Count, Sum string
-	Mean       string // empty where there is none
+	Mean       string // empty if undefined
 
-	Bars []bar  // with titles; empty where there are too many
-	Path string // of all bars, or of the line through quantiles
-	Dots string // of a summary
+	Bars []bar  // with titles; empty if there are too many
+	Path string // of all bars if Bars is empty, or of the line through quantiles
+	Dots string // of a summary's quantiles
 	Axis []string
 
 	Heads  [2]string // of the table
@@ -42,23 +42,27 @@ type chartRow struct{ Name, Value string }
 const (
 	chartWidth  = 600.0
 	chartHeight = 100.0
-	// titledBars is up to how many bars each has a text of its own.
-	titledBars = 40
-	// maxBars is how many are drawn; beyond it neighbours share one.
+	// maxTitledBars is the maximum number of bars with titles.
+	maxTitledBars = 40
+	// maxBars is the maximum number of bars. If there are more buckets, neighbours share
+	// a bar.
 	maxBars = 300
 )
 
-// bucket is a bucket by itself: how many observations lie between its bounds.
+// bucket is a bucket with the number of observations between its bounds.
 type bucket struct {
 	lower, upper float64
 	count        float64
 	name         string
-	gap          bool // nothing is known between it and the bucket before
+	gap          bool // there is space between this bucket and the previous one
 }
 
-// histogramChart draws a histogram: the native one where there is any.
+// histogramChart draws a histogram, by its native buckets if it has any.
 func histogramChart(h *metric.HistogramValue, rows int) chart {
-	c := chart{Kind: "histogram", Count: formatValue(h.Observations()), Sum: formatValue(h.Sum), Heads: [2]string{"Bucket", "Observations"}}
+	c := chart{
+		Kind: "histogram", Count: formatValue(h.Observations()), Sum: formatValue(h.Sum),
+		Heads: [2]string{"Bucket", "Observations"},
+	}
 	var buckets []bucket
 	if h.Native() {
 		c.Kind = "native histogram"
@@ -84,7 +88,7 @@ func histogramChart(h *metric.HistogramValue, rows int) chart {
 	return c
 }
 
-// classicBuckets returns the buckets as pushed, and the one to +Inf.
+// classicBuckets returns the pushed buckets and the one to +Inf.
 func classicBuckets(h *metric.HistogramValue) []bucket {
 	sorted := slices.Clone(h.Buckets)
 	slices.SortFunc(sorted, func(a, b metric.Bucket) int {
@@ -129,7 +133,8 @@ func nativeBuckets(h *metric.HistogramValue) []bucket {
 	}
 	var buckets []bucket
 	add := func(lower, upper, count float64) {
-		buckets = append(buckets, bucket{lower: lower, upper: upper, count: count, name: formatShort(lower) + " – " + formatShort(upper)})
+		name := formatShort(lower) + " – " + formatShort(upper)
+		buckets = append(buckets, bucket{lower: lower, upper: upper, count: count, name: name})
 	}
 	for it := float.NegativeBucketIterator(); it.Next(); {
 		b := it.At()
@@ -160,7 +165,7 @@ func maxOf(buckets []bucket) int {
 	return largest
 }
 
-// draw makes bars of equal width, one for a bucket or for several neighbours.
+// draw makes bars of equal width, each for one bucket or for several neighbours.
 func (c *chart) draw(buckets []bucket) {
 	if len(buckets) == 0 {
 		return
@@ -185,16 +190,16 @@ func (c *chart) draw(buckets []bucket) {
 		}
 		at++
 	}
-	most := slices.Max(counts)
-	if most == 0 {
-		most = 1
+	highest := slices.Max(counts)
+	if highest == 0 {
+		highest = 1
 	}
 	width := chartWidth / float64(len(counts))
 	gap := min(width*0.15, 4)
 	var path strings.Builder
 	drawn := make([]bar, len(counts))
 	for i, n := range counts {
-		height := n / most * (chartHeight - 4)
+		height := n / highest * (chartHeight - 4)
 		if n > 0 {
 			height = max(height, 1.5)
 		}
@@ -204,7 +209,7 @@ func (c *chart) draw(buckets []bucket) {
 			fmt.Fprintf(&path, "M%s %sh%sv%sh-%sz", short(x), short(y), short(w), short(height), short(w))
 		}
 	}
-	if len(buckets) <= titledBars && each == 1 {
+	if len(buckets) <= maxTitledBars && each == 1 {
 		for i, b := range buckets {
 			d := drawn[places[i]]
 			d.Title = b.name + ": " + formatValue(b.count)
@@ -216,7 +221,7 @@ func (c *chart) draw(buckets []bucket) {
 	c.Axis = axis(buckets)
 }
 
-// axis returns the bounds that stand below the chart.
+// axis returns the labels below the chart.
 func axis(buckets []bucket) []string {
 	first, last := buckets[0], buckets[len(buckets)-1]
 	ends := func(b bucket, outer float64) string {
@@ -237,7 +242,7 @@ func axis(buckets []bucket) []string {
 	return []string{ends(first, first.lower), formatShort(buckets[len(buckets)/2].upper), ends(last, last.upper)}
 }
 
-// short writes a coordinate.
+// short formats a coordinate.
 func short(v float64) string {
 	s := fmt.Sprintf("%.1f", v)
 	return strings.TrimSuffix(s, ".0")

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// moment is a point in time as the pages show it.
+// moment is a time in words.
 type moment struct {
 	Never                    bool
 	Relative, Exact, Machine string
@@ -27,7 +27,7 @@ func momentOf(t, now time.Time) moment {
 	}
 }
 
-// momentAhead is momentOf for what is still to come.
+// momentAhead is momentOf for a time in the future.
 func momentAhead(t, now time.Time) moment {
 	m := momentOf(t, now)
 	if !m.Never {
@@ -36,13 +36,13 @@ func momentAhead(t, now time.Time) moment {
 	return m
 }
 
-// formatAge writes how long ago something was, rounded down. page.js does the
-// same while a page is open.
+// formatAge formats the time since an event, rounded down. page.js does the same while a
+// page is open.
 func formatAge(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d < 0:
-		return "in the future" // clocks differ, or were set back
+		return "in the future" // clocks differ or were set back
 	case d < time.Second:
 		return "just now"
 	case d < time.Minute:
@@ -55,10 +55,9 @@ func formatAge(d time.Duration) string {
 	return fmt.Sprintf("%d days ago", d/day)
 }
 
-// formatAhead writes in how long something will be, rounded to the nearest, since
-// rounded down a time to live would look a whole unit too short from its first
-// moment on. It goes on to a larger unit from two of that on, where half of it is
-// no longer much. page.js does the same while a page is open.
+// formatAhead formats the time until an event, rounded to the nearest unit: rounded
+// down, a TTL would look a whole unit too short from the start. It uses the next larger
+// unit from two of it on. page.js does the same while a page is open.
 func formatAhead(d time.Duration) string {
 	nearest := func(unit time.Duration) int64 { return int64(d.Round(unit) / unit) }
 	if n := nearest(time.Second); n < 1 {
@@ -87,7 +86,7 @@ func formatBytes(n int64) string {
 	return fmt.Sprintf("%.1f %s", size, units[0])
 }
 
-// formatCount writes a number with separators, such as 100,000.
+// formatCount formats a number with separators, as 100,000.
 func formatCount(n int) string {
 	s := strconv.Itoa(n)
 	for at := len(s) - 3; at > 0 && s[at-1] != '-'; at -= 3 {
@@ -96,14 +95,14 @@ func formatCount(n int) string {
 	return s
 }
 
-// formatValue writes a sample's value as the text format does.
+// formatValue formats a sample's value as the text format does.
 func formatValue(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
-// formatShort writes a value for a reader rather than for a program.
+// formatShort formats a value with four significant digits.
 func formatShort(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
 
-// meaning says in words what a value of a metric of this name is, going by the
-// unit in the name; empty where the value says it all.
+// meaning describes a value in words, by the unit in the metric's name. It is empty if
+// the name has no unit or the value needs no description.
 func meaning(name string, v float64, now time.Time) string {
 	switch {
 	case strings.HasSuffix(name, "_timestamp_seconds") || strings.HasSuffix(name, "_time_seconds"):
@@ -139,7 +138,7 @@ func cut(s string, n int) string {
 	return s[:at] + "…"
 }
 
-// etag identifies the content for browsers that have it already.
+// etag returns the ETag of a file.
 func etag(content []byte) string {
 	h := fnv.New64a()
 	h.Write(content)

@@ -15,8 +15,7 @@ import (
 	"pushgateway/internal/store"
 )
 
-// How much of a group one page shows. A family that has more is linked to a page
-// of its own.
+// Limits of what one page shows of a group. Larger families have pages of their own.
 const (
 	familiesPerPage = 20
 
@@ -24,15 +23,15 @@ const (
 	previewCharts     = 2
 	previewBucketRows = 20
 
-	samplesPerPage = 100
-	chartsPerPage  = 5
-	pageBucketRows = 200
-	maxTimelined   = 300 // characters of a rejection in the timeline
+	samplesPerPage     = 100
+	chartsPerPage      = 5
+	pageBucketRows     = 200
+	maxTimelineMessage = 300 // characters
 
-	// pageBudget bounds all families of a page together, in characters, whatever
-	// was pushed. Escaped, a character takes five bytes at most.
+	// pageBudget is the maximum length of all families of a page in characters. A
+	// character takes up to five bytes when escaped.
 	pageBudget = 18_000
-	// maxCopied bounds the path of a group that is offered to copy.
+	// maxCopied is the maximum length of a group's path for which commands are offered.
 	maxCopied = 10_000
 )
 
@@ -51,11 +50,11 @@ type groupPage struct {
 
 	Search      string
 	Self        string // link to the group's page
-	Family      string // the only one shown; empty where all are
+	Family      string // the only one shown; empty if all are
 	Families    []family
 	FamilyCount int // that match
 	Paging      paging
-	budget      int // what is left of pageBudget
+	budget      int // the rest of pageBudget
 }
 
 // rejection is a rejected push.
@@ -65,8 +64,8 @@ type rejection struct {
 	Message        string
 	Source, Client string
 	Group          []chip
-	GroupLink      string // empty where there is no group
-	Path           string // where the URL named no group
+	GroupLink      string // empty if the URL named no group
+	Path           string // if the URL named no group
 }
 
 // push is an entry of the timeline.
@@ -80,7 +79,7 @@ type push struct {
 	Source, Client string
 }
 
-// copyable is a text to take away.
+// copyable is a text with a button that copies it.
 type copyable struct{ ID, Title, Text string }
 
 // family is a metric family as the page shows it.
@@ -121,7 +120,8 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *g
 	page.Refresh = 5
 	if !known {
 		return p.Problem(w, r, depth, http.StatusNotFound, "No such group",
-			"There is no group "+cut(key.String(), 1000)+". It may have been deleted or have expired, or nothing was ever pushed to it. A group is named by all its labels, not by some of them.")
+			"There is no group "+cut(key.String(), 1000)+". It may have been deleted or have expired, "+
+				"or nothing was ever pushed to it. All labels of a group are needed to name it.")
 	}
 	if p.unchanged(w, r, &page.layout, view) {
 		return nil
@@ -149,7 +149,7 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *g
 	return p.render(w, http.StatusOK, "group", page)
 }
 
-// link returns a link to this page with another choice.
+// link returns a link to another family or page of this group.
 func (page *groupPage) link(family string, number int) string {
 	v := url.Values{}
 	if page.Search != "" {
@@ -167,21 +167,21 @@ func (page *groupPage) link(family string, number int) string {
 	return page.Self + "?" + v.Encode()
 }
 
-// fill adds the families that the page shows.
+// fill adds the families to the page.
 func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
 	type match struct {
-		chunk   *store.EncodedFamily
-		metrics []metric.Metric // those that match; nil for all
+		family  *store.EncodedFamily
+		metrics []metric.Metric // that match; nil for all
 	}
 	var matching []match
 	word := strings.ToLower(page.Search)
-	for _, c := range ordered(g.Families) {
+	for _, c := range pushedFirst(g.Families) {
 		switch {
 		case page.Family != "" && c.Name() != page.Family:
 		case word == "" || strings.Contains(strings.ToLower(c.Name()), word) || strings.Contains(strings.ToLower(c.Help()), word):
-			matching = append(matching, match{chunk: c})
+			matching = append(matching, match{family: c})
 		default:
-			if metrics := having(c.Metrics(), word); len(metrics) > 0 {
+			if metrics := withLabel(c.Metrics(), word); len(metrics) > 0 {
 				matching = append(matching, match{c, metrics})
 			}
 		}
@@ -191,7 +191,7 @@ func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
 		if len(matching) == 0 {
 			return
 		}
-		c, metrics := matching[0].chunk, matching[0].metrics
+		c, metrics := matching[0].family, matching[0].metrics
 		if metrics == nil {
 			metrics = c.Metrics()
 		}
@@ -214,13 +214,13 @@ func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
 	page.Paging = pagingOf(number, pages, func(n int) string { return page.link("", n) })
 	first := (number - 1) * familiesPerPage
 	for _, m := range matching[first:min(first+familiesPerPage, len(matching))] {
-		f := page.familyOf(m.chunk, now, 300)
+		f := page.familyOf(m.family, now, 300)
 		metrics := m.metrics
 		if metrics == nil {
-			metrics = m.chunk.Metrics()
+			metrics = m.family.Metrics()
 		}
 		shown := previewSamples
-		if isChart(m.chunk.Type()) {
+		if isChart(m.family.Type()) {
 			shown = previewCharts
 		}
 		page.show(&f, g.Key, metrics[:min(shown, len(metrics))], now, previewBucketRows)
@@ -229,22 +229,21 @@ func (page *groupPage) fill(g *store.Group, number int, now time.Time) {
 	}
 }
 
-// ordered returns the chunks with the pushed ones first.
-func ordered(chunks []*store.EncodedFamily) []*store.EncodedFamily {
-	isOwn := func(c *store.EncodedFamily) bool { return c.Name() == store.PushTime || c.Name() == store.FailureTime }
-	var pushed, own []*store.EncodedFamily
-	for _, c := range chunks {
-		if isOwn(c) {
-			own = append(own, c)
+// pushedFirst returns the families with the two push times at the end.
+func pushedFirst(families []*store.EncodedFamily) []*store.EncodedFamily {
+	var pushed, times []*store.EncodedFamily
+	for _, f := range families {
+		if f.Name() == store.PushTime || f.Name() == store.FailureTime {
+			times = append(times, f)
 		} else {
-			pushed = append(pushed, c)
+			pushed = append(pushed, f)
 		}
 	}
-	return append(pushed, own...)
+	return append(pushed, times...)
 }
 
-// having returns the metrics of which a label's name or value contains the word.
-func having(metrics []metric.Metric, word string) []metric.Metric {
+// withLabel returns the metrics that have a label whose name or value contains the word.
+func withLabel(metrics []metric.Metric, word string) []metric.Metric {
 	return slices.DeleteFunc(metrics, func(m metric.Metric) bool {
 		return !slices.ContainsFunc(m.Labels, func(l metric.Label) bool {
 			return strings.Contains(strings.ToLower(l.Name), word) || strings.Contains(strings.ToLower(l.Value), word)
@@ -268,17 +267,17 @@ func (page *groupPage) familyOf(c *store.EncodedFamily, now time.Time, maxHelp i
 	return f
 }
 
-// isChart reports whether metrics of the type are drawn.
+// isChart reports whether metrics of the type are shown as charts.
 func isChart(t metric.Type) bool { return t.HasBuckets() || t == metric.Summary }
 
-// show adds metrics to what is shown of the family, as long as the budget lasts.
+// show adds metrics to the family until the page's budget is spent.
 func (page *groupPage) show(f *family, key metric.GroupingKey, metrics []metric.Metric, now time.Time, rows int) {
 	for i := range metrics {
 		if page.budget < 0 {
 			return
 		}
 		m := &metrics[i]
-		labels, more := chips(besides(key, m.Labels), 400)
+		labels, more := chips(ownLabels(key, m.Labels), 400)
 		for _, l := range labels {
 			page.budget -= len(l.Name) + len(l.Value) + 15
 		}
@@ -299,8 +298,8 @@ func (page *groupPage) show(f *family, key metric.GroupingKey, metrics []metric.
 	}
 }
 
-// besides returns the labels that are not the group's, which all its metrics have.
-func besides(key metric.GroupingKey, labels []metric.Label) []metric.Label {
+// ownLabels returns the labels that are not the group's.
+func ownLabels(key metric.GroupingKey, labels []metric.Label) []metric.Label {
 	var own []metric.Label
 	for _, l := range labels {
 		if _, ofGroup := key.Value(l.Name); !ofGroup && !(l.Name == metric.InstanceLabel && l.Value == "") {
@@ -310,8 +309,8 @@ func besides(key metric.GroupingKey, labels []metric.Label) []metric.Label {
 	return own
 }
 
-// copies returns what can be copied to work with the group from elsewhere. A group
-// that is summed takes nothing but what can be added, which needs a type.
+// copies returns the commands for the group. Pushes to a summed group need metrics with
+// a type that can be summed.
 func copies(address string, key metric.GroupingKey, summed bool) []copyable {
 	target := address + key.Path()
 	push := "echo 'my_metric 1' | curl --data-binary @- " + shellQuote(target)
@@ -320,13 +319,13 @@ func copies(address string, key metric.GroupingKey, summed bool) []copyable {
 	}
 	return []copyable{
 		{"copy-url", "URL of the group", target},
-		{"copy-push", "Push to it", push},
-		{"copy-delete", "Delete it", "curl -X DELETE " + shellQuote(target)},
+		{"copy-push", "Push to the group", push},
+		{"copy-delete", "Delete the group", "curl -X DELETE " + shellQuote(target)},
 		{"copy-selector", "PromQL selector", key.String()},
 	}
 }
 
-// shellQuote quotes a URL for a POSIX shell, where that is needed.
+// shellQuote quotes a URL for a POSIX shell if necessary.
 func shellQuote(s string) string {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -340,8 +339,9 @@ func shellQuote(s string) string {
 
 func pushOf(e *history.Event, now time.Time) push {
 	p := push{
-		At: momentOf(e.At, now), Method: e.Method, Size: "unknown", Accepted: e.Accepted(), Replayed: e.Replayed, Reason: string(e.Reason),
-		Message: cut(e.Message, maxTimelined), Source: e.Source, Client: e.Client,
+		At: momentOf(e.At, now), Method: e.Method, Size: "unknown",
+		Accepted: e.Accepted(), Replayed: e.Replayed, Reason: string(e.Reason),
+		Message: cut(e.Message, maxTimelineMessage), Source: e.Source, Client: e.Client,
 	}
 	if e.Size >= 0 {
 		p.Size = formatBytes(e.Size)

@@ -13,10 +13,11 @@ import (
 	"pushgateway/internal/search"
 )
 
-// pageSize is how many groups a page shows.
+// pageSize is the number of groups per page.
 const pageSize = 50
 
-// choice is what the visitor asked for. Its parameters are those of the API.
+// choice is the visitor's search, filter, sort order and page. Its parameters are those
+// of the API.
 type choice struct {
 	Match  []string
 	Search string
@@ -26,7 +27,7 @@ type choice struct {
 	Page   int
 }
 
-// choiceOf reads the choice from a URL's query or a form.
+// choiceOf parses a URL's query or a form.
 func choiceOf(values url.Values) choice {
 	c := choice{
 		Match:  values["match[]"],
@@ -40,19 +41,19 @@ func choiceOf(values url.Values) choice {
 	return c
 }
 
-// maxSearch bounds what a visitor may ask for, since every link repeats it. The
-// API takes more.
+// maxSearch is the maximum length of a search. Every link on the page repeats it, so it
+// is shorter than in the API.
 const maxSearch = 500
 
 // query returns the choice as a query.
 func (c choice) query() (search.Query, error) {
 	if len(c.Search)+len(strings.Join(c.Match, "")) > maxSearch {
-		return search.Query{}, fmt.Errorf("longer than %d characters: GET /api/v1/groups takes more", maxSearch)
+		return search.Query{}, fmt.Errorf("longer than %d characters; GET /api/v1/groups accepts more", maxSearch)
 	}
 	return search.NewQuery(search.Params{Match: c.Match, Search: c.Search, State: c.State, Age: c.Age, Sort: c.Sort})
 }
 
-// values returns the choice as a URL's query, without what is usual.
+// values returns the choice as a URL's query, without default values.
 func (c choice) values() url.Values {
 	v := url.Values{}
 	set := func(name, value string) {
@@ -81,41 +82,41 @@ func (c choice) link(page string) string {
 	return page
 }
 
-// groupsPage is the list.
+// groupsPage is the list of groups.
 type groupsPage struct {
 	layout
 	choice
-	Total   int // groups held
-	Count   int // groups that match
-	Deleted string
-	Error   string // what is wrong with the search
+	Total   int    // all groups
+	Count   int    // groups that match
+	Deleted string // number of groups just deleted; may be empty
+	Error   string // of the search
 
 	States  []option // to filter by
-	Ages    []option // of old
+	Ages    []option // from which on groups are old
 	Sorts   []option // for narrow screens
 	Columns []column
 
 	Rows        []groupRow
 	First, Last int // of the rows, counted from 1
 	Paging      paging
-	Delete      string // link to delete what is shown; empty where that is not offered
+	Delete      string // link to delete the matching groups; empty if not offered
 	DeleteCount int
 }
 
-// option is one of several to choose from.
+// option is an option of a filter or of a select element.
 type option struct {
 	Value, Text, Link string
 	Count             int
 	Chosen            bool
 }
 
-// column is a column of the list to sort by.
+// column is a column header of the list, which links to sort by it.
 type column struct {
 	Text, Link, Class string
-	Sorted            string // ascending, descending, or empty
+	Sorted            string // ascending, descending or empty
 }
 
-// paging is links to the other pages; empty where there are none.
+// paging links to the other pages. Links are empty if there is no such page.
 type paging struct {
 	Page, Pages                 int
 	First, Previous, Next, Last string
@@ -141,9 +142,9 @@ type groupRow struct {
 	More   int // labels not shown
 }
 
-// Groups answers GET /: the groups that the URL's query asks for. A page that
-// does not exist gives the nearest one that does. A search that is not valid
-// shows what is wrong with it, and no group. Cost: O(groups).
+// Groups answers GET / with the groups that the URL's query selects. If the page does not
+// exist, it shows the nearest one. If the search is invalid, it shows the error and no
+// groups. Cost: O(groups).
 func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.View, rights Rights) error {
 	values := r.URL.Query()
 	page := groupsPage{
@@ -160,7 +161,7 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.V
 	found := &groupview.Found{}
 	if err != nil {
 		page.Error = cut(err.Error(), 500)
-		// What is wrong may be its length, and links repeat it.
+		// The search may be too long, and every link repeats it.
 		page.Search, page.Match = cut(page.Search, maxSearch), nil
 		page.State, page.Age, page.Sort = cut(page.State, 20), cut(page.Age, 20), cut(page.Sort, 20)
 	} else {
@@ -192,7 +193,7 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.V
 	return p.render(w, http.StatusOK, "groups", page)
 }
 
-// offer fills in what else can be chosen.
+// offer adds the filters, ages, sort orders and columns to choose from.
 func (page *groupsPage) offer(counts map[search.State]int) {
 	all := 0
 	for _, n := range counts {
@@ -223,9 +224,9 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 	for _, c := range []struct {
 		by         search.Column
 		text       string
-		descending bool // at first
+		descending bool // by default
 		class      string
-		sorts      [2]string // in words, ascending and descending
+		sorts      [2]string // ascending and descending
 	}{
 		{search.ByLabels, "Labels", false, "", [2]string{"Labels, A to Z", "Labels, Z to A"}},
 		{search.ByState, "State", true, "", [2]string{"State, OK first", "State, old first"}},
@@ -262,7 +263,8 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 			if value == string(search.ByLabels) {
 				value = ""
 			}
-			page.Sorts = append(page.Sorts, option{Value: value, Text: c.sorts[i], Chosen: page.Sort == value || value == "" && page.Sort == name})
+			chosen := page.Sort == value || value == "" && page.Sort == name
+			page.Sorts = append(page.Sorts, option{Value: value, Text: c.sorts[i], Chosen: chosen})
 		}
 	}
 }
@@ -324,14 +326,14 @@ func groupOf(g *groupview.Group, now time.Time) group {
 
 var stateTexts = map[search.State]string{search.OK: "ok", search.Failed: "last push failed", search.Old: "old"}
 
-// chip is a label as it is shown.
+// chip is a label in a list of labels.
 type chip struct {
 	Name, Value string
 	Job         bool
 }
 
-// chips returns the labels, the job first, cut to about the given number of
-// characters, and how many are left out altogether.
+// chips returns the labels, the job first, shortened to about budget characters in all,
+// and the number of labels left out.
 func chips(labels []metric.Label, budget int) (shown []chip, more int) {
 	add := func(l metric.Label) {
 		if budget <= 0 {
@@ -362,7 +364,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// digits returns s where it is a number that can be shown.
+// digits returns s with separators if it is a number, otherwise an empty string.
 func digits(s string) string {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 		return formatCount(int(n))

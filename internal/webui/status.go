@@ -16,36 +16,36 @@ import (
 	"pushgateway/internal/store"
 )
 
-// Status is what the status page shows.
+// Status is the content of the status page, besides the groups.
 type Status struct {
 	api.Status
 	Totals store.Totals
 	Rules  Rules
 }
 
-// Rules are how pushes are taken that do not say it themselves.
+// Rules are the options of pushes that set none themselves.
 type Rules struct {
 	File     string
-	Loaded   time.Time // when those in use were loaded; zero where there is no file
-	Failed   string    // why the file was not loaded anew since; empty where it was
-	All      []Rule    // in their order
-	Defaults []string  // options for what no rule says, as name=value
+	Loaded   time.Time // when the current rules were loaded; zero if there is no file
+	Failed   string    // why the last reload failed; empty if it succeeded
+	All      []Rule    // in order
+	Defaults []string  // options that no rule sets, as name=value
 }
 
-// Rule is a rule in words.
+// Rule is a rule as text.
 type Rule struct {
 	Match   string   // selector
 	Options []string // as name=value
 }
 
 const (
-	biggestJobs     = 10
-	shownRejections = 25
-	maxRejection    = 600
+	maxJobs             = 10
+	maxRejections       = 25
+	maxRejectionMessage = 600 // characters
 
-	shownRules = 100
-	maxRule    = 300 // characters of a selector
-	// rulesBudget bounds all selectors shown together, in characters.
+	maxRules    = 100
+	maxSelector = 300 // characters
+	// rulesBudget is the maximum length of all selectors together in characters.
 	rulesBudget = 8000
 )
 
@@ -59,19 +59,19 @@ type statusPage struct {
 	Listed     []numberedRule // the first of them
 	MoreRules  int
 	Jobs       int
-	Biggest    []ranking
+	Largest    []ranking
 	Rejections []rejection
 	Rights     Rights
 }
 
-// numberedRule is a rule with its number, counted from 1 as in messages about the
+// numberedRule is a rule with its number, counted from 1, as in messages about the rules
 // file.
 type numberedRule struct {
 	Number int
 	Rule
 }
 
-// ranking is the biggest jobs by one measure.
+// ranking lists the largest jobs by one measure.
 type ranking struct {
 	By   string
 	Jobs []rankedJob
@@ -80,7 +80,7 @@ type ranking struct {
 type rankedJob struct {
 	Name, Link string
 	Value      string
-	Percent    string // of the biggest
+	Percent    string // of the largest
 	Groups     int
 }
 
@@ -98,34 +98,35 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *g
 		Rights:     rights,
 	}
 	page.Refresh = 15
-	page.Rules.Failed = cut(s.Rules.Failed, maxRejection)
+	page.Rules.Failed = cut(s.Rules.Failed, maxRejectionMessage)
 	page.Listed = numbered(s.Rules.All)
 	page.MoreRules = len(s.Rules.All) - len(page.Listed)
 	if page.Jobs > 0 {
-		page.Biggest = []ranking{
-			rank("By series", view.Jobs(), func(j search.Job) int64 { return int64(j.Series) }, func(n int64) string { return formatCount(int(n)) }),
+		page.Largest = []ranking{
+			rank("By series", view.Jobs(), func(j search.Job) int64 { return int64(j.Series) },
+				func(n int64) string { return formatCount(int(n)) }),
 			rank("By size", view.Jobs(), func(j search.Job) int64 { return j.Bytes }, formatBytes),
 		}
 	}
 	for i, e := range view.History().Rejections() {
-		if i == shownRejections {
+		if i == maxRejections {
 			break
 		}
 		shown := rejectionOf(&e, now, &page.layout)
-		shown.Message = cut(shown.Message, maxRejection)
+		shown.Message = cut(shown.Message, maxRejectionMessage)
 		page.Rejections = append(page.Rejections, shown)
 	}
 	return p.render(w, http.StatusOK, "status", page)
 }
 
-// numbered returns as many of the rules as the page has room for.
+// numbered returns the first rules, as many as the page has room for.
 func numbered(rules []Rule) []numberedRule {
 	var listed []numberedRule
 	budget := rulesBudget
 	for i, rule := range rules {
-		rule.Match = cut(rule.Match, maxRule)
+		rule.Match = cut(rule.Match, maxSelector)
 		budget -= len(rule.Match)
-		if len(listed) == shownRules || budget < 0 {
+		if len(listed) == maxRules || budget < 0 {
 			break
 		}
 		listed = append(listed, numberedRule{i + 1, rule})
@@ -139,8 +140,8 @@ func rank(by string, jobs []search.Job, measure func(search.Job) int64, format f
 		return cmp.Or(cmp.Compare(measure(b), measure(a)), strings.Compare(a.Name, b.Name))
 	})
 	r := ranking{By: by}
-	most := max(measure(sorted[0]), 1)
-	for _, j := range sorted[:min(biggestJobs, len(sorted))] {
+	largest := max(measure(sorted[0]), 1)
+	for _, j := range sorted[:min(maxJobs, len(sorted))] {
 		selector := metric.FormatLabels([]metric.Label{{Name: metric.JobLabel, Value: j.Name}})
 		link := "./?" + url.Values{"search": {selector}}.Encode()
 		if len(link) > 1000 {
@@ -150,7 +151,7 @@ func rank(by string, jobs []search.Job, measure func(search.Job) int64, format f
 			Name:    cut(j.Name, 100),
 			Link:    link,
 			Value:   format(measure(j)),
-			Percent: strconv.FormatFloat(max(0.5, 100*float64(measure(j))/float64(most)), 'f', 1, 64),
+			Percent: strconv.FormatFloat(max(0.5, 100*float64(measure(j))/float64(largest)), 'f', 1, 64),
 			Groups:  j.Groups,
 		})
 	}

@@ -1,6 +1,6 @@
-// Package webui renders the pages for people: the groups held, one of them, the
-// status of the gateway, and help. Their links are relative, so they work under
-// any path prefix, also one that only a proxy knows of.
+// Package webui renders the HTML pages: the list of groups, a single group, the status
+// of the gateway, and help. All links are relative, so the pages work under any path
+// prefix, including one that only a proxy knows.
 package webui
 
 import (
@@ -25,16 +25,16 @@ var assets embed.FS
 type Pages struct {
 	config    Config
 	templates *template.Template
-	// process tells this process' pages from those of others, whose listings
-	// count their versions from the beginning, too.
+	// process makes the ETags of this process differ from those of others, whose
+	// listings have the same version numbers.
 	process string
 }
 
-// Config says where the gateway is to be found.
+// Config is the gateway's address.
 type Config struct {
-	// External is the gateway's address as clients know it; of its parts only
-	// scheme, host and path count. Without a host it is a path prefix, and the
-	// host is the one that the request was sent to.
+	// External is the gateway's address as clients know it. Only scheme, host and path
+	// are used. Without a host it is a path prefix; the host is then that of each
+	// request.
 	External url.URL
 	// MetricsPath is the path of the metrics, relative to External.
 	MetricsPath string
@@ -62,21 +62,21 @@ type Rights struct {
 	DeleteAll bool // all groups at once
 }
 
-// layout is what every page has.
+// layout is common to all pages.
 type layout struct {
 	Title string
-	Here  string // the entry of the navigation that the page belongs to
-	Root  string // the way to the gateway's own folder, as ./ or ../../
-	// Refresh is after how many seconds the page asks for what changed; 0 never.
+	Here  string // the page's entry in the navigation
+	Root  string // relative link to the gateway's root, as ./ or ../../
+	// Refresh is the number of seconds after which the page reloads itself; 0 for never.
 	Refresh int
-	Version string // for the page to say what it has
+	Version string // ETag, for reloading
 	place
 }
 
-// place is where the gateway can be reached.
+// place is the gateway's address as the client knows it.
 type place struct {
 	Scheme, Host string
-	Address      string // without a slash at the end
+	Address      string // without a trailing slash
 	MetricsPath  string
 }
 
@@ -100,8 +100,8 @@ func (p *Pages) placeOf(r *http.Request) place {
 	}
 }
 
-// layoutOf returns the layout of a page that lies depth folders below the
-// gateway's own.
+// layoutOf returns the layout of a page that is depth directories below the gateway's
+// root.
 func (p *Pages) layoutOf(r *http.Request, title, here string, depth int) layout {
 	root := "./"
 	if depth > 0 {
@@ -125,7 +125,7 @@ func (p *Pages) unchanged(w http.ResponseWriter, r *http.Request, l *layout, vie
 	return true
 }
 
-// render writes a page once it is complete.
+// render writes a page after it has been rendered completely.
 func (p *Pages) render(w http.ResponseWriter, status int, name string, data any) error {
 	var page bytes.Buffer
 	if err := p.templates.ExecuteTemplate(&page, name, data); err != nil {
@@ -139,8 +139,8 @@ func (p *Pages) render(w http.ResponseWriter, status int, name string, data any)
 	return err
 }
 
-// Problem answers a request for a page, depth folders below the gateway's own,
-// that there is none for.
+// Problem answers a request, depth directories below the gateway's root, with a page
+// that describes a problem.
 func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, depth, status int, title, text string) error {
 	page := problemPage{p.layoutOf(r, title, "", depth), text}
 	if status == http.StatusServiceUnavailable {
@@ -164,8 +164,8 @@ type helpPage struct {
 	Reasons []helpReason
 }
 
-// protect forbids the browser all that the pages have no need of, so that
-// escaping is not the only thing between a push and a script.
+// protect forbids the browser everything that the pages do not need, so that escaping
+// is not the only protection from scripts in pushed text.
 func protect(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
 		"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
@@ -174,9 +174,9 @@ func protect(h http.Header) {
 	h.Set("Referrer-Policy", "no-referrer")
 }
 
-// Static serves what the pages load, under any path that ends in /static/ and a
-// file's name. Browsers ask each time whether it changed, so that a new version
-// of the gateway brings its own.
+// Static serves the files that the pages load, at any path that ends in /static/ and the
+// file's name. Browsers revalidate them each time, so that they follow the gateway's
+// version.
 func (p *Pages) Static() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := path.Base(r.URL.Path)

@@ -1,0 +1,171 @@
+package webui_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pushgateway/internal/history"
+	"pushgateway/internal/store"
+	"pushgateway/internal/webui"
+)
+
+func TestGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock starts at midnight, 2000-01-01
+		s := store.InMemory()
+		put(t, s, key("job", "a", "instance", "i"))
+		time.Sleep(90 * time.Second)
+		if err := s.Fail(key("job", "b"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Fail(key("job", "c"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		put(t, s, key("job", "c"))
+		page := groups(t, newPages(t, ""), "", s)
+		rows := strings.Split(page, "<tr")[1:]
+		rows = rows[len(rows)-3:]
+		wantText(t, page, "3 groups", `OK <span>2</span>`, `Failed <span>1</span>`, `Old <span>0</span>`)
+		wantText(t, rows[0],
+			`<span class="chip job"><bdi>job</bdi>=<b><bdi>a</bdi></b></span> <span class="chip"><bdi>instance</bdi>=<b><bdi>i</bdi></b></span>`,
+			`<time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">1 min ago</time>`,
+			`>never<`, `class="number">3</td>`, ` B</td>`, `state ok`)
+		wantText(t, rows[1], `state failed`, `never accepted`, `>never<`, `>3 s ago<`)
+		wantText(t, rows[2], `state ok`, `>just now<`, `>3 s ago<`)
+		time.Sleep(25 * time.Hour)
+		page = groups(t, newPages(t, ""), "?state=old", s)
+		wantText(t, page, "2 of 3 groups", `state old`, `Old <span>2</span>`)
+	})
+}
+
+func TestEmpty(t *testing.T) {
+	s := store.InMemory()
+	wantText(t, groups(t, newPages(t, ""), "", s),
+		"curl --data-binary @- http://gateway:9091/metrics/job/my_job", "honor_labels: true",
+		"targets: ['gateway:9091']", "metrics_path: /metrics\n", "scheme: http\n")
+	wantText(t, groups(t, newPages(t, "/a b/"), "", s),
+		"http://gateway:9091/a%20b/metrics/job/my_job", "metrics_path: /a%20b/metrics\n")
+	wantText(t, groups(t, newPages(t, "https://user@example.org/pg/?x#y"), "", s),
+		" https://example.org/pg/metrics/job/my_job", "targets: ['example.org']",
+		"metrics_path: /pg/metrics\n", "scheme: https\n")
+
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Host, r.TLS = "[::1]:9091", &tls.ConnectionState{}
+	w := httptest.NewRecorder()
+	if err := newPages(t, "").Groups(w, r, sourceOf(s).View(), webui.Rights{}); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, w.Body.String(), " https://[::1]:9091/metrics/job/my_job")
+}
+
+func TestPaging(t *testing.T) {
+	s := store.InMemory()
+	p := newPages(t, "")
+	held := 0
+	check := func(total int, query, first, last string, links ...string) {
+		t.Helper()
+		for ; held < total; held++ {
+			put(t, s, key("job", fmt.Sprintf("job-%04d", held)))
+		}
+		page := groups(t, p, query, s)
+		rows := attributes(page, "data-key")
+		if rows[0] != "job/"+first || rows[len(rows)-1] != "job/"+last || len(rows) > 50 {
+			t.Errorf("%d rows from %s to %s", len(rows), rows[0], rows[len(rows)-1])
+		}
+		var got []string
+		if _, paging, ok := strings.Cut(page, `class="paging"`); ok {
+			got = attributes(paging, "href")
+		}
+		if !slices.Equal(got, links) {
+			t.Errorf("%s of %d links to %q, want %q", query, total, got, links)
+		}
+	}
+	check(1, "", "job-0000", "job-0000")
+	check(50, "", "job-0000", "job-0049")
+	check(51, "", "job-0000", "job-0049", "./?page=2", "./?page=2")
+	check(51, "?page=2", "job-0050", "job-0050", "./", "./")
+	check(230, "?page=3", "job-0100", "job-0149", "./", "./?page=2", "./?page=4", "./?page=5")
+	check(230, "?page=3&search=job&sort=-labels", "job-0129", "job-0080",
+		"./?search=job&sort=-labels", "./?page=2&search=job&sort=-labels",
+		"./?page=4&search=job&sort=-labels", "./?page=5&search=job&sort=-labels")
+	check(230, "?page=77", "job-0200", "job-0229", "./", "./?page=4")
+	for _, query := range []string{"?page=0", "?page=-3", "?page=x", "?page=", "?page=99999999999999999999999"} {
+		page := groups(t, p, query, s)
+		if !strings.Contains(page, "Groups 1 to 50 of 230") && !strings.Contains(page, "Groups 201 to 230 of 230") {
+			t.Errorf("%s shows neither the first nor the last page", query)
+		}
+	}
+}
+
+// A page that says what it has is answered with nothing where that is the same.
+func TestUnchangedPagesAreNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.InMemory()
+		put(t, s, key("job", "a"))
+		p, source := newPages(t, ""), sourceOf(s)
+		ask := func(version string) *httptest.ResponseRecorder {
+			t.Helper()
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest("GET", "http://gateway:9091/", nil)
+			r.Header.Set("If-None-Match", version)
+			if err := p.Groups(w, r, source.View(), webui.Rights{}); err != nil {
+				t.Fatal(err)
+			}
+			return w
+		}
+		first := ask("")
+		version := first.Header().Get("ETag")
+		if got := attributes(first.Body.String(), "data-version"); got[0] != version || version == "" {
+			t.Errorf("the page says %q, its header %q", got, version)
+		}
+		if w := ask(version); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+			t.Errorf("unchanged: %d, %d bytes", w.Code, w.Body.Len())
+		}
+		if w := ask(version + "x"); w.Code != http.StatusOK {
+			t.Errorf("another version: %d", w.Code)
+		}
+		source.History.Record(history.Event{Key: key("job", "b"), Message: "rejected"})
+		if w := ask(version); w.Code != http.StatusOK {
+			t.Errorf("after a rejection: %d", w.Code)
+		}
+		version = ask("").Header().Get("ETag")
+		time.Sleep(time.Minute) // times on it are relative
+		if w := ask(version); w.Code != http.StatusOK {
+			t.Errorf("a minute later: %d", w.Code)
+		}
+		if other := newPages(t, ""); other == p {
+			t.Fatal("the same pages")
+		} else {
+			p = other
+		}
+		if w := ask(version); w.Code != http.StatusOK {
+			t.Errorf("after a restart: %d", w.Code)
+		}
+	})
+}
+
+// A page costs what it shows, and a look at each group.
+func BenchmarkGroups(b *testing.B) {
+	for _, held := range []int{100, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("groups=%d", held), func(b *testing.B) {
+			s := store.InMemory()
+			for i := range held {
+				put(b, s, key("job", fmt.Sprintf("job-%06d", i)))
+			}
+			p, source := newPages(b, ""), sourceOf(s)
+			r := httptest.NewRequest("GET", "/?page=1000000", nil)
+			for b.Loop() {
+				if err := p.Groups(httptest.NewRecorder(), r, source.View(), webui.Rights{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
