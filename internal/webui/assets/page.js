@@ -1,19 +1,19 @@
 "use strict";
 
-// The pages work without this script. It adds: results while one types, a list
-// that refreshes by itself, and buttons that copy.
+// The pages work without this script. It adds search while typing, automatic refresh,
+// and copy buttons.
 
 const main = document.getElementById("main");
 
-// --- Taking over what changed -------------------------------------------------
+// --- Updating the page --------------------------------------------------------
 
 const keyOf = (node) => node.nodeType === 1 ? node.id || node.dataset?.key || "" : "";
 
-// picked is what the visitor has selected, while a page is taken over.
+// picked is the visitor's selection while the page is updated.
 let picked = null;
 
-// morph makes the element old like next. What is the same stays, and with it
-// focus, selection, scroll position, and what is being typed.
+// morph makes the element old equal to next. Equal nodes are not replaced, so that focus,
+// selection, scroll position and typed text remain.
 function morph(old, next) {
   if (old.isEqualNode(next) || old.localName === "time" && picked?.intersectsNode(old)) {
     return;
@@ -44,7 +44,7 @@ function morphChildren(old, next) {
   const wanted = new Set([...next.children].map(keyOf));
   let at = old.firstChild;
   for (const child of [...next.childNodes]) {
-    // Elements that go make room, so that those that stay need not move.
+    // Remove elements first, so that the others need not move.
     while (at && keyOf(at) && !wanted.has(keyOf(at))) {
       const gone = at;
       at = at.nextSibling;
@@ -81,8 +81,8 @@ function morphChildren(old, next) {
   }
 }
 
-// take shows the page that was fetched.
-function take(text) {
+// show shows a page that was fetched.
+function show(text) {
   const page = new DOMParser().parseFromString(text, "text/html");
   const next = page.getElementById("main");
   if (!next) {
@@ -112,9 +112,9 @@ function take(text) {
   }
 }
 
-let asking = null; // the request under way
+let asking = null; // the current request
 
-// ask fetches a page of this kind and shows it. Only the latest request counts.
+// ask fetches a page of this kind and shows it. A new request cancels the previous one.
 async function ask(url, version) {
   asking?.abort();
   const mine = asking = new AbortController();
@@ -134,7 +134,7 @@ async function ask(url, version) {
     if (asking !== mine) {
       return false;
     }
-    take(text);
+    show(text);
     return true;
   } finally {
     if (asking === mine) {
@@ -145,8 +145,8 @@ async function ask(url, version) {
 
 // --- Refreshing ---------------------------------------------------------------
 
-// A page asks only while it is visible. When nobody touches it, it asks less and
-// less often, and after an hour no more until somebody comes back.
+// A page refreshes only while it is visible. Without input it refreshes less and less
+// often, and after an hour not at all until there is input again.
 const soon = 1000 * (main.dataset.refresh ?? 0);
 const rarest = 60_000;
 const patience = 3_600_000;
@@ -176,7 +176,7 @@ async function refresh() {
         main.dataset.stale = error.message; // asked again later
       }
     }
-    // A gateway that takes long to answer is asked less often.
+    // Ask a slow gateway less often.
     await new Promise((done) => setTimeout(done, Math.min(rarest, 10 * (Date.now() - started))));
   }
   schedule();
@@ -202,9 +202,9 @@ if (soon) {
   schedule();
 }
 
-// --- Searching, sorting, paging without a new page -----------------------------
+// --- Searching, sorting and paging without loading a new page -------------------
 
-// go shows another view of this page; its address says which.
+// go shows another view of this page, given by its URL.
 async function go(url, replace) {
   url.searchParams.delete("deleted");
   if (url.href !== location.href) {
@@ -305,7 +305,7 @@ function aheadOf(seconds) {
 
 function tick(element) {
   const seconds = (Date.now() - Date.parse(element.dateTime)) / 1000;
-  // Where the clocks differ by a little, that is not worth a word.
+  // Ignore small differences between the clocks.
   const text = "ahead" in element.dataset ? aheadOf(-seconds) : ageOf(seconds < 0 && seconds > -60 ? 0 : seconds);
   if (element.textContent !== text) {
     element.textContent = text;
@@ -320,7 +320,7 @@ setInterval(() => {
 
 // --- Copying --------------------------------------------------------------------
 
-// Browsers offer the clipboard to pages of https only; the old way works elsewhere.
+// Browsers offer the clipboard API on https only; elsewhere the old command works.
 async function copy(source) {
   if (navigator.clipboard) {
     return navigator.clipboard.writeText(source.textContent);
@@ -348,7 +348,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = "Copy"; }, 2000);
 });
 
-// prepare readies what only works with this script.
+// prepare shows the elements that need this script.
 function prepare(node) {
   if (node.nodeType === 1) {
     for (const button of node.querySelectorAll(".copy")) {
