@@ -159,13 +159,9 @@ func push(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metr
 	}
 }
 
-// after returns a policy with this TTL for groups whose last push set none.
-func after(ttl time.Duration) store.ExpiryPolicy {
-	started := time.Now()
-	return store.ExpiryPolicy{
-		For:   func(metric.GroupingKey) metric.Expiry { return metric.Expiry{Set: true, TTL: ttl} },
-		Clock: store.Clock{Now: time.Now, Elapsed: func() time.Duration { return time.Since(started) }},
-	}
+// after has groups expire after the TTL, unless their last push set another.
+func after(ttl time.Duration) func(metric.GroupingKey) metric.Expiry {
+	return func(metric.GroupingKey) metric.Expiry { return metric.Expiry{Set: true, TTL: ttl} }
 }
 
 // pushWith pushes a counter to the group with the given options.
