@@ -49,7 +49,7 @@ func testBulkDelete(t *testing.T, browser context.Context) {
 	b.clickTo(".confirm button")
 	b.want("41 groups deleted.", "80 groups")
 	if text := p.get(t, "/api/v1/groups?limit=0"); !strings.Contains(text, `"total":80`) {
-		t.Errorf("held: %s", text)
+		t.Errorf("the gateway has %s", text)
 	}
 	b.visit("/delete")
 	b.want("Nothing chosen")
@@ -75,7 +75,7 @@ func testDeletePlain(t *testing.T, browser context.Context) {
 	b.await("the answer is there", `location.href.endsWith("/delete") && document.readyState === "complete"`)
 	b.want("another site")
 	if text := p.get(t, "/api/v1/groups"); !strings.Contains(text, `"total":1`) {
-		t.Errorf("held: %s", text)
+		t.Errorf("the gateway has %s", text)
 	}
 }
 

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestExpiryInBrowser looks at groups that end, and at those that add up, as people
-// do.
+// TestExpiryInBrowser looks at expiring and summed groups as people do.
 func TestExpiryInBrowser(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rules.yml")
 	rules := "rules:\n- match: '{job=~\"batch.*\"}'\n  ttl: 90m\n  merge: sum\n- match: '{job=\"forever\"}'\n  ttl: 0s\n"
@@ -25,7 +24,7 @@ func TestExpiryInBrowser(t *testing.T) {
 	list.want("expires in 90 min", "summed", "expires in 60 days")
 	eval[int](list, "window.mark = 1")
 
-	// One that ends soon comes, counts down, and goes, without a reload.
+	// A group that expires soon appears, counts down and disappears without a reload.
 	p.push(t, "PUT", "/metrics/job/soon?ttl=20s", "m 1\n")
 	p.push(t, "PUT", "/metrics/job/emptied?ttl=20s&ttl_keep=push_time", "m 1\n")
 	one := open(t, browser, p.URL, "/groups/job/soon")
@@ -33,16 +32,17 @@ func TestExpiryInBrowser(t *testing.T) {
 	left := func(b *tab) string {
 		return eval[string](b, `document.querySelector("time[data-ahead]").innerText`)
 	}
-	const counted = `/^(in \d+ s|any moment)$/`
 	list.awaitRows(5)
-	if !eval[bool](list, `[...document.querySelectorAll("tr[data-key='job/soon'] time[data-ahead]")].some((e) => `+counted+`.test(e.innerText))`) {
+	if !eval[bool](list, `[...document.querySelectorAll("tr[data-key='job/soon'] time[data-ahead]")]
+		.some((e) => /^(in \d+ s|any moment)$/.test(e.innerText))`) {
 		t.Errorf("the list says\n%s", list.text())
 	}
 	first := left(one)
 	one.await("time passes", `document.querySelector("time[data-ahead]").innerText !== "`+first+`"`)
 	one.await("the group is gone from its own page", `document.querySelector("h1").innerText === "No such group"`)
 	list.awaitRows(4)
-	list.await("the emptied group says so", `document.querySelector("tr[data-key='job/emptied']").innerText.includes("expired (push times kept)")`)
+	list.await("the emptied group says so",
+		`document.querySelector("tr[data-key='job/emptied']").innerText.includes("expired (push times kept)")`)
 	list.want("job=emptied", "4 groups")
 	if eval[int](list, "window.mark ?? 0") != 1 {
 		t.Error("the list was reloaded")
@@ -130,15 +130,21 @@ func TestLayoutInBrowser(t *testing.T) {
 		for (const row of document.querySelectorAll("table.list tbody tr")) {
 			const all = [...row.querySelectorAll("td, th")];
 			all.forEach((a, i) => all.slice(i + 1).forEach((b) => {
-				if (inside(a).some((x) => inside(b).some((y) => overlap(x, y)))) wrong.push(row.dataset.key + ": " + a.innerText + " is over " + b.innerText);
+				if (inside(a).some((x) => inside(b).some((y) => overlap(x, y)))) {
+					wrong.push(row.dataset.key + ": " + a.innerText + " is over " + b.innerText);
+				}
 			}));
 			const ends = row.querySelector(".ends");
 			if (!ends) continue;
 			const place = rect(ends), cell = rect(ends.closest("td"));
-			if (place.left < cell.left - .5 || place.right > cell.right + .5 || place.bottom > cell.bottom + .5) wrong.push(row.dataset.key + ": the end is out of its cell");
+			if (place.left < cell.left - .5 || place.right > cell.right + .5 || place.bottom > cell.bottom + .5) {
+				wrong.push(row.dataset.key + ": the expiry is out of its cell");
+			}
 			if (innerWidth > 768) continue;
 			for (const name of ["Last rejected", "Series", "Size"]) {
-				if (rect(row.querySelector("td[data-name='" + name + "']")).top < place.bottom - .5) wrong.push(row.dataset.key + ": " + name + " is beside the end");
+				if (rect(row.querySelector("td[data-name='" + name + "']")).top < place.bottom - .5) {
+					wrong.push(row.dataset.key + ": " + name + " is beside the expiry");
+				}
 			}
 		}
 		return wrong;
@@ -160,7 +166,9 @@ func TestLayoutInBrowser(t *testing.T) {
 	})()`
 	for _, width := range []int64{360, 500, 1280} {
 		b.screen(width, 900, false)
-		for path, check := range map[string]string{"/": cells, "/groups/" + strings.TrimPrefix(long, "/metrics/"): copies, "/groups/job/summed": copies, "/help": copies} {
+		for path, check := range map[string]string{
+			"/": cells, "/groups/" + strings.TrimPrefix(long, "/metrics/"): copies, "/groups/job/summed": copies, "/help": copies,
+		} {
 			b.visit(path)
 			if path == "/" {
 				b.awaitRows(5)

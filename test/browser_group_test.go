@@ -35,7 +35,8 @@ func testRejection(t *testing.T, browser context.Context) {
 	// A body that could not be read leaves no group, but its page says why.
 	b.visit("/groups/job/c")
 	b.want("no push to it was accepted", "never accepted", "malformed", "Last pushes")
-	if rejected := eval[string](b, `document.querySelectorAll(".facts dd")[2].innerText`); !strings.HasSuffix(rejected, "ago") && rejected != "just now" {
+	rejected := eval[string](b, `document.querySelectorAll(".facts dd")[2].innerText`)
+	if !strings.HasSuffix(rejected, "ago") && rejected != "just now" {
 		t.Errorf("last rejected: %q", rejected)
 	}
 	b.clickTo(".facts a.danger")
@@ -121,9 +122,10 @@ func testCopy(t *testing.T, browser context.Context) {
 	if got := copied("copy-selector"); got != `{job="a$b",path="/var/tmp"}` {
 		t.Errorf("copied %q", got)
 	}
-	for _, id := range []string{"copy-push", "copy-delete"} {
-		if out := result(t, command(t, "sh", "-c", copied(id)+" -sS -w '%{http_code}'")); !strings.HasSuffix(out, map[string]string{"copy-push": "200", "copy-delete": "202"}[id]) {
-			t.Errorf("%s: %s", id, out)
+	for _, c := range []struct{ id, status string }{{"copy-push", "200"}, {"copy-delete", "202"}} {
+		out := result(t, command(t, "sh", "-c", copied(c.id)+" -sS -w '%{http_code}'"))
+		if !strings.HasSuffix(out, c.status) {
+			t.Errorf("%s: printed %s, want status %s", c.id, out, c.status)
 		}
 	}
 	if text := p.get(t, "/api/v1/groups"); !strings.Contains(text, `"total":0`) {

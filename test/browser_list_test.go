@@ -114,7 +114,8 @@ func testRefresh(t *testing.T, browser context.Context) {
 	})()`)
 	p.push(t, "PUT", "/metrics/job/a/instance/host-new", "m 1\n")
 	b.await("the new group is there", `document.querySelector("table.list tbody th").innerText.includes("host-new")`)
-	if got := eval[string](b, `(() => { const e = document.activeElement; return e.id + " " + e.selectionStart + " " + e.selectionEnd; })()`); got != "search-text 1 3" {
+	got := eval[string](b, `[document.activeElement].map((e) => e.id + " " + e.selectionStart + " " + e.selectionEnd)[0]`)
+	if got != "search-text 1 3" {
 		t.Errorf("focus and cursor are %q", got)
 	}
 	if got := eval[float64](b, "window.scrollY"); got < 650 || got > 800 {
@@ -163,14 +164,20 @@ func testPolling(t *testing.T, browser context.Context) {
 			const ask = window.fetch;
 			window.asked = 0;
 			window.statuses = {};
-			window.fetch = (...a) => { window.asked++; return ask(...a).then((r) => { window.statuses[r.status] = (window.statuses[r.status] ?? 0) + 1; return r; }); };
+			window.fetch = (...a) => {
+				window.asked++;
+				return ask(...a).then((r) => {
+					window.statuses[r.status] = (window.statuses[r.status] ?? 0) + 1;
+					return r;
+				});
+			};
 		})()`).Do(ctx)
 		return err
 	}))
 	b.visit("/")
 	b.await("it asked twice", "window.asked >= 2")
 	if eval[int](b, `window.statuses[304] ?? 0`) == 0 {
-		t.Errorf("an unchanged list is sent anew: %v", eval[map[string]int](b, "window.statuses"))
+		t.Errorf("an unchanged list is sent again: %v", eval[map[string]int](b, "window.statuses"))
 	}
 	// Ten minutes, in which nobody touches it.
 	started := eval[float64](b, "Date.now()")
@@ -227,9 +234,12 @@ func testHundredThousand(t *testing.T, browser context.Context) {
 	b.visit("/status")
 	b.want("98,000", "Largest jobs")
 
-	// Each view within 150 ms and 200 KB, with some patience: other programs have
-	// their share of this machine.
-	for _, path := range []string{"/", "/?page=1900", "/?search=host-0123", "/?search=rows&sort=-bytes", "/?state=old", "/status", "/groups/job/job-001/instance/host-00001.example.org:9100", "/api/v1/groups?search=rows"} {
+	// Each view takes 150 ms and 200 KB at most. The fastest of several tries counts, as
+	// other programs have their share of this machine.
+	for _, path := range []string{
+		"/", "/?page=1900", "/?search=host-0123", "/?search=rows&sort=-bytes", "/?state=old", "/status",
+		"/groups/job/job-001/instance/host-00001.example.org:9100", "/api/v1/groups?search=rows",
+	} {
 		fastest, size := time.Hour, 0
 		for try := range 20 {
 			if fastest <= 150*time.Millisecond {

@@ -27,7 +27,7 @@ import (
 )
 
 // make screenshots sets this.
-var update = flag.Bool("update", false, "write the screenshots in docs/screenshots anew")
+var update = flag.Bool("update", false, "rewrite the screenshots in docs/screenshots")
 
 const screenshots = "docs/screenshots"
 
@@ -92,7 +92,7 @@ func checkPicture(t *testing.T, name string) {
 	}
 }
 
-// showcase is a gateway whose clock can be set, to show what came long ago.
+// showcase is a gateway with a clock that can be set, to show old pushes.
 type showcase struct {
 	URL string
 	ago time.Duration
@@ -102,7 +102,10 @@ type showcase struct {
 type onDisk struct{ store.Memory }
 
 func (onDisk) Status() store.JournalStatus {
-	return store.JournalStatus{Durable: true, File: "/var/lib/pushgateway/metrics", Sync: "push", SizeBytes: 3 << 20, LastCommit: time.Now().Add(-4 * time.Second)}
+	return store.JournalStatus{
+		Durable: true, File: "/var/lib/pushgateway/metrics", Sync: "push", SizeBytes: 3 << 20,
+		LastCommit: time.Now().Add(-4 * time.Second),
+	}
 }
 
 func newShowcase(t *testing.T) *showcase {
@@ -130,9 +133,14 @@ func newShowcase(t *testing.T) *showcase {
 		Clock: clock, Rules: manager, Validation: metric.LegacyValidation,
 		TelemetryPath: "/metrics", Pages: pages, AdminAPI: true,
 		Status: api.Status{
-			Build:   api.Build{Version: "0.2.0", Revision: "5d1c0de", Branch: "main", User: "make", Date: "2026-11-22T10:00:00Z", GoVersion: "go1.26"},
+			Build: api.Build{
+				Version: "0.2.0", Revision: "5d1c0de", Branch: "main", User: "make", Date: "2026-11-22T10:00:00Z", GoVersion: "go1.26",
+			},
 			Started: time.Now().Add(-75 * time.Hour),
-			Flags:   map[string]string{"persistence.file": "/var/lib/pushgateway/metrics", "web.enable-admin-api": "true", "web.external-url": "https://pushgateway.example.org", "web.listen-address": ":9091"},
+			Flags: map[string]string{
+				"persistence.file": "/var/lib/pushgateway/metrics", "web.enable-admin-api": "true",
+				"web.external-url": "https://pushgateway.example.org", "web.listen-address": ":9091",
+			},
 		},
 	})
 	if err != nil {
@@ -174,12 +182,17 @@ func (s *showcase) fill(t *testing.T) {
 	t.Helper()
 	const day = 24 * time.Hour
 	last := func(name string, at time.Duration) string {
-		return fmt.Sprintf("# HELP %s_last_success_timestamp_seconds When it last succeeded.\n# TYPE %[1]s_last_success_timestamp_seconds gauge\n%[1]s_last_success_timestamp_seconds %[2]d\n",
-			name, time.Now().Add(-at).Unix())
+		name += "_last_success_timestamp_seconds"
+		return fmt.Sprintf("# HELP %s When it last succeeded.\n# TYPE %[1]s gauge\n%[1]s %[2]d\n", name, time.Now().Add(-at).Unix())
 	}
-	const size = "# HELP backup_size_bytes Size of the last backup.\n# TYPE backup_size_bytes gauge\nbackup_size_bytes{database=\"orders\"} 1.118e+09\nbackup_size_bytes{database=\"users\"} 6.4e+07\n"
-	s.push(t, 40*time.Minute, "PUT", "import/table/orders", last("import", 40*time.Minute)+"# TYPE import_rows gauge\nimport_rows 48210\n", 200)
-	s.push(t, 26*time.Hour, "PUT", "import/table/customers", last("import", 26*time.Hour)+"# TYPE import_rows gauge\nimport_rows 1201\n", 200)
+	const size = `# HELP backup_size_bytes Size of the last backup.
+# TYPE backup_size_bytes gauge
+backup_size_bytes{database="orders"} 1.118e+09
+backup_size_bytes{database="users"} 6.4e+07
+`
+	const rows = "# TYPE import_rows gauge\nimport_rows "
+	s.push(t, 40*time.Minute, "PUT", "import/table/orders", last("import", 40*time.Minute)+rows+"48210\n", 200)
+	s.push(t, 26*time.Hour, "PUT", "import/table/customers", last("import", 26*time.Hour)+rows+"1201\n", 200)
 	s.push(t, 2*time.Hour, "PUT", "import/table/customers", "# TYPE import_rows counter\nimport_rows 1234\n", 400)
 	s.push(t, time.Hour, "PUT", "import/table/customers", "# TYPE import_rows counter\nimport_rows 1240\n", 400)
 	s.push(t, 5*day, "PUT", "certificates/host/www.example.org", last("renewal", 5*day), 200)
@@ -199,8 +212,13 @@ func (s *showcase) fill(t *testing.T) {
 		if i < 3 {
 			branch = []string{"main", "release", "next"}[i]
 		}
-		s.push(t, time.Duration(i*i)*5*time.Hour+time.Minute, "PUT", "ci/branch/"+branch,
-			fmt.Sprintf("# TYPE ci_tests_total counter\nci_tests_total{result=\"passed\"} %d\nci_tests_total{result=\"failed\"} %d\n# TYPE ci_duration_seconds gauge\nci_duration_seconds %d\n", 800+i, i%3, 300+i*7), 200)
+		body := fmt.Sprintf(`# TYPE ci_tests_total counter
+ci_tests_total{result="passed"} %d
+ci_tests_total{result="failed"} %d
+# TYPE ci_duration_seconds gauge
+ci_duration_seconds %d
+`, 800+i, i%3, 300+i*7)
+		s.push(t, time.Duration(i*i)*5*time.Hour+time.Minute, "PUT", "ci/branch/"+branch, body, 200)
 	}
 	s.ago = 0
 }

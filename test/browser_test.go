@@ -26,8 +26,8 @@ import (
 // chromium is the browser of Debian, which scripts/setup installs.
 const chromium = "/usr/bin/chromium"
 
-// foreignHost is a name that the browser takes for this machine, but, unlike
-// localhost, not for trustworthy: as a gateway on plain HTTP.
+// foreignHost is a name that the browser resolves to this machine. Unlike localhost it is
+// not a trustworthy origin, as a gateway on plain HTTP is not.
 const foreignHost = "gateway.example"
 
 // startBrowser starts a browser for the test and its subtests.
@@ -41,8 +41,7 @@ func startBrowser(t *testing.T) context.Context {
 		chromedp.Flag("host-resolver-rules", "MAP "+foreignHost+" 127.0.0.1"),
 	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	// What the browser says and this version of the library does not know is no
-	// concern of the tests.
+	// The library logs messages of the browser that it does not know.
 	quiet := func(string, ...any) {}
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(quiet), chromedp.WithLogf(quiet))
 	if err := chromedp.Run(ctx); err != nil {
@@ -121,7 +120,8 @@ func (b *tab) run(actions ...chromedp.Action) {
 func (b *tab) watchPolicy() {
 	b.t.Helper()
 	b.run(chromedp.ActionFunc(func(ctx context.Context) error {
-		_, err := page.AddScriptToEvaluateOnNewDocument(`addEventListener("securitypolicyviolation", (e) => console.error("policy: " + e.violatedDirective + " " + e.blockedURI))`).Do(ctx)
+		_, err := page.AddScriptToEvaluateOnNewDocument(`addEventListener("securitypolicyviolation",
+			(e) => console.error("policy: " + e.violatedDirective + " " + e.blockedURI))`).Do(ctx)
 		return err
 	}))
 }
@@ -131,7 +131,7 @@ func (b *tab) visit(path string) {
 	b.run(chromedp.Navigate(b.URL+path), chromedp.WaitReady("#main", chromedp.ByQuery))
 }
 
-// eval returns the value of a JavaScript expression, awaited where it is a promise.
+// eval returns the value of a JavaScript expression, awaited if it is a promise.
 func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
 	var value T
@@ -150,7 +150,7 @@ func (b *tab) await(what, expression string) {
 	var last error
 	deadline := time.Now().Add(patience / 2)
 	for {
-		// Asked from here, as the page may go meanwhile, and has a clock of its own.
+		// Polled from here, as the page may be replaced, and has a clock of its own.
 		var holds bool
 		last = chromedp.Run(b.ctx, chromedp.Evaluate(expression, &holds))
 		if holds {
@@ -163,14 +163,14 @@ func (b *tab) await(what, expression string) {
 	}
 }
 
-// write replaces what is in the search box by typing.
+// write types a text into the search box, in place of what is there.
 func (b *tab) write(text string) {
 	b.t.Helper()
 	eval[bool](b, `(() => { const box = document.getElementById("search-text"); box.focus(); box.select(); return true; })()`)
 	b.run(chromedp.KeyEvent(text))
 }
 
-// text returns what the page shows.
+// text returns the text of the page.
 func (b *tab) text() string {
 	b.t.Helper()
 	var text string
@@ -195,7 +195,7 @@ func (b *tab) click(selector string) {
 	b.run(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible))
 }
 
-// clickTo clicks what leads to another page.
+// clickTo clicks an element that leads to another page, and waits for that.
 func (b *tab) clickTo(selector string) {
 	b.t.Helper()
 	eval[bool](b, `window.left = true`)
@@ -203,7 +203,7 @@ func (b *tab) clickTo(selector string) {
 	b.await("another page is there", `!window.left && document.readyState === "complete"`)
 }
 
-// key presses keys as a person does who has no mouse.
+// key presses keys, as people without a mouse do.
 func (b *tab) key(keys string) {
 	b.t.Helper()
 	b.run(chromedp.KeyEvent(keys))
@@ -220,7 +220,7 @@ func (b *tab) awaitRows(n int) {
 	b.await(fmt.Sprintf("%d rows are there", n), fmt.Sprintf(`document.querySelectorAll("table.list tbody tr").length === %d`, n))
 }
 
-// address returns the page's address behind that of the gateway.
+// address returns the page's address without the gateway's.
 func (b *tab) address() string {
 	b.t.Helper()
 	return strings.TrimPrefix(eval[string](b, "location.href"), b.URL)
@@ -278,8 +278,9 @@ func (b *tab) axe(what string) {
 		b.t.Fatalf("run scripts/setup first: %v", err)
 	}
 	b.run(chromedp.Evaluate(string(source), nil))
-	violations := eval[json.RawMessage](b, `axe.run(document, {resultTypes: ["violations"]}).then((r) =>
-		r.violations.map((v) => ({id: v.id, help: v.help, nodes: v.nodes.slice(0, 5).map((n) => n.html.slice(0, 300) + " " + n.failureSummary)})))`)
+	violations := eval[json.RawMessage](b, `axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) => ({
+		id: v.id, help: v.help, nodes: v.nodes.slice(0, 5).map((n) => n.html.slice(0, 300) + " " + n.failureSummary)
+	})))`)
 	var found []struct {
 		ID, Help string
 		Nodes    []string
@@ -314,7 +315,7 @@ rpc_duration_seconds_sum 17.2
 rpc_duration_seconds_count 1042
 `
 
-// encode writes a label's value as a URL takes it.
+// encode returns a label value in URL-safe base64.
 func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
 const protobufType = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
@@ -324,7 +325,9 @@ const protobufType = "application/vnd.google.protobuf; proto=io.prometheus.clien
 func nativeHistogram(t *testing.T) string {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "native_seconds", Help: "A native histogram.", NativeHistogramBucketFactor: 1.5})
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "native_seconds", Help: "A native histogram.", NativeHistogramBucketFactor: 1.5,
+	})
 	registry.MustRegister(h)
 	for i := range 20 {
 		h.Observe(float64(i*i-30) / 10)

@@ -184,7 +184,7 @@ func TestBulkEqualsOneByOne(t *testing.T) {
 func TestBulkPartlyRejected(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	p.push(t, http.MethodPut, "/metrics/job/stored", "# TYPE taken gauge\ntaken 1\n")
+	p.push(t, http.MethodPut, "/metrics/job/stored", "# TYPE used gauge\nused 1\n")
 	p.push(t, http.MethodPut, "/metrics/job/old", "# TYPE m gauge\nm 1\n")
 	before := p.exposedGroup(t, "stored")
 	const fine = `# TYPE m gauge
@@ -201,7 +201,7 @@ n{job="twice",a="b"} 2
 n{job="old"} 2
 n{job="last"} 1
 `
-	p.pushBulk(t, bulkPath, fine+"# TYPE taken counter\ntaken{job=\"conflict\"} 1\n").want(t, http.StatusMultiStatus,
+	p.pushBulk(t, bulkPath, fine+"# TYPE used counter\nused{job=\"conflict\"} 1\n").want(t, http.StatusMultiStatus,
 		"applied /metrics/job/first", "rejected for type_conflict /metrics/job/conflict", "applied /metrics/job/old",
 		"rejected for timestamp /metrics/job/stamped", "rejected for duplicate_series /metrics/job/twice", "applied /metrics/job/last")
 	p.wantPushed(t, "first", "m 1")
@@ -223,18 +223,18 @@ n{job="last"} 1
 	}
 
 	// All groups are rejected.
-	a := p.pushBulk(t, bulkPath, "# TYPE taken counter\ntaken{job=\"x\"} 1\ntaken{job=\"y\"} 1 1700000000000\n")
+	a := p.pushBulk(t, bulkPath, "# TYPE used counter\nused{job=\"x\"} 1\nused{job=\"y\"} 1 1700000000000\n")
 	a.want(t, http.StatusBadRequest, "rejected for type_conflict /metrics/job/x", "rejected for timestamp /metrics/job/y")
 	if a.ErrorType != "bad_data" {
 		t.Errorf("errorType %q, want bad_data", a.ErrorType)
 	}
-	wantText(t, a.Error, "taken", "counter", "gauge")
+	wantText(t, a.Error, "used", "counter", "gauge")
 
 	// The log has a few of many rejections.
 	var b strings.Builder
-	b.WriteString("# TYPE taken counter\n")
+	b.WriteString("# TYPE used counter\n")
 	for i := range 200 {
-		fmt.Fprintf(&b, "taken{job=\"%d\"} 1\n", i)
+		fmt.Fprintf(&b, "used{job=\"%d\"} 1\n", i)
 	}
 	warnings := len(levelWarn.FindAllString(p.log.String(), -1))
 	a = p.pushBulk(t, bulkPath, b.String())

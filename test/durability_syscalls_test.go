@@ -219,7 +219,8 @@ func TestSyncBeforeAnswer(t *testing.T) {
 			}
 		}
 		if !synced {
-			t.Errorf("%s was answered before it was on disk: its page was written: %v, then the root: %v, then synced: %v", x.marker, wrote, rooted, synced)
+			t.Errorf("%s was answered before it was on disk: its page was written: %v, then the root: %v, then synced: %v",
+				x.marker, wrote, rooted, synced)
 		}
 	}
 	powerFailures(t, file, image, calls, exchanges, pushes)
@@ -348,7 +349,8 @@ func powerFailures(t *testing.T, file string, image []byte, calls []call, exchan
 				ok = ok || found[group] == want
 			}
 			if !ok {
-				t.Errorf("power failure at line %d of the trace: group %s is %q; answered were %v of %v, begun %d", line, group, found[group], first+1, values, last+1)
+				t.Errorf("power failure at line %d of the trace: group %s is %q; answered were %v of %v, begun %d",
+					line, group, found[group], first+1, values, last+1)
 			}
 		}
 	}

@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// imageUser is the user and group of the image; no machine gives it rights.
+// imageUser is the user and group of the image, which has no permissions anywhere.
 const imageUser = 65534
 
-// imageConfig is what an image says about how to start it.
+// imageConfig describes how to start an image.
 type imageConfig struct {
 	User         string
 	Entrypoint   []string
@@ -24,8 +24,7 @@ type imageConfig struct {
 	Volumes      map[string]struct{}
 }
 
-// image builds the image without network and returns its file system and
-// what it says of itself.
+// image builds the image without network. It returns its file system and its config.
 func image(t *testing.T) (rootfs string, config imageConfig) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -47,7 +46,7 @@ func image(t *testing.T) (rootfs string, config imageConfig) {
 
 	const name = "localhost/pushgateway:test"
 	run("make", "image", "IMAGE_TOOL=buildah", "IMAGE="+name)
-	// The vfs driver keeps a container's files in a plain folder.
+	// The vfs driver stores a container's files in a plain directory.
 	rootfs = run("buildah", "mount", run("buildah", "from", name))
 	var inspected struct {
 		OCIv1 struct{ Config imageConfig }
@@ -69,7 +68,7 @@ func TestImage(t *testing.T) {
 		t.Errorf("exposed ports %v, want 9091/tcp", config.ExposedPorts)
 	}
 
-	// The default folder for data is a volume that the image's user owns.
+	// The default data directory is a volume that the image's user owns.
 	data := filepath.Join(config.WorkingDir, "data")
 	if _, ok := config.Volumes[data]; !ok {
 		t.Errorf("volumes %v, want %s", config.Volumes, data)

@@ -7,10 +7,15 @@ import (
 	"testing"
 )
 
-// TestImportsPointOneWay holds the arrows between the packages: each may import
-// those after it, and no other.
+// TestImportsPointOneWay: each package imports only packages that come after it in the
+// order.
 func TestImportsPointOneWay(t *testing.T) {
-	order := []string{"cmd/pushgateway", "internal/web", "internal/webui", "internal/api", "internal/groupview", "internal/search", "internal/history", "internal/exposition", "internal/journal", "internal/store", "internal/wire", "internal/rules", "internal/pushoptions", "internal/access", "internal/limits", "internal/selector", "internal/metric"}
+	order := []string{
+		"cmd/pushgateway", "internal/web", "internal/webui", "internal/api", "internal/groupview",
+		"internal/search", "internal/history", "internal/exposition", "internal/journal", "internal/store",
+		"internal/wire", "internal/rules", "internal/pushoptions", "internal/access", "internal/limits",
+		"internal/selector", "internal/metric",
+	}
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "pushgateway/cmd/...", "pushgateway/internal/...")
 	out, err := list.Output()
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A ledger is what a client was promised of its groups. Pushes give the same value
-// to all series of a family, so that a group that is half old shows.
+// A ledger records what a client was promised about its groups. Pushes give the same
+// value to all series of a family, so that a half-applied push shows.
 type ledger struct {
 	client  int
 	value   int
@@ -23,8 +23,8 @@ type ledger struct {
 	groups  map[string]*account
 }
 
-// account is what is known of one group. A state is written as by states; the empty
-// one is that of a group that is not there.
+// account is what is known about one group. States are in the form of states; the empty
+// state means that there is no group.
 type account struct {
 	now   string // as last acknowledged
 	maybe []string
@@ -52,8 +52,8 @@ func groupBody(families string, value int) string {
 	return b.String()
 }
 
-// step does something with one of the client's groups. Without an answer, or with
-// another than 2xx, it is open what a restart will find.
+// step changes one of the client's groups. Without a 2xx answer, a restart may find the
+// group with or without the change.
 func (l *ledger) step(p *program) (a answer, err error) {
 	name := fmt.Sprintf("%d-%d", l.client, l.random.IntN(6))
 	g := l.groups[name]
@@ -86,7 +86,7 @@ func (l *ledger) step(p *program) (a answer, err error) {
 	return a, err
 }
 
-// settle takes what is there for the truth.
+// settle accepts what is found as the state of the groups.
 func (l *ledger) settle(found map[string]string) {
 	for name, g := range l.groups {
 		g.now, g.maybe = found[name], nil
@@ -94,8 +94,8 @@ func (l *ledger) settle(found map[string]string) {
 	}
 }
 
-// states reads the state of each group from an exposition: the value of each of
-// its families, and an error where that is not the same in all series.
+// states returns the state of each group in an exposition: the value of each of its
+// families. A family whose series have different values is an error.
 func states(t *testing.T, exposition string) map[string]string {
 	t.Helper()
 	type family struct {
@@ -138,11 +138,11 @@ func states(t *testing.T, exposition string) map[string]string {
 	return out
 }
 
-// farFuture is the floor of those who keep all promises.
+// farFuture is the floor if all promises must be kept.
 var farFuture = time.Unix(1<<40, 0)
 
-// audit compares what is found with what was promised. Promises from before floor
-// must be kept, later ones may be lost, but only the latest of them.
+// audit compares the states found with the promises. Promises made before floor must be
+// kept. Later ones may be lost, but only from the latest backwards.
 func audit(t *testing.T, ledgers []*ledger, found map[string]string, floor time.Time) (lost int, oldest time.Time) {
 	t.Helper()
 	known := map[string]bool{}
@@ -180,8 +180,8 @@ func audit(t *testing.T, ledgers []*ledger, found map[string]string, floor time.
 	return lost, oldest
 }
 
-// load has a client per ledger make changes until stop is closed or the gateway is
-// gone.
+// load runs a client per ledger that makes changes until stop is closed or the gateway
+// is gone.
 func load(p *program, ledgers []*ledger, stop <-chan struct{}) *sync.WaitGroup {
 	var clients sync.WaitGroup
 	for _, l := range ledgers {

@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/push"
 )
 
-// startPrometheus runs a real server that scrapes the gateway as its users
-// are told to.
+// startPrometheus runs a real Prometheus server that scrapes the gateway as the README
+// says.
 func startPrometheus(t *testing.T, gateway *program, args ...string) *program {
 	t.Helper()
 	dir := t.TempDir()
@@ -51,7 +51,7 @@ type series struct {
 	Histogram []any // time, histogram
 }
 
-// query may be asked before the server is ready; it then knows nothing yet.
+// query returns nothing while the server is not ready yet.
 func (p *program) query(t *testing.T, expr string) []series {
 	t.Helper()
 	a := p.do(t, http.MethodGet, "/api/v1/query?query="+url.QueryEscape(expr), "")
@@ -68,8 +68,7 @@ func (p *program) query(t *testing.T, expr string) []series {
 	return result.Data.Result
 }
 
-// wantQuery waits until the server answers with just these lines, each a
-// series in normal form.
+// wantQuery waits until the server answers with exactly these series in normal form.
 func (p *program) wantQuery(t *testing.T, expr string, want ...string) {
 	t.Helper()
 	slices.Sort(want)
@@ -107,8 +106,8 @@ func (s series) normal(t *testing.T) string {
 	return line + fmt.Sprint(s.Value[1])
 }
 
-// What the three clients of the README push is in Prometheus, with the labels
-// that were pushed and no others.
+// TestPrometheusHasWhatClientsPush: the pushes of the README's three clients arrive in
+// Prometheus with the pushed labels and no others.
 func TestPrometheusHasWhatClientsPush(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -143,8 +142,8 @@ func TestPrometheusHasWhatClientsPush(t *testing.T) {
 	prom.wantQuery(t, `up`, fmt.Sprintf(`up{instance=%q,job="pushgateway"} 1`, p.Addr))
 }
 
-// Only the protobuf form carries native histograms, so their arrival proves
-// that Prometheus scraped protobuf. It must hold the other types, too.
+// TestPrometheusHasNativeHistograms: only protobuf carries native histograms, so their
+// arrival proves that Prometheus scraped protobuf. The other types must arrive, too.
 func TestPrometheusHasNativeHistograms(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -181,7 +180,8 @@ u 8
 
 	prom.wantQuery(t, `transfer_seconds`,
 		`transfer_seconds{job="transfer",zone="north"} `+
-			`{"buckets":[[1,"-8","-4","1"],[3,"-2.938735877055719e-39","2.938735877055719e-39","1"],[0,"0.5","1","2"],[0,"2","4","1"]],"count":"5","sum":"-1"}`)
+			`{"buckets":[[1,"-8","-4","1"],[3,"-2.938735877055719e-39","2.938735877055719e-39","1"],[0,"0.5","1","2"],[0,"2","4","1"]],`+
+			`"count":"5","sum":"-1"}`)
 	prom.wantQuery(t, `histogram_quantile(0.5, transfer_seconds)`, `{job="transfer",zone="north"} 0.625`)
 	prom.wantQuery(t, `{job="types",__name__!~"push_.*"}`,
 		`c_total{job="types"} 7`,
@@ -197,9 +197,8 @@ u 8
 	prom.wantQuery(t, `up`, fmt.Sprintf(`up{instance=%q,job="pushgateway"} 1`, p.Addr))
 }
 
-// promtool reports any name, type or help text that is not as it should be.
-// The requests before make the gateway show as many of its own metrics as
-// possible.
+// TestPromtoolFindsNothing: promtool has no complaint about names, types and help texts.
+// The requests before it make the gateway expose most of its own metrics.
 func TestPromtoolFindsNothing(t *testing.T) {
 	t.Parallel()
 	p := start(t)

@@ -202,7 +202,7 @@ func TestPushingRules(t *testing.T) {
 		readme.run(t, language, root, p.Addr)
 	}
 	lifetimes := map[string]string{
-		"/metrics/job/audit":                     "for ever",
+		"/metrics/job/audit":                     "never",
 		"/metrics/job/backup/database/orders":    "48h0m0s",
 		"/metrics/job/checkout/env/prod":         "720h0m0s",
 		"/metrics/job/import/table/customers":    "168h0m0s",
@@ -233,7 +233,7 @@ func TestPushingAnswers(t *testing.T) {
 	wantAnswer(t, "bulk-curl", pushing.run(t, "bulk-curl", t.TempDir(), p.Addr))
 	wantAnswer(t, "dry-run", pushing.run(t, "dry-run", t.TempDir(), p.Addr))
 	wantText(t, pushing.run(t, "delete-old", t.TempDir(), p.Addr), `"count":0`)
-	// Neither has deleted anything.
+	// The dry run has deleted nothing.
 	wantResult(t, p, "bulk")
 }
 
@@ -414,7 +414,7 @@ func (p *program) wantTTLs(t *testing.T, want map[string]string) {
 	}
 	got := map[string]string{}
 	for _, g := range answer.Data.Groups {
-		got[g.Path] = "for ever"
+		got[g.Path] = "never"
 		if g.Expires != nil {
 			got[g.Path] = g.Expires.Sub(g.LastPush).String()
 		}

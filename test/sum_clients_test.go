@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// scrapeProtobuf returns the families that a scraper of protobuf gets, by name.
+// scrapeProtobuf scrapes protobuf and returns the families by name.
 func (p *program) scrapeProtobuf(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	format := expfmt.NewFormat(expfmt.TypeProtoDelim)
@@ -32,7 +32,7 @@ func (p *program) scrapeProtobuf(t *testing.T) map[string]*dto.MetricFamily {
 	}
 }
 
-// histogramText writes down what a histogram has counted, whatever the layout.
+// histogramText formats what a histogram has counted, independent of its layout.
 func histogramText(t *testing.T, h *dto.Histogram) string {
 	t.Helper()
 	if h == nil {
@@ -72,8 +72,8 @@ func histogramText(t *testing.T, h *dto.Histogram) string {
 	return text
 }
 
-// TestSumOfClients adds up what the processes of an official client library observed,
-// and compares it with one process that observed everything.
+// TestSumOfClients sums pushes of several processes with an official client library, and
+// compares the sums with one process that observed everything.
 func TestSumOfClients(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -97,19 +97,19 @@ func TestSumOfClients(t *testing.T) {
 
 	var firstCreated, lastExemplar time.Time
 	for process, factor := range []float64{1.1, 2, 1.01, 1.5} {
-		parts := histograms(factor)
+		some := histograms(factor)
 		counter, summary := newCounter(), newSummary()
 		for i := range 40 {
 			v := float64((i*7919+process*31)%113 - 37)
-			for k := range parts {
-				parts[k].Observe(v)
+			for k := range some {
+				some[k].Observe(v)
 				whole[k].Observe(v)
 			}
 			summary.Observe(v)
 		}
 		counter.(prometheus.ExemplarAdder).AddWithExemplar(float64(process+1), prometheus.Labels{"process": strconv.Itoa(process)})
 		pusher := push.New(p.URL+"/with/merge=sum", "clients").Collector(counter).Collector(summary)
-		for _, h := range parts {
+		for _, h := range some {
 			pusher.Collector(h)
 		}
 		if err := pusher.Add(); err != nil {
@@ -141,7 +141,7 @@ func TestSumOfClients(t *testing.T) {
 		}
 		wantText := histogramText(t, want.GetHistogram())
 		is := histogramText(t, one(name).GetHistogram())
-		// A library leaves the bucket that holds everything to the format.
+		// A client library leaves the +Inf bucket out of protobuf.
 		is = strings.Replace(is, " le+Inf=160", "", 1)
 		if is != wantText {
 			t.Errorf("%s: the sum is\n%s\nbut all observations are\n%s", name, is, wantText)
@@ -151,8 +151,12 @@ func TestSumOfClients(t *testing.T) {
 	if counter.GetValue() != 1+2+3+4 {
 		t.Errorf("the counter is %v, want 10", counter.GetValue())
 	}
-	if e := counter.GetExemplar(); len(e.GetLabel()) != 1 || e.GetLabel()[0].GetValue() != "3" || !e.GetTimestamp().AsTime().Equal(lastExemplar) {
-		t.Errorf("the exemplar is %v, want the last one pushed", e)
+	exemplar := counter.GetExemplar()
+	if len(exemplar.GetLabel()) != 1 || exemplar.GetLabel()[0].GetValue() != "3" {
+		t.Errorf("the exemplar has the labels %v, want those of the last push", exemplar.GetLabel())
+	}
+	if got := exemplar.GetTimestamp().AsTime(); !got.Equal(lastExemplar) {
+		t.Errorf("the exemplar is of %v, want %v", got, lastExemplar)
 	}
 	if created := counter.GetCreatedTimestamp().AsTime(); !created.Equal(firstCreated) {
 		t.Errorf("created at %v, want the earliest time, %v", created, firstCreated)
@@ -162,10 +166,10 @@ func TestSumOfClients(t *testing.T) {
 		t.Errorf("the summary is %v, want 160 observations and no quantiles", summary)
 	}
 	if !p.info(t, "/metrics/job/clients").Summed {
-		t.Error("the group does not count as summed")
+		t.Error("the group is not summed")
 	}
 
-	// Classic and native ones do not mix.
+	// Classic and native histograms do not mix.
 	only := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "native", Help: "Help.", Buckets: []float64{1}})
 	only.Observe(1)
 	err := push.New(p.URL+"/with/merge=sum", "clients").Collector(only).Add()

@@ -20,7 +20,7 @@ const (
 	sumKills   = 12
 )
 
-// A tally is what pushes add up to, by series as an exposition has it.
+// A tally is the sum of pushes, by series as exposed.
 type tally map[string]int
 
 func (n tally) add(more tally) {
@@ -38,9 +38,9 @@ type summand struct {
 	sent int // times
 }
 
-// newSummand counts something at random: successes and failures, and how long each
-// success took. The buckets have the bounds 1 and 3, and in most pushes one of them is
-// missing; those of the first push to a group are all there.
+// newSummand returns random counts of successes and failures, and a histogram of the
+// successes. Its buckets have the bounds 1 and 3. Most pushes lack one of them, unless
+// whole is set, as for the first push to a group.
 func newSummand(random *rand.Rand, key string, group int, whole bool) *summand {
 	s := &summand{key: key, path: fmt.Sprintf("/metrics/job/sum/instance/%d?merge=sum", group), adds: tally{}}
 	labels := fmt.Sprintf(`instance="%d",job="sum"`, group)
@@ -59,7 +59,7 @@ func newSummand(random *rand.Rand, key string, group int, whole bool) *summand {
 	bounds := random.IntN(3)
 	up := 0
 	for i, le := range []string{"1", "3"} {
-		// An observation counts from the next bound on that its push has.
+		// An observation counts from the next bound that its push has.
 		if whole || bounds != i {
 			up = below[0] + i*below[1]
 			fmt.Fprintf(&b, "h_bucket{le=%q} %d\n", le, up)
@@ -74,8 +74,8 @@ func newSummand(random *rand.Rand, key string, group int, whole bool) *summand {
 	return s
 }
 
-// An adder is a client that sends each push until it is answered, and then knows
-// that it counts, once.
+// An adder is a client that sends each push until it is answered. From then on the push
+// must count exactly once.
 type adder struct {
 	name         int
 	random       *rand.Rand
@@ -84,17 +84,17 @@ type adder struct {
 	last         *summand // answered last
 	acknowledged tally
 	recovered    int // pushes that counted although the first answer got lost
-	repeats      int // of pushes that were answered
+	replays      int // of pushes that were answered
 }
 
 func newAdder(name int) *adder {
 	return &adder{name: name, random: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(name))), acknowledged: tally{}}
 }
 
-// step pushes once. The error is that of a gateway that is gone.
+// step pushes once. It returns an error if the gateway is gone.
 func (a *adder) step(t *testing.T, p *program) error {
 	if a.random.IntN(10) == 0 {
-		if err := a.repeat(t, p); err != nil {
+		if err := a.replay(t, p); err != nil {
 			return err
 		}
 	}
@@ -121,7 +121,7 @@ func (a *adder) finish(t *testing.T, p *program) error {
 	}
 	if answer.header.Get("Idempotency-Replayed") != "" {
 		if s.sent == 1 {
-			t.Errorf("push %s is answered as one that was sent before", s.key)
+			t.Errorf("push %s is answered as a replay, but was sent once", s.key)
 		}
 		a.recovered++
 	}
@@ -130,8 +130,8 @@ func (a *adder) finish(t *testing.T, p *program) error {
 	return nil
 }
 
-// repeat sends once more what was answered last.
-func (a *adder) repeat(t *testing.T, p *program) error {
+// replay sends the last answered push again.
+func (a *adder) replay(t *testing.T, p *program) error {
 	if a.last == nil {
 		return nil
 	}
@@ -145,12 +145,12 @@ func (a *adder) repeat(t *testing.T, p *program) error {
 	if got := answer.header.Get("Idempotency-Replayed"); got != "true" {
 		t.Errorf("push %s was acknowledged, but its replay has Idempotency-Replayed %q", a.last.key, got)
 	}
-	a.repeats++
+	a.replays++
 	return nil
 }
 
-// sums reads the sums of all groups, and checks that of each push all or nothing
-// counts.
+// sums returns the sums of all groups, and checks that each push counts as a whole or
+// not at all.
 func sums(t *testing.T, exposition string) tally {
 	t.Helper()
 	found := tally{}
@@ -168,16 +168,15 @@ func sums(t *testing.T, exposition string) tally {
 	for series, value := range found {
 		if of, ok := strings.CutPrefix(series, `h_count{`); ok {
 			if successes := found[`c_total{code="200",`+of]; successes != value {
-				t.Errorf("of some push only a part counts: {%s has seen %d, but counted %d", of, value, successes)
+				t.Errorf("only a part of some push counts: {%s has observed %d, but counted %d", of, value, successes)
 			}
 		}
 	}
 	return found
 }
 
-// TestKilledWhileSumming kills the gateway, again and again, while clients add up
-// counters and histograms and send each push until it is answered: what was
-// acknowledged counts exactly once.
+// TestKilledWhileSumming kills the gateway again and again while clients push summands,
+// each until it is answered. Every acknowledged push counts exactly once.
 func TestKilledWhileSumming(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.db")
@@ -222,7 +221,7 @@ func TestKilledWhileSumming(t *testing.T) {
 				}
 			})
 		}
-		running.Go(func() { // pushes become visible as a whole
+		running.Go(func() { // a push becomes visible as a whole
 			for {
 				a, err := p.try(http.MethodGet, "/metrics", "")
 				if err != nil {
@@ -258,11 +257,11 @@ func TestKilledWhileSumming(t *testing.T) {
 			}
 			wantExactly(fmt.Sprintf("after kill %d", round))
 			for _, a := range adders {
-				if err := a.repeat(t, p); err != nil {
+				if err := a.replay(t, p); err != nil {
 					t.Fatal(err)
 				}
 			}
-			wantExactly(fmt.Sprintf("after the repeats that follow kill %d", round))
+			wantExactly(fmt.Sprintf("after the replays that follow kill %d", round))
 		}
 		if t.Failed() {
 			return
@@ -274,17 +273,18 @@ func TestKilledWhileSumming(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantExactly("in the end")
+	wantExactly("at last")
 	p.end(t)
 	p = gateway(t, file)
-	wantExactly("after an orderly end")
+	wantExactly("after an orderly stop")
 
-	pushes, recovered, repeats := 0, 0, 0
+	pushes, recovered, replays := 0, 0, 0
 	for _, a := range adders {
-		pushes, recovered, repeats = pushes+a.pushes, recovered+a.recovered, repeats+a.repeats
+		pushes, recovered, replays = pushes+a.pushes, recovered+a.recovered, replays+a.replays
 	}
-	if pushes < 10*sumKills || repeats < sumKills {
-		t.Errorf("only %d pushes and %d repeats in all", pushes, repeats)
+	if pushes < 10*sumKills || replays < sumKills {
+		t.Errorf("only %d pushes and %d replays in all", pushes, replays)
 	}
-	t.Logf("%d pushes, %d kills, %d pushes that counted before their answer got lost, %d repeats of answered ones", pushes, sumKills, recovered, repeats)
+	t.Logf("%d pushes, %d kills, %d pushes counted although their answer got lost, %d replays of answered ones",
+		pushes, sumKills, recovered, replays)
 }
