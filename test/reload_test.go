@@ -113,7 +113,7 @@ func TestReload(t *testing.T) {
 	p.hangup(t)
 	until(t, "a bad file is logged", func() bool { return strings.Count(p.log.String(), complaint) > complaints })
 	lines := strings.Split(strings.TrimSpace(p.log.String()), "\n")
-	wantText(t, lines[len(lines)-1], "level=ERROR", rules, "line 2", "ttl")
+	wantText(t, lines[len(lines)-1], "level=error", rules, "line 2", "ttl")
 	if err := os.Remove(rules); err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestBadRulesAtStart(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			file := rulesFile(t, text)
 			out := startFails(t, "--config.file="+file)
-			wantText(t, unquoted(out), append(because, file, "level=ERROR")...)
+			wantText(t, unquoted(out), append(because, file, "level=error")...)
 		})
 	}
 	t.Run("empty file", func(t *testing.T) {

@@ -94,7 +94,7 @@ func parseOptions(program string, args []string) options {
 		Default("0").SetValue(&ttl)
 	timestamps := app.Flag("push.timestamps", "What to do with pushes that have timestamps, unless the push or a rule says otherwise: reject the push, or drop the timestamps.").
 		Default("reject").Enum("reject", "drop")
-	o.log = &promslog.Config{}
+	o.log = &promslog.Config{Style: promslog.GoKitStyle} // as upstream
 	promslogflag.AddFlags(app, o.log)
 
 	kingpin.MustParse(app.Parse(args))

@@ -142,7 +142,7 @@ func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
 		if groups, err = h.delete(groups, old); err != nil {
 			return err
 		}
-		h.logger.Warn("groups deleted through the admin API", "groups", len(groups), "source", r.RemoteAddr,
+		h.logger.Warn("groups deleted through the admin API", "groups", len(groups), "remote_addr", r.RemoteAddr,
 			"match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
 	}
 	w.Header().Set("Content-Type", jsonType)

@@ -100,7 +100,7 @@ func (s *Server) answerError(w *statusRecorder, r *request, form errorForm, err 
 		if r.Context().Err() != nil { // the client has gone
 			level = slog.LevelDebug
 		}
-		s.config.Logger.Log(r.Context(), level, "response cut short", "path", r.path, "source", r.RemoteAddr, "err", err)
+		s.config.Logger.Log(r.Context(), level, "response cut short", "path", r.path, "remote_addr", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 	err = explain(err, s.config.Pages.Address(r.Request))
@@ -126,10 +126,10 @@ func (s *Server) answerErrorPage(w http.ResponseWriter, r *request, err error) {
 		page.title = "Loading"
 		page.err = errors.New("The persisted groups are still being loaded. This page shows them as soon as they are there.")
 	} else {
-		s.config.Logger.Error("page not shown", "path", r.URL.Path, "source", r.RemoteAddr, "err", err)
+		s.config.Logger.Error("page not shown", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
 	}
 	if err := s.config.Pages.Problem(w, r.Request, s.depth(r), page.status, page.title, page.Error()); err != nil {
-		s.config.Logger.Debug("error page not sent", "path", r.URL.Path, "source", r.RemoteAddr, "err", err)
+		s.config.Logger.Debug("error page not sent", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
 	}
 }
 

@@ -65,7 +65,7 @@ func (s *Server) requireSameOrigin(h handler, token bool) handler {
 		}
 		if err := s.protection.Check(checked); err != nil {
 			s.config.Logger.Warn("request from a page of another site rejected", "method", r.Method, "path", r.path,
-				"source", r.RemoteAddr, "origin", r.Header.Get("Origin"))
+				"remote_addr", r.RemoteAddr, "origin", r.Header.Get("Origin"))
 			return errOtherSite
 		}
 		return h(w, r)

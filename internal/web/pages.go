@@ -149,7 +149,7 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 	for _, g := range d.Groups {
 		h.history.Forget(g.Key)
 	}
-	h.config.Logger.Warn("groups deleted on the page", "groups", count, "source", r.RemoteAddr, "all", d.All, "request", d.Fields.Encode())
+	h.config.Logger.Warn("groups deleted on the page", "groups", count, "remote_addr", r.RemoteAddr, "all", d.All, "request", d.Fields.Encode())
 	h.config.Pages.Deleted(w, r.Request, count)
 	return nil
 }

@@ -86,7 +86,7 @@ func (h *processHandler) backup(w http.ResponseWriter, r *request) error {
 		return err
 	})
 	if err != nil {
-		h.logger.Error("backup failed", "source", r.RemoteAddr, "err", err)
+		h.logger.Error("backup failed", "remote_addr", r.RemoteAddr, "err", err)
 		return fmt.Errorf("backup: %w", err)
 	}
 	return nil

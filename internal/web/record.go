@@ -62,7 +62,7 @@ func (rec *recorder) reject(r *request, o outcome) {
 		group = o.key.String()
 	}
 	rec.metrics.countRejection(o.err)
-	rec.logger.Warn("push rejected", "method", r.Method, "source", r.RemoteAddr, "group", metric.Shorten(group),
+	rec.logger.Warn("push rejected", "method", r.Method, "remote_addr", r.RemoteAddr, "group", metric.Shorten(group),
 		"reason", string(reasonOf(o.err)), "err", o.err)
 }
 

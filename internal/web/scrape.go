@@ -84,7 +84,7 @@ func (h *scrapeHandler) writeAll(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Err() != nil {
 			level = slog.LevelDebug
 		}
-		h.logger.Log(r.Context(), level, "scrape failed", "source", r.RemoteAddr, "err", err)
+		h.logger.Log(r.Context(), level, "scrape failed", "remote_addr", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 	h.metrics.scrapeDuration.Observe(time.Since(started).Seconds())

@@ -230,7 +230,7 @@ func TestRejectionsName(t *testing.T) {
 		}
 		line := log.String()
 		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "level=WARN") || !strings.Contains(line, `{instance=\"i\",job=\"b\"}`) ||
-			!strings.Contains(line, "source=192.0.2.1:1234") || !strings.Contains(line, "reason="+string(c.reason)) {
+			!strings.Contains(line, "remote_addr=192.0.2.1:1234") || !strings.Contains(line, "reason="+string(c.reason)) {
 			t.Errorf("%s: logged %q", c.name, line)
 		}
 		if g := s.config.Store.Snapshot().Group(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "b"}, {Name: "instance", Value: "i"}})); g == nil || g.Failed.IsZero() || !g.Pushed.IsZero() {
