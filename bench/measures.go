@@ -31,6 +31,7 @@ type measure struct {
 // measures returns all measures, in the order of the table.
 func measures() []measure {
 	const sumRules = "rules:\n- match: '{}'\n  merge: sum\n"
+	interval := []string{"--persistence.sync=interval", "--persistence.interval=1s"}
 	large := ours(1).inFile().filled(fillBesideLarge)
 	slowFloor, slowOurs := floor().inFile().withSlowSync(), ours(fewGroups).inFile().withSlowSync()
 	inOpenMetrics := ours(someGroups, "--web.enable-openmetrics")
@@ -112,6 +113,10 @@ func measures() []measure {
 		ours:      peakOfPush(shortLines, ours(1, selfMetrics)), // upstream takes 15 GB
 		rounds:    1, unit: size, goal: atMost(8, "× decompressed body"),
 	}, {
+		name: "memory-after-push", what: "resident memory beyond what is stored, within half a minute after that push, text",
+		reference: bodySize(largePush(asText)), ours: settledAfterPush(largePush(asText), ours(1, selfMetrics)),
+		rounds: 1, unit: size, goal: atMost(3, "× body"),
+	}, {
 		name: "durable-rate-floor", what: "pushes on disk per second, 64 connections, against the disk (this row or the next reaches its goal)",
 		reference: pushRate(64, floor().inFile()), ours: pushRate(64, ours(fewGroups).inFile()),
 		rounds: 30, unit: rate, goal: atLeast(0.35, "× append and fdatasync"),
@@ -127,7 +132,7 @@ func measures() []measure {
 	}, {
 		name: "durable-interval-rate", what: "pushes per second, synced at intervals, 64 connections",
 		reference: pushRate(64, ours(fewGroups)),
-		ours:      pushRate(64, ours(fewGroups).inFile("--persistence.sync=interval", "--persistence.interval=1s")),
+		ours:      pushRate(64, ours(fewGroups).inFile(interval...)),
 		rounds:    30, unit: rate, goal: atLeast(0.85, "× in memory"),
 	}, {
 		name: "durable-slow-latency", what: "push on a disk with 1 ms more per sync, 1 connection, median latency",
@@ -147,8 +152,13 @@ func measures() []measure {
 		reference: pushLatency(0.99, ours(1).inFile()), ours: pushLatency(0.99, large),
 		rounds: 60, goal: atMost(1.2, "× without that group"),
 	}, {
+		name: "file-size", what: "size of the file with 10,000 groups, each overwritten 20 times",
+		reference: fileSize(0, ours(someGroups).inFile(interval...)),
+		ours:      fileSize(20, ours(someGroups).inFile(interval...)),
+		rounds:    1, unit: size, goal: atMost(1.5, "× the file before"),
+	}, {
 		name: "start", what: "start with a file of 100,000 groups until ready",
-		reference: constant(0.5), ours: startTime(1, ours(manyGroups).inFile("--persistence.sync=interval")),
+		reference: constant(0.5), ours: startTime(1, ours(manyGroups).inFile(interval...)),
 		rounds: 5, goal: atMost(1, "of 500 ms"),
 	}, {
 		name: "push-summed", what: "summed push, 1 connection, median latency, 100 groups",

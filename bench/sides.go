@@ -156,18 +156,27 @@ func residentMemory(scraped bool, s server) side {
 // stored after it. Of upstream, which does not report what it stores, nothing
 // is subtracted. The gateway may reject the push.
 func peakOfPush(push func() upload, s server) side {
+	return memoryOfPush(push, s, func(i *instance) (float64, error) { return i.memory("VmHWM") })
+}
+
+// settledAfterPush is peakOfPush for the resident memory that remains.
+func settledAfterPush(push func() upload, s server) side {
+	return memoryOfPush(push, s, (*instance).settledMemory)
+}
+
+func memoryOfPush(push func() upload, s server, memory func(*instance) (float64, error)) side {
 	return of(s, func(i *instance) (float64, error) {
 		u := push()
 		status, answer, err := i.request(http.MethodPut, "/metrics/job/large", bytes.NewReader(u.content), u.headers...)
 		if err != nil || status >= 500 {
 			return 0, fmt.Errorf("push: status %d: %.300s: %v", status, answer, err)
 		}
-		peak, err := i.memory("VmHWM")
+		used, err := memory(i)
 		if err != nil || s.kind == kindUpstream {
-			return peak, err
+			return used, err
 		}
 		stored, err := i.selfMetric("pushgateway_stored_bytes")
-		return peak - stored, err
+		return used - stored, err
 	})
 }
 
@@ -176,6 +185,26 @@ func bodySize(push func() upload) side {
 	return func(*lab) (func() (float64, error), error) {
 		return func() (float64, error) { return float64(push().size), nil }, nil
 	}
+}
+
+// fileSize is the size of the file after each group was pushed to so many times more.
+func fileSize(overwrites int, s server) side {
+	return of(s, func(i *instance) (float64, error) {
+		for range overwrites {
+			if err := s.fill(i); err != nil {
+				return 0, err
+			}
+		}
+		// What is synced at intervals is written by then.
+		if err := sleep(i.lab.ctx, 3*time.Second); err != nil {
+			return 0, err
+		}
+		info, err := os.Stat(i.storage)
+		if err != nil {
+			return 0, err
+		}
+		return float64(info.Size()), nil
+	})
 }
 
 // startTime is the time from start to readiness, divided by the number of groups.
