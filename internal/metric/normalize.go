@@ -38,6 +38,10 @@ func (n *Normalizer) Reset(key GroupingKey) {
 	n.arena = n.arena[:0]
 }
 
+// Reuse invalidates the labels of metrics that were normalized before and reuses their
+// memory.
+func (n *Normalizer) Reuse() { n.arena = n.arena[:0] }
+
 // GroupLabels returns the labels that every metric of the group has, sorted by name:
 // those of the key, and an instance.
 func GroupLabels(key GroupingKey) []Label {

@@ -51,7 +51,7 @@ func (b *batch) check(p *Push, old *Group) error {
 				return err
 			}
 		}
-		if err := c.checkSeries(f, same); err != nil {
+		if err := c.checkSeries(i, same); err != nil {
 			return err
 		}
 	}
@@ -200,17 +200,18 @@ func (c *check) checkSuffixes(f *metric.Family) error {
 }
 
 // checkSeries rejects series that another group has, by the shapes of the groups
-// that hold the family. same is the family as the group itself holds it, if it
+// that hold the pushed family i. same is the family as the group itself holds it, if it
 // does. Cost: O(n log n) in the series pushed and those of the groups they might be
 // in.
-func (c *check) checkSeries(f *metric.Family, same *EncodedFamily) error {
+func (c *check) checkSeries(i int, same *EncodedFamily) error {
+	f := &c.push.families[i]
 	known, added := c.shapesOf(f.Name, same)
 	if len(added) == 0 && !known.others(c.shape) {
 		return nil
 	}
 	held := map[*EncodedFamily][]metric.Metric{} // decoded once, however many series ask
-	for i := range f.Metrics {
-		labels := f.Metrics[i].Labels
+	for _, m := range c.push.metrics(i) {
+		labels := m.Labels
 		var owner *Group
 		look := func(s shape) {
 			if s == c.shape || owner != nil {

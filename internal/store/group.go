@@ -200,17 +200,17 @@ func (c *EncodedFamily) undecodable(err error) string {
 func newEncodedFamily(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*EncodedFamily, []byte) {
 	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
 	c := new(EncodedFamily)
-	c.init(f, h, group, at, plain, slices.Clone(scratch))
+	c.init(len(f.Metrics), h, group, at, plain, slices.Clone(scratch))
 	return c, scratch
 }
 
 // init makes c the chunk of f, which has been encoded as protobuf.
-func (c *EncodedFamily) init(f *metric.Family, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, protobuf []byte) {
+func (c *EncodedFamily) init(series int, h unique.Handle[header], group metric.GroupingKey, at time.Time, plain bool, protobuf []byte) {
 	c.header = h
 	c.group = group.ID()
 	c.protobuf = protobuf
 	c.time = at.UnixNano()
-	c.series = int32(len(f.Metrics))
+	c.series = int32(series)
 	c.plain = plain
 }
 

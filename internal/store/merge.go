@@ -36,16 +36,17 @@ func concerning(key metric.GroupingKey, rejection *metric.RejectionError) *metri
 // the pushed value, or the sum.
 func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 	var scratch []byte
-	families, held := p.families, old.Families
+	at, held := 0, old.Families
 	for i, c := range pushed {
-		if len(families) == 0 {
+		if at == len(p.families) {
 			break
 		}
-		if c.Name() != families[0].Name {
+		if c.Name() != p.families[at].Name {
 			continue // a push time
 		}
-		f := &families[0]
-		families = families[1:]
+		f := p.families[at]
+		f.Metrics = p.metrics(at)
+		at++
 		for len(held) > 0 && held[0].Name() < f.Name {
 			held = held[1:]
 		}
@@ -55,9 +56,10 @@ func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 		merged := metric.Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: f.Type}
 		var err error
 		if p.options.Merge == metric.MergeSum {
-			merged.Metrics, err = metric.AddMetrics(f, held[0].Metrics(), p.options.Gauges)
+			merged.Metrics, err = metric.AddMetrics(&f, held[0].Metrics(), p.options.Gauges)
 		} else {
-			merged.Metrics = mergeSorted(f.Metrics, held[0].Metrics(), func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
+			merged.Metrics = mergeSorted(f.Metrics, held[0].Metrics(),
+				func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
 		}
 		if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {
 			return concerning(p.key, rejection)
@@ -72,8 +74,8 @@ func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 	return nil
 }
 
-// unite merges two lists that are sorted. Of items that compare equal that of first is
-// taken.
+// mergeSorted merges two sorted lists. Of items that compare equal, it takes that of
+// first.
 func mergeSorted[T any](first, second []T, compare func(a, b T) int) []T {
 	all := make([]T, 0, len(first)+len(second))
 	for len(first) > 0 && len(second) > 0 {

@@ -4,10 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unique"
 
 	"pushgateway/internal/metric"
-	"pushgateway/internal/wire"
 )
 
 // Manner says how a push becomes part of its group.
@@ -30,133 +28,24 @@ type PushOptions struct {
 	IdempotencyKey string
 }
 
-// Push is a push ready to be applied: checked in itself and encoded, which is
-// most of its cost and needs nothing of the store.
+// Push is a push that is ready to be applied. It has been checked in itself and encoded,
+// which is most of its cost and needs nothing of the store.
 type Push struct {
 	key      metric.GroupingKey
 	at       time.Time
 	options  PushOptions
-	families []metric.Family // as normalized, sorted by name
+	families []metric.Family // as normalized, sorted by name; without metrics if the push is large
 	encoded  []EncodedFamily // of families
 	pushTime *EncodedFamily
 	dropped  int // timestamps
 }
 
-// Encoder makes pushes ready. It may be reused, which saves its allocations, but
-// not before the push it made last has been applied, and not concurrently. The
-// zero value is ready for use.
-type Encoder struct {
-	normalizer metric.Normalizer
-	scratch    []byte
-	ends       []int         // of the families in scratch
-	plain      []bool        // whether their names are
-	headers    []knownHeader // of the last push, by the place of the family in it
-}
-
-// knownHeader is a header and its handle.
-type knownHeader struct {
-	header header
-	handle unique.Handle[header]
-}
-
-// headerOf returns the handle of the header of the family in place i. Many pushes
-// in a row mostly come from the same program, and comparing is cheaper than
-// looking up.
-func (e *Encoder) headerOf(i int, f *metric.Family) unique.Handle[header] {
-	h := header{f.Name, f.Help, f.Unit, f.Type}
-	if i < len(e.headers) {
-		if e.headers[i].header != h {
-			handle := unique.Make(h)
-			e.headers[i] = knownHeader{handle.Value(), handle}
-		}
-		return e.headers[i].handle
+// metrics returns the metrics of a pushed family, sorted. Cost: O(bytes) for a large push.
+func (p *Push) metrics(i int) []metric.Metric {
+	if m := p.families[i].Metrics; m != nil {
+		return m
 	}
-	handle := unique.Make(h)
-	if i < maxHeaders {
-		e.headers = append(e.headers, knownHeader{handle.Value(), handle})
-	}
-	return handle
-}
-
-// maxHeaders bounds how many headers an idle Encoder holds on to.
-const maxHeaders = 256
-
-// maxShared is how many bytes of several families may share their memory.
-const maxShared = 8 << 10
-
-// maxScratch bounds what an idle Encoder holds on to.
-const maxScratch = 1 << 20
-
-// Push checks and encodes the families that were pushed to the group called key
-// at the given time. It changes the families and uses them until the push has
-// been applied. The error is a *metric.RejectionError.
-func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time.Time, m PushOptions) (*Push, error) {
-	families = slices.DeleteFunc(families, func(f metric.Family) bool {
-		return f.Name == PushTime || f.Name == FailureTime || len(f.Metrics) == 0
-	})
-	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
-	p := &Push{key: key, at: at, options: m, families: families}
-	e.normalizer.Reset(key)
-	e.normalizer.DropTimestamps = m.DropTimestamps
-	e.normalizer.DropEmptyLabels = m.Merge == metric.MergeSum || m.Merge == metric.MergeSeries
-	if err := checkSize(key, families); err != nil {
-		return nil, err
-	}
-	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
-	for i := range families {
-		f := &families[i]
-		if err := e.normalizer.Normalize(f); err != nil {
-			return nil, err
-		}
-		if m.Merge == metric.MergeSum {
-			if err := f.CheckSummable(m.Gauges); err != nil {
-				return nil, err
-			}
-		}
-		e.scratch = wire.AppendProtobufMetrics(e.scratch, f)
-		e.ends, e.plain = append(e.ends, len(e.scratch)), append(e.plain, e.normalizer.Plain())
-	}
-	// What is pushed together mostly goes together, so it stands in one piece of
-	// memory, if that is small enough to be kept for one of the families alone.
-	encoded, start := e.scratch, 0
-	if len(encoded) <= maxShared {
-		encoded = slices.Clone(encoded)
-	}
-	p.encoded = make([]EncodedFamily, len(families))
-	for i := range families {
-		f := &families[i]
-		protobuf := encoded[start:e.ends[i]:e.ends[i]]
-		if len(encoded) > maxShared {
-			protobuf = slices.Clone(protobuf)
-		}
-		p.encoded[i].init(f, e.headerOf(i, f), key, at, e.plain[i], protobuf)
-		start = e.ends[i]
-	}
-	p.pushTime = newTimeFamily(PushTime, key, e.normalizer.Bare(), at, at)
-	p.dropped = e.normalizer.Dropped()
-	if cap(e.scratch) > maxScratch {
-		e.scratch = nil
-	}
-	return p, nil
-}
-
-// checkSize rejects a push whose metrics would be huge once each has the labels of
-// the group.
-func checkSize(key metric.GroupingKey, families []metric.Family) error {
-	labels := 0
-	for _, l := range key.Labels() {
-		labels += len(l.Name) + len(l.Value) + 6
-	}
-	metrics := 0
-	for i := range families {
-		metrics += len(families[i].Metrics)
-	}
-	const largest = 256 << 20
-	if labels*metrics > largest {
-		return metric.Reject(metric.TooLarge, "the %d metrics pushed, each with %d bytes of labels from the URL, are more than %d MiB: push fewer, or use shorter labels",
-			metrics, labels, largest>>20)
-	}
-	return nil
+	return p.encoded[i].Metrics()
 }
 
 // Key returns the key of the group the push goes to.

@@ -41,7 +41,7 @@ func parseOpenMetricsTo(src string, names metric.ValidationScheme, sink Sink) er
 	p := &openMetrics{names: names, sink: sink, batchLimit: batchLimit(sink), taken: map[string]omOwner{}}
 	err := p.parse(src)
 	if err == nil {
-		err = addAll(p.families, sink)
+		err = sink.Done(p.families)
 	}
 	// Lines of one metric may be in different batches, though hardly anybody writes
 	// them apart from each other.
@@ -54,7 +54,7 @@ func parseOpenMetricsTo(src string, names metric.ValidationScheme, sink Sink) er
 	if err != nil {
 		return err
 	}
-	return addAll(families, sink)
+	return sink.Done(families)
 }
 
 func (p *openMetrics) parse(src string) error {

@@ -27,7 +27,7 @@ func parseProtobufTo(body []byte, sink Sink) error {
 	if err := p.parse(body); err != nil {
 		return err
 	}
-	return addAll(p.families, sink)
+	return sink.Done(p.families)
 }
 
 // protobuf parses one body.
@@ -95,6 +95,29 @@ func DecodeMetrics(typ metric.Type, chunk []byte, count int) ([]metric.Metric, e
 		return err
 	})
 	return metrics, err
+}
+
+// CutMetric returns the first metric of an encoding by AppendProtobufMetrics, with its
+// field number and length, and what follows it.
+func CutMetric(encoded []byte) (m, rest []byte) {
+	length, n := protowire.ConsumeVarint(encoded[1:])
+	end := 1 + n + int(length)
+	return encoded[:end:end], encoded[end:]
+}
+
+// AppendMetricLabels appends the labels of a metric as CutMetric returns it. They alias
+// the metric.
+func AppendMetricLabels(dst []metric.Label, m []byte) ([]metric.Label, error) {
+	_, n := protowire.ConsumeVarint(m[1:])
+	err := eachField(m[1+n:], func(x field) error {
+		if !x.is(metricLabel, protowire.BytesType) {
+			return nil
+		}
+		l, err := decodeLabel(x.bytes)
+		dst = append(dst, l)
+		return err
+	})
+	return dst, err
 }
 
 // Numbers of the fields of io.prometheus.client, by message; see

@@ -93,7 +93,7 @@ func (p *TextParser) ParseTo(src string, sink Sink) error {
 	p.sink, p.batchLimit = sink, batchLimit(sink)
 	err := p.parse(src)
 	if err == nil {
-		err = addAll(p.finishBatch(), sink)
+		err = sink.Done(p.finishBatch())
 	}
 	if !p.split || !isDuplicateSeries(err) {
 		return err
@@ -105,7 +105,7 @@ func (p *TextParser) ParseTo(src string, sink Sink) error {
 	if err != nil {
 		return err
 	}
-	return addAll(families, sink)
+	return sink.Done(families)
 }
 
 func (p *TextParser) parse(src string) error {

@@ -21,16 +21,17 @@ import (
 )
 
 // Sink receives the families of a body while it is parsed, in batches, so that a large
-// body is never in memory as a whole in decoded form. A small body is one batch.
+// body is never in memory as a whole in decoded form. A small body is one batch. A sink
+// may change the families.
 type Sink interface {
-	// Add takes the families of a batch. A family can come in several batches, with
-	// the same type and further metrics; its help text and unit may be missing in
-	// any of them, and so may its metrics. The families and all that they refer to
-	// are valid until the next call of Add or Reset, and Add may change them.
+	// Add takes a batch, after which others follow. A family can come in several
+	// batches, with the same type and further metrics; its help text and unit may be
+	// missing in any of them, and so may its metrics. The families are valid until Add
+	// returns, but their strings as long as the body.
 	Add(families []metric.Family) error
-	// Done takes note that the body is complete. It rejects series that came twice
-	// in different batches, among other things.
-	Done() error
+	// Done takes the last batch, which is valid until the parser is used again. Done
+	// also rejects series that came in two batches.
+	Done(families []metric.Family) error
 	// Reset drops what was added: the body is parsed anew, from its beginning.
 	Reset()
 }
@@ -42,9 +43,9 @@ const maxBatch = 4096
 // until the next use of the parser.
 type Families struct{ All []metric.Family }
 
-func (f *Families) Add(families []metric.Family) error { f.All = families; return nil }
-func (f *Families) Done() error                        { return nil }
-func (f *Families) Reset()                             { f.All = nil }
+func (f *Families) Add(families []metric.Family) error  { panic("a batch of a whole body") }
+func (f *Families) Done(families []metric.Family) error { f.All = families; return nil }
+func (f *Families) Reset()                              { f.All = nil }
 
 // batchLimit returns how many metrics make a batch for the sink.
 func batchLimit(sink Sink) int {
@@ -114,14 +115,6 @@ func looksLikeOpenMetrics(src string) bool {
 		}
 	}
 	return false
-}
-
-// addAll gives the sink a body in a single batch.
-func addAll(families []metric.Family, sink Sink) error {
-	if err := sink.Add(families); err != nil {
-		return err
-	}
-	return sink.Done()
 }
 
 // isDuplicateSeries reports whether a sink has rejected a series that came twice.

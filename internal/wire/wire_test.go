@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,10 +31,10 @@ func (c *collector) Add(families []metric.Family) error {
 	return nil
 }
 
-func (c *collector) Done() error {
+func (c *collector) Done(families []metric.Family) error {
 	err := c.reject
 	c.reject = nil
-	return err
+	return cmp.Or(err, c.Add(families))
 }
 
 func (c *collector) Reset() { c.resets++; c.batches, c.metrics = 0, nil }
@@ -78,7 +79,7 @@ func TestBatches(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := whole.Add(families); err != nil {
+			if err := whole.Done(families); err != nil {
 				t.Fatal(err)
 			}
 			got := new(collector)

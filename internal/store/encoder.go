@@ -1,0 +1,402 @@
+package store
+
+import (
+	"cmp"
+	"container/heap"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unique"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/wire"
+)
+
+// Encoder checks and encodes pushes. It is a wire.Sink: a large push comes in batches, each
+// of which is encoded at once, so that a push takes little more memory than what is then
+// stored.
+//
+// For each push call Begin, then either Done with all families, or Add for each batch and
+// Done with the last one, then Finish. Reuse saves allocations, but the push made last must
+// have been applied before. The zero value is ready for use. An Encoder is not safe for
+// concurrent use.
+type Encoder struct {
+	key        metric.GroupingKey
+	options    PushOptions
+	normalizer metric.Normalizer
+	metrics    int   // of the push, so far
+	rejected   error // by Add or Done
+
+	// The batch, as it was normalized and encoded.
+	families []metric.Family
+	scratch  []byte
+	ends     []int  // of the families in scratch
+	plain    []bool // whether their names are
+
+	pieces []piece // of a push in several batches
+
+	headers []knownHeader // of the last push, by the place of the family in it
+}
+
+// piece is what a batch has of a family.
+type piece struct {
+	name, help, unit string
+	typ              metric.Type
+	plain, whole     bool // whole: protobuf shares its memory with no other piece
+	series           int
+	protobuf         []byte
+}
+
+// knownHeader is a header and its handle.
+type knownHeader struct {
+	header header
+	handle unique.Handle[header]
+}
+
+// headerOf returns the handle of the header of the family in place i. Many pushes in a row
+// usually come from the same program, and comparing is cheaper than looking up.
+func (e *Encoder) headerOf(i int, f *metric.Family) unique.Handle[header] {
+	h := header{f.Name, f.Help, f.Unit, f.Type}
+	if i < len(e.headers) {
+		if e.headers[i].header != h {
+			handle := unique.Make(h)
+			e.headers[i] = knownHeader{handle.Value(), handle}
+		}
+		return e.headers[i].handle
+	}
+	handle := unique.Make(h)
+	if i < maxHeaders {
+		e.headers = append(e.headers, knownHeader{handle.Value(), handle})
+	}
+	return handle
+}
+
+const (
+	// maxHeaders bounds the headers of an idle Encoder.
+	maxHeaders = 256
+	// maxShared bounds the memory that several families may share, in bytes.
+	maxShared = 8 << 10
+	// maxScratch bounds the scratch space of an idle Encoder, in bytes.
+	maxScratch = 1 << 20
+)
+
+// Push returns a push of the families to the group called key at the given time. It
+// changes the families and uses them until the push has been applied. The error is a
+// *metric.RejectionError.
+func (e *Encoder) Push(key metric.GroupingKey, families []metric.Family, at time.Time, o PushOptions) (*Push, error) {
+	e.Begin(key, o)
+	if err := e.Done(families); err != nil {
+		return nil, err
+	}
+	return e.Finish(at), nil
+}
+
+// Begin begins a push to the group called key.
+func (e *Encoder) Begin(key metric.GroupingKey, o PushOptions) {
+	e.key, e.options = key, o
+	e.Reset()
+}
+
+// Reset drops what was added to the push.
+func (e *Encoder) Reset() {
+	e.normalizer.Reset(e.key)
+	e.normalizer.DropTimestamps = e.options.DropTimestamps
+	e.normalizer.DropEmptyLabels = e.options.Merge == metric.MergeSum || e.options.Merge == metric.MergeSeries
+	e.metrics, e.rejected, e.pieces, e.families = 0, nil, nil, nil
+	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
+}
+
+// Rejected returns the error that Add or Done returned since Begin or Reset, if any.
+func (e *Encoder) Rejected() error { return e.rejected }
+
+// Add checks and encodes a batch, after which others follow. The error is a
+// *metric.RejectionError.
+func (e *Encoder) Add(families []metric.Family) error {
+	e.rejected = e.add(families)
+	return e.rejected
+}
+
+func (e *Encoder) add(families []metric.Family) error {
+	for i := range families {
+		if f := &families[i]; len(f.Metrics) == 0 && f.Help != "" {
+			e.pieces = append(e.pieces, piece{name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, plain: true})
+		}
+	}
+	if err := e.encode(families); err != nil {
+		return err
+	}
+	encoded, start := slices.Clone(e.scratch), 0
+	for i := range e.families {
+		f := &e.families[i]
+		e.pieces = append(e.pieces, piece{
+			name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, plain: e.plain[i], whole: len(e.families) == 1,
+			series: len(f.Metrics), protobuf: encoded[start:e.ends[i]:e.ends[i]],
+		})
+		start = e.ends[i]
+	}
+	e.families = nil
+	return nil
+}
+
+// Done checks and encodes the last batch, which is used until the push has been applied.
+// The error is a *metric.RejectionError.
+func (e *Encoder) Done(families []metric.Family) error {
+	if len(e.pieces) == 0 {
+		e.rejected = e.encode(families)
+	} else if e.rejected = e.add(families); e.rejected == nil {
+		e.rejected = e.joinPieces()
+	}
+	return e.rejected
+}
+
+// encode normalizes a batch and encodes it to scratch.
+func (e *Encoder) encode(families []metric.Family) error {
+	families = slices.DeleteFunc(families, func(f metric.Family) bool {
+		return f.Name == PushTime || f.Name == FailureTime || len(f.Metrics) == 0
+	})
+	slices.SortFunc(families, func(a, b metric.Family) int { return strings.Compare(a.Name, b.Name) })
+	for i := range families {
+		e.metrics += len(families[i].Metrics)
+	}
+	if err := e.checkSize(); err != nil {
+		return err
+	}
+	if len(e.pieces) > 0 {
+		e.normalizer.Reuse() // metrics of earlier batches are encoded
+	}
+	e.families = families
+	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
+	for i := range families {
+		f := &families[i]
+		if err := e.normalizer.Normalize(f); err != nil {
+			return err
+		}
+		if e.options.Merge == metric.MergeSum {
+			if err := f.CheckSummable(e.options.Gauges); err != nil {
+				return err
+			}
+		}
+		e.scratch = wire.AppendProtobufMetrics(e.scratch, f)
+		e.ends, e.plain = append(e.ends, len(e.scratch)), append(e.plain, e.normalizer.Plain())
+	}
+	return nil
+}
+
+// checkSize rejects a push whose metrics would be huge once each has the labels of the
+// group.
+func (e *Encoder) checkSize() error {
+	labels := 0
+	for _, l := range e.key.Labels() {
+		labels += len(l.Name) + len(l.Value) + 6
+	}
+	const maxSize = 256 << 20
+	if labels*e.metrics > maxSize {
+		return metric.Reject(metric.TooLarge, "%d metrics, each with %d bytes of labels from the URL, are more than %d MiB: push fewer, or use shorter labels",
+			e.metrics, labels, maxSize>>20)
+	}
+	return nil
+}
+
+// Finish returns the push, which succeeded at the given time, after Done.
+func (e *Encoder) Finish(at time.Time) *Push {
+	p := &Push{
+		key: e.key, at: at, options: e.options, dropped: e.normalizer.Dropped(),
+		pushTime: newTimeFamily(PushTime, e.key, e.normalizer.Bare(), at, at),
+	}
+	if len(e.pieces) > 0 {
+		p.families = make([]metric.Family, len(e.pieces))
+		p.encoded = make([]EncodedFamily, len(e.pieces))
+		for i := range e.pieces {
+			x, f := &e.pieces[i], &p.families[i]
+			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ}
+			p.encoded[i].init(x.series, e.headerOf(i, f), e.key, at, x.plain, x.protobuf)
+		}
+	} else {
+		p.families = e.families
+		p.encoded = e.encodedFamilies(at)
+	}
+	e.families, e.pieces = nil, nil
+	if cap(e.scratch) > maxScratch {
+		e.scratch = nil
+	}
+	return p
+}
+
+// encodedFamilies returns the families of a push of a single batch.
+func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
+	// What is pushed together is usually replaced together, so it shares one piece of
+	// memory if that is small enough to be kept for one of the families alone.
+	protobuf, start := e.scratch, 0
+	shared := len(protobuf) <= maxShared
+	if shared {
+		protobuf = slices.Clone(protobuf)
+	}
+	encoded := make([]EncodedFamily, len(e.families))
+	for i := range e.families {
+		f := &e.families[i]
+		own := protobuf[start:e.ends[i]:e.ends[i]]
+		if !shared {
+			own = slices.Clone(own)
+		}
+		encoded[i].init(len(f.Metrics), e.headerOf(i, f), e.key, at, e.plain[i], own)
+		start = e.ends[i]
+	}
+	return encoded
+}
+
+// joinPieces joins the pieces of each family, so that there is one left for each, in the
+// order of their names.
+func (e *Encoder) joinPieces() error {
+	slices.SortStableFunc(e.pieces, func(a, b piece) int { return strings.Compare(a.name, b.name) })
+	joined := e.pieces[:0]
+	for rest := e.pieces; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].name == rest[0].name {
+			n++
+		}
+		one, err := joinFamily(rest[:n])
+		if err != nil {
+			return err
+		}
+		if one.series > 0 {
+			joined = append(joined, one)
+		}
+		rest = rest[n:]
+	}
+	clear(e.pieces[len(joined):])
+	e.pieces = joined
+	return nil
+}
+
+// joinFamily joins the pieces of one family, each of which is sorted. It drops them to
+// give their memory back.
+func joinFamily(pieces []piece) (piece, error) {
+	all := piece{name: pieces[0].name, typ: pieces[0].typ, plain: true}
+	size, count := 0, 0
+	var last *piece
+	for i := range pieces {
+		p := &pieces[i]
+		if len(p.protobuf) > 0 {
+			last = p
+			count++
+		}
+		if p.series > 0 && p.typ != all.typ {
+			if all.series > 0 {
+				return all, metric.Reject(metric.Malformed, "the push has the metric family %q twice, as %s and as %s", p.name, all.typ, p.typ)
+			}
+			all.typ = p.typ
+		}
+		all.help, all.unit = cmp.Or(all.help, p.help), cmp.Or(all.unit, p.unit)
+		all.plain = all.plain && p.plain
+		all.series += p.series
+		size += len(p.protobuf)
+	}
+	switch {
+	case count == 0:
+		return all, nil
+	case count == 1 && last.whole:
+		all.protobuf = last.protobuf
+		return all, nil
+	case count == 1:
+		all.protobuf = slices.Clone(last.protobuf)
+		return all, nil
+	}
+	all.protobuf = make([]byte, 0, size)
+	if inOrder(pieces) {
+		for i := range pieces {
+			all.protobuf = append(all.protobuf, pieces[i].protobuf...)
+			pieces[i].protobuf = nil
+		}
+		return all, nil
+	}
+	return all, mergePieces(&all, pieces)
+}
+
+// cursor is a place in an encoded family. labels are those of the metric there.
+type cursor struct {
+	metric, rest []byte
+	labels       []metric.Label
+}
+
+// next goes to the next metric and reports whether there is one.
+func (c *cursor) next() bool {
+	if len(c.rest) == 0 {
+		return false
+	}
+	c.metric, c.rest = wire.CutMetric(c.rest)
+	c.read()
+	return true
+}
+
+func (c *cursor) read() {
+	labels, err := wire.AppendMetricLabels(c.labels[:0], c.metric)
+	if err != nil {
+		panic(fmt.Sprintf("a metric that was encoded here does not decode: %v", err))
+	}
+	c.labels = labels
+}
+
+// inOrder reports whether all metrics of each piece sort before those of the next.
+func inOrder(pieces []piece) bool {
+	var end, begin cursor
+	for i := range pieces {
+		encoded := pieces[i].protobuf
+		if len(encoded) == 0 {
+			continue
+		}
+		begin.metric, begin.rest = wire.CutMetric(encoded)
+		begin.read()
+		if end.metric != nil && metric.CompareLabels(end.labels, begin.labels) >= 0 {
+			return false
+		}
+		end.metric = begin.metric
+		for rest := begin.rest; len(rest) > 0; {
+			end.metric, rest = wire.CutMetric(rest)
+		}
+		end.read()
+	}
+	return true
+}
+
+// cursors is a heap of cursors by the labels of their metrics.
+type cursors []*cursor
+
+func (c cursors) Len() int           { return len(c) }
+func (c cursors) Less(i, j int) bool { return metric.CompareLabels(c[i].labels, c[j].labels) < 0 }
+func (c cursors) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
+func (c *cursors) Push(any)          { panic("a heap that only shrinks") }
+func (c *cursors) Pop() any {
+	last := len(*c) - 1
+	top := (*c)[last]
+	*c = (*c)[:last]
+	return top
+}
+
+// mergePieces merges the metrics of the pieces, each of which is sorted, into all. Cost:
+// O(n log p) in the metrics and pieces.
+func mergePieces(all *piece, pieces []piece) error {
+	var open cursors
+	for i := range pieces {
+		if c := (&cursor{rest: pieces[i].protobuf}); c.next() {
+			open = append(open, c)
+		}
+	}
+	heap.Init(&open)
+	var last []metric.Label
+	for len(open) > 0 {
+		c := open[0]
+		if len(all.protobuf) > 0 && metric.CompareLabels(last, c.labels) == 0 {
+			return metric.Reject(metric.DuplicateSeries, "the push holds the series %s%s twice; give the two different labels, or push only one",
+				all.name, metric.FormatLabels(c.labels))
+		}
+		last = append(last[:0], c.labels...)
+		all.protobuf = append(all.protobuf, c.metric...)
+		if c.next() {
+			heap.Fix(&open, 0)
+		} else {
+			heap.Pop(&open)
+		}
+	}
+	return nil
+}
