@@ -32,7 +32,7 @@ func key(pairs ...string) metric.GroupingKey {
 // put replaces the group by the families.
 func put(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {
 	t.Helper()
-	p, err := new(store.Encoder).Push(key, families, noon, store.PushOptions{Validation: metric.UTF8Validation})
+	p, err := new(store.Encoder).Push(key, families, noon, store.PushOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func FuzzWriteMetrics(f *testing.F) {
 			if err != nil {
 				return
 			}
-			p, err := new(store.Encoder).Push(key, families, noon, store.PushOptions{Validation: metric.UTF8Validation, Merge: metric.MergeFamily})
+			p, err := new(store.Encoder).Push(key, families, noon, store.PushOptions{Merge: metric.MergeFamily})
 			if err != nil {
 				_ = s.Fail(key, noon)
 				return

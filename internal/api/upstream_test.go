@@ -162,7 +162,7 @@ func (p *pusher) text(t *testing.T, key metric.GroupingKey, body string, m metri
 func (p *pusher) push(t *testing.T, key metric.GroupingKey, families []metric.Family, m metric.Merge) {
 	t.Helper()
 	p.now = p.now.Add(time.Second)
-	push, err := new(store.Encoder).Push(key, families, p.now, store.PushOptions{Validation: metric.LegacyValidation, Merge: m})
+	push, err := new(store.Encoder).Push(key, families, p.now, store.PushOptions{Merge: m})
 	if err != nil {
 		err = p.Fail(key, p.now)
 	} else {

@@ -42,7 +42,7 @@ func push(t *testing.T, s *store.Store, job, body string) {
 		t.Fatal(err)
 	}
 	key := metric.NewGroupingKey([]metric.Label{{Name: "job", Value: job}})
-	p, err := new(store.Encoder).Push(key, families, time.Unix(1_700_000_000, 0), store.PushOptions{Validation: metric.UTF8Validation})
+	p, err := new(store.Encoder).Push(key, families, time.Unix(1_700_000_000, 0), store.PushOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

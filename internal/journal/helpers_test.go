@@ -54,7 +54,7 @@ func pushText(s *store.Store, key metric.GroupingKey, body string, at time.Time,
 	if err != nil {
 		return err
 	}
-	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{Validation: metric.UTF8Validation, Merge: merge})
+	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{Merge: merge})
 	if err != nil {
 		return err
 	}

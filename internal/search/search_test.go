@@ -30,7 +30,7 @@ func put(t testing.TB, s *store.Store, key metric.GroupingKey, at time.Time, nam
 	for _, name := range names {
 		families = append(families, metric.Family{Name: name, Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}})
 	}
-	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{Validation: metric.UTF8Validation})
+	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

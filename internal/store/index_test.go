@@ -186,8 +186,7 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 			expired += len(ended)
 		default:
 			p, err := new(Encoder).Push(k, families(), at, PushOptions{
-				Validation: metric.LegacyValidation,
-				Merge:      metric.Merge(random.IntN(int(metric.MergeSum) + 1)),
+				Merge: metric.Merge(random.IntN(int(metric.MergeSum) + 1)),
 				Expiry: metric.Expiry{
 					Set: random.IntN(3) == 0, TTL: time.Duration(random.IntN(1000)) * time.Second, KeepPushTimes: random.IntN(9) == 0,
 				},

@@ -281,7 +281,7 @@ func pushText(s *store.Store, key metric.GroupingKey, bodies []string, replace b
 	if replace {
 		merge = metric.MergeGroup
 	}
-	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{Validation: metric.LegacyValidation, Merge: merge})
+	p, err := new(store.Encoder).Push(key, families, at, store.PushOptions{Merge: merge})
 	if err != nil {
 		if failErr := s.Fail(key, at); failErr != nil {
 			return failErr

@@ -10,7 +10,6 @@ import (
 
 // Manner says how a push becomes part of its group.
 type PushOptions struct {
-	Validation metric.ValidationScheme // which names the push may use
 	// Merge is what becomes of what the group holds; the zero value is as
 	// metric.MergeGroup.
 	Merge metric.Merge

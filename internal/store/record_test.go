@@ -36,7 +36,7 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 			}
 			continue
 		}
-		manner := store.PushOptions{Validation: metric.UTF8Validation, Merge: metric.MergeFamily}
+		manner := store.PushOptions{Merge: metric.MergeFamily}
 		if random.IntN(3) == 0 {
 			manner.IdempotencyKey = fmt.Sprint(random.Uint64())
 		}

@@ -20,7 +20,7 @@ func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times 
 	}
 	pushed, failed := valueOf(PushTime), valueOf(FailureTime)
 	var encoder Encoder
-	p, err := encoder.Push(key, families, pushed, PushOptions{Validation: metric.UTF8Validation})
+	p, err := encoder.Push(key, families, pushed, PushOptions{})
 	if err != nil {
 		return err
 	}

@@ -280,7 +280,6 @@ func newPush(t testing.TB, key metric.GroupingKey, body string, at time.Time, o 
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Validation = metric.UTF8Validation
 	p, err := new(store.Encoder).Push(key, families, at, o)
 	if err != nil {
 		t.Fatalf("push %q: %v", body, err)

@@ -125,12 +125,23 @@ func (h *pushHandler) applyAll(groups []metric.GroupFamilies, asked requestOptio
 			for i := int(next.Add(1)) - 1; i < len(groups); i = int(next.Add(1)) - 1 {
 				p := &pushed[i]
 				p.Key = groups[i].Key
-				p.Replayed, p.Err = h.apply(&encoder, p.Key, groups[i].Families, asked)
+				p.Replayed, p.Err = h.applyGroup(&encoder, groups[i], asked)
 			}
 		})
 	}
 	workers.Wait()
 	return pushed
+}
+
+// applyGroup applies what a bulk push has for one group.
+func (h *pushHandler) applyGroup(encoder *store.Encoder, g metric.GroupFamilies, asked requestOptions) (replayed bool, err error) {
+	options, err := h.pushOptions(g.Key, asked)
+	if err != nil {
+		return false, err
+	}
+	encoder.Begin(g.Key, options)
+	_ = encoder.Done(g.Families) // apply looks whether it was rejected
+	return h.apply(encoder, g.Key, asked)
 }
 
 // answerBulk answers a bulk push with the outcome of each group: with 200 if all were

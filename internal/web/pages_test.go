@@ -401,7 +401,7 @@ func fill(t testing.TB, s *store.Store, n int) {
 		key := metric.NewGroupingKey([]metric.Label{
 			{Name: "job", Value: fmt.Sprintf("job-%03d", i%500)}, {Name: "instance", Value: fmt.Sprintf("host-%05d.example.org:9100", i)},
 		})
-		p, err := encoder.Push(key, families, time.Now(), store.PushOptions{Validation: metric.LegacyValidation})
+		p, err := encoder.Push(key, families, time.Now(), store.PushOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

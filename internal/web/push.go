@@ -10,7 +10,6 @@ import (
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
-	"pushgateway/internal/wire"
 )
 
 // pushHandler handles pushes.
@@ -66,7 +65,9 @@ func (h *pushHandler) push(w http.ResponseWriter, r *request) error {
 	if err == nil {
 		replayed, err = h.pushTo(key, r)
 	}
-	err = explain(err, h.pages.Address(r.Request))
+	if err != nil {
+		err = explain(err, h.pages.Address(r.Request))
+	}
 	o := outcome{key, size(), replayed, err}
 	h.recorder.remember(r, o)
 	if err != nil {
@@ -87,31 +88,31 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 	if err != nil {
 		return false, err
 	}
-	buffers := h.borrow()
-	defer h.giveBack(buffers)
-	var families wire.Families
-	if err := buffers.reader.read(r.Request, h.validation, &families); err != nil {
-		return false, err
-	}
-	return h.apply(&buffers.encoder, key, families.All, asked)
-}
-
-// apply applies families to a group with the options that the request asked for.
-func (h *pushHandler) apply(
-	encoder *store.Encoder, key metric.GroupingKey, families []metric.Family, asked requestOptions,
-) (replayed bool, err error) {
 	options, err := h.pushOptions(key, asked)
 	if err != nil {
 		return false, err
 	}
+	buffers := h.borrow()
+	defer h.giveBack(buffers)
+	encoder := &buffers.encoder
+	encoder.Begin(key, options)
+	if err := buffers.reader.read(r.Request, h.validation, encoder); err != nil && encoder.Rejected() == nil {
+		return false, err // the body could not be parsed
+	}
+	return h.apply(encoder, key, asked)
+}
+
+// apply applies what was pushed to a group, which is in the encoder, with the options that
+// the request asked for.
+func (h *pushHandler) apply(encoder *store.Encoder, key metric.GroupingKey, asked requestOptions) (replayed bool, err error) {
 	now := h.now()
-	push, err := encoder.Push(key, families, now, options)
-	if err != nil {
+	if err := encoder.Rejected(); err != nil {
 		if failErr := h.store.Fail(key, now); failErr != nil {
 			return false, fmt.Errorf("record that the push was rejected (%w): %w", err, failErr)
 		}
 		return false, h.mentionRule(key, asked, err)
 	}
+	push := encoder.Finish(now)
 	replayed, err = h.store.Apply(push)
 	switch {
 	case err != nil:

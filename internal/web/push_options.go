@@ -62,7 +62,7 @@ func idempotencyKey(given []string) (string, error) {
 func (h *pushHandler) pushOptions(key metric.GroupingKey, asked requestOptions) (store.PushOptions, error) {
 	o := asked.options.Or(h.rules.For(key)).Or(h.defaults)
 	resolved := store.PushOptions{
-		Validation: h.validation, Merge: o.Merge, Gauges: o.Gauges,
+		Merge: o.Merge, Gauges: o.Gauges,
 		// Only a rule makes PUT add up. Then PUT is what resets a sum.
 		Reset:          asked.replace,
 		Expiry:         asked.options.Expiry,

@@ -29,7 +29,7 @@ func key(pairs ...string) metric.GroupingKey {
 func put(t testing.TB, s *store.Store, key metric.GroupingKey) {
 	t.Helper()
 	gauge := metric.Family{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}}
-	p, err := new(store.Encoder).Push(key, []metric.Family{gauge}, time.Now(), store.PushOptions{Validation: metric.UTF8Validation})
+	p, err := new(store.Encoder).Push(key, []metric.Family{gauge}, time.Now(), store.PushOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func attributes(page, name string) []string {
 // push is put for families of any kind.
 func push(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {
 	t.Helper()
-	p, err := new(store.Encoder).Push(key, families, time.Now(), store.PushOptions{Validation: metric.UTF8Validation})
+	p, err := new(store.Encoder).Push(key, families, time.Now(), store.PushOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,6 @@ func after(ttl time.Duration) func(metric.GroupingKey) metric.Expiry {
 // pushWith pushes a counter to the group with the given options.
 func pushWith(t testing.TB, s *store.Store, key metric.GroupingKey, options store.PushOptions) {
 	t.Helper()
-	options.Validation = metric.LegacyValidation
 	counter := metric.Family{Name: "c_total", Type: metric.Counter, Metrics: []metric.Metric{{HasValue: true, Value: 1}}}
 	p, err := new(store.Encoder).Push(key, []metric.Family{counter}, time.Now(), options)
 	if err != nil {
