@@ -130,7 +130,7 @@ func TestDeleteBySelector(t *testing.T) {
 			p.deleteBy(t, params...).want(t, false)
 		})
 	}
-	wantText(t, p.log.String(), "groups deleted", `groups=9`)
+	wantText(t, p.log.String(), "event=delete", `groups=9`)
 }
 
 // TestDeleteOlder: older_than counts from the last successful push, or, without one, from

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
@@ -40,6 +41,9 @@ const (
 
 func main() {
 	if status, done := inspect(os.Args[1:], os.Stdout, os.Stderr); done {
+		os.Exit(status)
+	}
+	if status, done := auth(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); done {
 		os.Exit(status)
 	}
 	options := parseOptions(filepath.Base(os.Args[0]), os.Args[1:])
@@ -68,16 +72,20 @@ func run(o options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	handler, err := newHandler(o, groups, clock, journalMetrics, manager, logger, cancel)
+	guard, err := newGuard(o, clock, logger)
+	if err != nil {
+		return err
+	}
+	handler, err := newHandler(o, groups, clock, journalMetrics, manager, guard, logger, cancel)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
-	if o.configFile != "" {
+	if o.configFile != "" || o.authFile != "" {
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
-		go reloadOnHangup(ctx, hangup, manager)
+		go reloadOnHangup(ctx, hangup, manager, guard)
 	}
 	go keepCollectionsRare(ctx)
 
@@ -130,14 +138,20 @@ func warnOfHidden(groups *store.Store, logger *slog.Logger) {
 	}
 }
 
-// reloadOnHangup reloads the rules at each SIGHUP until ctx is done.
-func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, manager *rules.Manager) {
+// reloadOnHangup reloads the rules and the auth file at each SIGHUP until ctx is done.
+func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, manager *rules.Manager, guard *access.Guard) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			_ = manager.Reload() // logs its errors
+			// Both log their errors.
+			if manager.Configured() {
+				_ = manager.Reload()
+			}
+			if guard != nil {
+				_ = guard.Reload()
+			}
 		}
 	}
 }
@@ -159,7 +173,22 @@ func newRules(o options, groups *store.Store, clock store.Clock, logger *slog.Lo
 	return rules.NewManager(config)
 }
 
-func newHandler(o options, groups *store.Store, clock store.Clock, journalMetrics []prometheus.Collector, manager *rules.Manager, logger *slog.Logger, quit func()) (*web.Server, error) {
+// newGuard returns what decides who may do what, nil if there is no auth file.
+func newGuard(o options, clock store.Clock, logger *slog.Logger) (*access.Guard, error) {
+	if o.authFile == "" {
+		return nil, nil
+	}
+	return access.NewGuard(access.Config{
+		Load:   func() (*access.Policy, error) { return access.Load(o.authFile) },
+		Now:    clock.Now,
+		Logger: logger,
+	})
+}
+
+func newHandler(
+	o options, groups *store.Store, clock store.Clock, journalMetrics []prometheus.Collector,
+	manager *rules.Manager, guard *access.Guard, logger *slog.Logger, quit func(),
+) (*web.Server, error) {
 	pages, err := webui.New(webui.Config{External: o.externalURL, MetricsPath: o.telemetryPath})
 	if err != nil {
 		return nil, err
@@ -170,6 +199,7 @@ func newHandler(o options, groups *store.Store, clock store.Clock, journalMetric
 		Logger:          logger,
 		JournalMetrics:  journalMetrics,
 		Validation:      metric.LegacyValidation,
+		Guard:           guard,
 		Rules:           manager,
 		Defaults:        o.defaults,
 		ExternalURL:     o.externalURL,

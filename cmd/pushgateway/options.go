@@ -30,6 +30,7 @@ type options struct {
 	log *promslog.Config
 
 	configFile    string // with the rules for pushes; may be empty
+	authFile      string // with users and their rights; may be empty
 	telemetryPath string // behind the route prefix
 	ownPath       string // of own metrics, behind the route prefix; may be empty
 	routePrefix   string // as /prefix, or empty
@@ -64,6 +65,8 @@ func parseOptions(program string, args []string) options {
 	o.web = toolkitflag.AddFlags(app, ":9091")
 	app.Flag("config.file", "Rules file (YAML) that sets push options, such as expiry and summing, by group. Reloaded on SIGHUP and by /-/reload.").
 		Default("").StringVar(&o.configFile)
+	app.Flag("auth.file", "YAML file of users and what they may do. If empty, everybody may do everything that other flags allow. Read again on SIGHUP and by /-/reload.").
+		Default("").StringVar(&o.authFile)
 	app.Flag("web.telemetry-path", "Path under which to expose metrics.").
 		Default("/metrics").StringVar(&o.telemetryPath)
 	app.Flag("web.own-metrics-path", "Separate path under which to expose the Pushgateway's own metrics. If empty, they are among the pushed metrics, under --web.telemetry-path.").

@@ -57,9 +57,9 @@ func (s rightSet) String() string {
 	return strings.Join(names, ", ")
 }
 
-// anonymousName is what requests without a credential are called in messages and
+// Anonymous is what requests without a credential are called in messages and
 // logs. No user can have the name.
-const anonymousName = "anonymous"
+const Anonymous = "anonymous"
 
 // A Principal is the sender of a request. It is immutable. A nil *Principal may do
 // nothing.
@@ -74,20 +74,20 @@ var unrestricted = &Principal{allow: 1<<rightCount - 1}
 
 // nobody is the sender of a request without a credential if the auth file does not say
 // what such requests may do.
-var nobody = &Principal{name: anonymousName}
+var nobody = &Principal{name: Anonymous}
 
 // Name returns the name of the user, "anonymous" if the request had no credential,
 // and nothing if there is no auth file.
 func (p *Principal) Name() string {
 	if p == nil {
-		return anonymousName
+		return Anonymous
 	}
 	return p.name
 }
 
 // Anonymous reports whether the request had no credential although there is an auth
 // file.
-func (p *Principal) Anonymous() bool { return p.Name() == anonymousName }
+func (p *Principal) Anonymous() bool { return p.Name() == Anonymous }
 
 // Has reports whether the principal has the right, be it for some groups only.
 func (p *Principal) Has(right Right) bool { return p != nil && p.allow.has(right) }
@@ -110,6 +110,33 @@ func (p *Principal) Allows() string {
 		return rightSet(0).String()
 	}
 	return p.allow.String()
+}
+
+// Describe lists the principal's rights and what they are for, such as
+//
+//	push, delete for {team="checkout"}; scrape
+func (p *Principal) Describe() string {
+	if !p.Limited() {
+		return p.Allows()
+	}
+	var bounded, others rightSet
+	for _, r := range Rights() {
+		switch {
+		case !p.Has(r):
+		case r.Bounded():
+			bounded |= 1 << r
+		default:
+			others |= 1 << r
+		}
+	}
+	var parts []string
+	if bounded != 0 {
+		parts = append(parts, bounded.String()+" for "+p.Match())
+	}
+	if others != 0 || bounded == 0 {
+		parts = append(parts, others.String())
+	}
+	return strings.Join(parts, "; ")
 }
 
 // May reports whether the principal has the right for the group called key.

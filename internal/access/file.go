@@ -31,8 +31,8 @@ const (
 	maxFileSize = 4 << 20
 	maxProblems = 20
 	maxNameSize = 200
-	// maxBcryptCost keeps a hash from taking a processor for seconds.
-	maxBcryptCost          = 15
+	// MaxBcryptCost is the maximum cost of a password hash. It keeps a hash from taking a processor for seconds.
+	MaxBcryptCost          = 15
 	defaultSessionLifetime = 12 * time.Hour
 	maxSessionLifetime     = 30 * 24 * time.Hour
 )
@@ -83,7 +83,7 @@ func (p *Policy) Users() []string {
 // Principal returns the user of this name, or what may be done without a credential
 // for the name "anonymous"; nil if there is neither.
 func (p *Policy) Principal(name string) *Principal {
-	if name == anonymousName {
+	if name == Anonymous {
 		return p.anonymous
 	}
 	if u := p.byName[name]; u != nil {
@@ -250,7 +250,7 @@ func (r *fileReader) file(f *fileText) {
 	r.where = ""
 	if f.Anonymous != nil {
 		r.where = "anonymous: "
-		r.policy.anonymous = &Principal{name: anonymousName, allow: r.allow(&f.Anonymous.Allow, nil), match: r.match(&f.Anonymous.Match)}
+		r.policy.anonymous = &Principal{name: Anonymous, allow: r.allow(&f.Anonymous.Allow, nil), match: r.match(&f.Anonymous.Match)}
 		r.where = ""
 	}
 	if text, ok := r.scalar(&f.SessionLifetime, "session_lifetime"); ok {
@@ -308,7 +308,7 @@ func (r *fileReader) user(text *userText, number int) {
 	r.where = fmt.Sprintf("user %s: ", plain(name))
 	u := &user{Principal: Principal{name: name}, credentials: map[credential]bool{}}
 	switch {
-	case name == anonymousName:
+	case name == Anonymous:
 		r.report(&text.Name, "name: what is allowed without a credential stands under the key anonymous, beside users")
 	case r.policy.byName[name] != nil:
 		r.report(&text.Name, "name: another user has it already")
@@ -370,8 +370,8 @@ func (r *fileReader) password(u *user, text *userText) {
 	case err != nil || len(hash) != 60:
 		r.report(&text.PasswordBcrypt, "password_bcrypt: not a bcrypt hash, as pushgateway auth hash and htpasswd -B make it")
 		return
-	case cost > maxBcryptCost:
-		r.report(&text.PasswordBcrypt, "password_bcrypt: has cost %d, which would take a processor for seconds; the maximum is %d", cost, maxBcryptCost)
+	case cost > MaxBcryptCost:
+		r.report(&text.PasswordBcrypt, "password_bcrypt: has cost %d, which would take a processor for seconds; the maximum is %d", cost, MaxBcryptCost)
 		return
 	case strings.Contains(login, ":"):
 		r.report(&text.Username, "username: cannot contain a colon; HTTP ends user names there")

@@ -1,14 +1,15 @@
 package access
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,28 +19,66 @@ import (
 // A Guard identifies the senders of requests by an auth file. It is safe for concurrent
 // use. A nil *Guard is a gateway without an auth file: everybody may do everything.
 type Guard struct {
+	config    Config
 	policy    atomic.Pointer[Policy]
 	passwords *passwordChecker
 	sessions  *sessions
-	now       func() time.Time
+
+	reloading sync.Mutex // serializes loads
+	status    atomic.Pointer[Status]
 }
 
-// NewGuard returns a guard by the policy.
-func NewGuard(policy *Policy, now func() time.Time) *Guard {
-	g := &Guard{passwords: newPasswordChecker(now), sessions: newSessions(), now: now}
-	g.policy.Store(policy)
-	return g
+// Config configures a Guard. All fields are required.
+type Config struct {
+	Load   func() (*Policy, error) // reads the auth file
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
-// Use replaces the policy. Sessions whose credential the new one lacks end, and
-// passwords are checked anew.
-func (g *Guard) Use(policy *Policy) {
+// Status is the outcome of the last loads of the auth file.
+type Status struct {
+	Loaded time.Time // when the policy in use was loaded
+	Err    error     // why the last reload failed; nil if it succeeded
+}
+
+// NewGuard loads the auth file and returns its guard.
+func NewGuard(c Config) (*Guard, error) {
+	g := &Guard{config: c, passwords: newPasswordChecker(c.Now), sessions: newSessions()}
+	return g, g.load()
+}
+
+// Reload loads the auth file again. Sessions whose credential is gone end, and passwords
+// are checked anew. On an error the policy in use stays. Reload logs its outcome.
+func (g *Guard) Reload() error {
+	if err := g.load(); err != nil {
+		g.config.Logger.Error("auth file not reloaded, the previous one stays in use", "err", err)
+		return err
+	}
+	g.config.Logger.Info("auth file reloaded", "users", len(g.policy.Load().users))
+	return nil
+}
+
+func (g *Guard) load() error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	policy, err := g.config.Load()
+	if err != nil {
+		g.status.Store(&Status{g.Status().Loaded, err})
+		return err
+	}
+	g.status.Store(&Status{Loaded: g.config.Now()})
 	g.policy.Store(policy)
 	g.sessions.prune(policy)
+	return nil
 }
 
-// Users returns the number of users.
-func (g *Guard) Users() int { return len(g.policy.Load().users) }
+// Status returns when the policy in use was loaded, and whether the last reload failed.
+func (g *Guard) Status() Status {
+	if status := g.status.Load(); status != nil {
+		return *status
+	}
+	return Status{}
+}
 
 // WrongCredentialError says that a request carries a credential that nobody has.
 type WrongCredentialError struct{ kind string }
@@ -129,7 +168,7 @@ func (g *Guard) session(policy *Policy, r *http.Request) *user {
 	if err != nil {
 		return nil
 	}
-	return g.sessions.user(cookie.Value, policy, g.now())
+	return g.sessions.user(cookie.Value, policy, g.config.Now())
 }
 
 // certificate returns the user of the request's client certificate, nil if there is
@@ -193,7 +232,7 @@ func (g *Guard) SignInPassword(r *http.Request, login, password string) (SignIn,
 }
 
 func (g *Guard) signIn(policy *Policy, u *user, with credential) SignIn {
-	now := g.now()
+	now := g.config.Now()
 	expires := now.Add(policy.sessionLifetime)
 	return SignIn{&u.Principal, g.sessions.open(u, with, now, expires), expires}
 }
@@ -274,18 +313,4 @@ func (p *Policy) trusts(address netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// contextKey is where a request's context has its principal.
-type contextKey struct{}
-
-// WithPrincipal returns a context that carries who sent the request.
-func WithPrincipal(ctx context.Context, p *Principal) context.Context {
-	return context.WithValue(ctx, contextKey{}, p)
-}
-
-// PrincipalOf returns who sent the request, nil if nobody has asked.
-func PrincipalOf(ctx context.Context) *Principal {
-	p, _ := ctx.Value(contextKey{}).(*Principal)
-	return p
 }

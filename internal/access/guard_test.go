@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,11 +36,29 @@ func hashOf(t testing.TB, password string) string {
 	return string(hash)
 }
 
+func guardOf(t testing.TB, policy *Policy, now func() time.Time) *Guard {
+	t.Helper()
+	g, err := NewGuard(Config{Load: func() (*Policy, error) { return policy, nil }, Now: now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// reload has the guard use another policy.
+func reload(t testing.TB, g *Guard, policy *Policy) {
+	t.Helper()
+	g.config.Load = func() (*Policy, error) { return policy, nil }
+	if err := g.Reload(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // newTestGuard returns a guard whose bcrypt calls are counted.
 func newTestGuard(t testing.TB, text string) (g *Guard, c *clock, calls *atomic.Int64) {
 	t.Helper()
 	c, calls = &clock{}, &atomic.Int64{}
-	g = NewGuard(mustParse(t, text), c.now)
+	g = guardOf(t, mustParse(t, text), c.now)
 	g.passwords.compare = func(hash, password []byte) error {
 		calls.Add(1)
 		return bcrypt.CompareHashAndPassword(hash, password)
@@ -174,11 +193,11 @@ users:
 			t.Errorf("%s: %d bcrypt calls, want %d", step.name, got, step.want)
 		}
 	}
-	g.Use(mustParse(t, text))
+	reload(t, g, mustParse(t, text))
 	if got := cost(withPassword("192.0.2.1:1", "a", "right")); got != 1 {
 		t.Errorf("after a reload: %d bcrypt calls, want 1", got)
 	}
-	g.Use(mustParse(t, "users: [{name: t, bearer_token_sha256: "+tokenHash+", allow: []}]"))
+	reload(t, g, mustParse(t, "users: [{name: t, bearer_token_sha256: "+tokenHash+", allow: []}]"))
 	if got := cost(withPassword("192.0.2.1:1", "a", "right")); got != 0 {
 		t.Errorf("in a file without passwords: %d bcrypt calls, want 0", got)
 	}
@@ -367,18 +386,18 @@ session_lifetime: 1h
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Use(mustParse(t, text))
+	reload(t, g, mustParse(t, text))
 	if user(secret) != "a" || user(in.Secret) != "a" {
 		t.Error("a reload of the same file ended a session")
 	}
-	g.Use(mustParse(t, strings.Replace(text, tokenHash, strings.Repeat("00", 32), 1)))
+	reload(t, g, mustParse(t, strings.Replace(text, tokenHash, strings.Repeat("00", 32), 1)))
 	if user(secret) != "anonymous" || user(in.Secret) != "a" {
 		t.Error("after the token was replaced: its session must end, that of the password stay")
 	}
 	if len(g.sessions.byID) != 1 || len(g.sessions.byUser) != 1 {
 		t.Errorf("%d sessions are left, want 1", len(g.sessions.byID))
 	}
-	g.Use(mustParse(t, "anonymous: {allow: []}"))
+	reload(t, g, mustParse(t, "anonymous: {allow: []}"))
 	if user(in.Secret) != "anonymous" || len(g.sessions.byID) != 0 {
 		t.Error("a session outlived its user")
 	}
@@ -442,7 +461,7 @@ func TestReloadWhileInUse(t *testing.T) {
 		})
 	}
 	for i := range 50 {
-		g.Use(mustParse(t, texts[i%2]))
+		reload(t, g, mustParse(t, texts[i%2]))
 	}
 	close(stop)
 	done.Wait()
@@ -479,7 +498,7 @@ users:
   - {name: x, proxy_user: carol, allow: [push]}
 trusted_proxy: {addresses: [192.0.2.0/24], user_header: X-User}
 `
-	g := NewGuard(mustParse(f, text), func() time.Time { return noon })
+	g := guardOf(f, mustParse(f, text), func() time.Time { return noon })
 	g.passwords.compare = func([]byte, []byte) error { return bcrypt.ErrMismatchedHashAndPassword }
 	in, err := g.SignInToken("test")
 	if err != nil {
@@ -509,4 +528,20 @@ trusted_proxy: {addresses: [192.0.2.0/24], user_header: X-User}
 		g.Client(nobody, r)
 		g.SignOut(request("192.0.2.1:1"))
 	})
+}
+
+func TestAFailedReloadChangesNothing(t *testing.T) {
+	g, c, _ := newTestGuard(t, "users: [{name: a, bearer_token_sha256: "+tokenHash+", allow: [push]}]")
+	loaded := c.now()
+	c.advance(time.Hour)
+	g.config.Load = func() (*Policy, error) { return Parse([]byte("nonsense: 1")) }
+	if err := g.Reload(); err == nil {
+		t.Fatal("a wrong file was loaded")
+	}
+	if status := g.Status(); status.Err == nil || !status.Loaded.Equal(loaded) {
+		t.Errorf("status %+v", status)
+	}
+	if p, err := g.Identify(request("192.0.2.1:1", "Authorization", "Bearer test")); err != nil || p.Name() != "a" {
+		t.Errorf("got %v, %v", p, err)
+	}
 }

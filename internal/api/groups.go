@@ -129,9 +129,11 @@ func WriteGroup(w io.Writer, g groupview.Group) error {
 
 // Types of errors, as in Prometheus' own HTTP API.
 const (
-	BadData     = "bad_data"
-	NotFound    = "not_found"
-	Unavailable = "unavailable"
+	BadData      = "bad_data"
+	Unauthorized = "unauthorized"
+	Forbidden    = "forbidden"
+	NotFound     = "not_found"
+	Unavailable  = "unavailable"
 )
 
 // WriteError writes an answer that reports an error.

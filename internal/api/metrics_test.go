@@ -44,7 +44,7 @@ func put(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metri
 func write(t testing.TB, s *store.Store) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := api.WriteMetrics(&b, s.Snapshot()); err != nil {
+	if err := api.WriteMetrics(&b, s.Snapshot().Groups()); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -235,14 +235,14 @@ func TestStreams(t *testing.T) {
 	}
 	put(t, s, key("job", "a"), f)
 	var w counter
-	if err := api.WriteMetrics(&w, s.Snapshot()); err != nil {
+	if err := api.WriteMetrics(&w, s.Snapshot().Groups()); err != nil {
 		t.Fatal(err)
 	}
 	if w.total < 1<<20 || w.largest > 80<<10 {
 		t.Errorf("%d bytes in pieces of up to %d, want small pieces", w.total, w.largest)
 	}
 	w = counter{limit: 200_000}
-	if err := api.WriteMetrics(&w, s.Snapshot()); !errors.Is(err, errFull) {
+	if err := api.WriteMetrics(&w, s.Snapshot().Groups()); !errors.Is(err, errFull) {
 		t.Errorf("error %v, want that of the writer", err)
 	}
 	if w.total > 300_000 {
@@ -307,7 +307,7 @@ func BenchmarkWriteMetrics(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				w = counter{}
-				if err := api.WriteMetrics(&w, v); err != nil {
+				if err := api.WriteMetrics(&w, v.Groups()); err != nil {
 					b.Fatal(err)
 				}
 			}

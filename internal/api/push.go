@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
@@ -33,6 +34,8 @@ func WritePushed(w io.Writer, groups []Pushed, kind string) error {
 			out.State, out.Message = "rejected", g.Err.Error()
 			if rejection, ok := errors.AsType[*metric.RejectionError](g.Err); ok {
 				out.Reason = string(rejection.Reason)
+			} else if _, ok := errors.AsType[*access.DeniedError](g.Err); ok {
+				out.Reason = "right"
 			} else {
 				out.State = "failed"
 			}
@@ -75,11 +78,14 @@ type Deleted struct {
 	Count  int // groups that were deleted, or would be in a dry run
 	DryRun bool
 	Groups []*store.Group // the first of them
+	// LimitedTo selects the groups that the sender may delete; empty for all. Others were
+	// not looked at.
+	LimitedTo string
 }
 
 // WriteDeleted writes the answer to DELETE /api/v1/groups.
 func WriteDeleted(w io.Writer, d Deleted) error {
-	data := deletedData{Count: d.Count, DryRun: d.DryRun, Groups: make([]deletedGroup, len(d.Groups))}
+	data := deletedData{Count: d.Count, DryRun: d.DryRun, LimitedTo: d.LimitedTo, Groups: make([]deletedGroup, len(d.Groups))}
 	for i, g := range d.Groups {
 		data.Groups[i] = deletedGroup{labelsOf(g.Key), g.Key.Path(), timeOrNull(g.Pushed)}
 	}
@@ -87,9 +93,10 @@ func WriteDeleted(w io.Writer, d Deleted) error {
 }
 
 type deletedData struct {
-	Count  int            `json:"count"`
-	DryRun bool           `json:"dry_run"`
-	Groups []deletedGroup `json:"groups"`
+	Count     int            `json:"count"`
+	DryRun    bool           `json:"dry_run"`
+	LimitedTo string         `json:"limited_to,omitempty"`
+	Groups    []deletedGroup `json:"groups"`
 }
 
 type deletedGroup struct {

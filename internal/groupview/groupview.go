@@ -3,6 +3,7 @@
 package groupview
 
 import (
+	"slices"
 	"time"
 
 	"pushgateway/internal/history"
@@ -63,12 +64,13 @@ type Source struct {
 	index search.Index
 }
 
-// View is all groups at one moment.
+// View is the groups of one reader at one moment.
 type View struct {
 	*search.Listing
 	Now time.Time
 
 	source *Source
+	may    func(metric.GroupingKey) bool // nil if the reader may read all groups
 }
 
 // View returns the groups as they are now. Cost: as search.Index.List.
@@ -76,8 +78,37 @@ func (s *Source) View() *View {
 	return &View{Listing: s.index.List(s.Store.Snapshot(), s.History.Rejected()), Now: s.Now(), source: s}
 }
 
-// History returns the log of pushes. It may be newer than the view.
-func (v *View) History() *history.Log { return v.source.History }
+// Only returns the view of a reader who may read no other groups than the allowed ones.
+// Nothing in it depends on other groups. Cost: O(groups).
+func (v *View) Only(allowed func(metric.GroupingKey) bool) *View {
+	return &View{v.Listing.Only(allowed), v.Now, v.source, allowed}
+}
+
+// Rejections returns the latest rejections, the newest first. They may be newer than
+// the view. Those whose URL named no group are for readers of all groups.
+func (v *View) Rejections() []history.Event {
+	all := v.source.History.Rejections()
+	if v.may == nil {
+		return all
+	}
+	return slices.DeleteFunc(all, func(e history.Event) bool { return e.Key.ID() == "" || !v.may(e.Key) })
+}
+
+// Totals returns the number of stored groups and what is in them.
+func (v *View) Totals() store.Totals {
+	if v.may == nil {
+		return v.Snapshot.Totals
+	}
+	var t store.Totals
+	for i := range v.Rows {
+		if row := &v.Rows[i]; row.Stored {
+			t.Groups++
+			t.Series += row.Series
+			t.Bytes += row.Bytes
+		}
+	}
+	return t
+}
 
 // Found is the result of a query.
 type Found struct {

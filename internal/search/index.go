@@ -127,6 +127,18 @@ func (l *Listing) Row(key metric.GroupingKey) *Row {
 	return &l.Rows[i]
 }
 
+// Only returns the listing of those groups whose keys are allowed. Cost: O(groups).
+func (l *Listing) Only(allowed func(metric.GroupingKey) bool) *Listing {
+	only := &Listing{Version: l.Version, Snapshot: l.Snapshot, rejected: l.rejected, sets: l.sets}
+	for _, row := range l.Rows {
+		if allowed(row.Group.Key) {
+			only.Rows = append(only.Rows, row)
+		}
+	}
+	only.jobs = sync.OnceValue(only.sumJobs)
+	return only
+}
+
 // nameSets numbers the distinct sets of metric names. Most groups of a job share a
 // set, so that a name is looked up once per set instead of once per group.
 type nameSets struct {

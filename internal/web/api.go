@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
@@ -28,17 +29,42 @@ type apiHandler struct {
 }
 
 // allMetrics answers GET /api/v1/metrics.
-func (h *apiHandler) allMetrics(w http.ResponseWriter, _ *request) error {
+func (h *apiHandler) allMetrics(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", jsonType)
-	return api.WriteMetrics(w, h.store.Snapshot())
+	return api.WriteMetrics(w, func(yield func(*store.Group) bool) {
+		for g := range h.store.Snapshot().Groups() {
+			if r.principal.May(access.Read, g.Key) && !yield(g) {
+				return
+			}
+		}
+	})
 }
 
 // gatewayStatus answers GET /api/v1/status.
-func (h *apiHandler) gatewayStatus(w http.ResponseWriter, _ *request) error {
+func (h *apiHandler) gatewayStatus(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", jsonType)
 	status := h.status
-	status.Storage = storageOf(h.store.Status())
+	status.Storage = storageFor(r, h.store)
 	return api.WriteStatus(w, status)
+}
+
+// storageFor returns the status of the storage, without what it says of groups that the
+// sender of the request may not read.
+func storageFor(r *request, s *store.Store) api.Storage {
+	status := storageOf(s.Status())
+	if r.principal.Limited() {
+		status.SizeBytes, status.Pending = 0, 0
+	}
+	return status
+}
+
+// viewFor returns the view of the groups that the sender of the request may read.
+func viewFor(r *request, views *groupview.Source) *groupview.View {
+	view := views.View()
+	if r.principal.Has(access.Read) && !r.principal.Limited() {
+		return view
+	}
+	return view.Only(func(key metric.GroupingKey) bool { return r.principal.May(access.Read, key) })
 }
 
 // groups answers GET /api/v1/groups.
@@ -60,7 +86,7 @@ func (h *apiHandler) groups(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", jsonType)
-	return api.WriteGroups(w, h.views.View().Find(query), offset, limit)
+	return api.WriteGroups(w, viewFor(r, h.views).Find(query), offset, limit)
 }
 
 // wholeNumber parses a parameter that is a whole number from 0 to max.
@@ -81,7 +107,7 @@ func (h *apiHandler) group(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	g, known := h.views.View().Group(key, search.DefaultAge)
+	g, known := viewFor(r, h.views).Group(key, search.DefaultAge)
 	if !known {
 		return notFound("no group has exactly the labels %s: it may have been deleted or have expired", key)
 	}

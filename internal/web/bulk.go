@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
@@ -43,10 +45,14 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 		h.recorder.reject(r, o)
 		return err
 	}
-	pushed := h.applyAll(groups, asked)
+	pushed := h.applyAll(groups, asked, r.principal)
+	h.denied(r, pushed)
 	logged := 0
 	for i := range pushed {
 		p := &pushed[i]
+		if isDenied(p.Err) {
+			continue // no matter of the group's
+		}
 		p.Err = explain(p.Err, address)
 		o := outcome{p.Key, -1, p.Replayed, p.Err}
 		h.recorder.remember(r, o)
@@ -61,6 +67,32 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 	}
 	return answerBulk(w, pushed)
 }
+
+// denied counts and logs the groups that the sender may not push to, in one line.
+func (h *pushHandler) denied(r *request, pushed []api.Pushed) {
+	count := 0
+	var first metric.GroupingKey
+	for i := range pushed {
+		if isDenied(pushed[i].Err) {
+			if count++; count == 1 {
+				first = pushed[i].Key
+			}
+			h.metrics.countDenied(access.Push)
+		}
+	}
+	if count > 0 {
+		h.audit.log(r, "denied", "right", access.Push.String(), "method", r.Method, "path", metric.Shorten(r.path),
+			"groups", count, "first", metric.Shorten(first.String()))
+	}
+}
+
+func isDenied(err error) bool {
+	_, ok := errors.AsType[*access.DeniedError](err)
+	return ok
+}
+
+// isTemporary reports whether the same push may succeed later.
+func isTemporary(err error) bool { return reasonOf(err) == "" && !isDenied(err) }
 
 // readBulk reads a bulk push and splits it by group.
 func (h *pushHandler) readBulk(r *request, reader *bodyReader) ([]metric.GroupFamilies, requestOptions, error) {
@@ -114,8 +146,9 @@ func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error
 	return names, nil
 }
 
-// applyAll applies the groups and returns the outcome of each.
-func (h *pushHandler) applyAll(groups []metric.GroupFamilies, asked requestOptions) []api.Pushed {
+// applyAll applies those of the groups that the sender may push to, and returns the
+// outcome of each.
+func (h *pushHandler) applyAll(groups []metric.GroupFamilies, asked requestOptions, sender *access.Principal) []api.Pushed {
 	pushed := make([]api.Pushed, len(groups))
 	var next atomic.Int64
 	var workers sync.WaitGroup
@@ -125,6 +158,9 @@ func (h *pushHandler) applyAll(groups []metric.GroupFamilies, asked requestOptio
 			for i := int(next.Add(1)) - 1; i < len(groups); i = int(next.Add(1)) - 1 {
 				p := &pushed[i]
 				p.Key = groups[i].Key
+				if p.Err = sender.CheckGroup(access.Push, p.Key); p.Err != nil {
+					continue
+				}
 				p.Replayed, p.Err = h.applyGroup(&encoder, groups[i], asked)
 			}
 		})
@@ -156,7 +192,7 @@ func answerBulk(w http.ResponseWriter, pushed []api.Pushed) error {
 		switch {
 		case err == nil:
 			applied++
-		case worst == nil, reasonOf(worst) != "" && reasonOf(err) == "":
+		case worst == nil, isTemporary(err) && !isTemporary(worst):
 			worst = err
 		}
 	}

@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/history"
@@ -28,7 +28,7 @@ const maxDeletedListed = 100
 type deleteHandler struct {
 	store      *store.Store
 	validation metric.ValidationScheme
-	logger     *slog.Logger
+	audit      *auditor
 	history    *history.Log
 	views      *groupview.Source
 }
@@ -50,6 +50,9 @@ func (h *deleteHandler) group(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", plainText)
 	w.WriteHeader(http.StatusAccepted)
 	if found {
+		if h.audit.names {
+			h.audit.log(r, "delete", "groups", 1, "group", metric.Shorten(key.String()))
+		}
 		fmt.Fprintf(w, "1 group deleted: %s\n", key)
 		return nil
 	}
@@ -59,12 +62,12 @@ func (h *deleteHandler) group(w http.ResponseWriter, r *request) error {
 }
 
 // wipe answers PUT /api/v1/admin/wipe.
-func (h *deleteHandler) wipe(w http.ResponseWriter, _ *request) error {
+func (h *deleteHandler) wipe(w http.ResponseWriter, r *request) error {
 	count, err := h.deleteAll()
 	if err != nil {
 		return err
 	}
-	h.logger.Warn("all groups deleted through the admin API", "groups", count)
+	h.audit.log(r, "wipe", "groups", count)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
 }
@@ -134,7 +137,7 @@ func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
 	}
 	var groups []*store.Group
 	for _, row := range view.Find(selected.query).Rows {
-		if row.Stored && old(row.Group) {
+		if row.Stored && old(row.Group) && r.principal.May(access.Delete, row.Group.Key) {
 			groups = append(groups, row.Group)
 		}
 	}
@@ -142,13 +145,14 @@ func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
 		if groups, err = h.delete(groups, old); err != nil {
 			return err
 		}
-		h.logger.Warn("groups deleted through the admin API", "groups", len(groups), "remote_addr", r.RemoteAddr,
-			"match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
+		h.audit.log(r, "delete", "groups", len(groups), "match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
+	}
+	answer := api.Deleted{Count: len(groups), DryRun: selected.dryRun, Groups: groups[:min(len(groups), maxDeletedListed)]}
+	if r.principal.Limited() {
+		answer.LimitedTo = r.principal.Match()
 	}
 	w.Header().Set("Content-Type", jsonType)
-	return api.WriteDeleted(w, api.Deleted{
-		Count: len(groups), DryRun: selected.dryRun, Groups: groups[:min(len(groups), maxDeletedListed)],
-	})
+	return api.WriteDeleted(w, answer)
 }
 
 // delete deletes, in one step, those of the groups that are still stored and still match

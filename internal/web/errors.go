@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
@@ -27,6 +29,7 @@ func (e *statusError) Unwrap() error { return e.err }
 var (
 	errAdminDisabled = &statusError{http.StatusNotFound, "Not enabled",
 		errors.New("the admin API is not enabled: start the gateway with --web.enable-admin-api")}
+	errUndecided         = &statusError{http.StatusForbidden, "Forbidden", errors.New("the route does not say which right it needs")}
 	errLifecycleDisabled = &statusError{http.StatusForbidden, "", errors.New("Lifecycle API is not enabled.")}
 	errOnlyPostOrPut     = &statusError{http.StatusMethodNotAllowed, "", errors.New("Only POST or PUT requests allowed.")}
 	errOtherSite         = &statusError{http.StatusForbidden, "Not deleted",
@@ -62,6 +65,18 @@ func statusOf(err error) int {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return http.StatusNotImplemented
 	}
+	if _, ok := errors.AsType[*access.WrongCredentialError](err); ok {
+		return http.StatusUnauthorized
+	}
+	if _, ok := errors.AsType[*access.ThrottledError](err); ok {
+		return http.StatusTooManyRequests
+	}
+	if denied, ok := errors.AsType[*access.DeniedError](err); ok {
+		if denied.Anonymous() {
+			return http.StatusUnauthorized
+		}
+		return http.StatusForbidden
+	}
 	switch reasonOf(err) {
 	case "":
 		return http.StatusInternalServerError
@@ -86,7 +101,11 @@ func kindOf(err error) string {
 	switch status := statusOf(err); {
 	case status == http.StatusNotFound:
 		return api.NotFound
-	case status >= http.StatusInternalServerError:
+	case status == http.StatusUnauthorized:
+		return api.Unauthorized
+	case status == http.StatusForbidden:
+		return api.Forbidden
+	case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
 		return api.Unavailable
 	}
 	return api.BadData
@@ -105,6 +124,9 @@ func (s *Server) answerError(w *statusRecorder, r *request, form errorForm, err 
 	}
 	err = explain(err, s.config.Pages.Address(r.Request))
 	setRetryAfter(w.Header(), err)
+	if statusOf(err) == http.StatusUnauthorized {
+		challenge(w.Header(), r)
+	}
 	switch form {
 	case jsonForm:
 		w.Header().Set("Content-Type", jsonType)
@@ -125,18 +147,31 @@ func (s *Server) answerErrorPage(w http.ResponseWriter, r *request, err error) {
 	} else if _, ok := errors.AsType[*loadingError](err); ok {
 		page.title = "Loading"
 		page.err = errors.New("The persisted groups are still being loaded. This page shows them as soon as they are there.")
+	} else if page.status == http.StatusUnauthorized {
+		if err := s.config.Pages.SignIn(w, r.Request, s.visitor(r), s.depth(r), page.status, s.signInFor(r, err)); err != nil {
+			s.config.Logger.Debug("sign-in page not sent", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
+		}
+		return
+	} else if page.status < http.StatusInternalServerError {
+		page.title = http.StatusText(page.status)
 	} else {
 		s.config.Logger.Error("page not shown", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
 	}
-	if err := s.config.Pages.Problem(w, r.Request, s.depth(r), page.status, page.title, page.Error()); err != nil {
+	if err := s.config.Pages.Problem(w, r.Request, s.visitor(r), s.depth(r), page.status, page.title, page.Error()); err != nil {
 		s.config.Logger.Debug("error page not sent", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
 	}
 }
 
 // setRetryAfter sets the header Retry-After if err is temporary.
 func setRetryAfter(h http.Header, err error) {
+	after := time.Duration(0)
 	if unavailable, ok := errors.AsType[*store.UnavailableError](err); ok {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(unavailable.RetryAfter.Seconds()))))
+		after = unavailable.RetryAfter
+	} else if throttled, ok := errors.AsType[*access.ThrottledError](err); ok {
+		after = throttled.RetryAfter
+	}
+	if after > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
 	}
 }
 
@@ -177,3 +212,12 @@ func fixText(e *metric.RejectionError, address string) string {
 
 // shellQuote quotes a URL for a POSIX shell.
 func shellQuote(url string) string { return "'" + strings.ReplaceAll(url, "'", `'\''`) + "'" }
+
+// challenge names the ways to send a credential. Browsers open a window of their own for
+// basic auth, instead of which they get the sign-in page.
+func challenge(h http.Header, r *request) {
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		h.Add("WWW-Authenticate", `Basic realm="Pushgateway", charset="UTF-8"`)
+	}
+	h.Add("WWW-Authenticate", `Bearer realm="Pushgateway"`)
+}

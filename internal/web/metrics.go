@@ -1,12 +1,14 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
@@ -25,10 +27,14 @@ type metrics struct {
 	replayed          prometheus.Counter
 	timestampsDropped prometheus.Counter
 	expired           prometheus.Counter
+
+	// The following are exposed only if there is an auth file.
+	denied       *prometheus.CounterVec
+	authFailures *prometheus.CounterVec
 }
 
 // newMetrics returns the metrics, with those of the store and of its journal.
-func newMetrics(s *store.Store, rules *rules.Manager, journal []prometheus.Collector) *metrics {
+func newMetrics(s *store.Store, rules *rules.Manager, guard *access.Guard, journal []prometheus.Collector) *metrics {
 	objectives := map[float64]float64{0.1: 0.01, 0.5: 0.05, 0.9: 0.01}
 	// A summary stores each observation once per age bucket. Two buckets instead of five
 	// cost pushes a third of the time; quantiles are over the last 5 to 10 minutes.
@@ -112,11 +118,57 @@ func newMetrics(s *store.Store, rules *rules.Manager, journal []prometheus.Colle
 				func() float64 { return float64(rules.Status().Loaded.UnixNano()) / 1e9 }),
 		)
 	}
+	m.registerAuth(guard)
 	m.registry.MustRegister(journal...)
 	for _, reason := range metric.Reasons() {
 		m.rejected.WithLabelValues(string(reason)) // so that rate() sees the first rejection
 	}
 	return m
+}
+
+// registerAuth registers the metrics about rights.
+func (m *metrics) registerAuth(guard *access.Guard) {
+	m.denied = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pushgateway_auth_denied_total",
+		Help: "Total requests, and groups of bulk requests, that were rejected because the sender lacks a right, by right.",
+	}, []string{"right"})
+	m.authFailures = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pushgateway_auth_failures_total",
+		Help: "Total requests whose credential was not accepted, by reason: it is wrong, or there were too many attempts.",
+	}, []string{"reason"})
+	if guard == nil {
+		return
+	}
+	for _, right := range access.Rights() {
+		m.denied.WithLabelValues(right.String())
+	}
+	for _, reason := range []string{"wrong", "throttled"} {
+		m.authFailures.WithLabelValues(reason)
+	}
+	m.registry.MustRegister(m.denied, m.authFailures,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pushgateway_auth_last_reload_successful",
+			Help: "Whether the last load of the auth file succeeded (1) or not (0).",
+		}, func() float64 {
+			if guard.Status().Err != nil {
+				return 0
+			}
+			return 1
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pushgateway_auth_last_reload_success_timestamp_seconds",
+			Help: "Unix time when the auth file in use was loaded.",
+		}, func() float64 { return float64(guard.Status().Loaded.UnixNano()) / 1e9 }))
+}
+
+func (m *metrics) countDenied(right access.Right) { m.denied.WithLabelValues(right.String()).Inc() }
+
+func (m *metrics) countAuthFailure(err error) {
+	reason := "wrong"
+	if _, ok := errors.AsType[*access.ThrottledError](err); ok {
+		reason = "throttled"
+	}
+	m.authFailures.WithLabelValues(reason).Inc()
 }
 
 // types returns the names and types of all families, including those that have no metric

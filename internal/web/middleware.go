@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -8,6 +9,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgateway/internal/access"
+	"pushgateway/internal/metric"
 )
 
 // serve wraps a row of the route table in the middleware that its requirements ask for.
@@ -25,6 +29,7 @@ func (s *Server) serve(row route) func(*statusRecorder, *request) {
 	if row.requires&(sameOrigin|token) != 0 {
 		handle = s.requireSameOrigin(handle, row.requires&token != 0)
 	}
+	handle = s.requireRight(row.needs, handle)
 	count := func(*request, int, time.Time) {}
 	if row.label != "" {
 		count = s.metrics.counter(row)
@@ -38,6 +43,68 @@ func (s *Server) serve(row route) func(*statusRecorder, *request) {
 			s.answerError(w, r, row.form, err)
 		}
 		count(r, w.statusOr200(), started)
+	}
+}
+
+// requireRight identifies the sender of a request and rejects it if the right that it
+// needs is missing. Whether a group exists makes no difference.
+func (s *Server) requireRight(n need, h handler) handler {
+	if n == free {
+		return h
+	}
+	return func(w http.ResponseWriter, r *request) (err error) {
+		if r.principal, err = s.config.Guard.Identify(r.Request); err != nil {
+			s.metrics.countAuthFailure(err)
+			s.audit.log(r, "authentication failed", "reason", err.Error(), "method", r.Method, "path", metric.Shorten(r.path))
+			return err
+		}
+		if err := s.check(n, r); err != nil {
+			s.denied(r, err)
+			return err
+		}
+		return h(w, r)
+	}
+}
+
+// check returns nil if the sender has the right that the request needs.
+func (s *Server) check(n need, r *request) error {
+	group := func(right access.Right) error {
+		key, err := r.groupKey("/metrics/", s.config.Validation)
+		if err != nil {
+			// The handler says what is wrong with the path to those who might push there.
+			return r.principal.Check(right)
+		}
+		return r.principal.CheckGroup(right, key)
+	}
+	switch n {
+	case pushGroup:
+		return group(access.Push)
+	case pushEach:
+		return r.principal.Check(access.Push)
+	case deleteGroup:
+		return group(access.Delete)
+	case deleteEach:
+		return r.principal.Check(access.Delete)
+	case scrape:
+		return r.principal.Check(access.Scrape)
+	case read:
+		return r.principal.Check(access.Read)
+	case readDeleteEach:
+		if err := r.principal.Check(access.Read); err != nil {
+			return err
+		}
+		return r.principal.Check(access.Delete)
+	case admin:
+		return r.principal.Check(access.Admin)
+	}
+	return errUndecided
+}
+
+// denied counts and logs a request that was rejected for want of a right.
+func (s *Server) denied(r *request, err error) {
+	if denied, ok := errors.AsType[*access.DeniedError](err); ok {
+		s.metrics.countDenied(denied.Right)
+		s.audit.log(r, "denied", "right", denied.Right.String(), "method", r.Method, "path", metric.Shorten(r.path))
 	}
 }
 

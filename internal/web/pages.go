@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
@@ -33,8 +34,19 @@ func newPageHandler(s *Server, views *groupview.Source, deletes *deleteHandler) 
 	return &pageHandler{s, views, deletes, s.config.Pages.Static(), secret}
 }
 
-// rights returns what visitors may do.
-func (h *pageHandler) rights() webui.Rights { return webui.Rights{DeleteAll: h.config.AdminAPI} }
+// visitor returns who looks at a page, and what they may do.
+func (s *Server) visitor(r *request) webui.Visitor {
+	p := r.principal
+	v := webui.Visitor{
+		MayDelete:  func(key metric.GroupingKey) bool { return p.May(access.Delete, key) },
+		DeleteMany: s.config.AdminAPI && p.Has(access.Delete),
+		DeleteAll:  s.config.AdminAPI && p.Has(access.Admin) && p.Has(access.Delete),
+	}
+	if s.config.Guard != nil {
+		v.Name, v.Anonymous, v.MaySignOut = p.Name(), p.Anonymous(), s.config.Guard.HasSession(r.Request)
+	}
+	return v
+}
 
 // depth returns how many folders the request's page is below the gateway's own.
 func (s *Server) depth(r *request) int {
@@ -49,19 +61,23 @@ func (h *pageHandler) staticFile(w http.ResponseWriter, r *request) error {
 
 // help answers GET /help.
 func (h *pageHandler) help(w http.ResponseWriter, r *request) error {
-	return h.config.Pages.Help(w, r.Request)
+	return h.config.Pages.Help(w, r.Request, h.visitor(r))
 }
 
 // groups answers GET /.
 func (h *pageHandler) groups(w http.ResponseWriter, r *request) error {
-	return h.config.Pages.Groups(w, r.Request, h.views.View(), h.rights())
+	return h.config.Pages.Groups(w, r.Request, viewFor(r, h.views), h.visitor(r))
 }
 
 // status answers GET /status.
 func (h *pageHandler) status(w http.ResponseWriter, r *request) error {
-	status := webui.Status{Status: h.config.Status, Totals: h.config.Store.Totals(), Rules: h.rulesInUse()}
-	status.Storage = storageOf(h.config.Store.Status())
-	return h.config.Pages.Status(w, r.Request, status, h.views.View(), h.rights())
+	view := viewFor(r, h.views)
+	status := webui.Status{Status: h.config.Status, Totals: view.Totals(), Rules: h.rulesInUse()}
+	status.Storage = storageFor(r, h.config.Store)
+	if r.principal.Limited() {
+		status.Rules.All = nil // their selectors name other groups
+	}
+	return h.config.Pages.Status(w, r.Request, status, view, h.visitor(r))
 }
 
 // configFileFlag is the flag that names the rules file.
@@ -86,12 +102,12 @@ func (h *pageHandler) rulesInUse() webui.Rules {
 
 // group answers GET /groups/….
 func (h *pageHandler) group(w http.ResponseWriter, r *request) error {
-	view := h.views.View()
+	view := viewFor(r, h.views)
 	key, err := h.findKey(view.Listing, strings.TrimPrefix(r.path, groupsPath), r.components(groupsPath))
 	if err != nil {
 		return err
 	}
-	return h.config.Pages.Group(w, r.Request, h.depth(r), view, key)
+	return h.config.Pages.Group(w, r.Request, h.depth(r), view, key, h.visitor(r))
 }
 
 // findKey returns the key of the group that is named by ref, if that is a ref of search.Ref,
@@ -111,11 +127,11 @@ func (h *pageHandler) findKey(l *search.Listing, ref string, path groupPath) (me
 
 // confirmDeletion answers GET /delete: it asks whether to delete the groups.
 func (h *pageHandler) confirmDeletion(w http.ResponseWriter, r *request) error {
-	d, err := h.deletion(r.URL.Query())
+	d, err := h.deletion(r, r.URL.Query())
 	if err != nil {
 		return err
 	}
-	return h.config.Pages.Confirm(w, r.Request, d)
+	return h.config.Pages.Confirm(w, r.Request, d, h.visitor(r))
 }
 
 // maxFormSize is the maximum size of the body of a confirmed deletion in bytes.
@@ -128,13 +144,13 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 	if err := r.ParseForm(); err != nil {
 		return &statusError{http.StatusBadRequest, "Not deleted", err}
 	}
-	d, err := h.deletion(r.PostForm)
+	d, err := h.deletion(r, r.PostForm)
 	if err != nil {
 		return err
 	}
 	if len(d.Groups) == 0 || !hmac.Equal([]byte(d.Token), []byte(r.PostForm.Get("token"))) {
 		d.Changed = true
-		return h.config.Pages.Confirm(w, r.Request, d)
+		return h.config.Pages.Confirm(w, r.Request, d, h.visitor(r))
 	}
 	if d.All {
 		_, err = h.deletes.deleteAll()
@@ -149,15 +165,20 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 	for _, g := range d.Groups {
 		h.history.Forget(g.Key)
 	}
-	h.config.Logger.Warn("groups deleted on the page", "groups", count, "remote_addr", r.RemoteAddr, "all", d.All, "request", d.Fields.Encode())
-	h.config.Pages.Deleted(w, r.Request, count)
+	event := "delete"
+	if d.All {
+		event = "wipe"
+	}
+	h.audit.log(r, event, "groups", count, "page", metric.Shorten(d.Fields.Encode()))
+	h.config.Pages.Deleted(w, count)
 	return nil
 }
 
 // deletion returns the groups that the fields of the delete page select: one group, the
-// groups of a search, or all.
-func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
-	view := h.views.View()
+// groups of a search, or all. To delete several at once is for the admin API. Groups that
+// the visitor may not read, or not delete, are left out of a search.
+func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, error) {
+	view := viewFor(r, h.views)
 	d := webui.Deletion{Fields: url.Values{}}
 	take := func(names ...string) {
 		for _, name := range names {
@@ -178,12 +199,20 @@ func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
 		if err != nil {
 			return d, err
 		}
+		if err := r.principal.CheckGroup(access.Delete, key); err != nil {
+			h.denied(r, err)
+			return d, err
+		}
 		if row := view.Row(key); row != nil {
 			d.Groups = append(d.Groups, row.Group)
 		}
 	case fields.Get("all") == "yes":
 		if !h.config.AdminAPI {
 			return d, &statusError{http.StatusForbidden, "Not allowed", errors.New("To delete all groups at once, start the gateway with --web.enable-admin-api.")}
+		}
+		if err := r.principal.Check(access.Admin); err != nil {
+			h.denied(r, err)
+			return d, err
 		}
 		take("all")
 		d.All = true
@@ -200,7 +229,13 @@ func (h *pageHandler) deletion(fields url.Values) (webui.Deletion, error) {
 			return d, &statusError{http.StatusBadRequest, "Nothing chosen", errors.New("Search for the groups to delete, or choose one.")}
 		}
 		for _, row := range view.Find(query).Rows {
-			d.Groups = append(d.Groups, row.Group)
+			if r.principal.May(access.Delete, row.Group.Key) {
+				d.Groups = append(d.Groups, row.Group)
+			}
+		}
+		if len(d.Groups) > 1 && !h.config.AdminAPI {
+			return d, &statusError{http.StatusForbidden, "Not allowed",
+				errors.New("To delete more than one group at once, start the gateway with --web.enable-admin-api.")}
 		}
 	}
 	d.Token = h.token(d.Groups)

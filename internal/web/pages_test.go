@@ -35,7 +35,7 @@ func tokenOf(t *testing.T, s *Server, query url.Values) string {
 }
 
 func TestDeletePage(t *testing.T) {
-	s, log := newTestServer(t, nil)
+	s, log := newTestServer(t, func(c *Config) { c.AdminAPI = true })
 	for _, path := range []string{"a", "b", "c/path@base64/L3g"} {
 		do(s, "PUT", "/metrics/job/"+path, "m 1\n")
 	}
@@ -61,7 +61,7 @@ func TestDeletePage(t *testing.T) {
 		fields url.Values
 		status int
 	}{
-		{url.Values{}, 400}, {url.Values{"search": {"{"}}, 400}, {url.Values{"sort": {"-bytes"}}, 400}, {url.Values{"all": {"yes"}}, 403},
+		{url.Values{}, 400}, {url.Values{"search": {"{"}}, 400}, {url.Values{"sort": {"-bytes"}}, 400},
 		{url.Values{"group": {"job"}}, 404}, {url.Values{"group": {"~/00"}}, 404}, {url.Values{"group": {"%zz"}}, 404}, {url.Values{"search": {strings.Repeat("x", 600)}}, 400},
 	} {
 		if w := do(s, "GET", "/delete?"+c.fields.Encode(), ""); w.Code != c.status {
@@ -90,8 +90,35 @@ func TestDeletePage(t *testing.T) {
 	if w := form(s, fields); w.Code != 303 || groups() != 0 {
 		t.Errorf("by search: %d, %d left", w.Code, groups())
 	}
-	if !strings.Contains(log.String(), "groups deleted on the page") {
+	if !strings.Contains(log.String(), "event=delete") {
 		t.Errorf("log: %s", log)
+	}
+}
+
+// A search may match everything, so that deleting several groups at once needs the admin
+// API, as it does in the API.
+func TestDeletingSeveralGroupsOnThePageNeedsTheAdminAPI(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	for _, job := range []string{"a", "b", "c"} {
+		do(s, "PUT", "/metrics/job/"+job, "m 1\n")
+	}
+	groups := func() int { return s.config.Store.Totals().Groups }
+	for _, several := range []url.Values{{"all": {"yes"}}, {"search": {"job"}}, {"search": {`{job=~"a|b"}`}}, {"state": {"ok"}}} {
+		if w := do(s, "GET", "/delete?"+several.Encode(), ""); w.Code != 403 || !strings.Contains(w.Body.String(), "--web.enable-admin-api") {
+			t.Errorf("GET %v: %d", several, w.Code)
+		}
+		if w := form(s, several); w.Code != 403 || groups() != 3 {
+			t.Errorf("POST %v: %d, %d groups left", several, w.Code, groups())
+		}
+	}
+	if page := do(s, "GET", "/?search=job", "").Body.String(); strings.Contains(page, "Delete these") {
+		t.Error("the page offers to delete several groups")
+	}
+	for i, one := range []url.Values{{"group": {"job/a"}}, {"search": {"job=b"}}} {
+		one.Set("token", tokenOf(t, s, one))
+		if w := form(s, one); w.Code != 303 || groups() != 2-i {
+			t.Errorf("%v: %d, %d groups left", one, w.Code, groups())
+		}
 	}
 }
 
@@ -348,6 +375,7 @@ func TestStatusWithoutRules(t *testing.T) {
 // measured beside it. The times in the log were to be at most 150 ms.
 func TestHundredThousandGroups(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) {
+		c.AdminAPI = true // which the page for deleting several groups needs
 		c.Defaults.Expiry = metric.Expiry{Set: true, TTL: 48 * time.Hour}
 	})
 	fill(t, s.config.Store, 100_000)

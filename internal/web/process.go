@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
@@ -32,9 +34,11 @@ const plainText = "text/plain; charset=utf-8"
 type processHandler struct {
 	store       *store.Store
 	rules       *rules.Manager
+	guard       *access.Guard
 	quitProcess func()
 	routePrefix string
 	logger      *slog.Logger
+	audit       *auditor
 }
 
 func answerOK(w http.ResponseWriter, _ *request) error {
@@ -56,7 +60,8 @@ func (h *processHandler) ready(w http.ResponseWriter, r *request) error {
 }
 
 // quit answers PUT and POST /-/quit.
-func (h *processHandler) quit(w http.ResponseWriter, _ *request) error {
+func (h *processHandler) quit(w http.ResponseWriter, r *request) error {
+	h.audit.log(r, "quit")
 	w.Header().Set("Content-Type", plainText)
 	_, err := io.WriteString(w, "Requesting termination... Goodbye!")
 	h.quitProcess()
@@ -64,19 +69,29 @@ func (h *processHandler) quit(w http.ResponseWriter, _ *request) error {
 }
 
 // reload answers PUT and POST /-/reload.
-func (h *processHandler) reload(http.ResponseWriter, *request) error {
-	if !h.rules.Configured() {
-		return notFound("there is nothing to reload: start the gateway with --config.file")
+func (h *processHandler) reload(_ http.ResponseWriter, r *request) error {
+	if !h.rules.Configured() && h.guard == nil {
+		return notFound("there is nothing to reload: start the gateway with --config.file or --auth.file")
 	}
-	if err := h.rules.Reload(); err != nil {
-		return fmt.Errorf("rules not reloaded, the previous rules stay in use: %w", err)
+	var failed []error
+	if h.rules.Configured() {
+		if err := h.rules.Reload(); err != nil {
+			failed = append(failed, fmt.Errorf("rules not reloaded, the previous rules stay in use: %w", err))
+		}
 	}
-	return nil
+	if h.guard != nil {
+		if err := h.guard.Reload(); err != nil {
+			failed = append(failed, fmt.Errorf("auth file not reloaded, the previous one stays in use: %w", err))
+		}
+	}
+	h.audit.log(r, "reload", "succeeded", len(failed) == 0)
+	return errors.Join(failed...)
 }
 
 // backup answers GET /api/v1/admin/backup with a copy of the persistence file, which a
 // gateway can start from.
 func (h *processHandler) backup(w http.ResponseWriter, r *request) error {
+	h.audit.log(r, "backup")
 	err := h.store.Backup(r.Context(), func(size int64, content io.Reader) error {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("Content-Disposition", `attachment; filename="pushgateway.db"`)

@@ -23,6 +23,7 @@ type pushHandler struct {
 	accepted   int          // the status of accepted pushes
 	recorder   recorder
 	metrics    *metrics
+	audit      *auditor
 
 	buffers sync.Pool // of *pushBuffers
 }
@@ -40,6 +41,7 @@ func newPushHandler(s *Server) *pushHandler {
 		accepted: http.StatusOK,
 		recorder: s.recorder,
 		metrics:  s.metrics,
+		audit:    s.audit,
 		buffers:  sync.Pool{New: func() any { return new(pushBuffers) }},
 	}
 	if c.Unchecked {

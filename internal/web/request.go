@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 )
@@ -24,6 +25,9 @@ type request struct {
 	escaped string
 	// options are the push options at the start of the path, each as name=value.
 	options []string
+	// principal is who sent the request. It is nil, and may do nothing, before the
+	// middleware has identified the sender.
+	principal *access.Principal
 }
 
 // newRequest returns the request with its path taken apart.
@@ -186,11 +190,17 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 	return notFound("404 page not found")
 }
 
+// mayPush reports whether the sender may push to some groups.
+func (s *Server) mayPush(r *request) bool {
+	sender, err := s.config.Guard.Identify(r.Request)
+	return err == nil && sender.Has(access.Push)
+}
+
 // rejectURL returns the error for a request whose URL is wrong. A push is recorded as
 // rejected.
 func (s *Server) rejectURL(r *request, status int, rejection *metric.RejectionError) error {
 	err := explain(rejection, s.config.Pages.Address(r.Request))
-	if r.Method == http.MethodPut || r.Method == http.MethodPost {
+	if (r.Method == http.MethodPut || r.Method == http.MethodPost) && s.mayPush(r) {
 		o := outcome{size: r.ContentLength, err: err}
 		s.recorder.remember(r, o)
 		s.recorder.reject(r, o)

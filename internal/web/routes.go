@@ -17,6 +17,7 @@ type route struct {
 	// path is relative to the route prefix. If it ends in "/*", the row is for all
 	// paths below it.
 	path     string
+	needs    need
 	requires requirement
 	form     errorForm
 	// label is the label "handler" of the metrics about requests; requests are not
@@ -43,6 +44,23 @@ const (
 	measured                             // size and duration of requests are measured
 )
 
+// need is the right that a route needs of the sender of a request. See also
+// request.principal.
+type need uint8
+
+const (
+	undecided      need = iota // no request is served
+	free                       // nothing: the answer depends on nothing that anybody pushed
+	pushGroup                  // push for the group that the path names
+	pushEach                   // push; the handler checks each group
+	deleteGroup                // delete for the group that the path names
+	deleteEach                 // delete; the handler checks each group
+	scrape                     // scrape
+	read                       // read; the handler shows the groups that the sender may read and no others
+	readDeleteEach             // both read and deleteEach
+	admin                      // admin
+)
+
 // errorForm is how a route answers errors.
 type errorForm uint8
 
@@ -60,6 +78,8 @@ const (
 	apiPushPath   = "/api/v1/push"
 	apiGroupsPath = "/api/v1/groups/"
 	groupsPath    = "/groups/"
+	signInPath    = "/sign-in"
+	signOutPath   = "/sign-out"
 )
 
 // table returns the rows of the route table.
@@ -81,52 +101,58 @@ func (s *Server) table() ([]route, error) {
 		Store: c.Store, History: s.history, Now: c.Clock.Now,
 		HasRule: func(key metric.GroupingKey) bool { return c.Rules.Rules().For(key).Expiry.Set },
 	}
-	deletes := &deleteHandler{c.Store, c.Validation, c.Logger, s.history, views}
+	deletes := &deleteHandler{c.Store, c.Validation, s.audit, s.history, views}
 	reads := &apiHandler{c.Store, c.Status, c.Validation, views}
 	pages := newPageHandler(s, views, deletes)
-	process := &processHandler{c.Store, c.Rules, c.Quit, c.RoutePrefix, c.Logger}
+	process := &processHandler{c.Store, c.Rules, c.Guard, c.Quit, c.RoutePrefix, c.Logger, s.audit}
 
 	rows := []route{
-		{put, jobPath + "*", push, textForm, "push", pushes.push},
-		{post, jobPath + "*", push, textForm, "push", pushes.push},
-		{del, jobPath + "*", deletion, textForm, "delete", deletes.group},
-		{put, jobBase64Path + "*", push, textForm, "push", pushes.push},
-		{post, jobBase64Path + "*", push, textForm, "push", pushes.push},
-		{del, jobBase64Path + "*", deletion, textForm, "delete", deletes.group},
+		{put, jobPath + "*", pushGroup, push, textForm, "push", pushes.push},
+		{post, jobPath + "*", pushGroup, push, textForm, "push", pushes.push},
+		{del, jobPath + "*", deleteGroup, deletion, textForm, "delete", deletes.group},
+		{put, jobBase64Path + "*", pushGroup, push, textForm, "push", pushes.push},
+		{post, jobBase64Path + "*", pushGroup, push, textForm, "push", pushes.push},
+		{del, jobBase64Path + "*", deleteGroup, deletion, textForm, "delete", deletes.group},
 
-		{post, apiPushPath, pushOptions | sameOrigin, jsonForm, "api/v1/push", pushes.bulk},
-		{get, "/api/v1/groups", loaded | readable, jsonForm, "api/v1/groups", reads.groups},
-		{del, "/api/v1/groups", loaded | adminAPI | sameOrigin, jsonForm, "api/v1/groups", deletes.bySelector},
-		{get, apiGroupsPath + "*", loaded | readable, jsonForm, "api/v1/groups", reads.group},
-		{get, "/api/v1/metrics", loaded | readable, jsonForm, "api/v1/metrics", reads.allMetrics},
-		{get, "/api/v1/status", readable, jsonForm, "api/v1/status", reads.gatewayStatus},
-		{put, "/api/v1/admin/wipe", adminAPI | sameOrigin, textForm, "wipe", deletes.wipe},
-		{get, "/api/v1/admin/backup", adminAPI, textForm, "backup", process.backup},
-		{http.MethodOptions, "/api/v1/*", readable, textForm, "api/v1/options", answerNothing},
+		{post, apiPushPath, pushEach, pushOptions | sameOrigin, jsonForm, "api/v1/push", pushes.bulk},
+		{get, "/api/v1/groups", read, loaded | readable, jsonForm, "api/v1/groups", reads.groups},
+		{del, "/api/v1/groups", deleteEach, loaded | adminAPI | sameOrigin, jsonForm, "api/v1/groups", deletes.bySelector},
+		{get, apiGroupsPath + "*", read, loaded | readable, jsonForm, "api/v1/groups", reads.group},
+		{get, "/api/v1/metrics", read, loaded | readable, jsonForm, "api/v1/metrics", reads.allMetrics},
+		{get, "/api/v1/status", read, readable, jsonForm, "api/v1/status", reads.gatewayStatus},
+		{put, "/api/v1/admin/wipe", admin, adminAPI | sameOrigin, textForm, "wipe", deletes.wipe},
+		{get, "/api/v1/admin/backup", admin, adminAPI, textForm, "backup", process.backup},
+		{http.MethodOptions, "/api/v1/*", free, readable, textForm, "api/v1/options", answerNothing},
 
-		{get, "/", loaded, pageForm, "status", pages.groups},
-		{get, groupsPath + "*", loaded, pageForm, "status", pages.group},
-		{get, "/status", 0, pageForm, "status", pages.status},
-		{get, "/help", 0, pageForm, "status", pages.help},
-		{get, "/delete", loaded, pageForm, "status", pages.confirmDeletion},
-		{post, "/delete", loaded | token, pageForm, "status", pages.delete},
-		{get, "/static/*", 0, textForm, "static", pages.staticFile},
+		{get, "/", read, loaded, pageForm, "status", pages.groups},
+		{get, groupsPath + "*", read, loaded, pageForm, "status", pages.group},
+		{get, "/status", read, 0, pageForm, "status", pages.status},
+		{get, "/help", read, 0, pageForm, "status", pages.help},
+		{get, "/delete", readDeleteEach, loaded, pageForm, "status", pages.confirmDeletion},
+		{post, "/delete", readDeleteEach, loaded | token, pageForm, "status", pages.delete},
+		{get, "/static/*", free, 0, textForm, "static", pages.staticFile},
 
-		{get, "/-/healthy", 0, textForm, "healthy", answerOK},
-		{get, "/-/ready", 0, textForm, "ready", process.ready},
-		{put, "/-/quit", lifecycle, textForm, "", process.quit},
-		{post, "/-/quit", lifecycle, textForm, "", process.quit},
-		{get, "/-/quit", 0, textForm, "", onlyPostOrPut},
-		{put, "/-/reload", lifecycle, textForm, "", process.reload},
-		{post, "/-/reload", lifecycle, textForm, "", process.reload},
-		{get, "/-/reload", 0, textForm, "", onlyPostOrPut},
-		{get, "/debug/pprof", 0, textForm, "", process.redirectToProfiles},
-		{get, "/debug/pprof/*", 0, textForm, "", process.profile},
+		{get, "/-/healthy", free, 0, textForm, "healthy", answerOK},
+		{get, "/-/ready", free, 0, textForm, "ready", process.ready},
+		{put, "/-/quit", admin, lifecycle, textForm, "", process.quit},
+		{post, "/-/quit", admin, lifecycle, textForm, "", process.quit},
+		{get, "/-/quit", free, 0, textForm, "", onlyPostOrPut},
+		{put, "/-/reload", admin, lifecycle, textForm, "", process.reload},
+		{post, "/-/reload", admin, lifecycle, textForm, "", process.reload},
+		{get, "/-/reload", free, 0, textForm, "", onlyPostOrPut},
+		{get, "/debug/pprof", admin, 0, textForm, "", process.redirectToProfiles},
+		{get, "/debug/pprof/*", admin, 0, textForm, "", process.profile},
 
-		{get, c.TelemetryPath, loaded, textForm, "", scrapes.scrape},
+		{get, c.TelemetryPath, scrape, loaded, textForm, "", scrapes.scrape},
+	}
+	if c.Guard != nil {
+		rows = append(rows,
+			route{get, signInPath, free, 0, pageForm, "status", pages.signInForm},
+			route{post, signInPath, free, sameOrigin, pageForm, "status", pages.signIn},
+			route{post, signOutPath, free, sameOrigin, pageForm, "status", pages.signOut})
 	}
 	if path := c.SelfMetricsPath; path != "" {
-		rows = append(rows, route{get, path, 0, textForm, "", scrapes.selfMetrics})
+		rows = append(rows, route{get, path, scrape, 0, textForm, "", scrapes.selfMetrics})
 	}
 	return rows, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
@@ -29,6 +30,8 @@ type Config struct {
 	JournalMetrics []prometheus.Collector
 	// Validation says which metric and label names pushes may use.
 	Validation metric.ValidationScheme
+
+	Guard *access.Guard // says who may do what; nil if everybody may do everything
 
 	Rules    *rules.Manager
 	Defaults metric.Options // options of pushes that neither set them nor match a rule that does
@@ -55,6 +58,7 @@ type Server struct {
 	history  *history.Log
 	recorder recorder
 	routes   *routeTable
+	audit    *auditor
 
 	protection http.CrossOriginProtection
 }
@@ -63,8 +67,9 @@ type Server struct {
 func New(config Config) (*Server, error) {
 	s := &Server{
 		config:  config,
-		metrics: newMetrics(config.Store, config.Rules, config.JournalMetrics),
+		metrics: newMetrics(config.Store, config.Rules, config.Guard, config.JournalMetrics),
 		history: newHistory(config.Store),
+		audit:   &auditor{config.Logger, config.Guard != nil},
 	}
 	s.recorder = recorder{s.history, s.metrics, config.Logger, config.Clock.Now}
 	if external := config.ExternalURL; external.Host != "" {

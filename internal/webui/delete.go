@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
@@ -46,8 +47,8 @@ type input struct{ Name, Value string }
 const maxConfirmed = 20
 
 // Confirm answers GET /delete, and POST if another confirmation is needed.
-func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion) error {
-	page := confirmPage{layout: p.layoutOf(r, "Delete", "", 0), Deletion: d, Count: len(d.Groups), Back: "./"}
+func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion, visitor Visitor) error {
+	page := confirmPage{layout: p.layoutOf(r, visitor, "Delete", "", 0), Deletion: d, Count: len(d.Groups), Back: "./"}
 	switch page.Count {
 	case 0:
 		page.Title = "No groups to delete"
@@ -82,10 +83,24 @@ func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion) erro
 }
 
 // Deleted answers a deletion that was carried out: it redirects to the list.
-func (p *Pages) Deleted(w http.ResponseWriter, r *http.Request, count int) {
+func (p *Pages) Deleted(w http.ResponseWriter, count int) {
+	p.GoTo(w, "?"+url.Values{"deleted": {strconv.Itoa(count)}}.Encode())
+}
+
+// GoTo redirects from a page in the gateway's own folder to another page of the
+// gateway, given by its path there and its query.
+func (p *Pages) GoTo(w http.ResponseWriter, page string) {
 	protect(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
+	location := "./"
+	if u, err := url.Parse(page); err == nil {
+		// A host that the page may name is left out.
+		location += strings.TrimLeft(u.EscapedPath(), "/")
+		if u.RawQuery != "" {
+			location += "?" + u.RawQuery
+		}
+	}
 	// The location is relative, like all links, so http.Redirect cannot be used.
-	w.Header().Set("Location", "./?"+url.Values{"deleted": {strconv.Itoa(count)}}.Encode())
+	w.Header().Set("Location", location)
 	w.WriteHeader(http.StatusSeeOther)
 }

@@ -11,6 +11,7 @@ import (
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
+	"pushgateway/internal/webui"
 )
 
 func TestExpiry(t *testing.T) {
@@ -86,7 +87,7 @@ func TestExpiry(t *testing.T) {
 		w := httptest.NewRecorder()
 		ended := key("job", "ruled")
 		r := httptest.NewRequest("GET", "/groups/job/ruled", nil)
-		if err := p.Group(w, r, 2, sourceOf(s).View(), ended); err != nil || w.Code != http.StatusNotFound {
+		if err := p.Group(w, r, 2, sourceOf(s).View(), ended, webui.Visitor{}); err != nil || w.Code != http.StatusNotFound {
 			t.Fatalf("a group that is gone: %d, %v", w.Code, err)
 		}
 		wantText(t, w.Body.String(), "have expired")

@@ -105,13 +105,13 @@ type sample struct {
 // Group answers GET /groups/…, depth directories below the gateway's root, with the
 // group of the key. The query's parameters are search, family and page. Cost: O(bytes
 // of the group).
-func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *groupview.View, key metric.GroupingKey) error {
+func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *groupview.View, key metric.GroupingKey, visitor Visitor) error {
 	now := view.Now
 	values := r.URL.Query()
 	g, known := view.Group(key, search.DefaultAge)
 	job, _ := key.Value(metric.JobLabel)
 	page := groupPage{
-		layout: p.layoutOf(r, "Group of job "+cut(job, 60), "group", depth),
+		layout: p.layoutOf(r, visitor, "Group of job "+cut(job, 60), "group", depth),
 		Stored: g.Stored != nil,
 		Search: cut(values.Get("search"), maxSearch),
 		budget: pageBudget,
@@ -119,7 +119,7 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *g
 	}
 	page.Refresh = 5
 	if !known {
-		return p.Problem(w, r, depth, http.StatusNotFound, "No such group",
+		return p.Problem(w, r, visitor, depth, http.StatusNotFound, "No such group",
 			"There is no group "+cut(key.String(), 1000)+". It may have been deleted or have expired, "+
 				"or nothing was ever pushed to it. All labels of a group are needed to name it.")
 	}
@@ -129,7 +129,9 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *g
 	ref := search.Ref(key)
 	page.Labels, page.More = chips(key.Labels(), 8000)
 	page.Self = page.Root + "groups/" + ref
-	page.Delete = page.Root + "delete?" + url.Values{"group": {ref}}.Encode()
+	if visitor.mayDelete(key) {
+		page.Delete = page.Root + "delete?" + url.Values{"group": {ref}}.Encode()
+	}
 	if len(key.Path()) <= maxCopied {
 		page.Copies = copies(page.Address, key, g.Summed())
 	}

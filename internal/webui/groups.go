@@ -145,10 +145,10 @@ type groupRow struct {
 // Groups answers GET / with the groups that the URL's query selects. If the page does not
 // exist, it shows the nearest one. If the search is invalid, it shows the error and no
 // groups. Cost: O(groups).
-func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.View, rights Rights) error {
+func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.View, visitor Visitor) error {
 	values := r.URL.Query()
 	page := groupsPage{
-		layout:  p.layoutOf(r, "Groups", "groups", 0),
+		layout:  p.layoutOf(r, visitor, "Groups", "groups", 0),
 		choice:  choiceOf(values),
 		Total:   len(view.Rows),
 		Deleted: digits(values.Get("deleted")),
@@ -172,7 +172,11 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.V
 	page.Page = min(page.Page, pages)
 	first := (page.Page - 1) * pageSize
 	for _, g := range found.Groups(first, first+pageSize) {
-		page.Rows = append(page.Rows, rowOf(&g, view.Now))
+		row := rowOf(&g, view.Now)
+		if !visitor.mayDelete(g.Key) {
+			row.Delete = ""
+		}
+		page.Rows = append(page.Rows, row)
 	}
 	page.First, page.Last = first+1, first+len(page.Rows)
 	page.Paging = pagingOf(page.Page, pages, func(n int) string {
@@ -182,12 +186,20 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.V
 	})
 	page.offer(found.Counts)
 	switch {
-	case page.Count == 0:
+	case page.Count == 0, page.Count > 1 && !visitor.DeleteMany:
 	case !query.All():
-		c := page.choice
-		c.Page, c.Sort = 1, ""
-		page.Delete, page.DeleteCount = c.link("delete"), page.Count
-	case rights.DeleteAll:
+		deletable := 0
+		for _, row := range found.Rows {
+			if visitor.mayDelete(row.Group.Key) {
+				deletable++
+			}
+		}
+		if deletable > 0 {
+			c := page.choice
+			c.Page, c.Sort = 1, ""
+			page.Delete, page.DeleteCount = c.link("delete"), deletable
+		}
+	case visitor.DeleteAll:
 		page.Delete, page.DeleteCount = "delete?all=yes", page.Count
 	}
 	return p.render(w, http.StatusOK, "groups", page)

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/webui"
 )
 
 func TestHelpExplainsAllReasons(t *testing.T) {
 	w := httptest.NewRecorder()
-	if err := newPages(t, "https://example.org/pg").Help(w, httptest.NewRequest("GET", "/help", nil)); err != nil {
+	if err := newPages(t, "https://example.org/pg").Help(w, httptest.NewRequest("GET", "/help", nil), webui.Visitor{}); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)

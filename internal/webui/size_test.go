@@ -19,7 +19,7 @@ func TestPagesStaySmall(t *testing.T) {
 	s := store.InMemory()
 	long := strings.Repeat("<\"&>", 2500) // 10 KB, five times that when escaped
 	s.SetExpiry(after(time.Hour))
-	source, rights := sourceOf(s), webui.Rights{DeleteAll: true}
+	source, visitor := sourceOf(s), webui.Visitor{DeleteMany: true, DeleteAll: true}
 	var many []metric.Label
 	for i := range 100 {
 		many = append(many, metric.Label{Name: fmt.Sprintf("l%03d", i), Value: long})
@@ -61,7 +61,7 @@ func TestPagesStaySmall(t *testing.T) {
 	sizes["long label"] = len(group(t, p, "", source, one(1)))
 	for _, query := range []string{"", "?page=2", "?sort=-labels", "?search=l000", "?search=" + strings.Repeat("%22", 1300)} {
 		w := httptest.NewRecorder()
-		if err := p.Groups(w, httptest.NewRequest("GET", "/"+query, nil), source.View(), rights); err != nil {
+		if err := p.Groups(w, httptest.NewRequest("GET", "/"+query, nil), source.View(), visitor); err != nil {
 			t.Fatal(err)
 		}
 		sizes["list"+query[:min(len(query), 20)]] = w.Body.Len()
@@ -74,7 +74,7 @@ func TestPagesStaySmall(t *testing.T) {
 		})
 	}
 	w := httptest.NewRecorder()
-	if err := p.Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{Rules: rules}, source.View(), rights); err != nil {
+	if err := p.Status(w, httptest.NewRequest("GET", "/status", nil), webui.Status{Rules: rules}, source.View(), visitor); err != nil {
 		t.Fatal(err)
 	}
 	sizes["status"] = w.Body.Len()

@@ -61,7 +61,6 @@ type statusPage struct {
 	Jobs       int
 	Largest    []ranking
 	Rejections []rejection
-	Rights     Rights
 }
 
 // numberedRule is a rule with its number, counted from 1, as in messages about the rules
@@ -85,17 +84,16 @@ type rankedJob struct {
 }
 
 // Status answers GET /status.
-func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *groupview.View, rights Rights) error {
+func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *groupview.View, visitor Visitor) error {
 	now := view.Now
 	page := statusPage{
-		layout:     p.layoutOf(r, "Status", "status", 0),
+		layout:     p.layoutOf(r, visitor, "Status", "status", 0),
 		Status:     s,
 		Size:       formatBytes(s.Totals.Bytes),
 		Started:    momentOf(s.Started, now),
 		LastCommit: momentOf(s.Storage.LastCommit, now),
 		Loaded:     momentOf(s.Rules.Loaded, now),
 		Jobs:       len(view.Jobs()),
-		Rights:     rights,
 	}
 	page.Refresh = 15
 	page.Rules.Failed = cut(s.Rules.Failed, maxRejectionMessage)
@@ -108,7 +106,7 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *g
 			rank("By size", view.Jobs(), func(j search.Job) int64 { return j.Bytes }, formatBytes),
 		}
 	}
-	for i, e := range view.History().Rejections() {
+	for i, e := range view.Rejections() {
 		if i == maxRejections {
 			break
 		}

@@ -56,7 +56,7 @@ func TestLargestJobs(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/status", nil)
-	if err := newPages(t, "").Status(w, r, webui.Status{}, sourceOf(s).View(), webui.Rights{}); err != nil {
+	if err := newPages(t, "").Status(w, r, webui.Status{}, sourceOf(s).View(), webui.Visitor{}); err != nil {
 		t.Fatal(err)
 	}
 	page := w.Body.String()

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"embed"
 	"fmt"
+	"hash/crc32"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"pushgateway/internal/groupview"
+	"pushgateway/internal/metric"
 )
 
 //go:embed assets
@@ -57,16 +59,30 @@ func New(c Config) (*Pages, error) {
 	return &Pages{config: c, templates: t, process: rand.Text()[:8]}, nil
 }
 
-// Rights are what the visitor is allowed to do. Pages do not offer anything else.
-type Rights struct {
-	DeleteAll bool // all groups at once
+// Visitor is who looks at a page, and what they may do. Pages offer nothing else. The
+// zero value is a visitor of a gateway without an auth file, who may delete single
+// groups.
+type Visitor struct {
+	Name       string // of the user; empty if there is no auth file
+	Anonymous  bool   // has not signed in, though there is an auth file
+	MaySignOut bool   // has signed in on the page
+	// MayDelete reports whether the visitor may delete the group with this key; nil if
+	// they may delete any.
+	MayDelete  func(metric.GroupingKey) bool
+	DeleteMany bool // more than one group at once
+	DeleteAll  bool // all groups at once
+}
+
+func (v *Visitor) mayDelete(key metric.GroupingKey) bool {
+	return v.MayDelete == nil || v.MayDelete(key)
 }
 
 // layout is common to all pages.
 type layout struct {
-	Title string
-	Here  string // the page's entry in the navigation
-	Root  string // relative link to the gateway's root, as ./ or ../../
+	Visitor Visitor
+	Title   string
+	Here    string // the page's entry in the navigation
+	Root    string // relative link to the gateway's root, as ./ or ../../
 	// Refresh is the number of seconds after which the page reloads itself; 0 for never.
 	Refresh int
 	Version string // ETag, for reloading
@@ -102,19 +118,21 @@ func (p *Pages) placeOf(r *http.Request) place {
 
 // layoutOf returns the layout of a page that is depth directories below the gateway's
 // root.
-func (p *Pages) layoutOf(r *http.Request, title, here string, depth int) layout {
+func (p *Pages) layoutOf(r *http.Request, visitor Visitor, title, here string, depth int) layout {
 	root := "./"
 	if depth > 0 {
 		root = strings.Repeat("../", depth)
 	}
-	return layout{Title: title, Here: here, Root: root, place: p.placeOf(r)}
+	visitor.Name = cut(visitor.Name, 60)
+	return layout{Visitor: visitor, Title: title, Here: here, Root: root, place: p.placeOf(r)}
 }
 
 // unchanged answers a refresh with 304 and returns true if the page has not changed. A
 // page is considered changed after a minute in any case: times on it are relative,
 // groups become old, and rules that set their expiry may have been reloaded.
 func (p *Pages) unchanged(w http.ResponseWriter, r *http.Request, l *layout, view *groupview.View) bool {
-	l.Version = fmt.Sprintf(`"%s-%d-%d"`, p.process, view.Version, view.Now.Unix()/60)
+	visitor := crc32.ChecksumIEEE([]byte(l.Visitor.Name)) // who may read other groups
+	l.Version = fmt.Sprintf(`"%s-%d-%d-%x"`, p.process, view.Version, view.Now.Unix()/60, visitor)
 	w.Header().Set("ETag", l.Version)
 	if r.Header.Get("If-None-Match") != l.Version {
 		return false
@@ -141,8 +159,8 @@ func (p *Pages) render(w http.ResponseWriter, status int, name string, data any)
 
 // Problem answers a request, depth directories below the gateway's root, with a page
 // that describes a problem.
-func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, depth, status int, title, text string) error {
-	page := problemPage{p.layoutOf(r, title, "", depth), text}
+func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, visitor Visitor, depth, status int, title, text string) error {
+	page := problemPage{p.layoutOf(r, visitor, title, "", depth), text}
 	if status == http.StatusServiceUnavailable {
 		page.Refresh = 1
 	}
@@ -155,8 +173,8 @@ type problemPage struct {
 }
 
 // Help answers GET /help.
-func (p *Pages) Help(w http.ResponseWriter, r *http.Request) error {
-	return p.render(w, http.StatusOK, "help", helpPage{p.layoutOf(r, "Help", "help", 0), helpReasons})
+func (p *Pages) Help(w http.ResponseWriter, r *http.Request, visitor Visitor) error {
+	return p.render(w, http.StatusOK, "help", helpPage{p.layoutOf(r, visitor, "Help", "help", 0), helpReasons})
 }
 
 type helpPage struct {
@@ -171,7 +189,8 @@ func protect(h http.Header) {
 		"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "no-referrer")
+	// With no-referrer, browsers would not say that a form comes from this site.
+	h.Set("Referrer-Policy", "same-origin")
 }
 
 // Static serves the files that the pages load, at any path that ends in /static/ and the

@@ -56,7 +56,7 @@ func groups(t testing.TB, p *webui.Pages, query string, s *store.Store) string {
 	t.Helper()
 	r := httptest.NewRequest("GET", "http://gateway:9091/"+query, nil)
 	w := httptest.NewRecorder()
-	if err := p.Groups(w, r, sourceOf(s).View(), webui.Rights{}); err != nil {
+	if err := p.Groups(w, r, sourceOf(s).View(), webui.Visitor{}); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -78,7 +78,7 @@ func group(t testing.TB, p *webui.Pages, query string, source *groupview.Source,
 	ref := search.Ref(key)
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "http://gateway:9091/groups/"+ref+query, nil)
-	if err := p.Group(w, r, 1+strings.Count(ref, "/"), source.View(), key); err != nil {
+	if err := p.Group(w, r, 1+strings.Count(ref, "/"), source.View(), key, webui.Visitor{}); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -89,7 +89,7 @@ func status(t testing.TB, p *webui.Pages, s webui.Status) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "http://gateway:9091/status", nil)
-	if err := p.Status(w, r, s, sourceOf(store.InMemory()).View(), webui.Rights{}); err != nil {
+	if err := p.Status(w, r, s, sourceOf(store.InMemory()).View(), webui.Visitor{}); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)
@@ -112,7 +112,7 @@ func checkPage(t testing.TB, w *httptest.ResponseRecorder) {
 	}
 	policy := h.Get("Content-Security-Policy")
 	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") ||
-		!strings.Contains(policy, "frame-ancestors 'none'") || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Frame-Options") != "DENY" {
+		!strings.Contains(policy, "frame-ancestors 'none'") || h.Get("Referrer-Policy") != "same-origin" || h.Get("X-Frame-Options") != "DENY" {
 		t.Errorf("policy %q, headers %v", policy, h)
 	}
 	body := w.Body.String()
