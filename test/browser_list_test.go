@@ -210,7 +210,7 @@ func testPolling(t *testing.T, browser context.Context) {
 
 // testHundredThousand uses the pages of a gateway that holds as many groups.
 func testHundredThousand(t *testing.T, browser context.Context) {
-	p := start(t)
+	p := start(t, "--web.enable-admin-api") // to delete many at once
 	const n = 100_000
 	pushGroups(t, p, n, func(i int) string {
 		return fmt.Sprintf("/metrics/job/job-%03d/instance/host-%05d.example.org:9100", i%500, i)
