@@ -133,6 +133,14 @@ func (l *lab) start(s server) (*instance, error) {
 	if err := i.run(); err != nil {
 		return nil, fmt.Errorf("start %q: %w", i.args, err)
 	}
+	if s.slowSync {
+		// strace must not wait for a processor. Only root may set this.
+		tracer, err := i.status("TracerPid")
+		if err != nil {
+			return nil, err
+		}
+		syscall.Setpriority(syscall.PRIO_PROCESS, int(tracer), -20)
+	}
 	if err := s.fill(i); err != nil {
 		return nil, fmt.Errorf("fill %q: %w", i.args, i.failed(err))
 	}
@@ -209,19 +217,23 @@ func (l *lab) stopAll() {
 	l.running = nil
 }
 
-// memory returns a figure of /proc/PID/status in bytes: VmRSS is the resident
-// memory, VmHWM its peak.
-func (i *instance) memory(figure string) (float64, error) {
+// status returns a figure of /proc/PID/status.
+func (i *instance) status(figure string) (v float64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", i.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	_, rest, found := strings.Cut(string(text), "\n"+figure+":")
-	var kib float64
-	if _, err := fmt.Sscanf(rest, "%g kB", &kib); err != nil || !found {
-		return 0, fmt.Errorf("no %s in /proc/PID/status: %v", figure, err)
+	_, rest, _ := strings.Cut(string(text), "\n"+figure+":")
+	if _, err := fmt.Sscan(rest, &v); err != nil {
+		return 0, fmt.Errorf("%s in /proc/PID/status: %w", figure, err)
 	}
-	return kib * 1024, nil
+	return v, nil
+}
+
+// memory returns VmRSS, the resident memory, or VmHWM, its peak, in bytes.
+func (i *instance) memory(figure string) (float64, error) {
+	kib, err := i.status(figure)
+	return kib * 1024, err
 }
 
 // settledMemory returns the resident memory once it stops falling: Go gives
