@@ -37,9 +37,10 @@ func TestDamagedFile(t *testing.T) {
 	// Only the last occurrence is certain to be in use.
 	record := bytes.LastIndex(file, []byte(strings.Repeat("x", 30)))
 	for what, content := range map[string][]byte{
-		"cut in the first page":    file[:700],
-		"cut in the middle":        file[:8*4096+5],
-		"root page damaged":        flipped(file, 4096+20),
+		"cut in the first batch":   file[:700],
+		"cut in the middle":        file[:2*4096+5],
+		"header damaged":           flipped(file, 20),
+		"batch damaged":            flipped(file, 4096+20),
 		"record damaged":           flipped(file, record),
 		"garbage":                  []byte("no such thing\n"),
 		"upstream file, cut":       upstream[:2000],
@@ -81,7 +82,7 @@ func TestCheckAndDump(t *testing.T) {
 	before := map[string][]byte{
 		"good.db":        content,
 		"damaged.db":     bad,
-		"cut.db":         content[:6*4096],
+		"cut.db":         content[:2*4096],
 		"upstream.store": readFile(t, "../internal/journal/testdata/v1.5.1.store"),
 	}
 	for name, content := range before {
@@ -96,7 +97,7 @@ func TestCheckAndDump(t *testing.T) {
 		{"check", "good.db", 0, []string{"good.db", "12"}, nil},
 		{"check", "damaged.db", 1, nil, []string{"damaged.db", "damaged"}},
 		{"check", "cut.db", 1, nil, []string{"cut.db", "damaged"}},
-		{"check", "upstream.store", 0, []string{"upstream.store", "original"}, nil},
+		{"check", "upstream.store", 0, []string{"upstream.store", "Prometheus Pushgateway"}, nil},
 		{"check", "none", 1, nil, []string{"none", "no such file"}},
 		{"dump", "good.db", 0, []string{`m{i="3",instance="",job="7-0",`, `push_time_seconds{instance="",job="7-0"} `}, nil},
 		{"dump", "damaged.db", 1, []string{"# TYPE m gauge"}, []string{"damaged.db", "damaged"}},

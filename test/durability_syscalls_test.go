@@ -129,9 +129,8 @@ var (
 )
 
 // TestSyncBeforeAnswer looks at the order of system calls: between reading a
-// request and writing its 200 or 202, the page with the push is written, then the
-// root page, and then a sync begins and ends. A power failure is then tried at
-// every one of these calls.
+// request and writing its 200 or 202, the push or delete is written, and then a sync
+// begins and ends. A power failure is then tried at every one of these calls.
 func TestSyncBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -199,28 +198,22 @@ func TestSyncBeforeAnswer(t *testing.T) {
 			t.Fatalf("the trace has no answer to %s", x.marker)
 		}
 		group, _, _ := strings.Cut(x.marker, "#")
-		var wrote, rooted, synced bool
-		rootEnd := 0
+		var wrote, synced bool
+		written := 0
 		for _, c := range calls {
 			if c.begin < x.read || c.end >= x.answer {
 				continue
 			}
-			if c.name == "pwrite64" && c.on(file) {
-				// A delete leaves its group out of the page, so any page will do.
-				if c.position(t) >= 8192 && (strings.Contains(string(c.data(t)), group) || pushes[group][requestNumber(x.marker)] == 0) {
-					wrote, rooted, synced = true, false, false
-				} else if c.position(t) < 8192 && wrote && !rooted {
-					rooted, synced, rootEnd = true, false, c.end
-				}
+			if c.name == "pwrite64" && c.on(file) && strings.Contains(string(c.data(t)), group) {
+				wrote, synced, written = true, false, c.end
 			}
-			if rooted && c.syncs(file) && c.begin > rootEnd {
+			if wrote && c.syncs(file) && c.begin > written {
 				synced = true
 				break
 			}
 		}
 		if !synced {
-			t.Errorf("%s was answered before it was on disk: its page was written: %v, then the root: %v, then synced: %v",
-				x.marker, wrote, rooted, synced)
+			t.Errorf("%s was answered before it was on disk: it was written: %v, then synced: %v", x.marker, wrote, synced)
 		}
 	}
 	powerFailures(t, file, image, calls, exchanges, pushes)

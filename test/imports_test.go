@@ -12,7 +12,7 @@ import (
 func TestImportsPointOneWay(t *testing.T) {
 	order := []string{
 		"cmd/pushgateway", "internal/web", "internal/webui", "internal/api", "internal/groupview",
-		"internal/search", "internal/history", "internal/exposition", "internal/journal", "internal/store",
+		"internal/search", "internal/history", "internal/journal/journaltest", "internal/exposition", "internal/journal", "internal/store",
 		"internal/wire", "internal/rules", "internal/pushoptions", "internal/access", "internal/limits",
 		"internal/selector", "internal/metric",
 	}

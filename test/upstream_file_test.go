@@ -26,7 +26,7 @@ func TestUpstreamFile(t *testing.T) {
 				wantLines(t, "exposed", withTimes(t, exposed), withTimes(t, metrics))
 				wantLines(t, "/api/v1/metrics", apiGroups(t, []byte(p.get(t, "/api/v1/metrics"))), apiGroups(t, api))
 				if start == 0 {
-					wantText(t, p.log.String(), "took over the file of the original", "level=info", "groups=")
+					wantText(t, p.log.String(), "imported the file of the upstream Pushgateway", "level=info", "groups=")
 				}
 				p.end(t)
 			}

@@ -60,15 +60,15 @@ func inspect(args []string, out, errOut io.Writer) (status int, done bool) {
 // describe says what is in a file.
 func describe(out io.Writer, path string, found journal.Inspection) {
 	totals := store.InMemory(found.Groups...).Totals()
-	format := "this program"
-	if found.Original {
-		format = "the original Pushgateway, to be taken over when a gateway starts with it"
+	format := fmt.Sprintf("version %d", found.Version)
+	if found.Upstream {
+		format = "Prometheus Pushgateway; a gateway imports it when it starts with this file"
 	}
 	var size int64
 	if info, err := os.Stat(path); err == nil {
 		size = info.Size()
 	}
-	fmt.Fprintf(out, "%s: good\nformat: of %s\ngroups: %d\nmetrics: %d\nbytes of metrics: %d\nbytes of the file: %d\n",
+	fmt.Fprintf(out, "%s: ok\nformat: %s\ngroups: %d\nmetrics: %d\nmetric data: %d bytes\nfile: %d bytes\n",
 		path, format, totals.Groups, totals.Series, totals.Bytes, size)
 }
 

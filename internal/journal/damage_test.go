@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,23 +12,41 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"pushgateway/internal/metric"
-	"pushgateway/internal/store"
 )
 
-// sample makes a small file with groups of every size, changed often enough for
-// old and free pages to lie between. It returns its bytes and what it exposes.
-func sample(t testing.TB, dir string) (file []byte, want string) {
+// sample is a file and how it came to be.
+type sample struct {
+	file   []byte
+	states []state // in order, the first is that of the new file
+}
+
+// state is what a file has after a batch.
+type state struct {
+	end  int64 // offset behind the batch
+	text string
+}
+
+func (s sample) end() int64   { return s.states[len(s.states)-1].end }
+func (s sample) want() string { return s.states[len(s.states)-1].text }
+
+// makeSample makes a small file with groups of every size. If closed, it ends as an
+// orderly stop leaves it, otherwise as a killed process does.
+func makeSample(t testing.TB, closed bool) sample {
 	t.Helper()
-	path := filepath.Join(dir, "sample.db")
+	path := filepath.Join(memoryDir(t), "sample.db")
 	j, s := open(t, path, SyncEachPush)
+	var made sample
+	note := func() {
+		if n := len(made.states); n == 0 || made.states[n-1].end != j.log.end {
+			made.states = append(made.states, state{j.log.end, exposed(t, s)})
+		}
+	}
+	note()
 	random := rand.New(rand.NewPCG(9, 9))
-	for n := range 150 {
-		key := groupKey("job", "sample", "n", fmt.Sprint(random.IntN(50)))
+	for n := range 60 {
+		key := groupKey("job", "sample", "n", fmt.Sprint(random.IntN(20)))
 		var err error
 		if n%9 == 8 {
 			_, err = s.Delete(key)
@@ -37,27 +56,45 @@ func sample(t testing.TB, dir string) (file []byte, want string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		note()
+	}
+	if closed {
+		if err := j.log.finish(); err != nil {
+			t.Fatal(err)
+		}
+		note()
 	}
 	shut(t, j)
-	return readFile(t, path), exposed(t, s)
+	made.file = readFile(t, path)
+	return made
 }
 
+// batch returns the bytes of the n-th batch of a sample, from 1 on.
+func (s sample) batch(n int) []byte { return s.file[s.states[n-1].end:s.states[n].end] }
+
 // opens writes the bytes to path and opens it. It must either be rejected, with an
-// error that names the file and without being touched, or hold what exposes want.
+// error that names the file and without being touched, or have what exposes want.
 // It reports whether it was rejected.
 func opens(t testing.TB, path string, file []byte, want, what string) (rejected bool) {
+	t.Helper()
+	got, rejected := opened(t, path, file, what)
+	if !rejected && got != want {
+		t.Errorf("%s: opened, and exposes other than was stored", what)
+	}
+	return rejected
+}
+
+// opened is opens for what may have any content.
+func opened(t testing.TB, path string, file []byte, what string) (content string, rejected bool) {
 	t.Helper()
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	j := New(Options{Path: path, Logger: quiet})
-	groups, err := j.open()
+	groups, err := j.open(t.Context())
 	if err == nil {
 		shut(t, j)
-		if got := text(t, groups); got != want {
-			t.Errorf("%s: opened, and exposes other than was stored", what)
-		}
-		return false
+		return text(t, groups), false
 	}
 	damage, newer := (*DamageError)(nil), (*NewerError)(nil)
 	if !errors.As(err, &damage) && !errors.As(err, &newer) {
@@ -69,106 +106,208 @@ func opens(t testing.TB, path string, file []byte, want, what string) (rejected 
 	if !bytes.Equal(readFile(t, path), file) {
 		t.Errorf("%s: rejected, but the file was changed", what)
 	}
-	wantOnly(t, path, filepath.Base(path), "sample.db")
-	return true
+	wantOnly(t, path, filepath.Base(path))
+	return "", true
 }
 
-// TestCutFile cuts a file at every 512th byte.
+// opensBefore checks that a file is rejected or has what it had after one of its batches.
+func (s sample) opensBefore(t testing.TB, path string, file []byte, what string) (rejected bool) {
+	t.Helper()
+	got, rejected := opened(t, path, file, what)
+	if !rejected && !slices.ContainsFunc(s.states, func(s state) bool { return s.text == got }) {
+		t.Errorf("%s: opened, and exposes what was never stored", what)
+	}
+	return rejected
+}
+
+// both runs a test on a file of each kind.
+func both(t *testing.T, test func(t *testing.T, s sample, path string)) {
+	for name, closed := range map[string]bool{"closed": true, "killed": false} {
+		t.Run(name, func(t *testing.T) {
+			test(t, makeSample(t, closed), filepath.Join(memoryDir(t), "f.db"))
+		})
+	}
+}
+
+// TestCutFile cuts a file anywhere.
 func TestCutFile(t *testing.T) {
-	dir := memoryDir(t)
-	file, want := sample(t, dir)
-	path := filepath.Join(dir, "cut.db")
-	rejected, longest := 0, 0
-	// What lies behind the pages in use is free space, of which a little will do.
-	file = file[:min(len(file), pagesInUse(file)+64*512)]
-	for at := 512; at < len(file); at += 512 {
-		if opens(t, path, file[:at], want, fmt.Sprintf("cut at %d", at)) {
-			rejected++
-			longest = at
-		}
-		if t.Failed() {
-			return
-		}
-	}
-	t.Logf("%d of %d cuts rejected; behind byte %d nothing is in use", rejected, len(file)/512, longest)
-	if rejected < 50 {
-		t.Errorf("only %d cuts were rejected", rejected)
-	}
-}
-
-// pagesInUse returns how many bytes the pages take that a file of the gateway has,
-// which is more.
-func pagesInUse(file []byte) int {
-	size := os.Getpagesize()
-	return size * int(max(native.Uint64(file[pageHeader+metaPages:]), native.Uint64(file[size+pageHeader+metaPages:])))
-}
-
-// TestFlippedBits flips one bit at a time: random ones, and more of those that
-// hold the pages together.
-func TestFlippedBits(t *testing.T) {
-	dir := memoryDir(t)
-	file, want := sample(t, dir)
-	inUse := pagesInUse(file)
-	if inUse < 20*os.Getpagesize() || inUse > len(file) {
-		t.Fatalf("the first root page says that %d of %d bytes are in use", inUse, len(file))
-	}
-	var bits []int
-	random := rand.New(rand.NewPCG(11, 12))
-	for range 300 {
-		bits = append(bits, random.IntN(8*inUse))
-	}
-	// All of the root pages; much of the headers of the others and of the elements
-	// that come first in them.
-	for page := 0; page < inUse; page += os.Getpagesize() {
-		for bit := range 8 * (pageHeader + metaLength) {
-			if page < 2*os.Getpagesize() || bit/8 < pageHeader && random.IntN(2) == 0 || random.IntN(8) == 0 {
-				bits = append(bits, 8*page+bit)
+	both(t, func(t *testing.T, s sample, path string) {
+		random := rand.New(rand.NewPCG(1, 2))
+		for at := 1; at < len(s.file); at += 1 + random.IntN(600) {
+			if at > int(s.end())+8*sectorSize {
+				at += 20_000 // only zeros there
+			}
+			if at = min(at, len(s.file)-1); !opens(t, path, s.file[:at], "", fmt.Sprintf("cut at %d of %d", at, len(s.file))) {
+				t.Fatalf("cut at %d of %d: accepted", at, len(s.file))
 			}
 		}
-	}
-	path := filepath.Join(dir, "flipped.db")
-	rejected := 0
-	for _, bit := range bits {
-		bad := slices.Clone(file[:inUse])
-		bad[bit/8] ^= 1 << (bit % 8)
-		if opens(t, path, bad, want, fmt.Sprintf("bit %d of byte %d (page %d, byte %d of it)", bit%8, bit/8, bit/8/os.Getpagesize(), bit/8%os.Getpagesize())) {
-			rejected++
+		for _, state := range s.states {
+			for _, at := range []int64{state.end, state.end + 1, state.end - 1} {
+				if !opens(t, path, s.file[:at], "", fmt.Sprintf("cut at %d", at)) {
+					t.Fatalf("cut at %d, beside the end of a batch: accepted", at)
+				}
+			}
 		}
-	}
-	t.Logf("%d of %d flips rejected, the others changed nothing that counts", rejected, len(bits))
-	if rejected < 100 {
-		t.Errorf("only %d flips were rejected", rejected)
-	}
+	})
 }
 
-// TestStalePage has single pages from an earlier moment, as a disk leaves them that
-// drops a write it confirmed.
-func TestStalePage(t *testing.T) {
-	dir := memoryDir(t)
-	path := filepath.Join(dir, "stale.db")
-	j, s := open(t, path, SyncEachPush)
-	var before []byte
-	for n := range 40 {
-		if n == 37 {
-			before = readFile(t, path)
+// TestFlippedBits flips bits of every part of a file.
+func TestFlippedBits(t *testing.T) {
+	both(t, func(t *testing.T, s sample, path string) {
+		var bits []int
+		random := rand.New(rand.NewPCG(11, 12))
+		for range 300 {
+			bits = append(bits, random.IntN(8*int(s.end())))
 		}
-		if err := pushText(s, groupKey("job", fmt.Sprint(n%10)), fmt.Sprintf("m %d\n", n), stepTime(n), metric.MergeGroup); err != nil {
-			t.Fatal(err)
+		for bit := range 8 * headerSize {
+			bits = append(bits, bit)
 		}
+		last := len(s.states) - 1
+		for _, n := range []int{1, 2, last / 2, last - 1, last} {
+			at := 8 * int(s.states[n-1].end)
+			for bit := range 8 * headSize {
+				bits = append(bits, at+bit)
+			}
+			used := bytes.TrimRight(s.batch(n), "\x00")
+			for bit := range 8 * (trailerSize + 1) {
+				bits = append(bits, at+8*(len(used)-trailerSize)+bit)
+			}
+		}
+		for _, bit := range bits {
+			bad := slices.Clone(s.file)
+			bad[bit/8] ^= 1 << (bit % 8)
+			if !opens(t, path, bad, "", fmt.Sprintf("bit %d of byte %d", bit%8, bit/8)) {
+				t.Fatalf("bit %d of byte %d flipped: accepted", bit%8, bit/8)
+			}
+		}
+		// Behind the last batch nothing counts.
+		for range 20 {
+			bad := slices.Clone(s.file)
+			at := int(s.end()) + random.IntN(len(bad)-int(s.end()))
+			bad[at] ^= 1
+			opens(t, path, bad, s.want(), fmt.Sprintf("byte %d behind the last batch", at))
+		}
+	})
+}
+
+// TestZeroedRange zeroes parts of a file, as a disk does that loses them. Only if
+// nothing is left of the batches from one on, but perhaps parts of that, may the file be
+// taken for one whose last batch was never finished.
+func TestZeroedRange(t *testing.T) {
+	both(t, func(t *testing.T, s sample, path string) {
+		random := rand.New(rand.NewPCG(5, 6))
+		lastBegins := int(s.states[len(s.states)-2].end)
+		for n := range 300 {
+			from := random.IntN(int(s.end()))
+			to := min(from+1+random.IntN(1<<(4+n%12)), len(s.file))
+			bad := slices.Clone(s.file)
+			clear(bad[from:to])
+			if bytes.Equal(bad, s.file) {
+				continue
+			}
+			what := fmt.Sprintf("bytes %d to %d zeroed, the last batch begins at %d", from, to, lastBegins)
+			if !s.opensBefore(t, path, bad, what) && to <= lastBegins {
+				t.Fatalf("%s: accepted", what)
+			}
+		}
+	})
+}
+
+// TestMixedBatches puts batches where they do not belong.
+func TestMixedBatches(t *testing.T) {
+	both(t, func(t *testing.T, s sample, path string) {
+		other := makeSample(t, true) // of the same changes, and so of the same size
+		join := func(parts ...[]byte) []byte {
+			file := bytes.Join(parts, nil)
+			return append(file, make([]byte, max(0, len(s.file)-len(file)))...)
+		}
+		for n := 2; n+2 < len(s.states); n++ {
+			before, from, after := s.file[:s.states[n-1].end], s.states[n].end, s.file[s.states[n+1].end:s.end()]
+			for what, file := range map[string][]byte{
+				"missing":                       join(before, s.file[from:s.end()]),
+				"twice":                         join(before, s.batch(n), s.file[s.states[n-1].end:s.end()]),
+				"after the next":                join(before, s.batch(n+1), s.batch(n), after),
+				"of another file":               join(before, other.batch(n), s.file[from:s.end()]),
+				"and all following of another":  join(before, other.file[s.states[n-1].end:]),
+				"and all before of another":     join(other.file[:from], s.file[from:s.end()]),
+				"the one before in its place":   join(before, s.batch(n-1), s.file[from:s.end()]),
+				"the last one again at the end": join(s.file[:s.end()], s.batch(len(s.states)-1)),
+			} {
+				if !opens(t, path, file, "", fmt.Sprintf("batch %d %s", n, what)) {
+					t.Fatalf("batch %d %s: accepted", n, what)
+				}
+			}
+		}
+	})
+}
+
+// TestStaleSectors has parts of a file as they were at an earlier moment, as a disk
+// leaves them that drops a write it confirmed. If anything follows that was written
+// later, that is noticed.
+func TestStaleSectors(t *testing.T) {
+	both(t, func(t *testing.T, s sample, path string) {
+		for _, length := range []int{sectorSize, 4096, 16384} {
+			for at := 0; at < int(s.end()); at += length {
+				for _, n := range []int{len(s.states) - 2, len(s.states) / 2} {
+					before := slices.Clone(s.file[:s.states[n].end])
+					before = append(before, make([]byte, len(s.file)-len(before))...)
+					bad := slices.Clone(s.file)
+					copy(bad[at:min(at+length, len(bad))], before[at:])
+					if bytes.Equal(bad, s.file) {
+						continue
+					}
+					what := fmt.Sprintf("%d bytes at %d as after batch %d", length, at, n)
+					if !s.opensBefore(t, path, bad, what) && at+length <= int(s.states[len(s.states)-2].end) {
+						t.Fatalf("%s: accepted", what)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestUnfinishedBatch leaves of the last batch what a power failure may: some of its
+// sectors, or its beginning. That batch is dropped, then and later.
+func TestUnfinishedBatch(t *testing.T) {
+	s := makeSample(t, false)
+	path := filepath.Join(memoryDir(t), "f.db")
+	random := rand.New(rand.NewPCG(7, 8))
+	last := len(s.states) - 1
+	for last > 0 && len(s.batch(last)) < 4*sectorSize {
+		last--
 	}
-	shut(t, j)
-	file, want := readFile(t, path), exposed(t, s)
-	changed := 0
-	for page := 0; page < len(file); page += os.Getpagesize() {
-		bad := slices.Clone(file)
-		copy(bad[page:page+os.Getpagesize()], before[page:])
-		if !bytes.Equal(bad, file) {
-			changed++
-			opens(t, path, bad, want, fmt.Sprintf("page %d as it was before", page/os.Getpagesize()))
+	begin, end := int(s.states[last-1].end), int(s.states[last].end)
+	whole := append(slices.Clone(s.file[:end]), make([]byte, len(s.file)-end)...)
+	before := s.states[last-1].text
+	opens(t, path, whole, s.states[last].text, "the whole batch")
+	used := begin + len(bytes.TrimRight(s.batch(last), "\x00"))
+	for n := range 400 {
+		bad := slices.Clone(whole)
+		what := ""
+		if n%2 == 0 {
+			at := begin + random.IntN(used-begin)
+			clear(bad[at:end])
+			what = fmt.Sprintf("cut at byte %d of %d", at-begin, used-begin)
+		} else {
+			for at := begin; at < end; at += sectorSize {
+				if random.IntN(3) == 0 || at == begin+(n%((end-begin)/sectorSize))*sectorSize {
+					clear(bad[at : at+sectorSize])
+					what += fmt.Sprint(" ", at-begin)
+				}
+			}
+			what = fmt.Sprintf("sectors of %d missing: %s", end-begin, what)
 		}
-	}
-	if changed < 3 {
-		t.Errorf("only %d pages differ", changed)
+		if opens(t, path, bad, before, what) {
+			t.Fatalf("%s: rejected", what)
+		}
+		// It is gone: what is written next is found after it.
+		if n%20 == 0 {
+			j, again := open(t, path, SyncEachPush)
+			mustPush(t, again, "next", "other 1\n")
+			want := exposed(t, again)
+			shut(t, j)
+			opens(t, path, readFile(t, path), want, what+", and a push")
+		}
 	}
 }
 
@@ -186,8 +325,9 @@ func TestNotOurs(t *testing.T) {
 		"zeros":          make([]byte, 5000),
 		"noise":          noise,
 		"text":           []byte("global:\n  scrape_interval: 15s\n"),
-		"original, cut":  readFile(t, "testdata/v1.11.3.store")[:3000],
-		"original, more": append(readFile(t, "testdata/v1.11.3.store"), "more"...),
+		"magic only":     []byte(magic),
+		"upstream, cut":  readFile(t, "testdata/v1.11.3.store")[:3000],
+		"upstream, more": append(readFile(t, "testdata/v1.11.3.store"), "more"...),
 	} {
 		if !opens(t, path, file, "", what) {
 			t.Errorf("%s: accepted", what)
@@ -195,112 +335,73 @@ func TestNotOurs(t *testing.T) {
 	}
 }
 
-// TestForeignDatabase rejects the bbolt databases of other programs.
-func TestForeignDatabase(t *testing.T) {
-	dir := memoryDir(t)
-	path := filepath.Join(dir, "foreign.db")
-	for _, bucket := range []string{"key", "meta", "groups"} {
-		edit(t, path, func(tx *bolt.Tx) error {
-			b, err := tx.CreateBucket([]byte(bucket))
-			if err != nil {
-				return err
-			}
-			return b.Put([]byte("version"), []byte("x"))
-		})
-		if !opens(t, path, readFile(t, path), "", "a database with a bucket "+bucket) {
-			t.Errorf("a database with a bucket %s: accepted", bucket)
-		}
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// edit changes a database behind the journal's back.
-func edit(t testing.TB, path string, change func(*bolt.Tx) error) {
-	t.Helper()
-	db, err := bolt.Open(path, 0o600, boltOptions(false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(db.Update(change), db.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestNewerVersion rejects a file of a later layout and says so, whatever else that
-// layout has changed.
+// TestNewerVersion rejects a file of a later format and says so, whatever else that
+// format has changed.
 func TestNewerVersion(t *testing.T) {
-	dir := memoryDir(t)
-	path := filepath.Join(dir, "newer.db")
-	for what, change := range map[string]func(*bolt.Tx) error{
-		"version only":    func(*bolt.Tx) error { return nil },
-		"no groups":       func(tx *bolt.Tx) error { return tx.DeleteBucket(groupsBucket) },
-		"no count":        func(tx *bolt.Tx) error { return tx.Bucket(metaBucket).Delete(contentKey) },
-		"another content": func(tx *bolt.Tx) error { return tx.Bucket(groupsBucket).Put([]byte("x"), []byte("y")) },
+	s := makeSample(t, true)
+	path := filepath.Join(memoryDir(t), "newer.db")
+	newer := slices.Clone(s.file)
+	binary.LittleEndian.PutUint32(newer[8:], version+1)
+	copy(newer[12:], appendSum(nil, newer[:12]))
+	for what, file := range map[string][]byte{
+		"version only":   newer,
+		"another header": slices.Concat(newer[:16], make([]byte, 100), newer[116:]),
+		"shorter":        newer[:sectorSize],
 	} {
-		file, _ := sample(t, dir)
 		if err := os.WriteFile(path, file, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		edit(t, path, func(tx *bolt.Tx) error {
-			if err := change(tx); err != nil {
-				return err
-			}
-			return tx.Bucket(metaBucket).Put(versionKey, []byte{version + 1})
-		})
-		before := readFile(t, path)
-		_, err := New(Options{Path: path, Logger: quiet}).open()
-		if newer := (*NewerError)(nil); !errors.As(err, &newer) {
+		_, err := New(Options{Path: path, Logger: quiet}).open(t.Context())
+		if newer := (*NewerError)(nil); !errors.As(err, &newer) || newer.Path != path {
 			t.Errorf("%s: error %v, want a *NewerError", what, err)
 		}
-		if !bytes.Equal(readFile(t, path), before) {
+		if !bytes.Equal(readFile(t, path), file) {
 			t.Errorf("%s: the file was changed", what)
-		}
-		if err := os.Remove(filepath.Join(dir, "sample.db")); err != nil {
-			t.Fatal(err)
 		}
 	}
 }
 
-// TestContentIsCounted rejects a file in which each record is right, but not all
-// are there that should be.
-func TestContentIsCounted(t *testing.T) {
-	dir := memoryDir(t)
-	file, _ := sample(t, dir)
-	path := filepath.Join(dir, "counted.db")
-	for what, change := range map[string]func(b *bolt.Bucket) error{
-		"a group is missing": func(b *bolt.Bucket) error {
-			key, _ := b.Cursor().First()
-			return b.Delete(key)
-		},
-		"a group under another name": func(b *bolt.Bucket) error {
-			_, record := b.Cursor().First()
-			return b.Put([]byte("other"), record)
-		},
-		"a group changed for another": func(b *bolt.Bucket) error {
-			_, first := b.Cursor().First()
-			key, _ := b.Cursor().Last()
-			return b.Put(key, first)
-		},
-		"an old state of a group": func(b *bolt.Bucket) error {
-			key, record := b.Cursor().First()
-			g, err := store.DecodeRecord(record)
-			if err != nil {
-				return err
+// TestSalvage: of a damaged file, all is found but what is damaged.
+func TestSalvage(t *testing.T) {
+	s := makeSample(t, true)
+	path := filepath.Join(memoryDir(t), "f.db")
+	if err := os.WriteFile(path, s.file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := Inspect(path)
+	if err != nil || whole.Guessed || text(t, whole.Groups) != s.want() {
+		t.Fatalf("a good file: error %v, guessed %v", err, whole.Guessed)
+	}
+	for n := 1; n+1 < len(s.states); n++ {
+		for what, bad := range map[string][]byte{
+			"head":   flipped(s.file, s.states[n-1].end+3),
+			"record": flipped(s.file, s.states[n-1].end+headSize+20),
+		} {
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				t.Fatal(err)
 			}
-			g.Failed = time.Unix(1, 0)
-			return b.Put(key, store.AppendRecord(nil, g))
-		},
-	} {
-		if err := os.WriteFile(path, file, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		edit(t, path, func(tx *bolt.Tx) error { return change(tx.Bucket(groupsBucket)) })
-		if !opens(t, path, readFile(t, path), "", what) {
-			t.Errorf("%s: accepted", what)
+			found, err := Inspect(path)
+			if damage := (*DamageError)(nil); !errors.As(err, &damage) || !found.Guessed {
+				t.Fatalf("%s of batch %d damaged: error %v, guessed %v", what, n, err, found.Guessed)
+			}
+			missing := 0
+			have := recordsOf(slices.Values(found.Groups))
+			for id, record := range recordsOf(slices.Values(whole.Groups)) {
+				if have[id] != record {
+					missing++
+				}
+			}
+			if most := map[string]int{"head": 0, "record": 1}[what]; missing > most {
+				t.Errorf("%s of batch %d damaged: %d of %d groups not found", what, n, missing, len(whole.Groups))
+			}
 		}
 	}
+}
+
+func flipped(file []byte, at int64) []byte {
+	bad := slices.Clone(file)
+	bad[at] ^= 4
+	return bad
 }
 
 // TestEmptyFile: a file without a byte is as good as none.
@@ -322,7 +423,7 @@ func TestNoRoomForTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		j := New(Options{Path: path, Logger: quiet})
-		_, err := j.open()
+		_, err := j.open(t.Context())
 		if err == nil {
 			shut(t, j)
 		} else if !errors.Is(err, syscall.ENOSPC) {

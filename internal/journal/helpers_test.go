@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -120,47 +121,49 @@ func open(t testing.TB, path string, sync Sync) (*Journal, *store.Store) {
 // openWith is open with something between the store and the journal.
 func openWith(t testing.TB, path string, sync Sync, wrap func(still) store.Journal) (*Journal, *store.Store) {
 	t.Helper()
-	j := New(Options{Path: path, Sync: sync, Interval: time.Hour, Logger: quiet})
-	s := store.New(store.Config{Journal: wrap(still{j})})
+	j := newStill(t, path, sync)
+	s := store.New(store.Config{Journal: wrap(j)})
 	if err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return j.Journal, s
+}
+
+// newStill returns a journal that is shut after the test.
+func newStill(t testing.TB, path string, sync Sync) still {
+	t.Helper()
+	j := New(Options{Path: path, Sync: sync, Interval: time.Hour, Logger: quiet})
 	t.Cleanup(func() { shut(t, j) })
-	return j, s
+	return still{j}
 }
 
 // still is a Journal in which nothing happens in the background.
 type still struct{ *Journal }
 
-func (j still) Load(_ context.Context, current func() iter.Seq[*store.Group]) ([]*store.Group, error) {
-	j.held = current
-	groups, err := j.open()
-	if err != nil {
-		return nil, err
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.broken = nil
-	j.setStatus(time.Now())
-	return groups, nil
+func (j still) Load(ctx context.Context, current func() iter.Seq[*store.Group]) ([]*store.Group, error) {
+	j.current = current
+	return j.open(ctx)
 }
 
 // shut closes the file as it is, with nothing more written: the process is gone.
 func shut(t testing.TB, j *Journal) {
 	t.Helper()
+	j.stop()
+	j.background.Wait()
+	if err := j.turn.acquire(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	defer j.turn.release()
+	if err := j.unlock(); err != nil {
+		t.Error(err)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.db != nil {
-		if err := j.db.Close(); err != nil {
+	if j.log != nil {
+		if err := j.log.file.Close(); err != nil {
 			t.Error(err)
 		}
-		j.db = nil
-	}
-	if j.lock != nil {
-		if err := j.lock.Close(); err != nil {
-			t.Error(err)
-		}
-		j.lock = nil
+		j.log = nil
 	}
 }
 
@@ -170,7 +173,7 @@ func afterCrash(t testing.TB, path string) []*store.Group {
 	copied := path + ".crashed"
 	copyFile(t, path, copied)
 	j := New(Options{Path: copied, Logger: quiet})
-	groups, err := j.open()
+	groups, err := j.open(context.Background())
 	if err != nil {
 		t.Fatalf("after a crash: %v", err)
 	}
@@ -227,4 +230,14 @@ func wantOnly(t testing.TB, path string, names ...string) {
 			t.Errorf("%s is left in the directory of the file", e.Name())
 		}
 	}
+}
+
+func stepTime(i int) time.Time { return time.Unix(1_700_000_000+int64(i), 5) }
+
+func largeBody(series int) string {
+	var b strings.Builder
+	for i := range series {
+		fmt.Fprintf(&b, "m{i=\"%d\"} %d\n", i, i)
+	}
+	return b.String()
 }

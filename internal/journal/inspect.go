@@ -1,103 +1,101 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"os"
-	"slices"
-	"strings"
+	"syscall"
 
 	"pushgateway/internal/store"
 )
 
-// Inspection is what a file turned out to be and to hold.
+// Inspection is what a file turned out to be and to have in it.
 type Inspection struct {
-	Original bool           // it is of the original Pushgateway
-	Groups   []*store.Group // in the order of their IDs
-	// Guessed tells that the file is damaged and Groups are what could be found in
-	// it, which may include groups that were deleted since.
+	Upstream bool           // it is of the upstream Pushgateway
+	Version  int            // of the format, otherwise
+	Groups   []*store.Group // by their IDs
+	// Guessed says that the file is damaged and Groups are what could be found in it,
+	// which may include groups that were deleted since.
 	Guessed bool
 }
 
 // Inspect reads a file without changing it or anything beside it. With damage the
 // error is a *DamageError, and the groups are those that can still be read.
-func Inspect(path string) (Inspection, error) {
-	what, err := identify(path)
+func Inspect(path string) (found Inspection, err error) {
+	f, err := openRegular(path, os.O_RDONLY)
+	if err != nil {
+		return found, describeOpen(path, err)
+	}
+	defer f.Close()
+	if err := flock(context.Background(), f, syscall.LOCK_SH); err != nil { // what is just being written looks like damage
+		return found, describeOpen(path, err)
+	}
+	size, is, err := identify(f)
 	switch {
 	case err != nil:
-		return Inspection{}, err
-	case what == absent:
-		if _, err := os.Stat(path); err != nil {
-			return Inspection{}, describeOpen(path, err)
-		}
-		return Inspection{}, nil
-	case what == foreign:
-		groups, _, err := readOriginalFile(path)
+		return found, err
+	case is == empty:
+		return Inspection{Version: version}, nil
+	case is == foreign:
+		groups, _, err := readUpstreamFile(path)
 		if err == nil {
-			return Inspection{Original: true, Groups: groups}, nil
+			return Inspection{Upstream: true, Groups: groups}, nil
 		}
-		salvaged, salvageErr := salvage(path)
+		salvaged, salvageErr := salvage(f, size)
 		return Inspection{Groups: salvaged, Guessed: true}, errors.Join(err, salvageErr)
 	}
-	groups, _, err := read(path)
-	var damage *DamageError
-	if !errors.As(err, &damage) {
-		return Inspection{Groups: groups}, err
+	read, err := loadFile(f, size)
+	if err == nil {
+		return Inspection{Version: version, Groups: read.groups}, nil
 	}
-	salvaged, salvageErr := salvage(path)
-	return Inspection{Groups: salvaged, Guessed: true}, errors.Join(err, salvageErr)
+	var damage *DamageError
+	if err = damaged(path, err); !errors.As(err, &damage) {
+		return found, err
+	}
+	salvaged, salvageErr := salvage(f, size)
+	return Inspection{Version: version, Groups: salvaged, Guessed: true}, errors.Join(err, salvageErr)
 }
 
-// salvage finds records wherever they stand in a file, by their checksums. Of each
-// group it takes the newest.
-func salvage(path string) ([]*store.Group, error) {
-	file, err := os.ReadFile(path)
-	if err != nil {
+// salvage finds records wherever they are in a damaged file: every sector may be the
+// beginning of a batch. A record counts if its own checksum is right, a deletion or a
+// wipe if its batch's is.
+func salvage(f *os.File, size int64) ([]*store.Group, error) {
+	file := make([]byte, size)
+	if _, err := f.ReadAt(file, 0); err != nil {
 		return nil, err
 	}
-	pageSize := os.Getpagesize()
-	if len(file) > pageHeader+metaLength {
-		if size := native.Uint32(file[pageHeader+metaPageSize:]); size >= 512 && size <= 1<<20 && size&(size-1) == 0 {
-			pageSize = int(size)
-		}
-	}
-	newest := map[string]*store.Group{}
-	for at := 0; at+pageHeader <= len(file); at += pageSize {
-		page := file[at:]
-		if native.Uint16(page[pageFlags:]) != leafPage {
-			continue
-		}
-		for i := range int(native.Uint16(page[pageCount:])) {
-			g := recordAt(page, pageHeader+i*elementSize)
-			if g == nil {
-				continue
-			}
-			if known := newest[g.Key.ID()]; known == nil || g.Changed().After(known.Changed()) {
-				newest[g.Key.ID()] = g
+	var groups groupSet
+	for at := 0; at+headSize <= len(file); {
+		length, whole := batchAt(file[at:])
+		records, _ := splitRecords(nil, file[at+headSize:at+headSize+length])
+		for _, r := range records {
+			if r.kind == groupRecord {
+				if g, err := store.DecodeRecord(r.data); err == nil {
+					groups.apply([]record{r}, []*store.Group{g})
+				}
+			} else if whole {
+				groups.apply([]record{r}, []*store.Group{nil})
 			}
 		}
+		at += sectorSize
+		if whole {
+			at = int(roundUp(int64(at-sectorSize+headSize+length+trailerSize), sectorSize))
+		}
 	}
-	groups := make([]*store.Group, 0, len(newest))
-	for _, g := range newest {
-		groups = append(groups, g)
-	}
-	slices.SortFunc(groups, func(a, b *store.Group) int { return strings.Compare(a.Key.ID(), b.Key.ID()) })
-	return groups, nil
+	return groups.sorted(), nil
 }
 
-// recordAt decodes the record of a page's element, nil where there is no good one.
-func recordAt(page []byte, element int) *store.Group {
-	if element+elementSize > len(page) {
-		return nil
+// batchAt returns the length of the records of a batch that b may begin with, and
+// whether the batch is whole. The head may be what is damaged, so all that follows may
+// be records.
+func batchAt(b []byte) (length int, whole bool) {
+	h := decodeHead(b)
+	if h.length < 0 || h.length > int64(len(b)) || h.padded() > int64(len(b)) {
+		return len(b) - headSize, false
 	}
-	e := page[element:]
-	start := uint64(native.Uint32(e[leafAt:])) + uint64(native.Uint32(e[leafKey:]))
-	end := start + uint64(native.Uint32(e[leafValueSize:]))
-	if end > uint64(len(e)) {
-		return nil
+	_, whole = checkBatch(b[:h.padded()], h)
+	if !whole {
+		return len(b) - headSize, false
 	}
-	g, err := store.DecodeRecord(e[start:end])
-	if err != nil {
-		return nil
-	}
-	return g
+	return int(h.length), true
 }

@@ -4,18 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"pushgateway/internal/store"
 )
@@ -26,8 +20,8 @@ type Sync int
 const (
 	// SyncEachPush has every change on disk before it is answered.
 	SyncEachPush Sync = iota
-	// SyncInterval has pushes on disk an interval later at the most. Deletes are
-	// on disk before they are answered, with all that came before.
+	// SyncInterval has pushes on disk at most an interval later. Deletes are on disk
+	// before they are answered, with all that came before.
 	SyncInterval
 )
 
@@ -41,499 +35,328 @@ func (s Sync) String() string {
 
 // Options say how a Journal works.
 type Options struct {
-	Path string
-	// Optional makes the directory of the file, and goes on in memory if the file
-	// cannot be used, unless there is something in it.
-	Optional bool
+	Path     string
 	Sync     Sync
 	Interval time.Duration // of SyncInterval
 	Logger   *slog.Logger
+
+	// Optional has the journal go on in memory, with the reason in its Status, if the
+	// file cannot be used for another reason than what is in it. The file's directory
+	// is made if it is missing.
+	Optional bool
 }
 
-// retryAfter is when those whose change could not be kept may try again, and the
+// Journal is a store.Journal in a file. It is safe for concurrent use.
+type Journal struct {
+	options Options
+	metrics metrics
+	disk    *disk
+	spare   int64 // spareSpace
+	current func() iter.Seq[*store.Group]
+	// memory takes the place of the file that is optional and cannot be used.
+	memory atomic.Pointer[store.Memory]
+
+	// status is what readers see, who never wait for a disk.
+	status atomic.Pointer[store.JournalStatus]
+	// doing is what whoever holds turn is doing, for Close to say what it waits for.
+	doing atomic.Pointer[string]
+
+	background sync.WaitGroup
+	ctx        context.Context // ends with Close
+	stop       context.CancelFunc
+
+	// turn is held by whoever reads or changes the file or what its name stands for.
+	// It guards what log points to, and the following.
+	turn    semaphore
+	path    string   // without symbolic links
+	lock    *os.File // keeps other processes away
+	noLock  error    // why there is no lock
+	inPlace bool     // no other file can get this one's name
+
+	// mu guards all below and is never held during a system call that can wait.
+	// Whoever changes log, unavailable or suspect also holds turn.
+	mu          sync.Mutex
+	log         *log           // nil before Load and after Close
+	committed   position       // in log, after the last batch that counts
+	start       position       // of log
+	size        int64          // of log
+	backups     int            // being sent from log, or one that it replaced
+	loaded      []*store.Group // that Load returned, until the first Begin
+	unpublished store.Changes  // of the last Commit, until the next Begin
+	pending     changeSet      // accepted, not yet written, of SyncInterval
+	unavailable error          // why nothing can be written; nil if it can
+	suspect     error          // why the file may show what is not on disk; nil if it does not
+	compaction  *compaction    // under way, nil if none is
+	compactAt   int64          // the size of the log at which a compaction may be due
+	deletions   int            // after how many of them one may be due, too
+}
+
+// retryAfter is when those whose change could not be stored may try again, and the
 // least time between two tries of the journal itself.
 const retryAfter = 2 * time.Second
 
-// maxRetryPause is the most time between two tries.
-const maxRetryPause = 30 * time.Second
+var (
+	errLoading  = errors.New("the stored groups are still being loaded")
+	errStopping = errors.New("the gateway is stopping")
+)
 
-// pause is how long to wait after a try that took so long. A try may have to write
-// the whole file, so trying takes no more than a tenth of the time.
-func pause(took time.Duration) time.Duration {
-	return min(max(retryAfter, 10*took), maxRetryPause)
-}
-
-// Journal keeps changes in a file. It implements store.Journal, and is safe for
-// concurrent use.
-type Journal struct {
-	Options
-	metrics metrics
-	lock    *os.File           // against other processes, from Open to Close
-	noLock  error              // where there is no lock: why not, see Open
-	stop    context.CancelFunc // set by Start
-	stopped sync.WaitGroup
-
-	// held returns the groups as the store has them. While the journal is broken
-	// no change is accepted, so that they and what is pending above them are what
-	// ought to be in the file.
-	held func() iter.Seq[*store.Group]
-
-	mu      sync.Mutex // guards all below, and serializes transactions
-	db      *bolt.DB   // nil while broken
-	content content    // of the file, after the last transaction that succeeded
-	pending pending    // acknowledged, not yet written, of SyncInterval
-	broken  error      // why nothing can be written, nil where it can
-	doubt   error      // why the file may show what is not on disk, nil where it does not
-
-	// status is what readers see, who must never wait for a disk.
-	status atomic.Pointer[state]
-	// memoryOnly is why the file is not used, nil if it is; see Options.Optional.
-	memoryOnly atomic.Pointer[error]
-}
-
-// New returns a journal that stores nothing before Load.
+// New returns a journal that accepts changes once Load has returned.
 func New(o Options) *Journal {
-	j := &Journal{Options: o, metrics: newMetrics(), pending: pending{}, broken: errLoading}
-	j.setStatus(time.Time{})
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	j := &Journal{options: o, metrics: newMetrics(), disk: newDisk(), spare: spareSpace, turn: newSemaphore(), path: o.Path, unavailable: errLoading}
+	j.ctx, j.stop = context.WithCancel(context.Background())
+	j.updateStatus(time.Time{})
 	return j
 }
 
-var errLoading = errors.New("the groups that are kept are still being loaded")
-
-// open opens the file and returns what it holds, for the store. With an error
-// nothing was changed; a *DamageError says that the file cannot be trusted.
-//
-// A file in a directory that must not be written to is used without a lock beside
-// it. Then it is never written anew: while it is closed after a failure another
-// process may come, which only what the file holds can tell.
-func (j *Journal) open() (groups []*store.Group, err error) {
-	j.Path = followLinks(j.Path)
-	j.lock, err = lock(j.Path)
-	if forbidden(err) && isThere(j.Path) && !isThere(j.Path+lockSuffix) {
-		j.noLock = err
-	} else if err != nil {
-		return nil, err
+// Load opens the file and returns the groups in it, by their IDs. It returns once ctx
+// ends, whatever the disk does. With an error nothing was changed; a *DamageError says
+// that the file cannot be trusted, a *NewerError that a newer program wrote it.
+func (j *Journal) Load(ctx context.Context, current func() iter.Seq[*store.Group]) ([]*store.Group, error) {
+	type result struct {
+		groups []*store.Group
+		err    error
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, j.unlock())
-		}
+	j.current = current
+	done := make(chan result, 1)
+	go func() {
+		groups, err := j.open(ctx)
+		done <- result{groups, err}
 	}()
-	groups, is, err := j.load()
-	if err != nil {
-		return nil, err
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("open %s: %w", j.options.Path, context.Cause(ctx))
+	}
+	var damage *DamageError
+	var newer *NewerError
+	switch {
+	case r.err == nil:
+		j.background.Go(j.keepGoing)
+		return r.groups, nil
+	case j.options.Optional && ctx.Err() == nil && !errors.As(r.err, &damage) && !errors.As(r.err, &newer):
+		j.options.Logger.Warn("metrics are stored in memory only, nothing survives a restart: the default file cannot be used; "+
+			"name one that can with --persistence.file", "file", j.options.Path, "err", r.err)
+		j.memory.Store(&store.Memory{Reason: r.err})
+		return nil, nil
+	}
+	return nil, r.err
+}
+
+// Begin starts a compaction if one is due: within Begin, the store has published
+// everything that was committed. It never waits and returns no changes.
+func (j *Journal) Begin(ctx context.Context) (foreign store.Changes, err error) {
+	if m := j.memory.Load(); m != nil {
+		return m.Begin(ctx)
+	}
+	if err := j.Ready(); err != nil {
+		return store.Changes{}, err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.use(is); err != nil {
-		return nil, err
-	}
-	if j.lock == nil {
-		j.Logger.Warn("the file's directory cannot be written to: should a sync fail, no more changes can be stored", "file", j.Path, "err", j.noLock)
-	}
-	return groups, nil
+	j.loaded, j.unpublished = nil, store.Changes{}
+	j.compactIfDue()
+	return store.Changes{}, nil
 }
 
-func (j *Journal) unlock() error {
-	if j.lock == nil {
-		return nil
-	}
-	f := j.lock
-	j.lock = nil
-	return f.Close()
-}
-
-// use opens the file for changes. It must hold what it held when it was last read or
-// written. The caller holds mu.
-func (j *Journal) use(was content) error {
-	db, is, err := openDatabase(j.Path)
-	if err != nil {
-		return err
-	}
-	if is != was {
-		err = fmt.Errorf("%s has changed: another process has written to it", j.Path)
-	} else if j.lock != nil { // it may just have been put there
-		if err = syncDirectory(j.Path); err != nil {
-			j.doubt = err
-		}
-	}
-	if err != nil {
-		return errors.Join(err, closeGuarded(db))
-	}
-	j.db, j.content = db, is
-	return nil
-}
-
-// followLinks returns what a symbolic link names, which need not be there yet, so
-// that a file written anew does not take the place of a link to it.
-func followLinks(path string) string {
-	for range 40 { // as many as the kernel follows
-		target, err := os.Readlink(path)
-		if err != nil {
-			return path
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(path), target)
-		}
-		path = target
-	}
-	return path
-}
-
-// start lets changes come, once the store has what Open returned.
-func (j *Journal) start() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.broken = nil
-	j.setStatus(time.Now())
-	ctx, cancel := context.WithCancel(context.Background())
-	j.stop = cancel
-	j.stopped.Go(func() { j.keepGoing(ctx) })
-}
-
-// load reads the file, brings it into our format if it is the original's, and
-// makes it smaller if most of it is unused.
-func (j *Journal) load() (groups []*store.Group, is content, err error) {
-	what, err := identify(j.Path)
-	if err != nil {
-		return nil, content{}, err
-	}
-	switch what {
-	case absent:
-		if _, err := os.Lstat(j.Path); errors.Is(err, os.ErrNotExist) {
-			// Whole or not at all: half a file would be taken for a damaged one.
-			is, err = j.writeAnew(slices.Values(groups))
-			return nil, is, err
-		}
-		return nil, content{}, nil
-	case foreign:
-		return j.takeOver()
-	}
-	groups, is, err = read(j.Path)
-	if err != nil {
-		return nil, content{}, err
-	}
-	live := int64(0)
-	for _, g := range groups {
-		live += int64(g.Size())
-	}
-	if info, err := os.Stat(j.Path); err == nil && info.Size() > 3*live+spareSpace {
-		if _, err := j.writeAnew(slices.Values(groups)); err != nil {
-			// Smaller is only nicer.
-			j.Logger.Warn("the file could not be made smaller", "file", j.Path, "err", err)
-		} else {
-			j.Logger.Info("the file was written anew to make it smaller", "file", j.Path, "before", info.Size())
-		}
-	}
-	return groups, is, nil
-}
-
-// spareSpace is how much may be unused in a file without being worth a thought.
-const spareSpace = 4 << 20
-
-// writeAnew puts a file with the groups in the place of the one that is there, and
-// returns what it holds.
-func (j *Journal) writeAnew(groups iter.Seq[*store.Group]) (content, error) {
-	if j.lock == nil {
-		return content{}, fmt.Errorf("write %s anew: %w", j.Path, j.noLock)
-	}
-	return writeSnapshot(j.Path, groups)
-}
-
-// Commit keeps the changes. With SyncEachPush, or where a group is deleted, it
-// returns once they are on disk.
+// Commit stores the changes. With SyncEachPush, or if a group is deleted, it returns
+// once they are on disk. After an error the store must not apply them.
 func (j *Journal) Commit(changes store.Changes) error {
-	if changes.Empty() || j.memoryOnly.Load() != nil {
+	if m := j.memory.Load(); m != nil {
+		return m.Commit(changes)
+	}
+	if changes.Empty() {
 		return nil
 	}
 	if err := j.Ready(); err != nil {
-		return err // without waiting for what may be going on to mend it
+		return err // without waiting for a recovery
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.broken != nil {
-		return j.unavailable()
+	if j.options.Sync == SyncInterval && !changes.Deletes() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if j.unavailable == nil {
+			j.pending.add(changes)
+			j.updateStatus(j.lastCommit())
+		}
+		return j.Ready()
 	}
-	if j.Sync == SyncInterval && !changes.Deletes() {
-		j.pending.add(changes)
-		j.setStatus(j.status.Load().LastCommit)
-		return nil
+	if err := j.turn.acquire(context.Background()); err != nil {
+		return err
 	}
-	return j.writeOrFail(changes)
+	defer j.turn.release()
+	if err := j.Ready(); err != nil {
+		return err
+	}
+	return j.write(changes)
 }
 
-// writeOrFail is write for a journal that works, and is broken where that fails.
-func (j *Journal) writeOrFail(changes store.Changes) error {
-	if err := j.write(changes); err != nil {
-		j.fail(err)
-		return j.unavailable()
-	}
-	j.setStatus(time.Now())
-	return nil
-}
-
-// write writes what is pending, and then the changes, in one transaction. With an
-// error the same is pending as before. The caller holds mu.
+// write appends what is pending and then the changes, as one batch. If that fails, the
+// journal is unavailable and the error says so; the same is pending as before. The
+// caller holds turn, and the journal is available.
 func (j *Journal) write(changes store.Changes) error {
 	started := time.Now()
-	changes = j.pending.before(changes)
-	next := j.content
-	err := guarded(func() error {
-		return j.db.Update(func(tx *bolt.Tx) error { return apply(tx, changes, &next) })
-	})
-	if err != nil {
-		return err
+	defer j.now("writing to")()
+	j.mu.Lock()
+	batch := j.pending.before(changes)
+	j.mu.Unlock()
+	err := j.log.append(batch)
+	if err == nil {
+		err = j.log.namedBy(j.path)
 	}
-	j.content, j.pending = next, pending{}
+	if err != nil {
+		j.fail(err)
+		return j.Ready()
+	}
 	j.metrics.duration.Observe(time.Since(started).Seconds())
 	j.metrics.batch.Observe(float64(len(changes.Groups)))
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if batch.Wiped {
+		j.pending, j.deletions = changeSet{}, 0
+	}
+	j.pending.remove(batch)
+	for _, c := range changes.Groups {
+		delete(j.pending.groups, c.ID) // its state before went with the batch, too
+		if c.Group == nil {
+			j.deletions--
+		}
+	}
+	if !changes.Empty() {
+		j.unpublished = changes
+	}
+	j.use(j.log)
+	if j.compaction != nil {
+		j.compaction.since.add(batch)
+	}
+	j.updateStatus(time.Now())
 	return nil
 }
 
-func apply(tx *bolt.Tx, changes store.Changes, c *content) error {
-	if changes.Wiped {
-		if err := tx.DeleteBucket(groupsBucket); err != nil {
-			return err
-		}
-		if _, err := tx.CreateBucket(groupsBucket); err != nil {
-			return err
-		}
-		*c = content{}
-	}
-	records := tx.Bucket(groupsBucket)
-	for _, change := range changes.Groups {
-		key := keyOf(change.ID)
-		if old := records.Get(key); old != nil {
-			c.remove(key, old)
-		}
-		if change.Group == nil {
-			if err := records.Delete(key); err != nil {
-				return err
-			}
-			continue
-		}
-		record := store.AppendRecord(nil, change.Group)
-		if err := records.Put(key, record); err != nil {
-			return err
-		}
-		c.add(key, record)
-	}
-	meta := tx.Bucket(metaBucket)
-	if err := meta.Put(versionKey, []byte{version}); err != nil {
-		return err
-	}
-	return meta.Put(contentKey, c.encode())
-}
-
-// fail takes the file out of use after a failed transaction. What of it reached
-// the disk is unknown, so nothing is written to it any more before it was checked
-// or written anew. The caller holds mu.
-func (j *Journal) fail(err error) {
-	j.metrics.errors.Inc()
-	j.broken = j.distrust(err)
-	j.setStatus(j.status.Load().LastCommit)
-	if db := j.db; db != nil {
-		// Closing waits for backups that are being read.
-		go func() { _ = closeGuarded(db) }()
-		j.db = nil
-	}
-	j.Logger.Error("changes cannot be stored: pushes and deletes are rejected until they can", "file", j.Path, "err", err)
-}
-
-// distrust returns the error of a failed transaction with the name of the file, and
-// notes that the file cannot be trusted after it, unless it failed for want of space.
-func (j *Journal) distrust(err error) error {
-	err = fmt.Errorf("write %s: %w", j.Path, err)
-	if !outOfSpace(err) {
-		j.doubt = err
-	}
-	return err
-}
-
-// outOfSpace reports whether a write failed for want of space: then nothing of the
-// transaction is in force, and what was synced before is as it was. After any other
-// error, also that of a sync for want of space, the kernel may show pages that are
-// not on disk.
-func outOfSpace(err error) bool {
-	var failed *os.PathError
-	return errors.As(err, &failed) && failed.Op == "write" &&
-		(errors.Is(failed, syscall.ENOSPC) || errors.Is(failed, syscall.EDQUOT))
-}
-
-// unavailable is Ready for who holds mu.
-func (j *Journal) unavailable() error {
-	j.setStatus(j.status.Load().LastCommit)
-	return j.Ready()
-}
-
-// keepGoing writes what is pending once in an interval and mends a broken journal.
-func (j *Journal) keepGoing(ctx context.Context) {
-	mend := time.NewTimer(retryAfter)
-	defer mend.Stop()
-	flush := make(<-chan time.Time)
-	if j.Sync == SyncInterval {
-		ticker := time.NewTicker(max(j.Interval, time.Millisecond))
-		defer ticker.Stop()
-		flush = ticker.C
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-flush:
-			_ = j.Flush() // logged where the state changes
-		case <-mend.C:
-			started := time.Now()
-			j.mend()
-			mend.Reset(pause(time.Since(started)))
-		}
-	}
-}
-
-// Flush writes what is pending.
-func (j *Journal) Flush() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.flush()
-}
-
-func (j *Journal) flush() error {
-	if j.broken != nil {
-		return j.unavailable()
-	}
-	if len(j.pending) == 0 {
+// Ready returns nil if changes are accepted, otherwise an *UnavailableError.
+func (j *Journal) Ready() error {
+	if j.memory.Load() != nil {
 		return nil
 	}
-	return j.writeOrFail(store.Changes{})
-}
-
-// mend tries to get a broken journal going again.
-func (j *Journal) mend() {
-	if j.Ready() == nil {
-		return // without waiting for what is just being written
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.broken == nil {
-		return
-	}
-	if err := j.reopen(); err != nil {
-		level := slog.LevelDebug
-		if err.Error() != j.broken.Error() {
-			level = slog.LevelWarn
-		}
-		j.Logger.Log(context.Background(), level, "still no changes can be stored", "file", j.Path, "err", err)
-		j.broken = err
-		j.setStatus(j.status.Load().LastCommit)
-		return
-	}
-	j.broken = nil
-	j.setStatus(time.Now())
-	j.Logger.Info("changes can be stored again", "file", j.Path)
-}
-
-// reopen makes the file hold all that was acknowledged: what the store holds, and
-// above it what is pending, since the store may be about to publish some of that.
-// It goes on with the file where that can be trusted; otherwise the file is written
-// anew, under another name, and takes the place of the old one.
-func (j *Journal) reopen() error {
-	err := j.doubt
-	if err == nil {
-		if err = j.resume(); err == nil || outOfSpace(err) {
-			return err
-		}
-	}
-	is, anewErr := j.writeAnew(j.held())
-	if anewErr != nil {
-		return fmt.Errorf("%w; %w", err, anewErr)
-	}
-	j.content, j.doubt = is, nil
-	return j.resume()
-}
-
-// resume goes on with the file if it holds what it did after the last transaction.
-// Its groups need not be read for that: the sum of their fingerprints tells.
-func (j *Journal) resume() error {
-	if err := check(j.Path); err != nil {
-		return err
-	}
-	if err := j.use(j.content); err != nil {
-		return err
-	}
-	if err := j.write(store.Changes{}); err != nil { // what is pending; proves that writing works
-		err = errors.Join(j.distrust(err), closeGuarded(j.db))
-		j.db = nil
-		return err
-	}
-	return nil
-}
-
-// Ready returns nil where changes can be stored, and otherwise why not.
-func (j *Journal) Ready() error {
-	if err := j.status.Load().Err; err != nil && j.memoryOnly.Load() == nil {
+	if err := j.status.Load().Err; err != nil {
 		return &store.UnavailableError{Reason: err, RetryAfter: retryAfter}
 	}
 	return nil
 }
 
-// state is what readers see of a journal.
-type state struct {
-	LastCommit time.Time // that succeeded, or when the file was opened
-	Pending    int       // groups not yet written
-	Err        error     // why nothing can be stored; nil where it can
-}
-
-// setStatus makes the state visible. The caller holds mu.
-func (j *Journal) setStatus(lastCommit time.Time) {
-	j.status.Store(&state{lastCommit, len(j.pending), j.broken})
-}
-
-// Size returns the size of the file in bytes, 0 where it cannot be told.
-func (j *Journal) Size() int64 {
-	info, err := os.Stat(j.Path)
-	if err != nil {
-		return 0
+// Status describes the journal. It never waits for a disk.
+func (j *Journal) Status() store.JournalStatus {
+	if m := j.memory.Load(); m != nil {
+		return m.Status()
 	}
-	return info.Size()
+	return *j.status.Load()
 }
 
-// backup passes size and content of a consistent copy of the file to send. Writers
-// go on meanwhile.
-func (j *Journal) backup(send func(size int64, content io.WriterTo) error) error {
-	j.mu.Lock()
-	if err := j.flush(); err != nil {
-		j.mu.Unlock()
+// updateStatus makes the state visible. The caller holds mu.
+func (j *Journal) updateStatus(lastCommit time.Time) {
+	status := store.JournalStatus{
+		Durable:       j.unavailable == nil,
+		File:          j.options.Path,
+		Sync:          j.options.Sync.String(),
+		LastCommit:    lastCommit,
+		PendingGroups: len(j.pending.groups),
+		Loading:       errors.Is(j.unavailable, errLoading),
+		Err:           j.unavailable,
+	}
+	if j.log != nil {
+		status.SizeBytes = j.size
+	}
+	j.status.Store(&status)
+}
+
+func (j *Journal) lastCommit() time.Time { return j.status.Load().LastCommit }
+
+// now notes what is being done to the file, until the result is called.
+func (j *Journal) now(doing string) (done func()) {
+	doing += " " + j.options.Path
+	j.doing.Store(&doing)
+	return func() { j.doing.Store(nil) }
+}
+
+// Close writes what is pending and closes the file. It returns an error if changes that
+// were accepted are not in it, or if ctx ends first, with what it was waiting for.
+func (j *Journal) Close(ctx context.Context) error {
+	j.stop()
+	closed := make(chan error, 1)
+	go func() { closed <- j.close(ctx) }()
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
+	for {
+		select {
+		case err := <-closed:
+			return err
+		case <-patience.C:
+			j.options.Logger.Warn("stopping waits for the disk", "doing", j.waitsFor())
+		case <-ctx.Done():
+			return fmt.Errorf("close %s, still %s: %w", j.options.Path, j.waitsFor(), context.Cause(ctx))
+		}
+	}
+}
+
+func (j *Journal) waitsFor() string {
+	if doing := j.doing.Load(); doing != nil {
+		return *doing
+	}
+	return "closing " + j.options.Path
+}
+
+func (j *Journal) close(ctx context.Context) error {
+	j.background.Wait()
+	if err := j.turn.acquire(ctx); err != nil {
 		return err
 	}
-	tx, err := j.db.Begin(false) // flush succeeds only where there is a database
-	j.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("begin a backup of %s: %w", j.Path, err)
+	defer j.turn.release()
+	if j.log == nil {
+		return nil
 	}
-	return errors.Join(send(tx.Size(), tx), tx.Rollback())
-}
-
-// close writes what is pending and closes the file.
-func (j *Journal) close() error {
-	if j.stop != nil {
-		j.stop()
-		j.stopped.Wait()
+	var err error
+	if j.unavailable == nil {
+		err = j.flush()
+	} else if len(j.pending.groups) > 0 {
+		err = j.recover() // the last chance for what was accepted
+	}
+	if err == nil && j.unavailable == nil {
+		_ = j.log.finish() // all that was accepted is on disk without it
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var err error
-	if j.broken == nil {
-		err = j.flush()
-	} else if len(j.pending) > 0 {
-		err = j.reopen() // the last chance for what was acknowledged
+	err = errors.Join(err, j.log.file.Close(), j.unlock())
+	j.log, j.loaded = nil, nil
+	if j.unavailable == nil {
+		j.unavailable = errStopping
 	}
-	if j.db != nil {
-		err = errors.Join(err, j.db.Close())
-		j.db = nil
-	}
-	if j.broken == nil {
-		j.broken = errors.New("the gateway is stopping")
-		j.setStatus(j.status.Load().LastCommit)
-	}
-	return errors.Join(err, j.unlock())
+	j.updateStatus(j.lastCommit())
+	return err
 }
+
+// semaphore is a mutex that one can stop waiting for.
+type semaphore chan struct{}
+
+func newSemaphore() semaphore { return make(semaphore, 1) }
+
+func (s semaphore) acquire(ctx context.Context) error {
+	select {
+	case s <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s semaphore) tryAcquire() bool {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s semaphore) release() { <-s }

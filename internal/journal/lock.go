@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,37 +9,71 @@ import (
 	"time"
 )
 
-// lockPatience is how long another process may still hold the file: one that is
-// just being stopped, say.
+// lockPatience is how long another process may still have the file: one that is just
+// being stopped, say.
 const lockPatience = time.Second
 
 // lockSuffix makes the name of the file that is locked.
 const lockSuffix = ".lock"
 
 // lock keeps other gateways from the file until the result is closed, by a lock on
-// a file beside it. bbolt's own lock is not enough: it ends whenever a file that
-// failed is closed, to be written anew.
-func lock(path string) (*os.File, error) {
+// a file beside it. A lock on the file itself is not enough: it does not go over to the
+// file that replaces it.
+func lock(ctx context.Context, path string) (*os.File, error) {
 	name := path + lockSuffix
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
-	if forbidden(err) {
-		// One that is there can be locked without being written to.
-		if there, openErr := os.Open(name); openErr == nil {
-			f, err = there, nil
-		}
-	}
+	f, err := openLock(name)
 	if err != nil {
 		return nil, describeOpen(path, err)
 	}
-	if err := flock(f, syscall.LOCK_EX); err != nil {
+	if err := flock(ctx, f, syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(describeOpen(path, err), f.Close())
 	}
 	return f, nil
 }
 
+func openLock(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NONBLOCK, 0o644)
+	if forbidden(err) {
+		// One that is there can be locked without being written to.
+		if there, openErr := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0); openErr == nil {
+			return there, nil
+		}
+	}
+	return f, err
+}
+
+// relock locks the file beside again if its name has come to name another one, or
+// none: another gateway may have locked that.
+func (j *Journal) relock() error {
+	mine, err := j.lock.Stat()
+	if err != nil {
+		return err
+	}
+	if is, err := os.Stat(j.path + lockSuffix); err == nil && os.SameFile(mine, is) {
+		return nil
+	}
+	again, err := lock(j.ctx, j.path)
+	if err != nil {
+		return err
+	}
+	old := j.lock
+	j.lock = again
+	return old.Close()
+}
+
+// unlock lets other gateways use the file.
+func (j *Journal) unlock() error {
+	if j.lock == nil {
+		return nil
+	}
+	f := j.lock
+	j.lock = nil
+	return f.Close()
+}
+
 // flock locks a file until it is closed: LOCK_EX keeps all others from it, LOCK_SH
-// those who ask for LOCK_EX. The error is errHeld where another process has it.
-func flock(f *os.File, how int) error {
+// those who ask for LOCK_EX. The error is errLocked if another process has it.
+func flock(ctx context.Context, f *os.File, how int) error {
 	for deadline := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 20) {
 		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		switch {
@@ -46,14 +81,16 @@ func flock(f *os.File, how int) error {
 			return nil
 		case !errors.Is(err, syscall.EWOULDBLOCK):
 			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		case time.Now().After(deadline):
-			return errHeld
+			return errLocked
 		}
 	}
 }
 
-// errHeld says that another process has the file.
-var errHeld = errors.New("another process holds it; only one gateway can use a file")
+// errLocked says that another process has the file.
+var errLocked = errors.New("another process holds it; only one gateway can use a file")
 
 // forbidden reports whether an error says that a file or directory must not be
 // written to.

@@ -61,13 +61,13 @@ func TestReadOnlyDirectory(t *testing.T) {
 
 		// It is ours alone.
 		other := New(Options{Path: path, Logger: quiet})
-		if _, err := other.open(); !errors.Is(err, errHeld) {
-			t.Errorf("%s: a second journal: error %v, want %v", what, err, errHeld)
+		if _, err := other.open(t.Context()); !errors.Is(err, errLocked) {
+			t.Errorf("%s: a second journal: error %v, want %v", what, err, errLocked)
 		}
 
 		// A full disk does no harm.
 		breakWith(j, fullDisk)
-		j.mend()
+		j.tryToRecover()
 		if err := j.Ready(); err != nil {
 			t.Errorf("%s: after a full disk: %v", what, err)
 		}
@@ -83,7 +83,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 		before := readFile(t, path)
 		breakWith(j, syscall.EIO)
 		for range 2 {
-			j.mend()
+			j.tryToRecover()
 			err := j.Ready()
 			if err == nil {
 				t.Fatalf("%s: mended after a failed sync", what)
@@ -101,51 +101,23 @@ func TestReadOnlyDirectory(t *testing.T) {
 	}
 }
 
-// TestAnotherComesMeanwhile: a journal without a lock does not go on with a file, nor
-// over it, that another one has written to while it was broken.
-func TestAnotherComesMeanwhile(t *testing.T) {
+// TestNobodyComesMeanwhile: a journal without a lock beside its file keeps others from it
+// while it is unavailable, too, since it goes on with the file.
+func TestNobodyComesMeanwhile(t *testing.T) {
 	path := singleFile(t, fileWith(t, "m 1\n"), nil)
 	j, s := open(t, path, SyncEachPush)
 	mustPush(t, s, "first", "m 1\n")
 	breakWith(j, fullDisk)
-
-	other, second := open(t, path, SyncEachPush)
-	mustPush(t, second, "second", "m 2\n")
-	want := exposed(t, second)
-	j.mend()
-	if err := j.Ready(); err == nil || !errors.Is(err, errHeld) {
-		t.Errorf("while another journal has the file: %v", err)
+	if _, err := New(Options{Path: path, Logger: quiet}).open(t.Context()); !errors.Is(err, errLocked) {
+		t.Errorf("a second journal: error %v, want %v", err, errLocked)
 	}
-	shut(t, other)
-	j.mend()
-	if err := j.Ready(); err == nil || !strings.Contains(err.Error(), "another process has written to it") {
-		t.Errorf("after another journal had the file: %v", err)
-	}
+	j.tryToRecover()
+	mustPush(t, s, "first", "m 2\n")
+	want := exposed(t, s)
 	shut(t, j)
 	if _, again := open(t, path, SyncEachPush); exposed(t, again) != want {
-		t.Errorf("what the other journal acknowledged is gone:\n%s", exposed(t, again))
+		t.Errorf("opened again it has\n%s\nwant\n%s", exposed(t, again), want)
 	}
-}
-
-// TestChangedWhileOpening: without a lock the file may change between reading it and
-// opening it for good.
-func TestChangedWhileOpening(t *testing.T) {
-	path := filepath.Join(memoryDir(t), "f.db")
-	j, s := open(t, path, SyncEachPush)
-	mustPush(t, s, "a", "m 1\n")
-	shut(t, j)
-	_, is, err := read(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j, s = open(t, path, SyncEachPush)
-	mustPush(t, s, "a", "m 2\n")
-	shut(t, j)
-	j = New(Options{Path: path, Logger: quiet})
-	if err := j.use(is); err == nil || !strings.Contains(err.Error(), "another process has written to it") {
-		t.Errorf("error %v, though another process has written to it", err)
-	}
-	shut(t, j)
 }
 
 // TestReadOnlyDirectoryWarns: who starts a gateway in this way is told.
@@ -153,7 +125,7 @@ func TestReadOnlyDirectoryWarns(t *testing.T) {
 	path := singleFile(t, nil, nil)
 	var log strings.Builder
 	j := New(Options{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	if _, err := j.open(); err != nil {
+	if _, err := j.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	shut(t, j)
@@ -168,7 +140,7 @@ func TestReadOnlyDirectoryWithOriginal(t *testing.T) {
 	original := readFile(t, "testdata/v1.11.3.store")
 	path := singleFile(t, original, nil)
 	j := New(Options{Path: path, Logger: quiet})
-	if _, err := j.open(); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), path) {
+	if _, err := j.open(t.Context()); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v, want one that names the file and says that its directory is read-only", err)
 	}
 	if string(readFile(t, path)) != string(original) {
@@ -186,10 +158,9 @@ func TestReadOnlyLock(t *testing.T) {
 	if j.lock == nil {
 		t.Fatal("opened without a lock")
 	}
-	breakWith(j, syscall.EIO) // lets go of the file, not of the lock
-	lockAlone(t, path)
-	if _, err := New(Options{Path: path, Logger: quiet}).open(); !errors.Is(err, errHeld) {
-		t.Errorf("a second journal: error %v, want %v", err, errHeld)
+	breakWith(j, syscall.EIO)
+	if _, err := New(Options{Path: path, Logger: quiet}).open(t.Context()); !errors.Is(err, errLocked) {
+		t.Errorf("a second journal: error %v, want %v", err, errLocked)
 	}
 }
 
@@ -197,7 +168,7 @@ func TestReadOnlyLock(t *testing.T) {
 // open.
 func TestLockThatCannotBeLocked(t *testing.T) {
 	path := singleFile(t, nil, func(dir string) error { return os.Symlink("nowhere", filepath.Join(dir, "f.db.lock")) })
-	if _, err := New(Options{Path: path, Logger: quiet}).open(); !errors.Is(err, syscall.EROFS) {
+	if _, err := New(Options{Path: path, Logger: quiet}).open(t.Context()); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("error %v, want %v", err, syscall.EROFS)
 	}
 }
@@ -220,7 +191,7 @@ func TestMountedByItself(t *testing.T) {
 	j, s := open(t, path, SyncEachPush)
 	mustPush(t, s, "a", "m 1\n")
 	breakWith(j, syscall.EIO)
-	j.mend()
+	j.tryToRecover()
 	if err := j.Ready(); err == nil || !strings.Contains(err.Error(), "mount its directory") {
 		t.Errorf("error %v, want one that says what to do", err)
 	}
@@ -231,10 +202,10 @@ func TestMountedByItself(t *testing.T) {
 // taken for damage.
 func TestFileInUseIsNotDamaged(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
-	if err := os.WriteFile(path, fileWith(t, "m 1\n")[:3*os.Getpagesize()], 0o600); err != nil {
+	if err := os.WriteFile(path, fileWith(t, "m 1\n")[:3*sectorSize], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if damage := (*DamageError)(nil); !errors.As(check(path), &damage) {
+	if found, err := Inspect(path); !errors.As(err, new(*DamageError)) || !found.Guessed {
 		t.Fatal("a part of a file is not taken for a damaged one")
 	}
 	f, err := os.Open(path)
@@ -242,11 +213,11 @@ func TestFileInUseIsNotDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := flock(f, syscall.LOCK_EX); err != nil {
+	if err := flock(t.Context(), f, syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := Inspect(path); !errors.Is(err, errHeld) || found.Guessed {
-		t.Errorf("error %v, guessed %v, want %v", err, found.Guessed, errHeld)
+	if found, err := Inspect(path); !errors.Is(err, errLocked) || found.Guessed {
+		t.Errorf("error %v, guessed %v, want %v", err, found.Guessed, errLocked)
 	}
 }
 
@@ -257,7 +228,7 @@ func TestOpenUnlocksAfterAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := New(Options{Path: path, Logger: quiet})
-	if _, err := j.open(); err == nil {
+	if _, err := j.open(t.Context()); err == nil {
 		t.Fatal("opened")
 	}
 	f, err := os.Open(path + ".lock")
@@ -268,7 +239,7 @@ func TestOpenUnlocksAfterAnError(t *testing.T) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		t.Errorf("the lock is still held: %v", err)
 	}
-	if err := j.close(); err != nil {
+	if err := j.Close(t.Context()); err != nil {
 		t.Errorf("close what could not be opened: %v", err)
 	}
 }

@@ -42,6 +42,6 @@ func (j *Journal) Collectors() []prometheus.Collector {
 		gauge("pushgateway_persistence_last_commit_timestamp_seconds", "Unix time at which changes were last written to the file.",
 			func(s store.JournalStatus) float64 { return float64(s.LastCommit.UnixNano()) / 1e9 }),
 		gauge("pushgateway_persistence_file_size_bytes", "Size of the file that metrics are kept in.",
-			func(store.JournalStatus) float64 { return float64(j.Size()) }),
+			func(s store.JournalStatus) float64 { return float64(s.SizeBytes) }),
 	}
 }

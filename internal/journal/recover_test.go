@@ -1,8 +1,8 @@
 package journal
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,8 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"pushgateway/internal/store"
 )
@@ -40,15 +38,15 @@ func (j meanwhile) Commit(changes store.Changes) error {
 func TestFailureBeforeTheChangeShows(t *testing.T) {
 	for _, failure := range []error{syscall.EIO, fullDisk} {
 		for what, mend := range map[string]func(*Journal) error{
-			"mended": func(j *Journal) error { j.mend(); return j.Ready() },
-			"closed": (*Journal).close,
+			"mended": func(j *Journal) error { j.tryToRecover(); return j.Ready() },
+			"closed": func(j *Journal) error { return j.Close(context.Background()) },
 		} {
 			path := filepath.Join(memoryDir(t), "f.db")
 			var do func()
 			j, s := openWith(t, path, SyncInterval, func(j still) store.Journal { return meanwhile{j, &do} })
 			mustPush(t, s, "a", "m 1\n")
 			mustPush(t, s, "b", "m 1\n")
-			if err := j.Flush(); err != nil {
+			if err := j.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			mustPush(t, s, "b", "m 2\n")
@@ -77,16 +75,15 @@ func TestRejectedDeleteStaysUndone(t *testing.T) {
 		j, s := open(t, path, SyncInterval)
 		mustPush(t, s, "a", "m 1\n")
 		mustPush(t, s, "b", "m 1\n")
-		if err := j.db.Close(); err != nil { // so that the transaction fails
-			t.Fatal(err)
-		}
+		j.disk.sync = func(*os.File) error { return syscall.EIO }
 		if unavailable := (*store.UnavailableError)(nil); !errors.As(remove(s), &unavailable) {
 			t.Fatalf("%s: it did not fail", what)
 		}
 		if n := j.Status().PendingGroups; n != 2 {
 			t.Errorf("%s: %d groups are pending after it failed, want 2", what, n)
 		}
-		j.mend()
+		*j.disk = *newDisk()
+		j.tryToRecover()
 		if n := j.Status().PendingGroups; n != 0 {
 			t.Errorf("%s: %d groups are pending once the journal is mended", what, n)
 		}
@@ -112,7 +109,7 @@ func TestSameFileAfterFullDisk(t *testing.T) {
 		{"failed write", &os.PathError{Op: "write", Path: "f.db", Err: syscall.EIO}, nil, false},
 		{"failed sync", syscall.EIO, nil, false},
 		{"full disk and cut", fullDisk, func(t *testing.T, path string) {
-			if err := os.Truncate(path, 3*int64(os.Getpagesize())); err != nil {
+			if err := os.Truncate(path, 3*sectorSize); err != nil {
 				t.Fatal(err)
 			}
 		}, false},
@@ -122,10 +119,7 @@ func TestSameFileAfterFullDisk(t *testing.T) {
 			}
 		}, false},
 		{"full disk and changed", fullDisk, func(t *testing.T, path string) {
-			edit(t, path, func(tx *bolt.Tx) error {
-				is := content{}
-				return errors.Join(tx.DeleteBucket(groupsBucket), tx.Bucket(metaBucket).Put(contentKey, is.encode()))
-			})
+			overwrite(t, path, sectorSize+headSize+40)
 		}, false},
 	} {
 		for _, mode := range []Sync{SyncEachPush, SyncInterval} {
@@ -143,10 +137,9 @@ func TestSameFileAfterFullDisk(t *testing.T) {
 			}
 			breakWith(j, c.failure)
 			if c.damage != nil {
-				lockAlone(t, path)
 				c.damage(t, path)
 			}
-			j.mend()
+			j.tryToRecover()
 			if err := j.Ready(); err != nil {
 				t.Errorf("%s, sync %v: not mended: %v", c.what, mode, err)
 				continue
@@ -166,14 +159,10 @@ func TestSameFileAfterFullDisk(t *testing.T) {
 	}
 }
 
-// lockAlone waits until a journal that broke has let go of its file.
-func lockAlone(t *testing.T, path string) {
+// overwrite changes a byte of a file behind the journal's back.
+func overwrite(t *testing.T, path string, at int64) {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(flock(f, syscall.LOCK_EX), f.Close()); err != nil {
+	if err := os.WriteFile(path, flipped(readFile(t, path), at), 0); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -191,13 +180,13 @@ func TestDoubtLasts(t *testing.T) {
 	breakWith(j, syscall.EIO)
 	unblock := blockNewFile(t, path)
 	for range 2 {
-		j.mend()
+		j.tryToRecover()
 		if err := j.Ready(); err == nil || !strings.Contains(err.Error(), "input/output error") || !strings.Contains(err.Error(), path+".new") {
 			t.Errorf("error %v, want what failed first and what fails now", err)
 		}
 	}
 	unblock()
-	j.mend()
+	j.tryToRecover()
 	after, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +197,7 @@ func TestDoubtLasts(t *testing.T) {
 
 	// The new file is trusted.
 	breakWith(j, fullDisk)
-	j.mend()
+	j.tryToRecover()
 	if again, err := os.Stat(path); err != nil || !os.SameFile(again, after) || j.Ready() != nil {
 		t.Errorf("after a full disk the new file was written anew: %v; ready: %v", err, j.Ready())
 	}
@@ -248,7 +237,7 @@ func TestTriesByItself(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	synctest.Test(t, func(t *testing.T) {
 		j, s := open(t, path, SyncEachPush)
-		j.start()
+		j.background.Go(j.keepGoing)
 		mustPush(t, s, "a", "m 1\n")
 		breakWith(j, syscall.EIO)
 		unblock := blockNewFile(t, path)
@@ -264,28 +253,28 @@ func TestTriesByItself(t *testing.T) {
 			t.Errorf("%v after it could be: %v", retryAfter, err)
 		}
 		mustPush(t, s, "a", "m 2\n")
-		if err := j.close(); err != nil {
+		if err := j.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// TestPendingBefore: what is pending and then changed is one state of each group.
-func TestPendingBefore(t *testing.T) {
+// TestChangeSet: what is pending and then changed is one state of each group.
+func TestChangeSet(t *testing.T) {
 	a, b, c := &store.Group{}, &store.Group{}, &store.Group{}
 	for _, test := range []struct {
-		pending pending
+		pending map[string]*store.Group
 		changes store.Changes
 		want    map[string]*store.Group
 	}{
-		{pending{}, store.Changes{Groups: []store.Change{{ID: "x", Group: a}}}, map[string]*store.Group{"x": a}},
-		{pending{"x": a}, store.Changes{}, map[string]*store.Group{"x": a}},
-		{pending{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "y", Group: c}}}, map[string]*store.Group{"x": a, "y": c}},
-		{pending{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "x"}, {ID: "z", Group: c}}}, map[string]*store.Group{"x": nil, "y": b, "z": c}},
-		{pending{"x": a}, store.Changes{Wiped: true, Groups: []store.Change{{ID: "y", Group: b}}}, map[string]*store.Group{"y": b}},
+		{nil, store.Changes{Groups: []store.Change{{ID: "x", Group: a}}}, map[string]*store.Group{"x": a}},
+		{map[string]*store.Group{"x": a}, store.Changes{}, map[string]*store.Group{"x": a}},
+		{map[string]*store.Group{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "y", Group: c}}}, map[string]*store.Group{"x": a, "y": c}},
+		{map[string]*store.Group{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "x"}, {ID: "z", Group: c}}}, map[string]*store.Group{"x": nil, "y": b, "z": c}},
+		{map[string]*store.Group{"x": a}, store.Changes{Wiped: true, Groups: []store.Change{{ID: "y", Group: b}}}, map[string]*store.Group{"y": b}},
 	} {
-		held := maps.Clone(test.pending)
-		changes := test.pending.before(test.changes)
+		pending := changeSet{groups: maps.Clone(test.pending)}
+		changes := pending.before(test.changes)
 		got := map[string]*store.Group{}
 		for _, change := range changes.Groups {
 			got[change.ID] = change.Group
@@ -293,8 +282,8 @@ func TestPendingBefore(t *testing.T) {
 		if !maps.Equal(got, test.want) || len(got) != len(changes.Groups) || changes.Wiped != test.changes.Wiped {
 			t.Errorf("%v before %v is %v, want %v", test.pending, test.changes, changes, test.want)
 		}
-		if !maps.Equal(test.pending, held) {
-			t.Errorf("before changed what is pending: %v", fmt.Sprint(test.pending))
+		if !maps.Equal(test.pending, pending.groups) {
+			t.Errorf("before changed what is pending: %v", pending.groups)
 		}
 	}
 }

@@ -2,10 +2,12 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"syscall"
@@ -18,29 +20,29 @@ import (
 	"pushgateway/internal/wire"
 )
 
-// The original keeps a gob: a map from grouping key to group. Its types are given
-// here as far as gob needs them; it goes by the names of the fields.
+// The upstream Pushgateway stores a gob: a map from grouping key to group. Gob goes by
+// the names of types' fields, so these have those that are needed.
 type (
-	originalGroup struct {
+	upstreamGroup struct {
 		Labels  map[string]string
-		Metrics map[string]originalFamily
+		Metrics map[string]upstreamFamily
 	}
-	originalFamily struct {
+	upstreamFamily struct {
 		Timestamp            time.Time
-		GobbableMetricFamily *originalMessage
+		GobbableMetricFamily *upstreamMessage
 	}
-	// originalMessage is an io.prometheus.client.MetricFamily in protobuf.
-	originalMessage []byte
+	// upstreamMessage is an io.prometheus.client.MetricFamily in protobuf.
+	upstreamMessage []byte
 )
 
 // GobDecode keeps the message's bytes.
-func (m *originalMessage) GobDecode(b []byte) error {
+func (m *upstreamMessage) GobDecode(b []byte) error {
 	*m = slices.Clone(b)
 	return nil
 }
 
-// readOriginal reads a file of the original.
-func readOriginal(in io.Reader) (groups map[string]originalGroup, err error) {
+// readUpstream reads a file of the original.
+func readUpstream(in io.Reader) (groups map[string]upstreamGroup, err error) {
 	defer func() {
 		if p := recover(); p != nil { // gob has been seen to on bad input
 			err = fmt.Errorf("decode gob: %v", p)
@@ -57,51 +59,55 @@ func readOriginal(in io.Reader) (groups map[string]originalGroup, err error) {
 	return groups, nil
 }
 
-// readOriginalFile reads a file of the original. rejected says of which groups it
-// could not be taken, and why: they would break every scrape, as they did there.
-func readOriginalFile(path string) (groups []*store.Group, rejected []error, err error) {
-	f, err := os.Open(path)
+// readUpstreamFile reads a file of upstream. rejected says which groups cannot be
+// imported, and why: they would break every scrape, as they did there.
+func readUpstreamFile(path string) (groups []*store.Group, rejected []error, err error) {
+	f, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, nil, describeOpen(path, err)
 	}
-	originals, err := readOriginal(f)
+	stored, err := readUpstream(f)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, nil, &DamageError{path, fmt.Errorf("it is neither a file of this program nor, as far as can be read, of the original Pushgateway: %w", err)}
+		return nil, nil, &DamageError{path, fmt.Errorf("it is neither a file of this program nor, from what can be read, of the upstream Pushgateway: %w", err)}
 	}
 	scratch := store.InMemory()
-	for _, id := range sortedKeys(originals) {
-		if err := restore(scratch, originals[id]); err != nil {
-			rejected = append(rejected, fmt.Errorf("group %v: %w", originals[id].Labels, err))
+	for _, id := range slices.Sorted(maps.Keys(stored)) {
+		if err := restore(scratch, stored[id]); err != nil {
+			rejected = append(rejected, fmt.Errorf("group %v: %w", stored[id].Labels, err))
 		}
 	}
 	return slices.Collect(scratch.Groups()), rejected, nil
 }
 
-// takeOver reads the original's file, puts a file of ours in its place, and keeps
-// the original's beside it. At no moment is there no file under the name.
-func (j *Journal) takeOver() ([]*store.Group, content, error) {
-	groups, rejected, err := readOriginalFile(j.Path)
+// importUpstream reads upstream's file, replaces it by one of ours, and leaves
+// upstream's beside it. At no moment is there no file under the name.
+func (j *Journal) importUpstream(ctx context.Context) (*log, []*store.Group, error) {
+	groups, rejected, err := readUpstreamFile(j.path)
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
-		return nil, content{}, err
+		return nil, nil, err
 	}
-	kept := j.Path + ".original"
-	if err := keep(j.Path, kept, os.Link); err != nil {
-		return nil, content{}, fmt.Errorf("keep the original's file as %s: %w", kept, err)
+	original := j.path + ".original"
+	if err := keep(j.path, original, os.Link); err != nil {
+		return nil, nil, fmt.Errorf("keep upstream's file as %s: %w", original, err)
 	}
-	is, err := j.writeAnew(slices.Values(groups))
+	l, err := j.replace(ctx, slices.Values(groups))
 	if err != nil {
-		return nil, content{}, errors.Join(err, os.Remove(kept))
+		return nil, nil, errors.Join(err, os.Remove(original))
 	}
+	logger := j.options.Logger
 	for _, err := range rejected {
-		j.Logger.Error("a group of the original's file could not be taken over; it stays in the file kept beside", "kept_as", kept, "err", err)
+		logger.Error("a group of upstream's file could not be imported; it is still in the file beside", "original", original, "err", err)
 	}
-	j.Logger.Info("took over the file of the original Pushgateway", "file", j.Path, "groups", len(groups), "rejected", len(rejected), "kept_as", kept)
-	return groups, is, nil
+	logger.Info("imported the file of the upstream Pushgateway", "file", j.path, "groups", len(groups), "rejected", len(rejected), "original", original)
+	return l, groups, nil
 }
 
-// keep gives a file a second name: by a link, which takes no space, or, where the
-// file system has none, as a copy. It is not an error that an earlier start, which
-// was cut off, has done so.
+// keep gives a file a second name: by a link, which takes no space, or by a copy if the
+// file system has no links. It is not an error if an earlier start, which was cut off,
+// has done so.
 func keep(path, kept string, link func(from, to string) error) error {
 	if isThere(kept) {
 		if !sameContent(path, kept) {
@@ -159,17 +165,8 @@ func sameContent(a, b string) bool {
 	return firstErr == nil && secondErr == nil && bytes.Equal(first, second)
 }
 
-func sortedKeys(m map[string]originalGroup) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// restore puts a group of the original into the store.
-func restore(s *store.Store, g originalGroup) error {
+// restore puts a group of upstream into the store.
+func restore(s *store.Store, g upstreamGroup) error {
 	labels := make([]metric.Label, 0, len(g.Labels))
 	for name, value := range g.Labels {
 		labels = append(labels, metric.Label{Name: name, Value: value})
