@@ -66,7 +66,7 @@ func (s server) filled(fill func(*instance) error) server { s.fill = fill; retur
 // A lab knows the programs and starts them. It is used by one goroutine.
 type lab struct {
 	ctx             context.Context // canceled on Ctrl-C; every process ends with it
-	dir             string          // for files and logs
+	dir             string          // for persistence and rules files
 	self            string          // this program, for the roles in roles.go
 	oursPath        string
 	upstreamPath    string
