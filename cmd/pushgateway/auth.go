@@ -24,9 +24,9 @@ import (
 // authCommand is the subcommand about the auth file.
 const authCommand = "auth"
 
-// auth carries out the subcommand auth if args ask for it, and returns the exit code:
-// 1 if a file or password cannot be used, or if what is asked about is not allowed.
-func auth(args []string, in *os.File, out, errOut io.Writer) (status int, done bool) {
+// auth runs the subcommand auth, if args begin with it, and returns its exit status: 1 if
+// a file or password cannot be used, or if what is asked about is not allowed.
+func auth(args []string, in *os.File, out, errOut io.Writer) (status int, ok bool) {
 	if len(args) == 0 || args[0] != authCommand {
 		return 0, false
 	}
@@ -163,7 +163,7 @@ func describeUsers(file string, policy *access.Policy, out io.Writer) {
 
 // decide asks a gateway with all routes and no groups.
 func decide(user *access.Principal, method, path string) (web.Decision, error) {
-	o := parseOptions("pushgateway", []string{"--web.enable-admin-api", "--web.enable-lifecycle", "--push.enable-utf8-names"})
+	o := parseFlags("pushgateway", []string{"--web.enable-admin-api", "--web.enable-lifecycle", "--push.enable-utf8-names"})
 	logger := slog.New(slog.DiscardHandler)
 	groups, clock := store.InMemory(), store.SystemClock()
 	manager, err := newRules(o, groups, clock, logger)

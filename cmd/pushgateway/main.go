@@ -1,11 +1,11 @@
-// Command pushgateway holds what short-lived jobs push until Prometheus scrapes
-// it.
+// Command pushgateway accepts the metrics of batch jobs and exposes them to Prometheus.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -14,12 +14,10 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
-	toolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
@@ -30,41 +28,58 @@ import (
 	"pushgateway/internal/webui"
 )
 
-// Bounds of stopping, one after the other.
-const (
-	// maxDrain is how long requests under way may take once the process has been
-	// asked to stop.
-	maxDrain = 8 * time.Second
-	// maxClose is how long the journal may take after them.
-	maxClose = 10 * time.Second
-)
-
 func main() {
-	if status, done := inspect(os.Args[1:], os.Stdout, os.Stderr); done {
+	completeVersion()
+	if status, ok := runCommand(os.Args[1:], os.Stdout, os.Stderr); ok {
 		os.Exit(status)
 	}
-	if status, done := auth(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); done {
+	if status, ok := auth(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); ok {
 		os.Exit(status)
 	}
-	options := parseOptions(filepath.Base(os.Args[0]), os.Args[1:])
-	logger := promslog.New(options.log)
-	if err := run(options, logger); err != nil {
+	o := parseFlags(filepath.Base(os.Args[0]), os.Args[1:])
+	logger := promslog.New(o.log)
+	if err := run(o, logger); err != nil {
 		logger.Error("pushgateway stopped", "err", err)
 		os.Exit(1)
 	}
 }
 
-// run serves until a signal or the lifecycle API asks it to stop, or until it
-// cannot serve.
+// runCommand runs a subcommand, if args begin with one, and returns its exit status.
+func runCommand(args []string, out, errOut io.Writer) (status int, ok bool) {
+	if len(args) == 0 {
+		return 0, false
+	}
+	command, ok := map[string]func(file string, out, errOut io.Writer) error{
+		"check": check, "dump": dump, "check-config": checkConfig,
+	}[args[0]]
+	if !ok {
+		return 0, false
+	}
+	if len(args) != 2 {
+		fmt.Fprintln(errOut, "usage: pushgateway check|dump|check-config FILE")
+		return 2, true
+	}
+	if err := command(args[1], out, errOut); err != nil {
+		fmt.Fprintln(errOut, err)
+		return 1, true
+	}
+	return 0, true
+}
+
+// run serves until a signal or the lifecycle API asks it to stop, or until it cannot
+// serve. What it starts, it stops in the reverse order, and waits for it.
 func run(o options, logger *slog.Logger) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	signaled, ignore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer ignore()
+	context.AfterFunc(signaled, ignore) // a second signal ends the process at once
+	ctx, quit := context.WithCancel(signaled)
+	defer quit()
 
 	logger.Info("starting pushgateway", "version", version.Info())
 	logger.Info("build context", "build_context", version.BuildContext())
+	if o.memoryLimit {
+		limitMemory(o.memoryLimitRatio, logger)
+	}
 	clock := store.SystemClock()
 	journal, journalMetrics := newJournal(o, logger)
 	groups := store.New(store.Config{Journal: journal, Clock: clock})
@@ -76,87 +91,43 @@ func run(o options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	handler, err := newHandler(o, groups, clock, journalMetrics, manager, guard, logger, cancel)
+	handler, err := newHandler(o, groups, clock, journalMetrics, manager, guard, logger, quit)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
-	if o.configFile != "" || o.authFile != "" {
-		hangup := make(chan os.Signal, 1)
-		signal.Notify(hangup, syscall.SIGHUP)
-		defer signal.Stop(hangup)
-		go reloadOnHangup(ctx, hangup, manager, guard)
-	}
-	go keepCollectionsRare(ctx)
 
+	var background sync.WaitGroup
+	background.Go(func() { paceCollector(ctx) })
+	if o.configFile != "" || o.authFile != "" {
+		background.Go(func() { reloadOnHangup(ctx, manager, guard) })
+	}
 	// The server listens while the groups are being loaded, and says so.
 	opened := make(chan error, 1)
-	go func() {
+	background.Go(func() {
 		err := groups.Open(ctx)
-		if err != nil {
-			cancel()
-		} else {
-			warnOfHidden(groups, logger)
-			groups.RunExpiry(ctx, handler.Expired)
-		}
 		opened <- err
-	}()
-	err = serve(ctx, server, o.web, logger)
-	cancel()
-	err = errors.Join(err, closeStore(groups, opened, logger))
-	if err == nil {
-		logger.Info("stopped")
-	}
-	return err
-}
-
-// closeStore waits, at most maxClose, until the store has stopped expiring groups, or
-// loading them, and has all changes persisted.
-func closeStore(groups *store.Store, opened <-chan error, logger *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(context.Background(), maxClose)
-	defer cancel()
-	if status := groups.Status(); status.File != "" {
-		logger.Info("stopping: writing the last changes to the file", "file", status.File, "at_most", maxClose)
-	}
-	var err error
-	select {
-	case err = <-opened:
-		if errors.Is(err, context.Canceled) {
-			logger.Warn("stopping before the stored groups were loaded")
-			err = nil
+		if err != nil {
+			quit()
+			return
 		}
-	case <-ctx.Done(): // of which Close says what it means
-	}
-	return errors.Join(err, groups.Close(ctx))
+		warnOfHidden(groups, logger)
+		groups.RunExpiry(ctx, handler.Expired)
+	})
+	err = serve(ctx, server, o.web, logger)
+	quit()
+	return errors.Join(err, closeStore(groups, opened, &background, logger))
 }
 
 // warnOfHidden warns of stored metrics that cannot be exposed beside the gateway's own.
 func warnOfHidden(groups *store.Store, logger *slog.Logger) {
 	if hidden := groups.HiddenFamilies(); len(hidden) > 0 {
-		logger.Warn("stored metrics are not exposed: the gateway's own metrics have the same names, but other types; delete or replace the groups that have them, or move the gateway's own with --web.own-metrics-path",
-			"families", strings.Join(hidden, " "))
+		logger.Warn("stored metrics are not exposed: the gateway's own metrics have the same names, but other types; "+
+			"delete or replace the groups that have them, or set --web.own-metrics-path", "families", strings.Join(hidden, " "))
 	}
 }
 
-// reloadOnHangup reloads the rules and the auth file at each SIGHUP until ctx is done.
-func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, manager *rules.Manager, guard *access.Guard) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangup:
-			// Both log their errors.
-			if manager.Configured() {
-				_ = manager.Reload()
-			}
-			if guard != nil {
-				_ = guard.Reload()
-			}
-		}
-	}
-}
-
-// newRules returns the manager of the rules, which decide when groups of the store expire.
+// newRules returns the manager of the rules, which decide when groups expire.
 func newRules(o options, groups *store.Store, clock store.Clock, logger *slog.Logger) (*rules.Manager, error) {
 	config := rules.ManagerConfig{Now: clock.Now, Logger: logger}
 	if o.configFile != "" {
@@ -185,8 +156,29 @@ func newGuard(o options, clock store.Clock, logger *slog.Logger) (*access.Guard,
 	})
 }
 
-func newHandler(
-	o options, groups *store.Store, clock store.Clock, journalMetrics []prometheus.Collector,
+// reloadOnHangup reloads the rules and the auth file at each SIGHUP until ctx ends.
+func reloadOnHangup(ctx context.Context, manager *rules.Manager, guard *access.Guard) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			// Both log their errors.
+			if manager.Configured() {
+				_ = manager.Reload()
+			}
+			if guard != nil {
+				_ = guard.Reload()
+			}
+		}
+	}
+}
+
+// newHandler returns the handler of all requests. quit stops the process.
+func newHandler(o options, groups *store.Store, clock store.Clock, journalMetrics []prometheus.Collector,
 	manager *rules.Manager, guard *access.Guard, logger *slog.Logger, quit func(),
 ) (*web.Server, error) {
 	pages, err := webui.New(webui.Config{External: o.externalURL, MetricsPath: o.telemetryPath})
@@ -205,7 +197,7 @@ func newHandler(
 		ExternalURL:     o.externalURL,
 		RoutePrefix:     o.routePrefix,
 		TelemetryPath:   o.telemetryPath,
-		SelfMetricsPath: o.ownPath,
+		SelfMetricsPath: o.selfMetricsPath,
 		Pages:           pages,
 		Status: api.Status{
 			Build: api.Build{
@@ -229,25 +221,4 @@ func newHandler(
 		})
 	}
 	return web.New(config)
-}
-
-// serve serves until ctx ends, then lets requests under way finish.
-func serve(ctx context.Context, server *http.Server, flags *toolkit.FlagConfig, logger *slog.Logger) error {
-	failed := make(chan error, 1)
-	go func() { failed <- toolkit.ListenAndServe(server, flags, logger) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve HTTP: %w", err)
-	case <-ctx.Done():
-	}
-	logger.Info("stopping: finishing the requests under way", "at_most", maxDrain)
-	bounded, cancel := context.WithTimeout(context.Background(), maxDrain)
-	defer cancel()
-	if err := server.Shutdown(bounded); err != nil {
-		return errors.Join(fmt.Errorf("finish the requests under way: %w", err), server.Close())
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve HTTP: %w", err)
-	}
-	return nil
 }

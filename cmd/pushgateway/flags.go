@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,24 +21,24 @@ import (
 	"pushgateway/internal/pushoptions"
 )
 
-// defaultFile is where metrics are kept unless the command line says otherwise,
+// defaultFile is where metrics are persisted unless the command line says otherwise,
 // below the working directory.
 const defaultFile = "data/pushgateway.db"
 
-// options are what the command line says.
+// options are the values of the flags.
 type options struct {
 	web *toolkit.FlagConfig
 	log *promslog.Config
 
-	configFile    string // with the rules for pushes; may be empty
-	authFile      string // with users and their rights; may be empty
-	telemetryPath string // behind the route prefix
-	ownPath       string // of own metrics, behind the route prefix; may be empty
-	routePrefix   string // as /prefix, or empty
-	externalURL   url.URL
-	lifecycle     bool
-	adminAPI      bool
-	openMetrics   bool
+	configFile      string // the rules file; may be empty
+	authFile        string // with users and their rights; may be empty
+	telemetryPath   string // below the route prefix
+	selfMetricsPath string // of the gateway's own metrics, below the route prefix; may be empty
+	routePrefix     string // as /prefix, or empty
+	externalURL     url.URL
+	lifecycle       bool
+	adminAPI        bool
+	openMetrics     bool
 
 	persistenceFile     string // empty for memory only
 	persistenceDefault  bool   // the file was not named on the command line
@@ -48,12 +49,15 @@ type options struct {
 	utf8Names bool
 	defaults  metric.Options // of pushes
 
-	all map[string]string // every flag as it stands, for the status page
+	memoryLimit      bool // set GOMEMLIMIT
+	memoryLimitRatio float64
+
+	all map[string]string // every flag's value, for the status page
 }
 
-// parseOptions parses the command line. It ends the process where that asks for
-// help or the version, or is wrong.
-func parseOptions(program string, args []string) options {
+// parseFlags parses the command line. It ends the process if that asks for help or the
+// version, or has a mistake.
+func parseFlags(program string, args []string) options {
 	var o options
 	var externalURL *url.URL
 	app := kingpin.New(program, "The Pushgateway: batch jobs push their metrics here, and Prometheus scrapes them.\n\n"+
@@ -70,7 +74,7 @@ func parseOptions(program string, args []string) options {
 	app.Flag("web.telemetry-path", "Path under which to expose metrics.").
 		Default("/metrics").StringVar(&o.telemetryPath)
 	app.Flag("web.own-metrics-path", "Separate path under which to expose the Pushgateway's own metrics. If empty, they are among the pushed metrics, under --web.telemetry-path.").
-		Default("").StringVar(&o.ownPath)
+		Default("").StringVar(&o.selfMetricsPath)
 	app.Flag("web.external-url", "The URL under which the Pushgateway is externally reachable.").
 		Default("").URLVar(&externalURL)
 	app.Flag("web.route-prefix", "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.").
@@ -97,6 +101,10 @@ func parseOptions(program string, args []string) options {
 		Default("0").SetValue(&ttl)
 	timestamps := app.Flag("push.timestamps", "What to do with pushes that have timestamps, unless the push or a rule says otherwise: reject the push, or drop the timestamps.").
 		Default("reject").Enum("reject", "drop")
+	app.Flag("auto-gomemlimit", "Automatically set GOMEMLIMIT to match Linux container or system memory limit.").
+		Default("true").BoolVar(&o.memoryLimit)
+	app.Flag("auto-gomemlimit.ratio", "The ratio of reserved GOMEMLIMIT memory to the detected maximum container or system memory.").
+		Default("0.9").SetValue((*ratio)(&o.memoryLimitRatio))
 	o.log = &promslog.Config{Style: promslog.GoKitStyle} // as upstream
 	promslogflag.AddFlags(app, o.log)
 
@@ -115,17 +123,32 @@ func parseOptions(program string, args []string) options {
 	}
 	o.routePrefix = pathPrefix(o.routePrefix)
 	o.telemetryPath = path.Join("/", o.telemetryPath)
-	if o.ownPath != "" {
-		o.ownPath = path.Join("/", o.ownPath)
+	if o.selfMetricsPath != "" {
+		o.selfMetricsPath = path.Join("/", o.selfMetricsPath)
 	}
 	o.all = flagValues(app)
 	return o
 }
 
-// timeToLive is the value of a flag, written as in a push or a rule.
+// ratio is the value of --auto-gomemlimit.ratio.
+type ratio float64
+
+// Set parses the value. Its errors name the flag, since those of kingpin do not.
+func (r *ratio) Set(text string) error {
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(value > 0 && value <= 1) {
+		return fmt.Errorf("--auto-gomemlimit.ratio=%s: the ratio must be greater than 0 and at most 1", text)
+	}
+	*r = ratio(value)
+	return nil
+}
+
+func (r *ratio) String() string { return strconv.FormatFloat(float64(*r), 'g', -1, 64) }
+
+// timeToLive is the value of --push.ttl.
 type timeToLive time.Duration
 
-// Set reads the value; kingpin does not say which flag an error is about.
+// Set parses the value, which is written as in a push or a rule.
 func (t *timeToLive) Set(text string) error {
 	ttl, err := pushoptions.ParseTTL(text)
 	if err != nil {
@@ -137,7 +160,7 @@ func (t *timeToLive) Set(text string) error {
 
 func (t *timeToLive) String() string { return model.Duration(*t).String() }
 
-// pathPrefix brings a prefix into the form /prefix; a lone slash is none at all.
+// pathPrefix returns the prefix as /prefix, or empty if there is nothing but slashes.
 func pathPrefix(prefix string) string {
 	prefix = strings.Trim(prefix, "/")
 	if prefix == "" {
@@ -149,9 +172,9 @@ func pathPrefix(prefix string) string {
 // flagValues returns the values of all flags but those for help and version.
 func flagValues(app *kingpin.Application) map[string]string {
 	values := map[string]string{}
-	usual := kingpin.New("", "").Version("")
+	builtin := kingpin.New("", "").Version("")
 	for _, f := range app.Model().Flags {
-		if usual.GetFlag(f.Name) == nil {
+		if builtin.GetFlag(f.Name) == nil {
 			values[f.Name] = f.Value.String()
 		}
 	}

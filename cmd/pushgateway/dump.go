@@ -1,0 +1,30 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"pushgateway/internal/exposition"
+	"pushgateway/internal/journal"
+	"pushgateway/internal/store"
+)
+
+// dump prints the metrics in a persistence file in the text format. Of a damaged file it
+// prints the groups that can still be read, and returns an error.
+func dump(path string, out, errOut io.Writer) error {
+	found, err := journal.Inspect(path)
+	writer, writerErr := exposition.NewWriter()
+	if writerErr != nil {
+		return errors.Join(writerErr, err)
+	}
+	format := expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(model.NoEscaping)
+	_, writeErr := writer.Write(out, store.InMemory(found.Groups...).Snapshot(), nil, format, exposition.Identity)
+	if found.Guessed {
+		fmt.Fprintf(errOut, "the file is damaged: these are the %d groups that can still be read; some of them may have been deleted\n", len(found.Groups))
+	}
+	return errors.Join(writeErr, err)
+}
