@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
 	"pushgateway/internal/wire"
 )
 
@@ -43,14 +44,18 @@ const maxIdleBuffer = 128 << 10
 // reusable reports whether the reader should read another body.
 func (b *bodyReader) reusable() bool { return cap(b.body) <= maxIdleBuffer }
 
-// read reads and parses the body of a push and gives its families to the sink. The error
-// is that of the sink, or a *metric.RejectionError about the body.
-func (b *bodyReader) read(r *http.Request, names metric.ValidationScheme, sink wire.Sink) error {
+// read reads and parses the body of a push and gives its families to the sink. memory is
+// what the push has of the memory for pushes; read enlarges it before it reads. The error
+// is that of the sink, of memory, or a *metric.RejectionError about the body.
+func (b *bodyReader) read(r *http.Request, memory *reservation, names metric.ValidationScheme, sink wire.Sink) error {
 	if isRemoteWrite(r.Header) {
 		return metric.Reject(metric.WrongProtocol, "this is a Prometheus remote write request, which a Pushgateway does not accept: "+
 			"point remote_write at a Prometheus server or another receiver, and let Prometheus scrape this gateway")
 	}
-	if err := b.decompress(r); err != nil {
+	if err := memory.grow(r.Context(), r.ContentLength); err != nil {
+		return err
+	}
+	if err := b.decompress(r, func(size int) error { return memory.grow(r.Context(), int64(size)) }); err != nil {
 		return err
 	}
 	err := b.parser.ParseTo(b.body, formatOf(r.Header), names, sink)
@@ -85,36 +90,40 @@ func formatOf(h http.Header) wire.Format {
 	return wire.Text
 }
 
-// decompress reads the whole body. An unknown encoding counts as none: clients put other
-// things in that header.
-func (b *bodyReader) decompress(r *http.Request) error {
+// decompress reads the whole body. It calls grow with the size before it takes more
+// memory. An unknown encoding counts as none: clients put other things in that header.
+func (b *bodyReader) decompress(r *http.Request, grow func(size int) error) error {
 	encoding := r.Header.Get("Content-Encoding")
 	var err error
 	switch strings.ToLower(encoding) {
 	case "gzip":
 		if err = b.gzip.Reset(r.Body); err == nil {
-			b.body, err = readAll(b.body[:0], &b.gzip, 0)
+			b.body, err = readAll(b.body[:0], &b.gzip, 0, grow)
 		}
 	case "snappy":
 		if b.snappy == nil {
 			b.snappy = snappy.NewReader(nil)
 		}
 		b.snappy.Reset(r.Body)
-		b.body, err = readAll(b.body[:0], b.snappy, 0)
+		b.body, err = readAll(b.body[:0], b.snappy, 0, grow)
 	case "zstd":
-		if b.compressed, err = readAll(b.compressed[:0], r.Body, r.ContentLength); err == nil {
-			err = b.decompressZstd()
+		if b.compressed, err = readAll(b.compressed[:0], r.Body, r.ContentLength, grow); err == nil {
+			err = b.decompressZstd(grow)
 		}
 		if cap(b.compressed) > maxIdleBuffer {
 			b.compressed = nil
 		}
 	default:
 		encoding = ""
-		b.body, err = readAll(b.body[:0], r.Body, r.ContentLength)
+		b.body, err = readAll(b.body[:0], r.Body, r.ContentLength, grow)
 	}
+	_, unavailable := errors.AsType[*store.UnavailableError](err)
 	switch {
 	case err == nil:
 		return nil
+	case unavailable, reasonOf(err) != "": // of grow
+		b.body = nil
+		return err
 	case errors.Is(err, errTooLarge):
 		b.body = nil
 		return metric.Reject(metric.TooLarge, "the body is larger than the limit of %d MiB, decompressed: push less, in several groups if need be",
@@ -133,12 +142,16 @@ func (b *bodyReader) decompress(r *http.Request) error {
 var errTooLarge = errors.New("the body is too large")
 
 // readAll appends what r has to dst, which is empty. size is how much that is, or not
-// positive if that is not known.
-func readAll(dst []byte, r io.Reader, size int64) ([]byte, error) {
+// positive if that is not known. Before it takes more memory than dst has, it calls grow
+// with the new size.
+func readAll(dst []byte, r io.Reader, size int64, grow func(size int) error) ([]byte, error) {
 	if size > maxBodySize {
 		return dst, errTooLarge
 	}
 	if size >= int64(cap(dst)) {
+		if err := grow(int(size)); err != nil {
+			return dst, err
+		}
 		dst = make([]byte, 0, size+1) // with room to see the end
 	}
 	// A large body of unknown size is read in pieces and joined at the end: a buffer
@@ -148,6 +161,9 @@ func readAll(dst []byte, r io.Reader, size int64) ([]byte, error) {
 	total := 0
 	for {
 		if len(dst) == cap(dst) {
+			if err := grow(total + min(max(total, 512), 2*maxGrown)); err != nil {
+				return dst, err
+			}
 			if cap(dst) >= maxGrown {
 				pieces = append(pieces, dst)
 				dst = make([]byte, 0, 2*maxGrown)
@@ -177,7 +193,7 @@ func readAll(dst []byte, r io.Reader, size int64) ([]byte, error) {
 
 // decompressZstd decompresses what is in b.compressed. The memory of the decoder is that
 // of the result, however large a window or content the frames declare.
-func (b *bodyReader) decompressZstd() error {
+func (b *bodyReader) decompressZstd(grow func(size int) error) error {
 	if b.zstd == nil {
 		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxMemory(math.MaxInt64), zstd.WithDecoderMaxWindow(zstd.MaxWindowSize), zstd.WithDecodeAllCapLimit(true))
@@ -187,10 +203,15 @@ func (b *bodyReader) decompressZstd() error {
 		b.zstd = z
 	}
 	// The decoder fills no more than the capacity of its destination, so one that is
-	// too small is doubled. That a frame declares its size is no reason to believe it.
-	size := min(max(cap(b.body), 4*len(b.compressed), 4<<10), maxBodySize+1)
+	// too small is doubled. That a frame declares its size is no reason to believe it,
+	// but a block of 3 bytes or more has at most 128 KiB.
+	limit := min(maxBodySize+1, (len(b.compressed)/3+1)<<17)
+	size := min(max(cap(b.body), 4*len(b.compressed), 4<<10), limit)
 	for {
 		if cap(b.body) < size {
+			if err := grow(size); err != nil {
+				return err
+			}
 			b.body = make([]byte, 0, size)
 		}
 		body, err := b.zstd.DecodeAll(b.compressed, b.body[:0])
@@ -200,11 +221,13 @@ func (b *bodyReader) decompressZstd() error {
 		case err == nil:
 			b.body = body
 			return nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
-			return err
+		case !errors.Is(err, zstd.ErrDecoderSizeExceeded) && !strings.Contains(err.Error(), "output bigger than max block size"):
+			return err // the second one, too, says that there is no room
 		case size > maxBodySize:
 			return errTooLarge
+		case size == limit:
+			return err
 		}
-		size = min(2*max(size, cap(b.body)), maxBodySize+1)
+		size = min(2*max(size, cap(b.body)), limit)
 	}
 }

@@ -37,7 +37,9 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 	address := h.pages.Address(r.Request)
 	buffers := h.borrow()
 	defer h.giveBack(buffers)
-	groups, asked, err := h.readBulk(r, &buffers.reader)
+	memory := h.memory.reserve(bulkMemory)
+	defer memory.release()
+	groups, asked, err := h.readBulk(r, &buffers.reader, &memory)
 	if err != nil {
 		err = explain(err, address)
 		o := outcome{size: r.ContentLength, err: err}
@@ -95,7 +97,7 @@ func isDenied(err error) bool {
 func isTemporary(err error) bool { return reasonOf(err) == "" && !isDenied(err) }
 
 // readBulk reads a bulk push and splits it by group.
-func (h *pushHandler) readBulk(r *request, reader *bodyReader) ([]metric.GroupFamilies, requestOptions, error) {
+func (h *pushHandler) readBulk(r *request, reader *bodyReader, memory *reservation) ([]metric.GroupFamilies, requestOptions, error) {
 	asked, err := parseRequestOptions(r)
 	if err != nil {
 		return nil, asked, err
@@ -109,7 +111,7 @@ func (h *pushHandler) readBulk(r *request, reader *bodyReader) ([]metric.GroupFa
 		return nil, asked, err
 	}
 	var families wire.Families
-	if err := reader.read(r.Request, h.validation, &families); err != nil {
+	if err := reader.read(r.Request, memory, h.validation, &families); err != nil {
 		return nil, asked, err
 	}
 	groups, err := metric.SplitByGroup(families.All, names)

@@ -23,6 +23,7 @@ type pushHandler struct {
 	accepted   int          // the status of accepted pushes
 	recorder   recorder
 	metrics    *metrics
+	memory     *budget // of pushes that are being read
 	audit      *auditor
 
 	buffers sync.Pool // of *pushBuffers
@@ -41,6 +42,7 @@ func newPushHandler(s *Server) *pushHandler {
 		accepted: http.StatusOK,
 		recorder: s.recorder,
 		metrics:  s.metrics,
+		memory:   newBudget(),
 		audit:    s.audit,
 		buffers:  sync.Pool{New: func() any { return new(pushBuffers) }},
 	}
@@ -98,7 +100,9 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 	defer h.giveBack(buffers)
 	encoder := &buffers.encoder
 	encoder.Begin(key, options)
-	if err := buffers.reader.read(r.Request, h.validation, encoder); err != nil && encoder.Rejected() == nil {
+	memory := h.memory.reserve(pushMemory)
+	defer memory.release()
+	if err := buffers.reader.read(r.Request, &memory, h.validation, encoder); err != nil && encoder.Rejected() == nil {
 		return false, err // the body could not be parsed
 	}
 	return h.apply(encoder, key, asked)

@@ -1,0 +1,164 @@
+package web
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"math"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+)
+
+const (
+	// defaultPushMemory is the memory for pushes that are read at the same time, if the
+	// process has no memory limit.
+	defaultPushMemory = 1 << 30
+	// limitShare is the share of the memory limit that they have otherwise.
+	limitShare = 4
+	// maxPushWait is how long a push waits for memory.
+	maxPushWait = 10 * time.Second
+	// minPushMemory is what the smallest push counts as.
+	minPushMemory = 64 << 10
+	// pushMemory and bulkMemory are about how many times its decompressed body a push
+	// takes in memory while it is read. A bulk push is in memory as a whole.
+	pushMemory = 6
+	bulkMemory = 24
+	// largePush is the memory of a push that is given back to the system afterwards.
+	largePush = 64 << 20
+	// freeAfter is how long after a large push that happens.
+	freeAfter = 5 * time.Second
+)
+
+// budget is the memory that pushes share while they are read. It is safe for concurrent
+// use.
+type budget struct {
+	size int64
+	// strict reports whether a push that needs all of it or more is rejected. Otherwise
+	// it is read as soon as no other is.
+	strict bool
+
+	mu      sync.Mutex // guards all below
+	free    int64
+	waiting list.List   // of *waiter, the oldest first
+	freeing *time.Timer // not nil until memory is given back to the system
+}
+
+// waiter is a push that waits until n bytes are free.
+type waiter struct {
+	n     int64
+	ready chan struct{} // closed once it has them
+}
+
+// newBudget returns a budget of a share of the process' memory limit.
+func newBudget() *budget {
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return &budget{size: limit / limitShare, free: limit / limitShare, strict: true}
+	}
+	return &budget{size: defaultPushMemory, free: defaultPushMemory}
+}
+
+// reservation is the part of a budget that one push has.
+type reservation struct {
+	budget *budget
+	factor int64
+	n      int64
+}
+
+// reserve returns a reservation for a push that takes factor times its body, of which it
+// has nothing yet.
+func (b *budget) reserve(factor int64) reservation { return reservation{budget: b, factor: factor} }
+
+// grow enlarges the reservation to what a body of the given size takes. It waits until
+// other pushes have given back enough, or fails with a *store.UnavailableError after a
+// while. A body that is too large for the whole budget is rejected.
+func (r *reservation) grow(ctx context.Context, size int64) error {
+	b := r.budget
+	want := max(r.factor*size, minPushMemory)
+	if want > b.size && b.strict {
+		return metric.Reject(metric.TooLarge, "the body is larger than the %d MiB that this gateway has the memory for, decompressed: push less, in several groups if need be",
+			b.size/r.factor>>20)
+	}
+	more := min(want, b.size) - r.n
+	if more <= 0 {
+		return nil
+	}
+	if err := b.take(ctx, more); err != nil {
+		return err
+	}
+	r.n += more
+	return nil
+}
+
+// release gives everything back.
+func (r *reservation) release() {
+	if r.n > 0 {
+		r.budget.giveBack(r.n)
+		r.n = 0
+	}
+}
+
+func (b *budget) take(ctx context.Context, n int64) error {
+	b.mu.Lock()
+	if b.free >= n && b.waiting.Len() == 0 {
+		b.free -= n
+		b.mu.Unlock()
+		return nil
+	}
+	w := &waiter{n, make(chan struct{})}
+	element := b.waiting.PushBack(w)
+	b.mu.Unlock()
+
+	timeout := time.NewTimer(maxPushWait)
+	defer timeout.Stop()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+	case <-timeout.C:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-w.ready: // just now
+		return nil
+	default:
+	}
+	b.waiting.Remove(element)
+	b.wake()
+	return &store.UnavailableError{Reason: errors.New("other pushes that are being read take up the memory for it"), RetryAfter: time.Second}
+}
+
+// wake gives the oldest waiters what is free. b.mu is held.
+func (b *budget) wake() {
+	for element := b.waiting.Front(); element != nil; element = b.waiting.Front() {
+		w := element.Value.(*waiter)
+		if w.n > b.free {
+			return
+		}
+		b.free -= w.n
+		b.waiting.Remove(element)
+		close(w.ready)
+	}
+}
+
+func (b *budget) giveBack(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free += n
+	b.wake()
+	if n < largePush || b.freeing != nil {
+		return
+	}
+	// The collector would leave the memory of a large push with the process for
+	// minutes.
+	b.freeing = time.AfterFunc(freeAfter, func() {
+		b.mu.Lock()
+		b.freeing = nil
+		b.mu.Unlock()
+		debug.FreeOSMemory()
+	})
+}

@@ -1,0 +1,114 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
+)
+
+func TestBudget(t *testing.T) {
+	const unit = minPushMemory
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, b *budget)
+	}{
+		{"waits until there is room", func(t *testing.T, b *budget) {
+			first, second := b.reserve(1), b.reserve(1)
+			if err := errors.Join(first.grow(t.Context(), 3*unit), second.grow(t.Context(), 1)); err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				time.Sleep(time.Second)
+				first.release()
+			}()
+			begin := time.Now()
+			if err := second.grow(t.Context(), 2*unit); err != nil || time.Since(begin) != time.Second {
+				t.Errorf("%v after %v", err, time.Since(begin))
+			}
+			second.release()
+			second.release()
+		}},
+		{"unavailable after a while", func(t *testing.T, b *budget) {
+			first, second, small := b.reserve(1), b.reserve(1), b.reserve(1)
+			if err := first.grow(t.Context(), 3*unit); err != nil {
+				t.Fatal(err)
+			}
+			small1 := make(chan error)
+			go func() {
+				time.Sleep(time.Second) // it comes later, and is let in once the other has given up
+				small1 <- small.grow(t.Context(), 1)
+			}()
+			begin := time.Now()
+			err := second.grow(t.Context(), 2*unit)
+			if _, ok := errors.AsType[*store.UnavailableError](err); !ok || time.Since(begin) != maxPushWait {
+				t.Errorf("%v after %v", err, time.Since(begin))
+			}
+			if err := <-small1; err != nil {
+				t.Error(err)
+			}
+			first.release()
+			small.release()
+		}},
+		{"the client goes", func(t *testing.T, b *budget) {
+			first, second := b.reserve(1), b.reserve(1)
+			if err := first.grow(t.Context(), 4*unit); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := second.grow(ctx, 1); err == nil {
+				t.Error("no error")
+			}
+			first.release()
+		}},
+		{"larger than all, alone", func(t *testing.T, b *budget) {
+			r := b.reserve(10)
+			if err := errors.Join(r.grow(t.Context(), unit), r.grow(t.Context(), 9*unit)); err != nil {
+				t.Error(err)
+			}
+			r.release()
+		}},
+		{"larger than all, with a memory limit", func(t *testing.T, b *budget) {
+			b.strict = true
+			r := b.reserve(10)
+			err := r.grow(t.Context(), unit)
+			if reasonOf(err) != metric.TooLarge || statusOf(err) != 413 {
+				t.Error(err)
+			}
+		}},
+		{"memory goes back to the system", func(t *testing.T, b *budget) {
+			b.size, b.free = 10*largePush, 10*largePush
+			for range 2 {
+				r := b.reserve(1)
+				if err := r.grow(t.Context(), largePush); err != nil {
+					t.Fatal(err)
+				}
+				r.release()
+			}
+			if b.freeing == nil {
+				t.Error("nothing planned")
+			}
+			time.Sleep(freeAfter)
+			synctest.Wait()
+			if b.freeing != nil {
+				t.Error("still planned")
+			}
+			b.size, b.free = 4*unit, 4*unit
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &budget{size: 4 * unit, free: 4 * unit}
+				c.test(t, b)
+				if b.free != b.size || b.waiting.Len() > 0 {
+					t.Errorf("%d of %d free, %d waiting", b.free, b.size, b.waiting.Len())
+				}
+			})
+		})
+	}
+}
