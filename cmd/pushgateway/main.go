@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -95,7 +94,7 @@ func run(o options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
+	server := web.NewHTTPServer(handler, web.DefaultTimeouts, logger)
 
 	var background sync.WaitGroup
 	background.Go(func() { paceCollector(ctx) })
@@ -207,6 +206,7 @@ func newHandler(o options, groups *store.Store, clock store.Clock, journalMetric
 			Flags:   o.all,
 			Started: clock.Now(),
 		},
+		Progress:    web.DefaultTimeouts.Progress,
 		Unchecked:   o.unchecked,
 		OpenMetrics: o.openMetrics,
 		AdminAPI:    o.adminAPI,

@@ -158,7 +158,7 @@ func TestARowWithoutADecisionServesNobody(t *testing.T) {
 	s, _ := newTestServer(t, nil)
 	serve := s.serve(route{http.MethodGet, "/new", undecided, 0, textForm, "", answerOK})
 	w := httptest.NewRecorder()
-	serve(&statusRecorder{ResponseWriter: w}, &request{Request: httptest.NewRequest("GET", "/new", nil), path: "/new"})
+	serve(&response{ResponseWriter: w}, &request{Request: httptest.NewRequest("GET", "/new", nil), path: "/new"})
 	if w.Code != 403 {
 		t.Errorf("got %d", w.Code)
 	}

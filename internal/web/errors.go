@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -113,14 +114,18 @@ func kindOf(err error) string {
 
 // answerError answers a request with an error in the given form. If the response has
 // started already, it aborts the connection, so that nobody takes a part for the whole.
-func (s *Server) answerError(w *statusRecorder, r *request, form errorForm, err error) {
+func (s *Server) answerError(w *response, r *request, form errorForm, err error) {
 	if w.status != 0 {
 		level := slog.LevelError
-		if r.Context().Err() != nil { // the client has gone
+		if clientFailed(r.Request, err) {
 			level = slog.LevelDebug
 		}
 		s.config.Logger.Log(r.Context(), level, "response cut short", "path", r.path, "remote_addr", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
+	}
+	w.drain(r.Request)
+	if w.body.timedOut() {
+		err = &statusError{http.StatusRequestTimeout, "Timeout", err}
 	}
 	err = explain(err, s.config.Pages.Address(r.Request))
 	setRetryAfter(w.Header(), err)
@@ -137,6 +142,12 @@ func (s *Server) answerError(w *statusRecorder, r *request, form errorForm, err 
 	default:
 		http.Error(w, err.Error(), statusOf(err))
 	}
+}
+
+// clientFailed reports whether a response could not be sent because the client has gone or
+// does not read it.
+func clientFailed(r *http.Request, err error) bool {
+	return r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // answerErrorPage answers a request for a page with a page about the error.

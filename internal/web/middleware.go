@@ -15,7 +15,7 @@ import (
 )
 
 // serve wraps a row of the route table in the middleware that its requirements ask for.
-func (s *Server) serve(row route) func(*statusRecorder, *request) {
+func (s *Server) serve(row route) func(*response, *request) {
 	handle := row.handle
 	if row.requires&loaded != 0 {
 		handle = s.requireLoaded(handle)
@@ -34,7 +34,7 @@ func (s *Server) serve(row route) func(*statusRecorder, *request) {
 	if row.label != "" {
 		count = s.metrics.counter(row)
 	}
-	return func(w *statusRecorder, r *request) {
+	return func(w *response, r *request) {
 		started := time.Now()
 		if row.requires&readable != 0 {
 			allowOtherOrigins(w.Header())
@@ -184,36 +184,4 @@ func requestSize(r *http.Request) float64 {
 		}
 	}
 	return float64(size) + float64(max(r.ContentLength, 0))
-}
-
-// statusRecorder remembers the status of a response.
-type statusRecorder struct {
-	http.ResponseWriter
-	status int // 0 until the response has started
-}
-
-func (w *statusRecorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusRecorder) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-// Unwrap gives http.ResponseController access to the wrapped writer.
-func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// statusOr200 returns the status of the response, which is 200 if the handler wrote
-// nothing.
-func (w *statusRecorder) statusOr200() int {
-	if w.status == 0 {
-		return http.StatusOK
-	}
-	return w.status
 }

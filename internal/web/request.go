@@ -2,8 +2,11 @@ package web
 
 import (
 	"cmp"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 
 	"pushgateway/internal/access"
@@ -108,14 +111,34 @@ func cutDecoded(escaped, prefix string) (rest string, ok bool) {
 }
 
 // ServeHTTP serves a request by the row of the route table for its method and path.
-func (s *Server) ServeHTTP(w http.ResponseWriter, httpRequest *http.Request) {
+func (s *Server) ServeHTTP(writer http.ResponseWriter, httpRequest *http.Request) {
+	w, httpRequest := newResponse(writer, httpRequest, s.config.Progress)
 	r := s.newRequest(httpRequest)
-	recorder := &statusRecorder{ResponseWriter: w}
+	defer s.recover(w, r)
 	if row := s.findRow(r); row != nil {
-		row.serve(recorder, r)
-	} else if err := s.answerUnrouted(recorder, r); err != nil {
-		s.answerError(recorder, r, textForm, err)
+		row.serve(w, r)
+	} else if err := s.answerUnrouted(w, r); err != nil {
+		s.answerError(w, r, textForm, err)
 	}
+	w.finish(httpRequest)
+}
+
+// recover answers a request whose handler has panicked.
+func (s *Server) recover(w *response, r *request) {
+	cause := recover()
+	switch {
+	case cause == nil:
+		return
+	case cause == http.ErrAbortHandler:
+		panic(cause)
+	}
+	s.panics.log(slog.LevelError, "panic while serving a request", "method", r.Method, "path", metric.Shorten(r.path),
+		"remote_addr", r.RemoteAddr, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	if w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	http.Error(w, "internal error: see the gateway's log", http.StatusInternalServerError)
+	w.finish(r.Request)
 }
 
 // findRow returns the row of the route table for a request, or nil if there is none.

@@ -81,7 +81,7 @@ func (h *scrapeHandler) writeAll(w http.ResponseWriter, r *http.Request) {
 		// The status has been sent: the scraper sees a body that is cut short. In most
 		// cases it has gone.
 		level := slog.LevelError
-		if r.Context().Err() != nil {
+		if clientFailed(r, err) {
 			level = slog.LevelDebug
 		}
 		h.logger.Log(r.Context(), level, "scrape failed", "remote_addr", r.RemoteAddr, "err", err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -45,6 +46,9 @@ type Config struct {
 	Pages           *webui.Pages
 	Status          api.Status
 
+	// Progress is how long a body or a response may take without any byte: see Timeouts.
+	Progress time.Duration
+
 	Unchecked   bool // answer accepted pushes with 202, as upstream does without its check
 	OpenMetrics bool // expose OpenMetrics to clients that ask for it
 	AdminAPI    bool
@@ -61,6 +65,7 @@ type Server struct {
 	audit    *auditor
 
 	protection http.CrossOriginProtection
+	panics     limitedLogger
 }
 
 // New returns a server. It reserves the names of the gateway's own metrics in the store.
@@ -70,6 +75,7 @@ func New(config Config) (*Server, error) {
 		metrics: newMetrics(config.Store, config.Rules, config.Guard, config.JournalMetrics),
 		history: newHistory(config.Store),
 		audit:   &auditor{config.Logger, config.Guard != nil},
+		panics:  limitedLogger{logger: config.Logger},
 	}
 	s.recorder = recorder{s.history, s.metrics, config.Logger, config.Clock.Now}
 	if external := config.ExternalURL; external.Host != "" {
@@ -98,6 +104,6 @@ func New(config Config) (*Server, error) {
 // inUse reports whether a row other than that of the gateway's own metrics, which is the
 // last, serves the path.
 func inUse(rows []route, path string) bool {
-	others := newRouteTable(rows[:len(rows)-1], func(route) func(*statusRecorder, *request) { return nil })
+	others := newRouteTable(rows[:len(rows)-1], func(route) func(*response, *request) { return nil })
 	return others.find(path) != nil
 }

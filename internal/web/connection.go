@@ -1,0 +1,192 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Timeouts bound how long a connection may be silent. A zero value means no bound.
+type Timeouts struct {
+	// Header is how long the header of a request may take. For a new connection it
+	// includes the time until the first byte.
+	Header time.Duration
+	// Idle is how long a connection may be without a request.
+	Idle time.Duration
+	// Progress is how long a body, or a response, may take without any byte, and how long
+	// what is left of the body of a rejected request may take. In the same time, and in
+	// each unit of it, a body must have minRate bytes per second.
+	Progress time.Duration
+}
+
+// DefaultTimeouts are for clients that are up to two minutes apart from one scrape or push
+// to the next, and for slow networks.
+var DefaultTimeouts = Timeouts{Header: 30 * time.Second, Idle: 5 * time.Minute, Progress: time.Minute}
+
+const (
+	// minRate is the average number of bytes per second at which a body must arrive, after
+	// its first Timeouts.Progress.
+	minRate = 256
+	// maxWrite is the maximum number of bytes that are written at once, so that a client
+	// that reads at least that much within Timeouts.Progress gets a response of any size.
+	maxWrite = 64 << 10
+)
+
+// exchange is the connection of a request, whose deadlines move as long as bytes flow.
+type exchange struct {
+	controller *http.ResponseController
+	timeout    time.Duration // 0 for none
+	readSet    time.Time     // when the read deadline was last set; zero if there is none
+	writeSet   time.Time     // likewise
+}
+
+// extendRead moves the read deadline. Setting a deadline costs about as much as reading the
+// clock, so it is not done for each of many reads in a row.
+func (e *exchange) extendRead() {
+	if now := time.Now(); e.timeout > 0 && now.Sub(e.readSet) > e.timeout/8 {
+		e.readSet = now
+		// Not all servers and not all tests have deadlines.
+		_ = e.controller.SetReadDeadline(now.Add(e.timeout))
+	}
+}
+
+// endRead removes the read deadline: net/http goes on reading, to notice when the client
+// closes the connection.
+func (e *exchange) endRead() {
+	if !e.readSet.IsZero() {
+		e.readSet = time.Time{}
+		_ = e.controller.SetReadDeadline(time.Time{})
+	}
+}
+
+// extendWrite moves the write deadline.
+func (e *exchange) extendWrite() {
+	if now := time.Now(); e.timeout > 0 && now.Sub(e.writeSet) > e.timeout/8 {
+		e.writeSet = now
+		_ = e.controller.SetWriteDeadline(now.Add(e.timeout))
+	}
+}
+
+// body is the body of a request.
+type body struct {
+	io.ReadCloser
+	exchange *exchange
+	started  time.Time // of the first read; zero before it
+	size     int64     // of what has been read
+	err      error     // of the last read: io.EOF at the end of the body
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.started.IsZero() {
+		b.started = time.Now()
+	}
+	b.exchange.extendRead()
+	n, err := b.ReadCloser.Read(p)
+	b.size += int64(n)
+	if err == nil && b.tooSlow() {
+		err = fmt.Errorf("the body arrives at less than %d bytes per second: %w", minRate, os.ErrDeadlineExceeded)
+	}
+	if b.err = err; err == io.EOF {
+		b.exchange.endRead()
+	}
+	return n, err
+}
+
+// timedOut reports whether the body did not arrive in time.
+func (b *body) timedOut() bool { return b != nil && errors.Is(b.err, os.ErrDeadlineExceeded) }
+
+// tooSlow reports whether the body has arrived at less than minRate.
+func (b *body) tooSlow() bool {
+	timeout := b.exchange.timeout
+	return timeout > 0 && b.exchange.readSet.Sub(b.started) > timeout+time.Duration(b.size)*time.Second/minRate
+}
+
+// drain reads what is left of the body of a request that has been answered without it, or
+// is about to be. A client that sends a large body does not read the response before it has
+// sent all of it, and would see nothing but a closed connection.
+func (w *response) drain(r *http.Request) {
+	b := w.body
+	if b == nil || b.err == io.EOF || r.ProtoMajor > 1 {
+		return
+	}
+	if b.started.IsZero() && r.Header.Get("Expect") != "" {
+		return // the client waits for a response before it sends the body
+	}
+	started, timeout := time.Now(), w.exchange.timeout
+	buffer := make([]byte, 32<<10)
+	for left := int64(maxBodySize); b.err == nil && left > 0 && (timeout == 0 || time.Since(started) < timeout); {
+		n, _ := b.Read(buffer)
+		left -= int64(n)
+	}
+	if b.err != io.EOF {
+		w.Header().Set("Connection", "close")
+	}
+}
+
+// response writes a response and remembers what of it has been sent.
+type response struct {
+	http.ResponseWriter
+	exchange exchange
+	body     *body // of the request; nil if there is none
+	status   int   // 0 until the response has started
+}
+
+// newResponse returns the response to a request, and the request with a body that moves the
+// deadlines. net/http looks at the body of the original, so that one stays as it is.
+func newResponse(w http.ResponseWriter, r *http.Request, timeout time.Duration) (*response, *http.Request) {
+	response := &response{ResponseWriter: w, exchange: exchange{controller: http.NewResponseController(w), timeout: timeout}}
+	if r.Body == nil || r.Body == http.NoBody {
+		return response, r
+	}
+	response.body = &body{ReadCloser: r.Body, exchange: &response.exchange}
+	wrapped := *r
+	wrapped.Body = response.body
+	return response, &wrapped
+}
+
+// finish is called after the handler, before net/http sends what it has buffered.
+func (w *response) finish(r *http.Request) {
+	w.drain(r)
+	if w.body != nil && w.body.err != io.EOF && !w.body.started.IsZero() {
+		_ = w.exchange.controller.SetReadDeadline(time.Now()) // net/http must not wait for the rest
+	}
+	// The deadline of an earlier response on the same connection may have passed.
+	w.exchange.writeSet = time.Time{}
+	w.exchange.extendWrite()
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (written int, err error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	for {
+		w.exchange.extendWrite()
+		n, err := w.ResponseWriter.Write(p[:min(len(p), maxWrite)])
+		written += n
+		if p = p[n:]; err != nil || len(p) == 0 {
+			return written, err
+		}
+	}
+}
+
+// Unwrap gives http.ResponseController access to the wrapped writer.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// statusOr200 returns the status of the response, which is 200 if the handler wrote
+// nothing.
+func (w *response) statusOr200() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}

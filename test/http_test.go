@@ -1,0 +1,126 @@
+package test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// pythonPushes sends the same large push 20 times, each over a new connection, and prints the
+// statuses. http.client sends the whole body before it reads anything.
+const pythonPushes = `
+import http.client, sys
+for _ in range(20):
+    c = http.client.HTTPConnection(sys.argv[1])
+    try:
+        c.request("POST", sys.argv[2], b"m 1\n" * 2_000_000)
+        r = c.getresponse()
+        print(r.status, len(r.read()) > 0)
+    except OSError as e:
+        print(e)
+`
+
+// TestRejectionReachesPython: a client that reads nothing before it has sent all of a body of
+// 8 MB sees why it is rejected.
+func TestRejectionReachesPython(t *testing.T) {
+	p := start(t)
+	for path, status := range map[string]int{
+		"/metrics/job/a/l":           http.StatusBadRequest,
+		"/metrics/job/a?ttl=soon":    http.StatusBadRequest,
+		"/metrics/jobs/a":            http.StatusNotFound,
+		"/metrics":                   http.StatusMethodNotAllowed,
+		"/api/v1/push?unknown=x":     http.StatusBadRequest,
+		"/with/ttl=1h/merge/metrics": http.StatusNotFound,
+	} {
+		t.Run(path, func(t *testing.T) {
+			got := result(t, command(t, "python3", "-c", pythonPushes, p.Addr, path))
+			if want := strings.Repeat(fmt.Sprintf("%d True\n", status), 20); strings.TrimSpace(got)+"\n" != want {
+				t.Errorf("got:\n%s", got)
+			}
+		})
+	}
+}
+
+// TestDescriptorsRunOut: a gateway that can accept no more connections says so in its log,
+// without a line for each try, and goes on once it can.
+func TestDescriptorsRunOut(t *testing.T) {
+	p := launch(t, exec.Command("sh", "-c", `ulimit -n 64 && exec "$0" "$@"`, gatewayBinary(t),
+		"--web.listen-address=127.0.0.1:0", "--persistence.file="))
+	var connections []net.Conn
+	for range 100 {
+		conn, err := net.Dial("tcp", p.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		connections = append(connections, conn)
+	}
+	const complaint = "too many open files"
+	until(t, "the lack of descriptors is logged", func() bool { return strings.Contains(p.log.String(), complaint) })
+	for line := range strings.Lines(p.log.String()) {
+		if strings.Contains(line, complaint) && !strings.Contains(line, "level=error") {
+			t.Errorf("not logged as an error: %s", line)
+		}
+	}
+	for _, conn := range connections {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	until(t, "the gateway answers again", func() bool {
+		a, err := p.try(http.MethodGet, "/-/healthy", "")
+		return err == nil && a.status == http.StatusOK
+	})
+}
+
+// TestOtherSites: nothing changes because a browser shows a page of another site, and clients
+// that are not browsers notice nothing.
+func TestOtherSites(t *testing.T) {
+	p := start(t, "--web.enable-lifecycle", "--web.enable-admin-api")
+	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
+	changes := []struct {
+		method, path string
+		status       int // without the headers of a browser
+	}{
+		{http.MethodPost, "/metrics/job/a", http.StatusOK},
+		{http.MethodPut, "/metrics/job@base64/YQ", http.StatusOK},
+		{http.MethodPost, "/api/v1/push?group_by=job", http.StatusOK},
+		{http.MethodPost, "/-/reload", http.StatusNotFound}, // there is no rules file
+		{http.MethodPost, "/delete", http.StatusBadRequest},
+		{http.MethodDelete, "/api/v1/groups?match[]=%7Bjob=%22b%22%7D", http.StatusOK},
+		{http.MethodDelete, "/metrics/job/b", http.StatusAccepted},
+		{http.MethodPut, "/api/v1/admin/wipe", http.StatusAccepted},
+		{http.MethodPost, "/-/quit", http.StatusOK},
+	}
+	for _, c := range changes {
+		for _, header := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "http://evil.example"}} {
+			if a := p.do(t, c.method, c.path, "", header...); a.status != http.StatusForbidden {
+				t.Errorf("%s %s with %s: status %d", c.method, c.path, header, a.status)
+			}
+		}
+	}
+	p.wantJobs(t, "after requests of other sites", "a")
+	for _, c := range changes {
+		if a := p.do(t, c.method, c.path, ""); a.status != c.status {
+			t.Errorf("%s %s: status %d, want %d", c.method, c.path, a.status, c.status)
+		}
+	}
+	p.wait(t)
+}
+
+// TestHugeURL: a path of 240 kB, which names 40,000 labels, is not looked at.
+func TestHugeURL(t *testing.T) {
+	p := start(t)
+	var path strings.Builder
+	path.WriteString("/metrics/job/a")
+	for i := range 40_000 {
+		fmt.Fprintf(&path, "/l%d/v", i)
+	}
+	a := p.do(t, http.MethodPut, path.String(), "m 1\n")
+	if a.status != http.StatusRequestURITooLong {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+	wantText(t, a.body, "bytes")
+}
