@@ -27,7 +27,7 @@ import (
 
 func newWriter(t *testing.T) *exposition.Writer {
 	t.Helper()
-	w, err := exposition.NewWriter()
+	w, err := exposition.NewWriter(func(string) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}

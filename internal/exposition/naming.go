@@ -1,221 +1,254 @@
 package exposition
 
 import (
-	"math"
+	"maps"
 	"slices"
-	"strconv"
+	"sort"
 	"strings"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"google.golang.org/protobuf/proto"
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
+	"pushgateway/internal/wire"
 )
 
-// naming adapts families to a format so that no two of them and no two series
-// become one, and so that the format can hold them.
-type naming struct {
-	scheme      model.EscapingScheme
-	openMetrics bool
-	held        map[string]bool // names of all families, as they are
-	taken       map[string]bool // names of samples given so far
-}
-
-func newNaming(view *store.Snapshot, own []*dto.MetricFamily, format expfmt.Format) naming {
-	n := naming{
-		scheme:      format.ToEscapingScheme(),
-		openMetrics: format.FormatType() == expfmt.TypeOpenMetrics,
-		held:        map[string]bool{},
-		taken:       map[string]bool{},
-	}
-	_ = eachFamily(view, own, func(f *store.Family, o *dto.MetricFamily) error {
-		name, typ := o.GetName(), o.GetType()
-		if f != nil {
-			name, typ = f.Name, dto.MetricType(f.Type)
-		}
-		n.held[name] = true
-		if metric.LegacyMetricName(name) {
-			// Names that are fine as they are go before those that are not.
-			n.take(model.EscapeName(name, n.scheme), typ)
-		}
-		return nil
-	})
-	return n
-}
-
-// sampleNames returns the names of all samples of a family.
-func sampleNames(name string, typ dto.MetricType) []string {
-	names := []string{name}
+// sampleSuffixes returns what the names of the samples of a family of the type have after
+// the family's name.
+func sampleSuffixes(typ metric.Type) []string {
 	switch typ {
-	case dto.MetricType_HISTOGRAM, dto.MetricType_GAUGE_HISTOGRAM:
-		names = append(names, name+"_bucket")
-		fallthrough
-	case dto.MetricType_SUMMARY:
-		names = append(names, name+"_count", name+"_sum")
+	case metric.Histogram, metric.GaugeHistogram:
+		return []string{"", "_bucket", "_count", "_sum"}
+	case metric.Summary:
+		return []string{"", "_count", "_sum"}
 	}
-	return names
+	return []string{""}
 }
 
-func (n naming) take(name string, typ dto.MetricType) {
-	for _, sample := range sampleNames(name, typ) {
-		n.taken[sample] = true
-	}
-}
-
-func (n naming) free(name string, typ dto.MetricType) bool {
-	return !slices.ContainsFunc(sampleNames(name, typ), func(sample string) bool { return n.taken[sample] })
-}
-
-// adapt returns the families that f is exposed as: itself with its names escaped,
-// where need be by the scheme that keeps names apart. It does not change f.
-func (n naming) adapt(f *dto.MetricFamily) []*dto.MetricFamily {
-	escaped := model.EscapeMetricFamily(f, n.scheme)
-	if n.scheme != model.NoEscaping && !distinct(escaped) {
-		if escaped = model.EscapeMetricFamily(f, model.ValueEncodingEscaping); !distinct(escaped) {
-			return nil // somebody went out of their way to have escaped names beside the real ones
+// hasComposite reports whether the name is that of a sample of a histogram or summary that
+// find knows.
+func hasComposite(name string, find func(base string) (metric.Type, bool)) bool {
+	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
+		if base, ok := strings.CutSuffix(name, suffix); ok {
+			if typ, known := find(base); known && slices.Contains(sampleSuffixes(typ), suffix) {
+				return true
+			}
 		}
 	}
-	out := &dto.MetricFamily{Name: escaped.Name, Help: escaped.Help, Type: escaped.Type, Metric: escaped.Metric, Unit: escaped.Unit}
-	if n.scheme != model.NoEscaping && !metric.LegacyMetricName(f.GetName()) {
-		name := out.GetName()
-		if !n.free(name, f.GetType()) {
-			name = model.EscapeName(f.GetName(), model.ValueEncodingEscaping)
+	return false
+}
+
+// typeOf returns the type of a family, which may be nil.
+func typeOf(f *store.Family) (metric.Type, bool) {
+	if f == nil {
+		return 0, false
+	}
+	return f.Type, true
+}
+
+// assignNames chooses names for the families whose own names the scheme escapes. They get
+// the escaped name unless that is in use; then the one of the scheme that keeps most names
+// apart, with underscores behind it until it is free.
+func (e *exposer) assignNames() {
+	e.claimed = map[string]struct{}{}
+	if e.scheme == model.NoEscaping || e.view.Totals.Escaped == 0 {
+		return
+	}
+	e.assigned = map[string]string{}
+	for _, f := range e.view.Families {
+		if metric.LegacyMetricName(f.Name) {
+			continue
 		}
-		for !n.free(name, f.GetType()) {
+		name := model.EscapeName(f.Name, e.scheme)
+		if !e.free(name, f.Type) {
+			name = model.EscapeName(f.Name, model.ValueEncodingEscaping)
+		}
+		for !e.free(name, f.Type) {
 			name += "_"
 		}
-		out.Name = &name
-		n.take(name, f.GetType())
+		e.assigned[f.Name] = name
+		for _, suffix := range sampleSuffixes(f.Type) {
+			e.claimed[name+suffix] = struct{}{}
+		}
 	}
-	if !n.openMetrics {
-		return []*dto.MetricFamily{out}
-	}
-	return n.openMetricsFamilies(out)
 }
 
-// openMetricsFamilies makes a family fit OpenMetrics, which has more rules than the
-// text format. out may be changed, but not its metrics.
-func (n naming) openMetricsFamilies(out *dto.MetricFamily) []*dto.MetricFamily {
-	base, total := strings.CutSuffix(out.GetName(), "_total")
-	if out.GetType() == dto.MetricType_COUNTER && total && n.held[base] {
-		// A counter x_total announces itself as x. Beside another family of that
-		// name it keeps its own, as every counter without _total does, at the
-		// price of its type.
-		counters := out.Metric
-		out.Type, out.Metric = dto.MetricType_UNTYPED.Enum(), nil
-		for _, m := range counters {
-			out.Metric = append(out.Metric, untyped(m.Label, m.Counter.GetValue()))
-		}
+// nameOf returns the name that the family of this name is exposed with.
+func (e *exposer) nameOf(name string) string {
+	if assigned, ok := e.assigned[name]; ok {
+		return assigned
 	}
-	if n.held[base+"_created"] {
-		out.Metric = withoutCreated(out.Metric)
-	}
-	if out.Unit != nil && !strings.HasSuffix(base, "_"+out.GetUnit()) {
-		out.Unit = nil // units are only allowed as a suffix of the name
-	}
-	if slices.ContainsFunc(out.Metric, countsInFloats) {
-		return histogramSamples(out)
-	}
-	return []*dto.MetricFamily{out}
+	return name
 }
 
-func untyped(labels []*dto.LabelPair, value float64) *dto.Metric {
-	return &dto.Metric{Label: labels, Untyped: &dto.Untyped{Value: &value}}
+// free reports whether no other family has a sample of a name that a family of this name and
+// type would have.
+func (e *exposer) free(name string, typ metric.Type) bool {
+	return !slices.ContainsFunc(sampleSuffixes(typ), func(suffix string) bool { return e.inUse(name + suffix) })
 }
 
-// withoutCreated returns metrics without the times that would be exposed as samples
-// called _created.
-func withoutCreated(metrics []*dto.Metric) []*dto.Metric {
-	out := make([]*dto.Metric, len(metrics))
-	for i, m := range metrics {
-		m = proto.Clone(m).(*dto.Metric)
-		if m.Counter != nil {
-			m.Counter.CreatedTimestamp = nil
-		}
-		if m.Summary != nil {
-			m.Summary.CreatedTimestamp = nil
-		}
-		if m.Histogram != nil {
-			m.Histogram.CreatedTimestamp = nil
-		}
-		out[i] = m
+// inUse reports whether a family or a sample has the name.
+func (e *exposer) inUse(name string) bool {
+	if _, ok := e.claimed[name]; ok {
+		return true
 	}
-	return out
+	_, known := e.find(name)
+	return known || hasComposite(name, e.find)
 }
 
-func countsInFloats(m *dto.Metric) bool {
-	h := m.GetHistogram()
-	return h.GetSampleCountFloat() != 0 || slices.ContainsFunc(h.GetBucket(), func(b *dto.Bucket) bool { return b.GetCumulativeCountFloat() != 0 })
-}
-
-// histogramSamples returns the samples of a histogram that counts in floats, which
-// OpenMetrics 1.0 lacks, as families of no type, under the names they have in the
-// text format.
-func histogramSamples(f *dto.MetricFamily) []*dto.MetricFamily {
-	family := func(suffix string) *dto.MetricFamily {
-		return &dto.MetricFamily{Name: proto.String(f.GetName() + suffix), Help: f.Help, Type: dto.MetricType_UNTYPED.Enum()}
+// find returns the type of the family that is exposed with its own name, which this is.
+func (e *exposer) find(name string) (metric.Type, bool) {
+	i := sort.Search(len(e.self), func(i int) bool { return e.self[i].Name >= name })
+	if i < len(e.self) && e.self[i].Name == name {
+		return e.self[i].Type, true
 	}
-	buckets, counts, sums := family("_bucket"), family("_count"), family("_sum")
-	for _, m := range f.Metric {
-		h := m.Histogram
-		count := h.GetSampleCountFloat()
-		if count == 0 {
-			count = float64(h.GetSampleCount())
+	if _, renamed := e.assigned[name]; renamed {
+		return 0, false
+	}
+	return typeOf(e.view.Family(name))
+}
+
+// typed reports whether OpenMetrics can hold a family with its type, and claims the names
+// that readers count as the family's besides those of its samples.
+func (e *exposer) typed(name string, typ metric.Type, fits bool) bool {
+	var extra []string
+	switch typ {
+	case metric.Counter:
+		base := wire.OpenMetricsName(name, typ)
+		if base == name || base == "" {
+			return false // the samples would need other names than in the text format
 		}
-		bucket := func(bound, value float64) {
-			le := &dto.LabelPair{Name: proto.String(model.BucketLabel), Value: proto.String(formatBound(bound))}
-			buckets.Metric = append(buckets.Metric, untyped(append(slices.Clone(m.Label), le), value))
+		extra = []string{base, base + "_created"}
+	case metric.Summary, metric.Histogram:
+		extra = []string{name + "_created"}
+	}
+	if !fits || slices.ContainsFunc(extra, e.inUse) {
+		return false
+	}
+	for _, name := range extra {
+		e.claimed[name] = struct{}{}
+	}
+	return true
+}
+
+// renaming is a map of label names to those that they are exposed with.
+type renaming struct {
+	names   map[string]string
+	variant string // of forms with these names
+}
+
+func newRenaming(names map[string]string) *renaming {
+	var variant strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		variant.WriteString("\xff" + name + "\xff" + names[name]) // no name contains this byte
+	}
+	return &renaming{names, variant.String()}
+}
+
+// apply renames labels, which it changes.
+func (r *renaming) apply(labels []metric.Label) {
+	if r == nil {
+		return
+	}
+	for i := range labels {
+		if name, ok := r.names[labels[i].Name]; ok {
+			labels[i].Name = name
 		}
-		infinite := false
-		for _, b := range h.Bucket {
-			value := b.GetCumulativeCountFloat()
-			if value == 0 {
-				value = float64(b.GetCumulativeCount())
+	}
+	slices.SortFunc(labels, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// labelsOf returns the names that the labels of the family are exposed with; nil if these are
+// their own.
+func (e *exposer) labelsOf(f *store.Family) *renaming {
+	if e.scheme == model.NoEscaping || e.view.Totals.Escaped == 0 {
+		return nil
+	}
+	return f.Cached(store.Form{Kind: renamingKind + uint8(e.scheme), Variant: ""}, func() any { return renameLabels(f, e.scheme) }).(*renaming)
+}
+
+func renameLabels(f *store.Family, scheme model.EscapingScheme) *renaming {
+	names := labelNames(f)
+	// Names that renamed labels must not get.
+	used := map[string]bool{model.MetricNameLabel: true}
+	switch f.Type {
+	case metric.Histogram, metric.GaugeHistogram:
+		used[metric.BucketLabel] = true
+	case metric.Summary:
+		used[metric.QuantileLabel] = true
+	}
+	var foreign []string
+	for _, name := range names {
+		if metric.LegacyLabelName(name) {
+			used[name] = true
+		} else {
+			foreign = append(foreign, name)
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	escaped, unique := map[string]string{}, map[string]bool{}
+	for _, name := range foreign {
+		escaped[name] = escapeLabelName(name, scheme)
+		unique[escaped[name]] = true
+	}
+	meet := len(unique) < len(foreign) || slices.ContainsFunc(foreign, func(name string) bool { return used[escaped[name]] })
+	if r := newRenaming(escaped); !meet || staysDistinct(f, r) {
+		return r
+	}
+	for _, name := range foreign {
+		other := escapeLabelName(name, model.ValueEncodingEscaping)
+		for used[other] {
+			other += "_"
+		}
+		used[other] = true
+		escaped[name] = other
+	}
+	return newRenaming(escaped)
+}
+
+// escapeLabelName escapes a label name, in which unlike in those of metrics no colon is
+// allowed.
+func escapeLabelName(name string, scheme model.EscapingScheme) string {
+	escaped := model.EscapeName(name, scheme)
+	if !strings.Contains(escaped, ":") {
+		return escaped
+	}
+	switch scheme {
+	case model.ValueEncodingEscaping:
+		if !strings.HasPrefix(escaped, "U__") {
+			escaped = "U__" + strings.ReplaceAll(escaped, "_", "__")
+		}
+		return strings.ReplaceAll(escaped, ":", "_3a_")
+	case model.DotsEscaping:
+		return strings.ReplaceAll(escaped, ":", "__")
+	}
+	return strings.ReplaceAll(escaped, ":", "_")
+}
+
+// staysDistinct reports whether, with its labels renamed, no metric of the family has a label
+// twice or one that the exposition needs itself, and no two metrics have the same labels.
+// Cost: O(series).
+func staysDistinct(f *store.Family, r *renaming) bool {
+	seen := map[string]struct{}{}
+	for c := range f.All() {
+		metrics := c.Metrics()
+		for i := range metrics {
+			labels := metrics[i].Labels
+			r.apply(labels)
+			for j, l := range labels {
+				bound := f.Type.HasBuckets() && l.Name == metric.BucketLabel || f.Type == metric.Summary && l.Name == metric.QuantileLabel
+				if bound || l.Name == model.MetricNameLabel || j > 0 && l.Name == labels[j-1].Name {
+					return false
+				}
 			}
-			bucket(b.GetUpperBound(), value)
-			infinite = infinite || math.IsInf(b.GetUpperBound(), +1)
+			id := metric.FormatLabels(labels)
+			if _, twice := seen[id]; twice {
+				return false
+			}
+			seen[id] = struct{}{}
 		}
-		if !infinite {
-			bucket(math.Inf(+1), count)
-		}
-		counts.Metric = append(counts.Metric, untyped(m.Label, count))
-		sums.Metric = append(sums.Metric, untyped(m.Label, h.GetSampleSum()))
-	}
-	return []*dto.MetricFamily{buckets, counts, sums}
-}
-
-// formatBound writes a bucket's bound as OpenMetrics does: always a float.
-func formatBound(bound float64) string {
-	if math.IsInf(bound, +1) {
-		return "+Inf"
-	}
-	text := strconv.FormatFloat(bound, 'g', -1, 64)
-	if !strings.ContainsAny(text, "e.NI") {
-		text += ".0"
-	}
-	return text
-}
-
-// distinct reports whether no metric of the family has a label twice and no two
-// have the same labels.
-func distinct(f *dto.MetricFamily) bool {
-	seen := make(map[string]struct{}, len(f.Metric))
-	for _, m := range f.Metric {
-		labels := make([]metric.Label, len(m.Label))
-		names := make(map[string]struct{}, len(m.Label))
-		for i, l := range m.Label {
-			labels[i] = metric.Label{Name: l.GetName(), Value: l.GetValue()}
-			names[l.GetName()] = struct{}{}
-		}
-		slices.SortFunc(labels, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
-		id := metric.FormatLabels(labels)
-		if _, twice := seen[id]; twice || len(names) < len(labels) {
-			return false
-		}
-		seen[id] = struct{}{}
 	}
 	return true
 }

@@ -24,44 +24,36 @@ const (
 	Zstd     Encoding = "zstd"
 )
 
-// representation says which bytes of a chunk are written.
-type representation uint8
-
-const (
-	text representation = iota
-	protobuf
-)
-
-func (r representation) of(c *store.EncodedFamily) []byte {
-	if r == text {
-		return c.Text()
-	}
-	return c.Protobuf()
-}
-
-// sink takes an exposition in pieces: bytes, and blocks of chunks that may be
-// there in compressed form already.
+// sink takes an exposition in pieces: bytes, and segments in a form.
 type sink interface {
 	io.Writer
-	block(*store.Segment[*store.EncodedFamily], representation) error
+	segment(*segment, *form) error
 	close() error
 	written() int64
 }
 
-// keepWeight is from how many bytes on a block keeps its compressed form. Smaller ones compress better together with their neighbours.
-const keepWeight = 4 << 10
+// minCached is the minimum size of a segment, in stored bytes, whose compressed form is
+// cached. Smaller segments compress better together with their neighbours.
+const minCached = 4 << 10
 
-func worthKeeping(b *store.Segment[*store.EncodedFamily]) bool {
+func worthCaching(s *segment) bool {
 	size := 0
-	for _, c := range b.Items {
-		if size += c.Size(); size >= keepWeight {
+	for _, c := range s.Items {
+		if size += c.Size(); size >= minCached {
 			return true
 		}
 	}
 	return false
 }
 
-// compressors are what sinks compress with.
+// compressed is a compressed piece of an exposition.
+type compressed struct {
+	bytes    []byte
+	size     int    // of what is compressed
+	checksum uint32 // CRC-32 (IEEE) of what is compressed
+}
+
+// compressors compress for sinks.
 type compressors struct {
 	deflaters *sync.Pool // of *flate.Writer
 	zstd      *zstd.Encoder
@@ -76,7 +68,7 @@ func newCompressors() (compressors, error) {
 	deflaters := &sync.Pool{New: func() any {
 		d, err := flate.NewWriter(io.Discard, flate.BestSpeed)
 		if err != nil {
-			panic(err) // the level is a constant that it knows
+			panic(err) // the level is a valid constant
 		}
 		return d
 	}}
@@ -88,11 +80,16 @@ func (c compressors) newSink(out io.Writer, encoding Encoding) sink {
 	buffered := bufio.NewWriterSize(counted, 64<<10)
 	switch encoding {
 	case Gzip:
-		return &piecesSink{compression: newGzipPieces(c.deflaters, buffered), count: counted}
+		return &compressingSink{compression: newGzip(c.deflaters, buffered), count: counted}
 	case Zstd:
-		return &piecesSink{compression: &zstdPieces{encoder: c.zstd, out: buffered}, count: counted}
+		return &compressingSink{compression: &zstdFrames{encoder: c.zstd, out: buffered}, count: counted}
 	}
 	return &plainSink{Writer: buffered, count: counted}
+}
+
+func newPlainSink(out io.Writer) sink {
+	counted := &countingWriter{out: out}
+	return &plainSink{Writer: bufio.NewWriter(counted), count: counted}
 }
 
 type countingWriter struct {
@@ -112,53 +109,50 @@ type plainSink struct {
 	count *countingWriter
 }
 
-func (s *plainSink) block(b *store.Segment[*store.EncodedFamily], r representation) error {
-	for _, c := range b.Items {
-		if _, err := s.Write(r.of(c)); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s *plainSink) segment(seg *segment, f *form) error {
+	return f.each(seg, true, func(p []byte) error {
+		_, err := s.Write(p)
+		return err
+	})
 }
 
 func (s *plainSink) close() error   { return s.Flush() }
 func (s *plainSink) written() int64 { return s.count.count }
 
-// piecesSink compresses an exposition in pieces: what is written gathers until it
-// makes a piece of its own, and blocks that are worth it are pieces that keep their
-// compressed form.
-type piecesSink struct {
+// compressingSink compresses an exposition in pieces. Bytes are collected until they make a
+// piece. A segment that is large enough is a piece of its own, which is cached.
+type compressingSink struct {
 	compression
 	count   *countingWriter
 	pending []byte
 }
 
-// compression makes of pieces, of which none knows of those before it, one
-// compressed content.
+// compression makes one compressed content of pieces. No piece refers to those before it.
 type compression interface {
-	// piece writes the piece that stands for plain.
+	// piece compresses and writes a piece.
 	piece(plain []byte) error
-	// encode makes the piece that stands for the chunks of a block.
-	encode(*store.Segment[*store.EncodedFamily], representation) *store.CachedForm
-	// kept writes a piece that encode made.
-	kept(*store.CachedForm) error
-	form(representation) store.Form
+	// compress makes a piece of a segment.
+	compress(*segment, *form) *compressed
+	// write writes a piece that compress made.
+	write(*compressed) error
+	// kind is that of cached pieces.
+	kind() uint8
 	// end writes what follows the last piece.
 	end() error
 }
 
-// pendingSize is how many bytes make a piece.
-const pendingSize = 32 << 10
+// pieceSize is the number of collected bytes that make a piece.
+const pieceSize = 32 << 10
 
-func (s *piecesSink) Write(p []byte) (int, error) {
+func (s *compressingSink) Write(p []byte) (int, error) {
 	s.pending = append(s.pending, p...)
-	if len(s.pending) < pendingSize {
+	if len(s.pending) < pieceSize {
 		return len(p), nil
 	}
 	return len(p), s.flush()
 }
 
-func (s *piecesSink) flush() error {
+func (s *compressingSink) flush() error {
 	if len(s.pending) == 0 {
 		return nil
 	}
@@ -167,31 +161,29 @@ func (s *piecesSink) flush() error {
 	return err
 }
 
-func (s *piecesSink) block(b *store.Segment[*store.EncodedFamily], r representation) error {
-	if !worthKeeping(b) {
-		for _, c := range b.Items {
-			if _, err := s.Write(r.of(c)); err != nil {
-				return err
-			}
-		}
-		return nil
+func (s *compressingSink) segment(seg *segment, f *form) error {
+	if !worthCaching(seg) {
+		return f.each(seg, true, func(p []byte) error {
+			_, err := s.Write(p)
+			return err
+		})
 	}
 	if err := s.flush(); err != nil {
 		return err
 	}
-	return s.kept(b.Cached(s.form(r), func() *store.CachedForm { return s.encode(b, r) }))
+	key := store.Form{Kind: s.kind() + uint8(f.kind), Variant: f.variant}
+	return s.write(seg.Cached(key, func() any { return s.compress(seg, f) }).(*compressed))
 }
 
-func (s *piecesSink) close() error { return errors.Join(s.flush(), s.end()) }
+func (s *compressingSink) close() error { return errors.Join(s.flush(), s.end()) }
 
-func (s *piecesSink) written() int64 { return s.count.count }
+func (s *compressingSink) written() int64 { return s.count.count }
 
-// gzipPieces write one gzip member (RFC 1952), since several in a row, though
-// allowed, are cut off after the first by some readers. Its deflate stream is made
-// of pieces that each begin with an empty window and end on a byte boundary (a sync
-// flush, RFC 1951 section 3.2.4), so that they can stand in any order. The checksum
-// of the whole comes from those of the pieces.
-type gzipPieces struct {
+// gzipMember writes one gzip member (RFC 1952): some readers ignore all members but the
+// first. Its deflate stream consists of pieces, each of which begins with an empty window
+// and ends on a byte boundary (a sync flush, RFC 1951 section 3.2.4), so that any piece can
+// follow any other. The checksum of the whole is combined from those of the pieces.
+type gzipMember struct {
 	deflaters *sync.Pool
 	deflater  *flate.Writer
 	out       *bufio.Writer
@@ -199,16 +191,16 @@ type gzipPieces struct {
 	size      uint32 // modulo 2^32, as the format has it
 }
 
-func newGzipPieces(deflaters *sync.Pool, out *bufio.Writer) *gzipPieces {
-	// ID1 ID2 CM FLG MTIME(4) XFL OS: deflate, no time, unknown system. What
-	// cannot be written shows at the end.
+func newGzip(deflaters *sync.Pool, out *bufio.Writer) *gzipMember {
+	// ID1 ID2 CM FLG MTIME(4) XFL OS: deflate, no time, unknown system. An error shows at
+	// the end.
 	_, _ = out.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff})
-	return &gzipPieces{deflaters: deflaters, deflater: deflaters.Get().(*flate.Writer), out: out}
+	return &gzipMember{deflaters: deflaters, deflater: deflaters.Get().(*flate.Writer), out: out}
 }
 
-func (*gzipPieces) form(r representation) store.Form { return store.Form(r) }
+func (*gzipMember) kind() uint8 { return gzipKind }
 
-func (g *gzipPieces) piece(plain []byte) error {
+func (g *gzipMember) piece(plain []byte) error {
 	g.append(uint32(len(plain)), crc32.ChecksumIEEE(plain))
 	g.deflater.Reset(g.out)
 	if _, err := g.deflater.Write(plain); err != nil {
@@ -218,24 +210,24 @@ func (g *gzipPieces) piece(plain []byte) error {
 }
 
 // append accounts for a piece of the plain exposition.
-func (g *gzipPieces) append(size, checksum uint32) {
+func (g *gzipMember) append(size, checksum uint32) {
 	g.checksum = combineChecksums(g.checksum, checksum, int64(size))
 	g.size += size
 }
 
-func (g *gzipPieces) encode(b *store.Segment[*store.EncodedFamily], r representation) *store.CachedForm {
-	var m store.CachedForm
+func (g *gzipMember) compress(s *segment, f *form) *compressed {
+	var c compressed
 	out := appendWriter(make([]byte, 0, 2<<10))
 	g.deflater.Reset(&out)
-	for _, c := range b.Items {
-		p := r.of(c)
-		m.Size += len(p)
-		m.Checksum = crc32.Update(m.Checksum, crc32.IEEETable, p)
-		_, _ = g.deflater.Write(p) // to memory, which does not fail
-	}
+	_ = f.each(s, false, func(p []byte) error { // to memory, which does not fail
+		c.size += len(p)
+		c.checksum = crc32.Update(c.checksum, crc32.IEEETable, p)
+		_, err := g.deflater.Write(p)
+		return err
+	})
 	_ = g.deflater.Flush()
-	m.Bytes = append([]byte(nil), out...)
-	return &m
+	c.bytes = append([]byte(nil), out...)
+	return &c
 }
 
 type appendWriter []byte
@@ -245,13 +237,13 @@ func (w *appendWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (g *gzipPieces) kept(m *store.CachedForm) error {
-	g.append(uint32(m.Size), m.Checksum)
-	_, err := g.out.Write(m.Bytes)
+func (g *gzipMember) write(c *compressed) error {
+	g.append(uint32(c.size), c.checksum)
+	_, err := g.out.Write(c.bytes)
 	return err
 }
 
-func (g *gzipPieces) end() error {
+func (g *gzipMember) end() error {
 	g.deflater.Reset(io.Discard)
 	g.deflaters.Put(g.deflater)
 	// An empty last block with the fixed codes, then the trailer.
@@ -262,34 +254,35 @@ func (g *gzipPieces) end() error {
 	return errors.Join(err, g.out.Flush())
 }
 
-// zstdPieces write a zstd frame for each piece; readers take frames in a row as
-// one content (RFC 8878 section 3).
-type zstdPieces struct {
+// zstdFrames writes a zstd frame for each piece. Readers concatenate the contents of
+// consecutive frames (RFC 8878 section 3).
+type zstdFrames struct {
 	encoder *zstd.Encoder
 	out     *bufio.Writer
 	frame   []byte
 }
 
-func (*zstdPieces) form(r representation) store.Form { return store.Form(2 + r) }
+func (*zstdFrames) kind() uint8 { return zstdKind }
 
-func (z *zstdPieces) piece(plain []byte) error {
+func (z *zstdFrames) piece(plain []byte) error {
 	z.frame = z.encoder.EncodeAll(plain, z.frame[:0])
 	_, err := z.out.Write(z.frame)
 	return err
 }
 
-func (z *zstdPieces) encode(b *store.Segment[*store.EncodedFamily], r representation) *store.CachedForm {
+func (z *zstdFrames) compress(s *segment, f *form) *compressed {
 	var plain []byte
-	for _, c := range b.Items {
-		plain = append(plain, r.of(c)...)
-	}
+	_ = f.each(s, false, func(p []byte) error { // to memory, which does not fail
+		plain = append(plain, p...)
+		return nil
+	})
 	frame := z.encoder.EncodeAll(plain, nil)
-	return &store.CachedForm{Bytes: append([]byte(nil), frame...), Size: len(plain)}
+	return &compressed{bytes: append([]byte(nil), frame...), size: len(plain)}
 }
 
-func (z *zstdPieces) kept(m *store.CachedForm) error {
-	_, err := z.out.Write(m.Bytes)
+func (z *zstdFrames) write(c *compressed) error {
+	_, err := z.out.Write(c.bytes)
 	return err
 }
 
-func (z *zstdPieces) end() error { return z.out.Flush() }
+func (z *zstdFrames) end() error { return z.out.Flush() }

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"sync/atomic"
 )
 
 // item is what a run holds: distinct by its order, and of some weight in bytes. It
@@ -41,34 +40,10 @@ type leaf[T any] struct {
 // pushes again; large ones compress better. Measured with make bench.
 const maxSegmentWeight = 12 << 10
 
-// Block is a stretch of consecutive items of a run. It is immutable.
+// Segment is a stretch of consecutive items of a run. It is immutable.
 type Segment[T any] struct {
-	Items  []T
-	cached [Forms]atomic.Pointer[CachedForm]
-}
-
-// Form numbers the encoded forms that a block can keep.
-type Form uint8
-
-// Forms is how many forms there are for a block to keep.
-const Forms = 4
-
-// Memo is a form of a block that was worth keeping.
-type CachedForm struct {
-	Bytes    []byte
-	Size     int    // of what the form encodes, in bytes
-	Checksum uint32 // CRC-32 (IEEE) of what the form encodes
-}
-
-// Memo returns the form of the block, which encode makes where nobody has asked
-// for it before. It is safe for concurrent use; encode can then run twice.
-func (b *Segment[T]) Cached(form Form, encode func() *CachedForm) *CachedForm {
-	if m := b.cached[form].Load(); m != nil {
-		return m
-	}
-	m := encode()
-	b.cached[form].Store(m)
-	return m
+	Items []T
+	cache // of what readers derived from the items
 }
 
 // snapshot returns the run as it is now. Cost: O(blocks) after a change, O(1)

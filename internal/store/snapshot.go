@@ -2,6 +2,8 @@ package store
 
 import (
 	"iter"
+	"slices"
+	"strings"
 	"sync"
 
 	"pushgateway/internal/metric"
@@ -53,6 +55,15 @@ func (v *Snapshot) Group(key metric.GroupingKey) *Group {
 	return g
 }
 
+// Family returns the family of this name, nil if there is none. Cost: O(log families).
+func (v *Snapshot) Family(name string) *Family {
+	i, found := slices.BinarySearchFunc(v.Families, name, func(f *Family, name string) int { return strings.Compare(f.Name, name) })
+	if !found {
+		return nil
+	}
+	return v.Families[i]
+}
+
 // Family is all families of one name, those of every group that has one. It is
 // immutable.
 type Family struct {
@@ -61,6 +72,7 @@ type Family struct {
 	Segments []*Segment[*EncodedFamily]
 
 	texts func() (help, unit string)
+	cache // of what readers derived from the segments
 }
 
 func newFamily(name string, typ metric.Type, blocks []*Segment[*EncodedFamily]) *Family {

@@ -76,6 +76,7 @@ type sample struct {
 	labels     []byte // without braces
 	boundLabel string // le or quantile, empty where there is none
 	bound      float64
+	floatBound bool // the bound is always written as a float, as in OpenMetrics
 }
 
 func (s sample) suffixed(suffix string) sample {
@@ -89,6 +90,13 @@ func (s sample) bounded(suffix, label string, bound float64) sample {
 }
 
 func appendSample(dst []byte, s sample, value float64) []byte {
+	dst = s.append(dst)
+	dst = appendFloat(dst, value)
+	return append(dst, '\n')
+}
+
+// append appends what comes before the value, with the blank.
+func (s sample) append(dst []byte) []byte {
 	separator := byte('{')
 	if s.plain {
 		dst = append(dst, s.name...)
@@ -109,16 +117,18 @@ func appendSample(dst []byte, s sample, value float64) []byte {
 		dst = append(dst, separator)
 		dst = append(dst, s.boundLabel...)
 		dst = append(dst, '=', '"')
-		dst = appendFloat(dst, s.bound)
+		if s.floatBound {
+			dst = appendOpenMetricsFloat(dst, s.bound)
+		} else {
+			dst = appendFloat(dst, s.bound)
+		}
 		dst = append(dst, '"')
 		separator = ','
 	}
 	if separator == ',' {
 		dst = append(dst, '}')
 	}
-	dst = append(dst, ' ')
-	dst = appendFloat(dst, value)
-	return append(dst, '\n')
+	return append(dst, ' ')
 }
 
 func appendLabels(dst []byte, labels []metric.Label) []byte {
