@@ -17,7 +17,7 @@ import (
 // prints the groups that can still be read, and returns an error.
 func dump(path string, out, errOut io.Writer) error {
 	found, err := journal.Inspect(path)
-	writer, writerErr := exposition.NewWriter()
+	writer, writerErr := exposition.NewWriter(nil)
 	if writerErr != nil {
 		return errors.Join(writerErr, err)
 	}

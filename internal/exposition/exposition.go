@@ -34,10 +34,13 @@ type Writer struct {
 }
 
 // NewWriter returns a Writer. reserved reports whether a self metric of this name takes
-// precedence over a pushed family that collides with it; other self metrics are left out
-// then.
+// precedence over a pushed family that it collides with; other self metrics are left out
+// then. It may be nil if none does.
 func NewWriter(reserved func(name string) bool) (*Writer, error) {
 	c, err := newCompressors()
+	if reserved == nil {
+		reserved = func(string) bool { return false }
+	}
 	return &Writer{c, reserved}, err
 }
 

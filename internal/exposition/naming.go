@@ -190,7 +190,7 @@ func renameLabels(f *store.Family, scheme model.EscapingScheme) *renaming {
 	}
 	escaped, unique := map[string]string{}, map[string]bool{}
 	for _, name := range foreign {
-		escaped[name] = escapeLabelName(name, scheme)
+		escaped[name] = model.EscapeName(name, scheme)
 		unique[escaped[name]] = true
 	}
 	meet := len(unique) < len(foreign) || slices.ContainsFunc(foreign, func(name string) bool { return used[escaped[name]] })
@@ -198,7 +198,7 @@ func renameLabels(f *store.Family, scheme model.EscapingScheme) *renaming {
 		return r
 	}
 	for _, name := range foreign {
-		other := escapeLabelName(name, model.ValueEncodingEscaping)
+		other := model.EscapeName(name, model.ValueEncodingEscaping)
 		for used[other] {
 			other += "_"
 		}
@@ -206,25 +206,6 @@ func renameLabels(f *store.Family, scheme model.EscapingScheme) *renaming {
 		escaped[name] = other
 	}
 	return newRenaming(escaped)
-}
-
-// escapeLabelName escapes a label name, in which unlike in those of metrics no colon is
-// allowed.
-func escapeLabelName(name string, scheme model.EscapingScheme) string {
-	escaped := model.EscapeName(name, scheme)
-	if !strings.Contains(escaped, ":") {
-		return escaped
-	}
-	switch scheme {
-	case model.ValueEncodingEscaping:
-		if !strings.HasPrefix(escaped, "U__") {
-			escaped = "U__" + strings.ReplaceAll(escaped, "_", "__")
-		}
-		return strings.ReplaceAll(escaped, ":", "_3a_")
-	case model.DotsEscaping:
-		return strings.ReplaceAll(escaped, ":", "__")
-	}
-	return strings.ReplaceAll(escaped, ":", "_")
 }
 
 // staysDistinct reports whether, with its labels renamed, no metric of the family has a label

@@ -98,7 +98,7 @@ func copies(t testing.TB, groups iter.Seq[*store.Group]) []*store.Group {
 
 func exposed(t testing.TB, s *store.Store) string {
 	t.Helper()
-	writer, err := exposition.NewWriter()
+	writer, err := exposition.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func TestAgainstModel(t *testing.T) {
 	for _, f := range own {
 		reserved[f.GetName()] = metric.Type(f.GetType())
 	}
-	writer, err := exposition.NewWriter(func(string) bool { return true })
+	writer, err := exposition.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

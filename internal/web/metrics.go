@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -186,9 +187,23 @@ func (m *metrics) types() (map[string]metric.Type, error) {
 	}
 	types := map[string]metric.Type{}
 	for _, f := range families {
-		types[f.GetName()] = metric.Type(f.GetType())
+		if reservedMetric(f.GetName()) {
+			types[f.GetName()] = metric.Type(f.GetType())
+		}
 	}
 	return types, nil
+}
+
+// reservedMetric reports whether a push must not have a metric of this name with another
+// type than the gateway's own. These are the names that upstream reserves. Its other own
+// metrics give way to pushed ones.
+func reservedMetric(name string) bool {
+	switch name {
+	case "pushgateway_build_info", "pushgateway_http_requests_total",
+		"pushgateway_http_push_size_bytes", "pushgateway_http_push_duration_seconds":
+		return true
+	}
+	return strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_")
 }
 
 // countRejection counts err if it is a rejection. A temporary failure is not.

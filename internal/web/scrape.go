@@ -29,7 +29,7 @@ type scrapeHandler struct {
 }
 
 func newScrapeHandler(s *Server) (*scrapeHandler, error) {
-	writer, err := exposition.NewWriter()
+	writer, err := exposition.NewWriter(reservedMetric)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +63,11 @@ func (h *scrapeHandler) selfMetrics(w http.ResponseWriter, r *request) error {
 // own.
 func (h *scrapeHandler) writeAll(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	var own []*dto.MetricFamily
+	var self []*dto.MetricFamily
 	if h.together {
 		var err error
-		if own, err = h.metrics.registry.Gather(); err != nil {
-			// own holds what could be gathered.
+		if self, err = h.metrics.registry.Gather(); err != nil {
+			// self holds what could be gathered.
 			h.logger.Error("gather the gateway's own metrics", "err", err)
 		}
 	}
@@ -76,7 +76,7 @@ func (h *scrapeHandler) writeAll(w http.ResponseWriter, r *http.Request) {
 	if encoding != exposition.Identity {
 		w.Header().Set("Content-Encoding", string(encoding))
 	}
-	size, err := h.writer.Write(w, h.store.Snapshot(), own, format, encoding)
+	size, err := h.writer.Write(w, h.store.Snapshot(), self, format, encoding)
 	if err != nil {
 		// The status has been sent: the scraper sees a body that is cut short. In most
 		// cases it has gone.
@@ -91,11 +91,11 @@ func (h *scrapeHandler) writeAll(w http.ResponseWriter, r *http.Request) {
 	h.metrics.scrapeSize.Observe(float64(size))
 }
 
-// negotiateEncoding chooses the compression of an answer by Accept-Encoding, as
-// RFC 9110 section 12.5.3 has it: the highest weight wins, gzip before zstd where
-// they are equal, since that is what scrapers have been asking for all along.
+// negotiateEncoding chooses the compression of an answer by Accept-Encoding as of RFC 9110
+// section 12.5.3: the highest weight wins. At equal weights gzip wins, which scrapers have
+// always asked for, then zstd. No compression wins only if it has a higher weight.
 func negotiateEncoding(h http.Header) exposition.Encoding {
-	best, bestWeight := exposition.Identity, 0.0
+	weights := map[exposition.Encoding]float64{}
 	for _, accepted := range strings.Split(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
 		name, params, _ := strings.Cut(accepted, ";")
 		weight := 1.0
@@ -105,12 +105,12 @@ func negotiateEncoding(h http.Header) exposition.Encoding {
 				continue
 			}
 		}
-		encoding := exposition.Encoding(strings.ToLower(strings.TrimSpace(name)))
-		if encoding != exposition.Gzip && encoding != exposition.Zstd {
-			continue
-		}
-		if weight > bestWeight || weight == bestWeight && weight > 0 && encoding == exposition.Gzip {
-			best, bestWeight = encoding, weight
+		weights[exposition.Encoding(strings.ToLower(strings.TrimSpace(name)))] = weight
+	}
+	best := exposition.Identity
+	for _, encoding := range []exposition.Encoding{exposition.Zstd, exposition.Gzip} {
+		if weight := weights[encoding]; weight > 0 && weight >= weights[best] {
+			best = encoding
 		}
 	}
 	return best

@@ -194,7 +194,7 @@ func TestRejectionsName(t *testing.T) {
 		{"untyped", "# TYPE m gauge\nm 1\n", "m 1\n", metric.TypeConflict, []string{"without a TYPE line is untyped"}},
 		{"own metric", "", "# TYPE go_goroutines counter\ngo_goroutines 1\n", metric.TypeConflict, []string{"go_goroutines", "gateway's own", "gauge"}},
 		{"own vector", "", "pushgateway_http_requests_total 1\n", metric.TypeConflict, []string{"gateway's own", "counter"}},
-		{"own suffix", "", "pushgateway_scrape_duration_seconds_count 1\n", metric.SuffixCollision, []string{"pushgateway_scrape_duration_seconds", "gateway's own"}},
+		{"own suffix", "", "pushgateway_http_push_size_bytes_count 1\n", metric.SuffixCollision, []string{"pushgateway_http_push_size_bytes", "gateway's own"}},
 		{"twice in a push", "", "m{l=\"1\"} 1\nm{l=\"1\"} 2\n", metric.DuplicateSeries, []string{`m{instance="i",job="b",l="1"}`, "twice"}},
 		{"in two groups", "m{instance=\"i\",job=\"x\"} 1\n", "m 1\n", "", nil},
 		{"suffix of held", "# TYPE h histogram\nh_sum 1\nh_count 1\n", "# TYPE h_count counter\nh_count 1\n", metric.SuffixCollision, []string{`"h_count"`, `histogram "h"`, `{job="a"}`}},
@@ -328,6 +328,8 @@ func TestNegotiateEncoding(t *testing.T) {
 		"": exposition.Identity, "identity": exposition.Identity, "gzip": exposition.Gzip, "GZIP": exposition.Gzip, "zstd": exposition.Zstd,
 		"zstd, gzip": exposition.Gzip, "gzip;q=0.5, zstd": exposition.Zstd, "gzip;q=0": exposition.Identity, "gzip; q=0, zstd; q=0.1": exposition.Zstd,
 		"br, deflate": exposition.Identity, "gzip;q=nonsense": exposition.Identity,
+		"gzip;q=0.5, identity;q=1": exposition.Identity, "gzip;q=0.5, identity": exposition.Identity,
+		"identity;q=0.5, gzip;q=0.5": exposition.Gzip, "identity;q=0, zstd;q=0.1": exposition.Zstd, "identity;q=0": exposition.Identity,
 	} {
 		if got := negotiateEncoding(http.Header{"Accept-Encoding": {accept}}); got != want {
 			t.Errorf("%q: got %s, want %s", accept, got, want)
@@ -335,9 +337,10 @@ func TestNegotiateEncoding(t *testing.T) {
 	}
 }
 
-// TestOwnNamesAreAllReserved holds the reserved names against what is exposed
-// once every kind of request has been made.
-func TestOwnNamesAreAllReserved(t *testing.T) {
+// TestReservedNames pushes what collides with the gateway's own metrics, after every kind of
+// request has been made. Pushes that upstream rejects are rejected. Other pushes are
+// accepted, and the gateway's own metrics of these names are not exposed.
+func TestReservedNames(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) { c.AdminAPI = true })
 	for _, request := range []struct{ method, path string }{
 		{"PUT", "/metrics/job/a"}, {"POST", "/metrics/job/a"}, {"DELETE", "/metrics/job/a"}, {"PUT", "/metrics/job/a/x"}, {"GET", "/metrics"}, {"GET", "/"},
@@ -354,8 +357,18 @@ func TestOwnNamesAreAllReserved(t *testing.T) {
 		if strings.EqualFold(f.GetType().String(), "summary") {
 			body = "# TYPE " + f.GetName() + " gauge\n" + f.GetName() + " 1\n"
 		}
-		if w := do(s, "PUT", "/metrics/job/x", body); w.Code != 400 {
-			t.Errorf("%s is not reserved: %d", f.GetName(), w.Code)
+		name, _, _ := strings.Cut(f.GetName(), "_")
+		upstream := name == "go" || name == "process" || strings.HasPrefix(f.GetName(), "pushgateway_http_") || f.GetName() == "pushgateway_build_info"
+		want := map[bool]int{true: 400, false: 200}[upstream]
+		if w := do(s, "PUT", "/metrics/job/x", body); w.Code != want {
+			t.Errorf("%s: %d, want %d", f.GetName(), w.Code, want)
+		}
+		exposed := do(s, "GET", "/metrics", "").Body.String()
+		if n := strings.Count(exposed, "# TYPE "+f.GetName()+" "); n != 1 {
+			t.Errorf("%s is exposed %d times", f.GetName(), n)
+		}
+		if strings.Contains(exposed, "\n"+f.GetName()+`_sum{instance="",job="x"}`) != (want == 200 && strings.Contains(body, "_sum")) {
+			t.Errorf("%s: %s", body, exposed)
 		}
 	}
 }

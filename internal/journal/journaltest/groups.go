@@ -87,7 +87,7 @@ func copies(t *testing.T, groups iter.Seq[*store.Group]) []*store.Group {
 
 func exposed(t *testing.T, s *store.Store) string {
 	t.Helper()
-	writer, err := exposition.NewWriter()
+	writer, err := exposition.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
