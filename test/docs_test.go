@@ -112,28 +112,24 @@ func anchor(heading string) string {
 	return strings.Map(keep, strings.ToLower(heading))
 }
 
-// TestReadmeListsEveryFlag: the README's table has the flags of --help, and no others.
-func TestReadmeListsEveryFlag(t *testing.T) {
+// TestDesignListsPackages: the table of packages in docs/DESIGN.md is complete.
+func TestDesignListsPackages(t *testing.T) {
 	t.Parallel()
-	flags := func(pattern, text string) []string {
-		var names []string
-		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
-			names = append(names, m[1])
-		}
-		slices.Sort(names)
-		return slices.Compact(names)
+	want := []string{"cmd/pushgateway", "test", "bench"}
+	dirs, err := os.ReadDir(filepath.Join(root, "internal"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	help, _ := runToEnd(t, command(t, gatewayBinary(t), "--help"))
-	want := flags(`(?m)^      --(?:\[no-\])?([a-z0-9.-]+)`, help)
-	want = slices.DeleteFunc(want, func(name string) bool { return name == "version" })
-
-	var rows string
-	for line := range strings.Lines(pages(t)["README.md"]) {
-		if strings.HasPrefix(line, "| `--") {
-			rows += strings.Split(line, " | ")[0] + "\n"
-		}
+	for _, dir := range dirs {
+		want = append(want, "internal/"+dir.Name())
 	}
-	if got := flags("`--([a-z0-9.-]+)`", rows); !slices.Equal(got, want) {
-		t.Errorf("the README lists the flags\n%s\nbut --help has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	slices.Sort(want)
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^\| (cmd/\w+|internal/\w+|test|bench) \| `).FindAllStringSubmatch(pages(t)["docs/DESIGN.md"], -1) {
+		got = append(got, m[1])
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/DESIGN.md lists\n%s\nbut there are\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
