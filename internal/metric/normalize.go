@@ -117,7 +117,8 @@ func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
 			f.Name, FormatLabels(m.Labels))
 	}
 	e := Reject(DuplicateSeries,
-		"the push holds the series %s%s twice, since the labels of the URL overwrite those of the metrics, such as %s=%q: push to one URL for each",
+		"the push holds the series %s%s twice, since the labels of the URL overwrite those of the metrics, such as %s=%q: push to "+
+			"one URL for each",
 		f.Name, FormatLabels(m.Labels), n.overwritten.Name, n.overwritten.Value).With(SplitByLabels)
 	e.Labels = []string{JobLabel}
 	for _, l := range n.grouping {
@@ -200,7 +201,8 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	if m.HasTimestamp {
 		if !n.DropTimestamps {
 			return Reject(BadTimestamp,
-				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, since Prometheus records the time of its scrape",
+				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, since Prometheus records "+
+					"the time of its scrape",
 				f.Name, m.TimestampMs).With(DropTimestamps)
 		}
 		m.HasTimestamp, m.TimestampMs = false, 0
@@ -214,10 +216,12 @@ func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 		case l.Name == NameLabel:
 			return Reject(BadName, "metric family %q has a label %q, which is reserved for the metric's name", f.Name, l.Name)
 		case !n.validLabel(l.Name):
-			return Reject(BadName, "metric family %q has the invalid label name %q: a name must be UTF-8 text without colons and zero bytes, "+
-				"and not empty", f.Name, l.Name)
+			return Reject(BadName,
+				"metric family %q has the invalid label name %q: a name must be UTF-8 text without colons and zero bytes, "+
+					"and not empty", f.Name, l.Name)
 		case Reserved(l.Name):
-			return Reject(BadName, "metric family %q has the label name %q: names that begin with two underscores are reserved", f.Name, l.Name)
+			return Reject(BadName, "metric family %q has the label name %q: names that begin with two underscores are reserved",
+				f.Name, l.Name)
 		case i > 0 && m.Labels[i-1].Name == l.Name:
 			return Reject(BadName, "a metric of family %q has the label %q twice", f.Name, l.Name)
 		case !utf8.ValidString(l.Value):
@@ -277,7 +281,8 @@ func checkReserved(f *Family, m *Metric) error {
 	}
 	for _, l := range m.Labels {
 		if l.Name == reserved {
-			return Reject(ReservedLabel, "the %s %q must not have a label %q, neither of its own nor from the URL: its samples have one already",
+			return Reject(ReservedLabel,
+				"the %s %q must not have a label %q, neither of its own nor from the URL: its samples have one already",
 				f.Type, f.Name, reserved)
 		}
 	}
@@ -330,7 +335,8 @@ func checkExemplar(f *Family, e *Exemplar) error {
 		case !LegacyLabelName(l.Name):
 			return Reject(BadName, "an exemplar of metric family %q has the invalid label name %q", f.Name, l.Name)
 		case !utf8.ValidString(l.Value) || strings.Contains(l.Value, "\x00"):
-			return Reject(BadUTF8, "an exemplar of metric family %q has a label %q whose value is not valid UTF-8 or has a zero byte: %q", f.Name, l.Name, l.Value)
+			return Reject(BadUTF8,
+				"an exemplar of metric family %q has a label %q whose value is not valid UTF-8 or has a zero byte: %q", f.Name, l.Name, l.Value)
 		}
 	}
 	if !e.Timestamp.valid() {

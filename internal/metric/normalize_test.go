@@ -63,18 +63,23 @@ func TestNormalizeRejects(t *testing.T) {
 		"created far future":  {gauge(metric.Metric{Created: metric.Timestamp{Seconds: 1 << 60, Set: true}}), metric.BadValue},
 		"negative count":      {histogram(metric.HistogramValue{CountFloat: -1}), metric.BadValue},
 		"negative bucket":     {histogram(metric.HistogramValue{Buckets: []metric.Bucket{{CumulativeCountFloat: -2.5}}}), metric.BadValue},
-		"NaN bounds twice":    {histogram(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: math.NaN()}, {UpperBound: math.NaN()}}}), metric.DuplicateSeries},
-		"unknown type":        {metric.Family{Name: "m", Type: 17}, metric.BadValue},
-		"value of other type": {metric.Family{Name: "m", Type: metric.Summary, Metrics: []metric.Metric{{HasValue: true}}}, metric.BadValue},
+		"NaN bounds twice": {histogram(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: math.NaN()},
+			{UpperBound: math.NaN()}}}), metric.DuplicateSeries},
+		"unknown type": {metric.Family{Name: "m", Type: 17}, metric.BadValue},
+		"value of other type": {metric.Family{Name: "m", Type: metric.Summary, Metrics: []metric.Metric{{HasValue: true}}},
+			metric.BadValue},
 		"same series, unsorted": {metric.Family{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{
-			{HasValue: true, Labels: []metric.Label{{"a", "1"}}}, {HasValue: true}, {HasValue: true, Labels: []metric.Label{{"a", "1"}}}}}, metric.DuplicateSeries},
+			{HasValue: true, Labels: []metric.Label{{"a", "1"}}}, {HasValue: true}, {HasValue: true,
+				Labels: []metric.Label{{"a", "1"}}}}}, metric.DuplicateSeries},
 	} {
-		var n metric.Normalizer
-		n.Reset(key("job", "j"))
-		err, _ := n.Normalize(&c.family).(*metric.RejectionError)
-		if err == nil || err.Reason != c.reason {
-			t.Errorf("%s: got %v, want reason %s", name, err, c.reason)
-		}
+		t.Run(name, func(t *testing.T) {
+			var n metric.Normalizer
+			n.Reset(key("job", "j"))
+			err, _ := n.Normalize(&c.family).(*metric.RejectionError)
+			if err == nil || err.Reason != c.reason {
+				t.Errorf("got %v, want reason %s", err, c.reason)
+			}
+		})
 	}
 }
 

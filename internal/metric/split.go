@@ -65,7 +65,9 @@ func (s *splitter) groupOf(f *Family, m *Metric) (int, error) {
 			}
 		}
 		if s.values[i] == "" && name == JobLabel {
-			return 0, Reject(BadOption, "a metric of family %q has no label job, so it belongs to no group: %s%s; give every metric one, or push to /metrics/job/<job>",
+			return 0, Reject(BadOption,
+				"a metric of family %q has no label job, so it belongs to no group: %s%s; give every metric one, or push to "+
+					"/metrics/job/<job>",
 				f.Name, f.Name, FormatLabels(m.Labels))
 		}
 		if !utf8.ValidString(s.values[i]) {

@@ -84,7 +84,8 @@ func TestSplitNeedsJobs(t *testing.T) {
 // be exposed, is rejected before any group is touched.
 func TestSplitTakesNoBrokenKeys(t *testing.T) {
 	for _, job := range []string{"a\xff\xfe", "a\xffi\xffb", "\xc3"} {
-		families := []metric.Family{{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{gaugeWith(metric.Label{Name: "job", Value: job})}}}
+		families := []metric.Family{{Name: "m", Type: metric.Gauge,
+			Metrics: []metric.Metric{gaugeWith(metric.Label{Name: "job", Value: job})}}}
 		_, err := metric.SplitByGroup(families, []string{"job"})
 		if rejection := (*metric.RejectionError)(nil); !errors.As(err, &rejection) || rejection.Reason != metric.BadUTF8 {
 			t.Errorf("%q: %v", job, err)

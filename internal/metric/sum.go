@@ -21,7 +21,8 @@ func (f *Family) CheckSummable(gauges GaugeMerge) error {
 	switch f.Type {
 	case Untyped:
 		return Reject(BadMerge,
-			"metric family %q is untyped, so it is not known how to add it up: give it a TYPE line that says counter, gauge, histogram or summary", f.Name)
+			"metric family %q is untyped, so it is not known how to add it up: give it a TYPE line that says counter, gauge, "+
+				"histogram or summary", f.Name)
 	case GaugeHistogram:
 		if gauges == GaugeMin || gauges == GaugeMax {
 			return Reject(BadMerge,
@@ -34,7 +35,8 @@ func (f *Family) CheckSummable(gauges GaugeMerge) error {
 		case Counter:
 			if !(m.Value >= 0) {
 				return Reject(BadValue,
-					"the counter %s is %v and cannot be added up: push how much the process counted, which is at least 0, or make it a gauge", f.series(m), m.Value)
+					"the counter %s is %v and cannot be added up: push how much the process counted, which is at least 0, or make "+
+						"it a gauge", f.series(m), m.Value)
 			}
 		case Summary:
 			m.Summary.Quantiles = nil
@@ -107,7 +109,8 @@ func (f *Family) add(stored, pushed *Metric, gauges GaugeMerge) (Metric, error) 
 	switch f.Type {
 	case Counter:
 		if !(stored.Value >= 0) {
-			return sum, Reject(BadMerge, "the group holds the counter %s with the value %v, to which nothing can be added", f.series(stored), stored.Value).
+			return sum, Reject(BadMerge, "the group holds the counter %s with the value %v, to which nothing can be added",
+				f.series(stored), stored.Value).
 				With(DeleteGroup)
 		}
 		sum.Value += stored.Value

@@ -37,7 +37,8 @@ func (h *HistogramValue) unfitBuckets() string {
 		case b.UpperBound == last.UpperBound:
 			return fmt.Sprintf("it has the bucket le=\"%v\" twice", b.UpperBound)
 		case compareCounts(&b, &last) < 0:
-			return fmt.Sprintf("its bucket le=\"%v\" counts %v, which is less than the %v of the bucket before", b.UpperBound, b.Observations(), last.Observations())
+			return fmt.Sprintf("its bucket le=\"%v\" counts %v, which is less than the %v of the bucket before", b.UpperBound,
+				b.Observations(), last.Observations())
 		case compareCounts(&b, &total) > 0, infinite && compareCounts(&b, &total) != 0:
 			return fmt.Sprintf("its bucket le=\"%v\" counts %v, but its count is %v", b.UpperBound, b.Observations(), total.Observations())
 		}
@@ -73,7 +74,8 @@ func (f *Family) addHistogram(stored, pushed *Metric) (*HistogramValue, error) {
 		a = &sorted
 	}
 	if problem, _ := a.unfit(); problem != "" {
-		return nil, Reject(BadMerge, "the group holds the %s %s, to which nothing can be added: %s", f.Type, f.series(stored), problem).With(DeleteGroup)
+		return nil, Reject(BadMerge, "the group holds the %s %s, to which nothing can be added: %s", f.Type, f.series(stored),
+			problem).With(DeleteGroup)
 	}
 	if problem := mismatch(a, b); problem != "" {
 		return nil, Reject(BadMerge, "the %s %s cannot be added up: %s", f.Type, f.series(pushed), problem).With(DeleteGroup)
@@ -123,7 +125,8 @@ func mismatch(stored, pushed *HistogramValue) string {
 		return "it has no classic buckets beside the native ones, as the one that the group holds has"
 	}
 	if stored.Schema != pushed.Schema && (stored.customBuckets() || pushed.customBuckets()) {
-		return fmt.Sprintf("its native buckets have the schema %d, and those that the group holds the schema %d, which is of another kind", pushed.Schema, stored.Schema)
+		return fmt.Sprintf("its native buckets have the schema %d, and those that the group holds the schema %d, which is of "+
+			"another kind", pushed.Schema, stored.Schema)
 	}
 	return ""
 }

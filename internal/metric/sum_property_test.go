@@ -336,7 +336,8 @@ func TestNativeSumIsPrometheus(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for round := range 1500 {
 		random := func() *metric.HistogramValue {
-			return randomNative(r, pick[int32](r, -4, -1, 0, 1, 2, 5), pick(r, 0, 0x1p-128, 0.3, 0.5, 0.7, 1, 1.1, 1.3, 2, 3, 9), pick(r, 1, 0.125))
+			return randomNative(r, pick[int32](r, -4, -1, 0, 1, 2, 5), pick(r, 0, 0x1p-128, 0.3, 0.5, 0.7, 1, 1.1, 1.3, 2, 3, 9),
+				pick(r, 1, 0.125))
 		}
 		a, b := random(), random()
 		f, err := sumOf(t, metric.GaugeLast, native(*a), native(*b))
@@ -352,7 +353,8 @@ func TestNativeSumIsPrometheus(t *testing.T) {
 		}
 		sum := f.Metrics[0].Histogram
 		if got := asFloat(sum); !got.Equals(want.Compact(0)) {
-			t.Fatalf("round %d: %s\n+ %s: got\n%s, threshold %v, Prometheus has\n%s, %v", round, asFloat(a), asFloat(b), got, got.ZeroThreshold, want, want.ZeroThreshold)
+			t.Fatalf("round %d: %s\n+ %s: got\n%s, threshold %v, Prometheus has\n%s, %v", round, asFloat(a), asFloat(b), got,
+				got.ZeroThreshold, want, want.ZeroThreshold)
 		}
 		if sum.Float() != (a.Float() || b.Float()) {
 			t.Fatalf("round %d: %s counts in floats: %v", round, asFloat(sum), sum.Float())
@@ -438,7 +440,8 @@ func (s *source) histogram(is byte) *metric.HistogramValue {
 		n := (s.next() + 4) % 12
 		part := total / max(uint64(n), 1)
 		for i := range uint64(n) {
-			bound := oneOf(s, float64(i), float64(2*i), float64(3*i), float64(4*i), math.Inf(+1), math.Inf(-1), math.NaN(), math.Copysign(0, -1), s.float())
+			bound := oneOf(s, float64(i), float64(2*i), float64(3*i), float64(4*i), math.Inf(+1), math.Inf(-1), math.NaN(),
+				math.Copysign(0, -1), s.float())
 			b := metric.Bucket{UpperBound: bound, CumulativeCount: oneOf(s, i*part, 0, total, s.count())}
 			if math.IsInf(bound, +1) {
 				b.CumulativeCount = oneOf(s, total, total, b.CumulativeCount)
@@ -466,8 +469,8 @@ func (s *source) histogram(is byte) *metric.HistogramValue {
 func checkSumOf(t *testing.T, data []byte) *metric.HistogramValue {
 	s := source(data)
 	is, other := s.next(), s.next()
-	held, pushed := native(*s.histogram(is)), native(*s.histogram(is ^ other&^withNative))
-	for _, f := range []*metric.Family{held, pushed} {
+	stored, pushed := native(*s.histogram(is)), native(*s.histogram(is ^ other&^withNative))
+	for _, f := range []*metric.Family{stored, pushed} {
 		var n metric.Normalizer
 		n.Reset(key("job", "j"))
 		if n.Normalize(f) != nil {
@@ -477,10 +480,10 @@ func checkSumOf(t *testing.T, data []byte) *metric.HistogramValue {
 	if pushed.CheckSummable(metric.GaugeLast) != nil {
 		return nil
 	}
-	before := encoded(held)
-	sums, err := metric.AddMetrics(pushed, held.Metrics, metric.GaugeLast)
-	if !bytes.Equal(encoded(held), before) {
-		t.Fatalf("what the group held became\n%s", text(held))
+	before := encoded(stored)
+	sums, err := metric.AddMetrics(pushed, stored.Metrics, metric.GaugeLast)
+	if !bytes.Equal(encoded(stored), before) {
+		t.Fatalf("what the group stored became\n%s", text(stored))
 	}
 	if err != nil {
 		return nil
@@ -574,7 +577,8 @@ func BenchmarkAddMetrics(b *testing.B) {
 		f := &metric.Family{Name: name, Type: metric.Counter}
 		for i := range 5 {
 			f.Metrics = append(f.Metrics, metric.Metric{Value: float64(i), HasValue: true,
-				Labels: []metric.Label{{Name: "instance", Value: ""}, {Name: "job", Value: "backup"}, {Name: "path", Value: fmt.Sprint("/", i)}}})
+				Labels: []metric.Label{{Name: "instance", Value: ""}, {Name: "job", Value: "backup"}, {Name: "path",
+					Value: fmt.Sprint("/", i)}}})
 		}
 		families = append(families, f)
 	}
@@ -584,9 +588,9 @@ func BenchmarkAddMetrics(b *testing.B) {
 	}
 	families = append(families, &metric.Family{Name: "duration_seconds", Type: metric.Histogram, Metrics: []metric.Metric{{
 		Histogram: h, Labels: []metric.Label{{Name: "instance", Value: ""}, {Name: "job", Value: "backup"}}}}})
-	held := map[string][]metric.Metric{}
+	stored := map[string][]metric.Metric{}
 	for _, f := range families {
-		held[f.Name] = slices.Clone(f.Metrics)
+		stored[f.Name] = slices.Clone(f.Metrics)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -594,7 +598,7 @@ func BenchmarkAddMetrics(b *testing.B) {
 			if err := f.CheckSummable(metric.GaugeLast); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := metric.AddMetrics(f, held[f.Name], metric.GaugeLast); err != nil {
+			if _, err := metric.AddMetrics(f, stored[f.Name], metric.GaugeLast); err != nil {
 				b.Fatal(err)
 			}
 		}

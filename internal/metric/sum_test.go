@@ -22,9 +22,9 @@ func sumOf(t testing.TB, gauges metric.GaugeMerge, pushes ...*metric.Family) (*m
 		if err := f.CheckSummable(gauges); err != nil {
 			return nil, err
 		}
-		held, pushed := encoded(&sum), encoded(f)
+		stored, pushed := encoded(&sum), encoded(f)
 		metrics, err := metric.AddMetrics(f, sum.Metrics, gauges)
-		if !bytes.Equal(encoded(&sum), held) || !bytes.Equal(encoded(f), pushed) {
+		if !bytes.Equal(encoded(&sum), stored) || !bytes.Equal(encoded(f), pushed) {
 			t.Fatalf("AddMetrics changed what it was given: %s and %s", text(&sum), text(f))
 		}
 		if err != nil {
@@ -78,67 +78,78 @@ func TestSums(t *testing.T) {
 		histogram, gaugeHistogram = metric.Histogram, metric.GaugeHistogram
 	)
 	for name, c := range map[string]struct {
-		typ                metric.Type
-		gauges             metric.GaugeMerge
-		held, pushed, want string
+		typ                  metric.Type
+		gauges               metric.GaugeMerge
+		stored, pushed, want string
 	}{
-		"counters":                   {counter, last, "m 1", "m 2.5", "m 3.5"},
-		"counters up to 2^53":        {counter, last, "m 4503599627370495", "m 4503599627370497", "m 9007199254740992"},
-		"infinite counter":           {counter, last, "m +Inf", "m 1", "m +Inf"},
-		"a series first":             {counter, last, `m{a="2"} 1`, `m{a="1"} 2;m{a="2"} 4`, `m{a="1"} 2;m{a="2"} 5`},
-		"a series between":           {counter, last, `m{a="1"} 1;m{a="3"} 2`, `m{a="2"} 4`, `m{a="1"} 1;m{a="2"} 4;m{a="3"} 2`},
-		"a series last":              {counter, last, `m{a="1"} 1`, `m{a="1"} 2;m{a="2"} 4`, `m{a="1"} 3;m{a="2"} 4`},
-		"shorter label sets":         {counter, last, `m 1;m{a="1"} 1`, `m{a="1"} 2;m{a="1",b="1"} 4`, `m 1;m{a="1"} 3;m{a="1",b="1"} 4`},
-		"nothing held":               {counter, last, "", `m 1`, "m 1"},
-		"gauge":                      {gauge, metric.GaugeDefault, "m 3", "m 2", "m 2"},
-		"last gauge":                 {gauge, last, "m 3", "m NaN", "m NaN"},
-		"total of gauges":            {gauge, total, "m 3", "m -5", "m -2"},
-		"total with NaN":             {gauge, total, "m 3", "m NaN", "m NaN"},
-		"least gauge pushed":         {gauge, least, "m 3", "m 2", "m 2"},
-		"least gauge held":           {gauge, least, "m -3", "m 2", "m -3"},
-		"least of NaN pushed":        {gauge, least, "m 3", "m NaN", "m 3"},
-		"least of NaN held":          {gauge, least, "m NaN", "m 3", "m 3"},
-		"least of NaN":               {gauge, least, "m NaN", "m NaN", "m NaN"},
-		"greatest gauge pushed":      {gauge, most, "m 3", "m 4", "m 4"},
-		"greatest gauge held":        {gauge, most, "m 3", "m -Inf", "m 3"},
-		"greatest of NaN":            {gauge, most, "m NaN", "m -1", "m -1"},
-		"summaries lose quantiles":   {summary, last, `m{quantile="0.5"} 1;m_sum 4;m_count 2`, `m{quantile="0.5"} 3;m_sum -1;m_count 3`, "m_sum 3;m_count 5"},
-		"the first summary, too":     {summary, last, "", `m{quantile="0.5"} 3;m_sum 1;m_count 3`, "m_sum 1;m_count 3"},
-		"same buckets":               {histogram, last, classic("1:2 5:3", 4), classic("1:0 5:4", 4), "m_bucket{le=\"1\"} 2;m_bucket{le=\"5\"} 7;m_sum 2;m_count 8"},
-		"other buckets":              {histogram, total, classic("1:2 5:3", 4), classic("2:1 5:1 7:6", 6), "m_bucket{le=\"1\"} 2;m_bucket{le=\"2\"} 3;m_bucket{le=\"5\"} 4;m_bucket{le=\"7\"} 9;m_sum 2;m_count 10"},
-		"no buckets":                 {histogram, last, classic("1:2", 4), classic("", 3), "m_bucket{le=\"1\"} 2;m_sum 2;m_count 7"},
-		"no buckets on either side":  {histogram, last, classic("", 4), classic("", 3), "m_sum 2;m_count 7"},
-		"buckets below zero":         {histogram, last, classic("-Inf:1 -2:2", 4), classic("-3:1 -2:1", 3), "m_bucket{le=\"-Inf\"} 1;m_bucket{le=\"-3\"} 2;m_bucket{le=\"-2\"} 3;m_sum 2;m_count 7"},
-		"both zeros":                 {histogram, last, classic("-0:1", 1), classic("0:1", 3), "m_bucket{le=\"-0\"} 2;m_sum 2;m_count 4"},
-		"unsorted buckets":           {histogram, last, classic("5:3 +Inf:4 1:2", 4), classic("+Inf:6 2:1", 6), "m_bucket{le=\"1\"} 2;m_bucket{le=\"2\"} 3;m_bucket{le=\"5\"} 4;m_sum 2;m_count 10"},
-		"float counts":               {histogram, last, classic("1:2 5:3", 4), classic("1:0.5 2:1", 1.5), "m_bucket{le=\"1\"} 2.5;m_bucket{le=\"2\"} 3;m_bucket{le=\"5\"} 4;m_sum 2;m_count 5.5"},
-		"float counts held":          {histogram, last, classic("1:0.25", 4), classic("1:1", 2), "m_bucket{le=\"1\"} 1.25;m_sum 2;m_count 6"},
-		"gauge histogram":            {gaugeHistogram, last, classic("1:2", 4), classic("2:1", 3), classic("2:1", 3)},
-		"inconsistent last":          {gaugeHistogram, last, classic("1:9", 4), classic("2:9", 3), classic("2:9", 3)},
-		"total of gauge histograms":  {gaugeHistogram, total, classic("1:2", 4), classic("2:1", 3), "m_bucket{le=\"1\"} 2;m_bucket{le=\"2\"} 3;m_sum 2;m_count 7"},
+		"counters":              {counter, last, "m 1", "m 2.5", "m 3.5"},
+		"counters up to 2^53":   {counter, last, "m 4503599627370495", "m 4503599627370497", "m 9007199254740992"},
+		"infinite counter":      {counter, last, "m +Inf", "m 1", "m +Inf"},
+		"a series first":        {counter, last, `m{a="2"} 1`, `m{a="1"} 2;m{a="2"} 4`, `m{a="1"} 2;m{a="2"} 5`},
+		"a series between":      {counter, last, `m{a="1"} 1;m{a="3"} 2`, `m{a="2"} 4`, `m{a="1"} 1;m{a="2"} 4;m{a="3"} 2`},
+		"a series last":         {counter, last, `m{a="1"} 1`, `m{a="1"} 2;m{a="2"} 4`, `m{a="1"} 3;m{a="2"} 4`},
+		"shorter label sets":    {counter, last, `m 1;m{a="1"} 1`, `m{a="1"} 2;m{a="1",b="1"} 4`, `m 1;m{a="1"} 3;m{a="1",b="1"} 4`},
+		"nothing stored":        {counter, last, "", `m 1`, "m 1"},
+		"gauge":                 {gauge, metric.GaugeDefault, "m 3", "m 2", "m 2"},
+		"last gauge":            {gauge, last, "m 3", "m NaN", "m NaN"},
+		"total of gauges":       {gauge, total, "m 3", "m -5", "m -2"},
+		"total with NaN":        {gauge, total, "m 3", "m NaN", "m NaN"},
+		"least gauge pushed":    {gauge, least, "m 3", "m 2", "m 2"},
+		"least gauge stored":    {gauge, least, "m -3", "m 2", "m -3"},
+		"least of NaN pushed":   {gauge, least, "m 3", "m NaN", "m 3"},
+		"least of NaN stored":   {gauge, least, "m NaN", "m 3", "m 3"},
+		"least of NaN":          {gauge, least, "m NaN", "m NaN", "m NaN"},
+		"greatest gauge pushed": {gauge, most, "m 3", "m 4", "m 4"},
+		"greatest gauge stored": {gauge, most, "m 3", "m -Inf", "m 3"},
+		"greatest of NaN":       {gauge, most, "m NaN", "m -1", "m -1"},
+		"summaries lose quantiles": {summary, last, `m{quantile="0.5"} 1;m_sum 4;m_count 2`,
+			`m{quantile="0.5"} 3;m_sum -1;m_count 3`, "m_sum 3;m_count 5"},
+		"the first summary, too": {summary, last, "", `m{quantile="0.5"} 3;m_sum 1;m_count 3`, "m_sum 1;m_count 3"},
+		"same buckets": {histogram, last, classic("1:2 5:3", 4), classic("1:0 5:4", 4),
+			"m_bucket{le=\"1\"} 2;m_bucket{le=\"5\"} 7;m_sum 2;m_count 8"},
+		"other buckets": {histogram, total, classic("1:2 5:3", 4), classic("2:1 5:1 7:6", 6),
+			"m_bucket{le=\"1\"} 2;m_bucket{le=\"2\"} 3;m_bucket{le=\"5\"} 4;m_bucket{le=\"7\"} 9;m_sum 2;m_count 10"},
+		"no buckets":                {histogram, last, classic("1:2", 4), classic("", 3), "m_bucket{le=\"1\"} 2;m_sum 2;m_count 7"},
+		"no buckets on either side": {histogram, last, classic("", 4), classic("", 3), "m_sum 2;m_count 7"},
+		"buckets below zero": {histogram, last, classic("-Inf:1 -2:2", 4), classic("-3:1 -2:1", 3),
+			"m_bucket{le=\"-Inf\"} 1;m_bucket{le=\"-3\"} 2;m_bucket{le=\"-2\"} 3;m_sum 2;m_count 7"},
+		"both zeros": {histogram, last, classic("-0:1", 1), classic("0:1", 3), "m_bucket{le=\"-0\"} 2;m_sum 2;m_count 4"},
+		"unsorted buckets": {histogram, last, classic("5:3 +Inf:4 1:2", 4), classic("+Inf:6 2:1", 6),
+			"m_bucket{le=\"1\"} 2;m_bucket{le=\"2\"} 3;m_bucket{le=\"5\"} 4;m_sum 2;m_count 10"},
+		"float counts": {histogram, last, classic("1:2 5:3", 4), classic("1:0.5 2:1", 1.5),
+			"m_bucket{le=\"1\"} 2.5;m_bucket{le=\"2\"} 3;m_bucket{le=\"5\"} 4;m_sum 2;m_count 5.5"},
+		"float counts stored": {histogram, last, classic("1:0.25", 4), classic("1:1", 2),
+			"m_bucket{le=\"1\"} 1.25;m_sum 2;m_count 6"},
+		"gauge histogram":   {gaugeHistogram, last, classic("1:2", 4), classic("2:1", 3), classic("2:1", 3)},
+		"inconsistent last": {gaugeHistogram, last, classic("1:9", 4), classic("2:9", 3), classic("2:9", 3)},
+		"total of gauge histograms": {gaugeHistogram, total, classic("1:2", 4), classic("2:1", 3),
+			"m_bucket{le=\"1\"} 2;m_bucket{le=\"2\"} 3;m_sum 2;m_count 7"},
 		"least of a family of other": {histogram, least, classic("1:2", 4), classic("1:1", 3), "m_bucket{le=\"1\"} 3;m_sum 2;m_count 7"},
 	} {
-		var pushes []*metric.Family
-		if c.held != "" {
-			pushes = append(pushes, family(t, c.typ, c.held))
-		}
-		sum, err := sumOf(t, c.gauges, append(pushes, family(t, c.typ, c.pushed))...)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		} else if got, want := text(sum), text(family(t, c.typ, c.want)); got != want {
-			t.Errorf("%s: got\n%swant\n%s", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			var pushes []*metric.Family
+			if c.stored != "" {
+				pushes = append(pushes, family(t, c.typ, c.stored))
+			}
+			sum, err := sumOf(t, c.gauges, append(pushes, family(t, c.typ, c.pushed))...)
+			if err != nil {
+				t.Errorf("%v", err)
+			} else if got, want := text(sum), text(family(t, c.typ, c.want)); got != want {
+				t.Errorf("got\n%swant\n%s", got, want)
+			}
+		})
 	}
 }
 
 func TestInfiniteBucketIsKept(t *testing.T) {
-	for _, c := range []struct{ held, pushed, want string }{
+	for _, c := range []struct{ stored, pushed, want string }{
 		{"1:1", "1:1", "[1:2]"},
 		{"1:1 +Inf:3", "1:1", "[1:2 +Inf:6]"},
 		{"1:1", "+Inf:3", "[1:1 +Inf:6]"},
 		{"+Inf:3", "+Inf:3", "[+Inf:6]"},
 	} {
-		sum, err := sumOf(t, metric.GaugeLast, family(t, metric.Histogram, classic(c.held, 3)), family(t, metric.Histogram, classic(c.pushed, 3)))
+		sum, err := sumOf(t, metric.GaugeLast, family(t, metric.Histogram, classic(c.stored, 3)), family(t, metric.Histogram,
+			classic(c.pushed, 3)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +158,7 @@ func TestInfiniteBucketIsKept(t *testing.T) {
 			got = append(got, fmt.Sprintf("%v:%d", b.UpperBound, b.CumulativeCount))
 		}
 		if fmt.Sprint(got) != c.want {
-			t.Errorf("%s and %s: got %v, want %s", c.held, c.pushed, got, c.want)
+			t.Errorf("%s and %s: got %v, want %s", c.stored, c.pushed, got, c.want)
 		}
 	}
 }
@@ -167,11 +178,12 @@ func floats(offset int32, counts ...float64) metric.NativeBuckets {
 }
 
 func TestNativeSums(t *testing.T) {
-	for name, c := range map[string]struct{ held, pushed, want metric.HistogramValue }{
+	for name, c := range map[string]struct{ stored, pushed, want metric.HistogramValue }{
 		"integers": {
 			metric.HistogramValue{Count: 4, Sum: 1, ZeroThreshold: 0.5, ZeroCount: 1, Positive: integers(1, 1, 1)},
 			metric.HistogramValue{Count: 9, Sum: 2, ZeroThreshold: 0.5, ZeroCount: 2, Positive: integers(2, 3), Negative: integers(-1, 4)},
-			metric.HistogramValue{Count: 13, Sum: 3, ZeroThreshold: 0.5, ZeroCount: 3, Positive: integers(1, 1, 4), Negative: integers(-1, 4)}},
+			metric.HistogramValue{Count: 13, Sum: 3, ZeroThreshold: 0.5, ZeroCount: 3, Positive: integers(1, 1, 4),
+				Negative: integers(-1, 4)}},
 		"integers beyond 2^53": {
 			metric.HistogramValue{Count: 1<<62 + 1, Positive: integers(1, 1<<62+1)},
 			metric.HistogramValue{Count: 1<<61 + 1, Positive: integers(1, 1<<61+1)},
@@ -197,12 +209,16 @@ func TestNativeSums(t *testing.T) {
 			metric.HistogramValue{Negative: integers(0)},
 			metric.HistogramValue{Positive: integers(0)}},
 		"empty buckets and spans go": {
-			metric.HistogramValue{Count: 3, Positive: metric.NativeBuckets{Spans: []metric.Span{{-2, 2}, {0, 0}, {1, 1}, {3, 2}}, Deltas: []int64{1, -1, 0, 2, -2}}},
-			metric.HistogramValue{Count: 1, Positive: metric.NativeBuckets{Spans: []metric.Span{{-3, 0}, {0, 0}, {4, 1}}, Deltas: []int64{1}}},
-			metric.HistogramValue{Count: 4, Positive: metric.NativeBuckets{Spans: []metric.Span{{-2, 1}, {2, 1}, {3, 1}}, Deltas: []int64{1, 0, 1}}}},
-		"the lower resolution held": {
+			metric.HistogramValue{Count: 3, Positive: metric.NativeBuckets{Spans: []metric.Span{{-2, 2}, {0, 0}, {1, 1}, {3, 2}},
+				Deltas: []int64{1, -1, 0, 2, -2}}},
+			metric.HistogramValue{Count: 1, Positive: metric.NativeBuckets{Spans: []metric.Span{{-3, 0}, {0, 0}, {4, 1}},
+				Deltas: []int64{1}}},
+			metric.HistogramValue{Count: 4, Positive: metric.NativeBuckets{Spans: []metric.Span{{-2, 1}, {2, 1}, {3, 1}},
+				Deltas: []int64{1, 0, 1}}}},
+		"the lower resolution stored": {
 			metric.HistogramValue{Schema: 0, Count: 1, Positive: integers(1, 1)},
-			metric.HistogramValue{Schema: 1, Count: 9, Positive: integers(0, 1, 1, 1, -3, 3), Negative: metric.NativeBuckets{Spans: []metric.Span{{-4, 0}}}},
+			metric.HistogramValue{Schema: 1, Count: 9, Positive: integers(0, 1, 1, 1, -3, 3),
+				Negative: metric.NativeBuckets{Spans: []metric.Span{{-4, 0}}}},
 			metric.HistogramValue{Schema: 0, Count: 10, Positive: integers(0, 1, 5, -3)}},
 		"the lower resolution pushed": {
 			metric.HistogramValue{Schema: 3, Count: 2, Negative: integers(-8, 1, 0)},
@@ -243,22 +259,26 @@ func TestNativeSums(t *testing.T) {
 		"classic buckets, too": {
 			metric.HistogramValue{Count: 2, Positive: integers(1, 2), Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCount: 1}}},
 			metric.HistogramValue{Count: 3, Positive: integers(1, 3), Buckets: []metric.Bucket{{UpperBound: 2, CumulativeCount: 3}}},
-			metric.HistogramValue{Count: 5, Positive: integers(1, 5), Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCount: 1}, {UpperBound: 2, CumulativeCount: 4}}}},
+			metric.HistogramValue{Count: 5, Positive: integers(1, 5), Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCount: 1},
+				{UpperBound: 2, CumulativeCount: 4}}}},
 		"float classic buckets beside native integers": {
 			metric.HistogramValue{Count: 2, Positive: integers(1, 2), Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCountFloat: 0.5}}},
 			metric.HistogramValue{Count: 3, Positive: integers(1, 3), Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCount: 3}}},
-			metric.HistogramValue{CountFloat: 5, Positive: floats(1, 5), Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCountFloat: 3.5}}}},
+			metric.HistogramValue{CountFloat: 5, Positive: floats(1, 5),
+				Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCountFloat: 3.5}}}},
 	} {
-		for _, order := range [][2]metric.HistogramValue{{c.held, c.pushed}, {c.pushed, c.held}} {
-			sum, err := sumOf(t, metric.GaugeLast, native(order[0]), native(order[1]))
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-			} else if got := *sum.Metrics[0].Histogram; show(got) != show(c.want) {
-				t.Errorf("%s: got\n%s, want\n%s", name, show(got), show(c.want))
-			} else if !got.Native() {
-				t.Errorf("%s: the sum is not native", name)
+		t.Run(name, func(t *testing.T) {
+			for _, order := range [][2]metric.HistogramValue{{c.stored, c.pushed}, {c.pushed, c.stored}} {
+				sum, err := sumOf(t, metric.GaugeLast, native(order[0]), native(order[1]))
+				if err != nil {
+					t.Errorf("%v", err)
+				} else if got := *sum.Metrics[0].Histogram; show(got) != show(c.want) {
+					t.Errorf("got\n%s, want\n%s", show(got), show(c.want))
+				} else if !got.Native() {
+					t.Errorf("the sum is not native")
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -272,36 +292,38 @@ func TestExemplarsOfSums(t *testing.T) {
 	at := func(value float64, second int64) *metric.Exemplar {
 		return &metric.Exemplar{Value: value, Timestamp: metric.Timestamp{Seconds: second, Set: second != 0}}
 	}
-	for name, c := range map[string]struct{ held, pushed, want *metric.Exemplar }{
-		"none":          {nil, nil, nil},
-		"only held":     {at(1, 5), nil, at(1, 5)},
-		"only pushed":   {nil, at(2, 5), at(2, 5)},
-		"pushed newer":  {at(1, 5), at(2, 6), at(2, 6)},
-		"held newer":    {at(1, 6), at(2, 5), at(1, 6)},
-		"same time":     {at(1, 5), at(2, 5), at(2, 5)},
-		"held timeless": {at(1, 0), at(2, 5), at(2, 5)},
-		"timeless":      {at(1, 5), at(2, 0), at(2, 0)},
-		"before 1970":   {at(1, -5), at(2, 0), at(2, 0)},
+	for name, c := range map[string]struct{ stored, pushed, want *metric.Exemplar }{
+		"none":            {nil, nil, nil},
+		"only stored":     {at(1, 5), nil, at(1, 5)},
+		"only pushed":     {nil, at(2, 5), at(2, 5)},
+		"pushed newer":    {at(1, 5), at(2, 6), at(2, 6)},
+		"stored newer":    {at(1, 6), at(2, 5), at(1, 6)},
+		"same time":       {at(1, 5), at(2, 5), at(2, 5)},
+		"stored timeless": {at(1, 0), at(2, 5), at(2, 5)},
+		"timeless":        {at(1, 5), at(2, 0), at(2, 0)},
+		"before 1970":     {at(1, -5), at(2, 0), at(2, 0)},
 	} {
-		counter := func(e *metric.Exemplar) *metric.Family {
-			return &metric.Family{Type: metric.Counter, Metrics: []metric.Metric{{HasValue: true, Exemplar: e}}}
-		}
-		bucket := func(e *metric.Exemplar) *metric.Family {
-			return native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: 1, Exemplar: e}}})
-		}
-		counters, err := sumOf(t, metric.GaugeLast, counter(c.held), counter(c.pushed))
-		if err != nil {
-			t.Fatal(err)
-		}
-		buckets, err := sumOf(t, metric.GaugeLast, bucket(c.held), bucket(c.pushed))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, got := range []*metric.Exemplar{counters.Metrics[0].Exemplar, buckets.Metrics[0].Histogram.Buckets[0].Exemplar} {
-			if got != c.want && (got == nil || c.want == nil || got.Value != c.want.Value || got.Timestamp != c.want.Timestamp) {
-				t.Errorf("%s: got %v, want %v", name, got, c.want)
+		t.Run(name, func(t *testing.T) {
+			counter := func(e *metric.Exemplar) *metric.Family {
+				return &metric.Family{Type: metric.Counter, Metrics: []metric.Metric{{HasValue: true, Exemplar: e}}}
 			}
-		}
+			bucket := func(e *metric.Exemplar) *metric.Family {
+				return native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: 1, Exemplar: e}}})
+			}
+			counters, err := sumOf(t, metric.GaugeLast, counter(c.stored), counter(c.pushed))
+			if err != nil {
+				t.Fatal(err)
+			}
+			buckets, err := sumOf(t, metric.GaugeLast, bucket(c.stored), bucket(c.pushed))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, got := range []*metric.Exemplar{counters.Metrics[0].Exemplar, buckets.Metrics[0].Histogram.Buckets[0].Exemplar} {
+				if got != c.want && (got == nil || c.want == nil || got.Value != c.want.Value || got.Timestamp != c.want.Timestamp) {
+					t.Errorf("got %v, want %v", got, c.want)
+				}
+			}
+		})
 	}
 }
 
@@ -313,14 +335,14 @@ func TestNativeExemplarsOfSums(t *testing.T) {
 		}
 		return native(h)
 	}
-	for _, c := range []struct{ held, pushed, want []int64 }{
+	for _, c := range []struct{ stored, pushed, want []int64 }{
 		{nil, nil, nil},
 		{[]int64{2, 1}, nil, []int64{1, 2}},
 		{nil, []int64{2, 1}, []int64{1, 2}},
 		{[]int64{3, 1}, []int64{0, 2}, []int64{0, 1, 2, 3}},
 		{[]int64{9, 8, 7, 6, 5, 0}, []int64{1, 2, 3, 10, 11, 12}, []int64{2, 3, 5, 6, 7, 8, 9, 10, 11, 12}},
 	} {
-		sum, err := sumOf(t, metric.GaugeLast, histogram(c.held...), histogram(c.pushed...))
+		sum, err := sumOf(t, metric.GaugeLast, histogram(c.stored...), histogram(c.pushed...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +351,7 @@ func TestNativeExemplarsOfSums(t *testing.T) {
 			got = append(got, e.Timestamp.Seconds)
 		}
 		if !slices.Equal(got, c.want) {
-			t.Errorf("%v and %v: got %v, want %v", c.held, c.pushed, got, c.want)
+			t.Errorf("%v and %v: got %v, want %v", c.stored, c.pushed, got, c.want)
 		}
 	}
 }
@@ -339,7 +361,7 @@ func TestCreatedOfSums(t *testing.T) {
 	at := func(seconds int64, nanos int32) metric.Timestamp {
 		return metric.Timestamp{Seconds: seconds, Nanos: nanos, Set: true}
 	}
-	for _, c := range []struct{ held, pushed, want metric.Timestamp }{
+	for _, c := range []struct{ stored, pushed, want metric.Timestamp }{
 		{never, never, never},
 		{never, at(5, 0), at(5, 0)},
 		{at(5, 0), never, at(5, 0)},
@@ -361,31 +383,31 @@ func TestCreatedOfSums(t *testing.T) {
 				m.metric.Created = at
 				return &metric.Family{Type: m.typ, Metrics: []metric.Metric{m.metric}}
 			}
-			sum, err := sumOf(t, metric.GaugeLast, created(c.held), created(c.pushed))
+			sum, err := sumOf(t, metric.GaugeLast, created(c.stored), created(c.pushed))
 			if err != nil || sum.Metrics[0].Created != c.want {
-				t.Errorf("%s: %v and %v: got %v, %v", m.typ, c.held, c.pushed, sum.Metrics[0].Created, err)
+				t.Errorf("%s: %v and %v: got %v, %v", m.typ, c.stored, c.pushed, sum.Metrics[0].Created, err)
 			}
 		}
 	}
 }
 
 // mustReject checks that an error is a rejection with this reason, and that its message
-// says these things.
-func mustReject(t *testing.T, name string, err error, reason metric.Reason, says ...string) {
+// contains these texts.
+func mustReject(t *testing.T, err error, reason metric.Reason, says ...string) {
 	t.Helper()
 	rejection, ok := err.(*metric.RejectionError)
 	if !ok || rejection.Reason != reason {
-		t.Errorf("%s: got %v, want a rejection with reason %s", name, err, reason)
+		t.Errorf("got %v, want a rejection with reason %s", err, reason)
 		return
 	}
 	for _, s := range says {
 		if !strings.Contains(rejection.Message, s) {
-			t.Errorf("%s: %q does not say %q", name, rejection.Message, s)
+			t.Errorf("%q does not say %q", rejection.Message, s)
 		}
 	}
 }
 
-func TestSummandsRejected(t *testing.T) {
+func TestUnsummableRejected(t *testing.T) {
 	const last = metric.GaugeLast
 	nan := math.NaN()
 	for name, c := range map[string]struct {
@@ -394,44 +416,73 @@ func TestSummandsRejected(t *testing.T) {
 		reason metric.Reason
 		says   string
 	}{
-		"negative counter":            {family(t, metric.Counter, `m{a="b"} -1`), last, metric.BadValue, `counter m{a="b"} is -1`},
-		"NaN counter":                 {family(t, metric.Counter, `m NaN`), last, metric.BadValue, "counter m{} is NaN"},
-		"untyped":                     {family(t, metric.Untyped, `m 1`), last, metric.BadMerge, "TYPE line"},
-		"least gauge histogram":       {family(t, metric.GaugeHistogram, classic("1:2", 4)), metric.GaugeMin, metric.BadMerge, "gauges=sum"},
-		"greatest gauge histogram":    {family(t, metric.GaugeHistogram, classic("1:2", 4)), metric.GaugeMax, metric.BadMerge, "gauges=sum"},
-		"decreasing buckets":          {family(t, metric.Histogram, classic("1:2 2:1", 4)), last, metric.BadValue, `m{} cannot be added up: its bucket le="2" counts 1, which is less than the 2 of the bucket before; let each`},
-		"decreasing when sorted":      {family(t, metric.Histogram, classic("2:1 1:2", 4)), last, metric.BadValue, `le="2" counts 1`},
-		"decreasing floats":           {family(t, metric.Histogram, classic("1:0.5 2:0.25", 4)), last, metric.BadValue, `le="2" counts 0.25`},
-		"decreasing to zero":          {family(t, metric.Histogram, classic("1:0.5 2:0", 4)), last, metric.BadValue, `le="2" counts 0`},
-		"bucket above the count":      {family(t, metric.Histogram, classic("1:5", 4)), last, metric.BadValue, `le="1" counts 5, but its count is 4`},
-		"infinite above the count":    {family(t, metric.Histogram, classic("1:1 +Inf:5", 4)), last, metric.BadValue, `le="+Inf" counts 5, but its count is 4`},
-		"infinite below the count":    {family(t, metric.Histogram, classic("1:1 +Inf:3", 4)), last, metric.BadValue, `le="+Inf" counts 3, but its count is 4`},
-		"infinite by a half":          {family(t, metric.Histogram, classic("+Inf:3.5", 4)), last, metric.BadValue, `le="+Inf" counts 3.5, but`},
-		"count by one in 2^53":        {native(metric.HistogramValue{Count: 1<<53 + 1, Buckets: []metric.Bucket{{UpperBound: math.Inf(1), CumulativeCount: 1 << 53}}}), last, metric.BadValue, `le="+Inf"`},
-		"gauge histogram":             {family(t, metric.GaugeHistogram, classic("1:5", 4)), metric.GaugeSum, metric.BadValue, "gauge histogram m{} cannot be added up"},
-		"NaN bound":                   {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: nan}}}), last, metric.BadValue, `le="NaN"`},
-		"NaN bound between":           {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: 2}, {UpperBound: nan}, {UpperBound: 1}}}), last, metric.BadValue, `le="NaN"`},
-		"bound twice":                 {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: 2}, {UpperBound: 1}, {UpperBound: 2}}}), last, metric.BadValue, `le="2" twice`},
-		"NaN bucket":                  {native(metric.HistogramValue{Count: 2, Buckets: []metric.Bucket{{UpperBound: 2, CumulativeCountFloat: nan}}}), last, metric.BadValue, `counts NaN`},
-		"NaN count":                   {native(metric.HistogramValue{CountFloat: nan}), last, metric.BadValue, `its count is NaN`},
-		"infinite count":              {family(t, metric.Histogram, classic("", "+Inf")), last, metric.BadValue, `its count is +Inf`},
-		"invalid native":              {native(metric.HistogramValue{Count: 2, Positive: integers(0, 1)}), last, metric.BadValue, "client library"},
-		"native of unknown schema":    {native(metric.HistogramValue{Schema: 9, Count: 1, Positive: integers(0, 1)}), last, metric.BadValue, "schema"},
-		"NaN zero threshold":          {native(metric.HistogramValue{ZeroThreshold: nan, Positive: integers(0)}), last, metric.BadValue, "zero threshold is NaN"},
-		"negative zero threshold":     {native(metric.HistogramValue{ZeroThreshold: -1, Positive: integers(0)}), last, metric.BadValue, "zero threshold is -1"},
-		"infinite zero threshold":     {native(metric.HistogramValue{ZeroThreshold: math.Inf(1)}), last, metric.BadValue, "zero threshold is +Inf"},
-		"float zero count only":       {native(metric.HistogramValue{Count: 2, ZeroCountFloat: 2}), last, metric.BadValue, "partly"},
-		"integer zero count only":     {native(metric.HistogramValue{CountFloat: 2, ZeroCount: 2}), last, metric.BadValue, "partly"},
-		"negative zero count":         {native(metric.HistogramValue{ZeroCountFloat: -2, Positive: integers(0)}), last, metric.BadValue, "counts -2"},
-		"NaN native bucket":           {native(metric.HistogramValue{CountFloat: 2, Positive: floats(0, nan)}), last, metric.BadValue, "count NaN"},
-		"infinite native bucket":      {native(metric.HistogramValue{CountFloat: 2, Negative: floats(0, math.Inf(1))}), last, metric.BadValue, "count +Inf"},
-		"bucket far out":              {native(metric.HistogramValue{Count: 1, Positive: integers(math.MaxInt32, 1)}), last, metric.BadValue, "index 2147483647"},
-		"bucket far in":               {native(metric.HistogramValue{Count: 1, Negative: integers(math.MinInt32, 1)}), last, metric.BadValue, "index -2147483648"},
-		"buckets that wrap around":    {native(metric.HistogramValue{Count: 1, Positive: integers(0, math.MaxInt64, 0), Negative: integers(0, 3)}), last, metric.BadValue, "too large"},
-		"zero bucket that wraps":      {native(metric.HistogramValue{Count: 1, ZeroCount: math.MaxUint64, Negative: integers(0, 2)}), last, metric.BadValue, "too large"},
-		"more than a bucket can hold": {native(metric.HistogramValue{Count: 1 << 63, ZeroCount: 1 << 63}), last, metric.BadValue, "too large"},
+		"negative counter": {family(t, metric.Counter, `m{a="b"} -1`), last, metric.BadValue, `counter m{a="b"} is -1`},
+		"NaN counter":      {family(t, metric.Counter, `m NaN`), last, metric.BadValue, "counter m{} is NaN"},
+		"untyped":          {family(t, metric.Untyped, `m 1`), last, metric.BadMerge, "TYPE line"},
+		"least gauge histogram": {family(t, metric.GaugeHistogram, classic("1:2", 4)), metric.GaugeMin, metric.BadMerge,
+			"gauges=sum"},
+		"greatest gauge histogram": {family(t, metric.GaugeHistogram, classic("1:2", 4)), metric.GaugeMax, metric.BadMerge,
+			"gauges=sum"},
+		"decreasing buckets": {family(t, metric.Histogram, classic("1:2 2:1", 4)), last, metric.BadValue,
+			`m{} cannot be added up: its bucket le="2" counts 1, which is less than the 2 of the bucket before; let each`},
+		"decreasing when sorted": {family(t, metric.Histogram, classic("2:1 1:2", 4)), last, metric.BadValue, `le="2" counts 1`},
+		"decreasing floats": {family(t, metric.Histogram, classic("1:0.5 2:0.25", 4)), last, metric.BadValue,
+			`le="2" counts 0.25`},
+		"decreasing to zero": {family(t, metric.Histogram, classic("1:0.5 2:0", 4)), last, metric.BadValue, `le="2" counts 0`},
+		"bucket above the count": {family(t, metric.Histogram, classic("1:5", 4)), last, metric.BadValue,
+			`le="1" counts 5, but its count is 4`},
+		"infinite above the count": {family(t, metric.Histogram, classic("1:1 +Inf:5", 4)), last, metric.BadValue,
+			`le="+Inf" counts 5, but its count is 4`},
+		"infinite below the count": {family(t, metric.Histogram, classic("1:1 +Inf:3", 4)), last, metric.BadValue,
+			`le="+Inf" counts 3, but its count is 4`},
+		"infinite by a half": {family(t, metric.Histogram, classic("+Inf:3.5", 4)), last, metric.BadValue,
+			`le="+Inf" counts 3.5, but`},
+		"count by one in 2^53": {native(metric.HistogramValue{Count: 1<<53 + 1,
+			Buckets: []metric.Bucket{{UpperBound: math.Inf(1), CumulativeCount: 1 << 53}}}), last, metric.BadValue, `le="+Inf"`},
+		"gauge histogram": {family(t, metric.GaugeHistogram, classic("1:5", 4)), metric.GaugeSum, metric.BadValue,
+			"gauge histogram m{} cannot be added up"},
+		"NaN bound": {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: nan}}}), last,
+			metric.BadValue, `le="NaN"`},
+		"NaN bound between": {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: 2}, {UpperBound: nan},
+			{UpperBound: 1}}}), last, metric.BadValue, `le="NaN"`},
+		"bound twice": {native(metric.HistogramValue{Buckets: []metric.Bucket{{UpperBound: 2}, {UpperBound: 1},
+			{UpperBound: 2}}}), last, metric.BadValue, `le="2" twice`},
+		"NaN bucket": {native(metric.HistogramValue{Count: 2,
+			Buckets: []metric.Bucket{{UpperBound: 2, CumulativeCountFloat: nan}}}), last, metric.BadValue, `counts NaN`},
+		"NaN count":      {native(metric.HistogramValue{CountFloat: nan}), last, metric.BadValue, `its count is NaN`},
+		"infinite count": {family(t, metric.Histogram, classic("", "+Inf")), last, metric.BadValue, `its count is +Inf`},
+		"invalid native": {native(metric.HistogramValue{Count: 2, Positive: integers(0, 1)}), last, metric.BadValue,
+			"client library"},
+		"native of unknown schema": {native(metric.HistogramValue{Schema: 9, Count: 1, Positive: integers(0, 1)}), last,
+			metric.BadValue, "schema"},
+		"NaN zero threshold": {native(metric.HistogramValue{ZeroThreshold: nan, Positive: integers(0)}), last,
+			metric.BadValue, "zero threshold is NaN"},
+		"negative zero threshold": {native(metric.HistogramValue{ZeroThreshold: -1, Positive: integers(0)}), last,
+			metric.BadValue, "zero threshold is -1"},
+		"infinite zero threshold": {native(metric.HistogramValue{ZeroThreshold: math.Inf(1)}), last, metric.BadValue,
+			"zero threshold is +Inf"},
+		"float zero count only":   {native(metric.HistogramValue{Count: 2, ZeroCountFloat: 2}), last, metric.BadValue, "partly"},
+		"integer zero count only": {native(metric.HistogramValue{CountFloat: 2, ZeroCount: 2}), last, metric.BadValue, "partly"},
+		"negative zero count": {native(metric.HistogramValue{ZeroCountFloat: -2, Positive: integers(0)}), last,
+			metric.BadValue, "counts -2"},
+		"NaN native bucket": {native(metric.HistogramValue{CountFloat: 2, Positive: floats(0, nan)}), last, metric.BadValue,
+			"count NaN"},
+		"infinite native bucket": {native(metric.HistogramValue{CountFloat: 2, Negative: floats(0, math.Inf(1))}), last,
+			metric.BadValue, "count +Inf"},
+		"bucket far out": {native(metric.HistogramValue{Count: 1, Positive: integers(math.MaxInt32, 1)}), last,
+			metric.BadValue, "index 2147483647"},
+		"bucket far in": {native(metric.HistogramValue{Count: 1, Negative: integers(math.MinInt32, 1)}), last,
+			metric.BadValue, "index -2147483648"},
+		"buckets that wrap around": {native(metric.HistogramValue{Count: 1, Positive: integers(0, math.MaxInt64, 0),
+			Negative: integers(0, 3)}), last, metric.BadValue, "too large"},
+		"zero bucket that wraps": {native(metric.HistogramValue{Count: 1, ZeroCount: math.MaxUint64, Negative: integers(0, 2)}),
+			last, metric.BadValue, "too large"},
+		"more than a bucket can hold": {native(metric.HistogramValue{Count: 1 << 63, ZeroCount: 1 << 63}), last, metric.BadValue,
+			"too large"},
 	} {
-		mustReject(t, name, c.family.CheckSummable(c.gauges), c.reason, c.says)
+		t.Run(name, func(t *testing.T) {
+			mustReject(t, c.family.CheckSummable(c.gauges), c.reason, c.says)
+		})
 	}
 }
 
@@ -446,55 +497,69 @@ func TestSumsRejected(t *testing.T) {
 	both := one
 	both.Buckets = []metric.Bucket{{UpperBound: 1}}
 	for name, c := range map[string]struct {
-		held, pushed *metric.Family
-		says         string
+		stored, pushed *metric.Family
+		says           string
 	}{
-		"negative counter held":        {counter(-1), counter(1), "the group holds the counter m{} with the value -1"},
-		"NaN counter held":             {counter(math.NaN()), counter(1), "value NaN"},
-		"too many in a summary":        {summary(math.MaxUint64), summary(1), "more observations than can be counted"},
-		"too many in a histogram":      {native(metric.HistogramValue{Count: math.MaxUint64}), native(metric.HistogramValue{Count: 1}), "more observations"},
-		"too many in floats":           {native(metric.HistogramValue{CountFloat: math.MaxFloat64}), native(metric.HistogramValue{CountFloat: math.MaxFloat64}), "more observations"},
-		"too many in native integers":  {native(metric.HistogramValue{Count: math.MaxInt64, ZeroCount: math.MaxInt64}), native(one), "more observations"},
-		"too many in native floats":    {native(metric.HistogramValue{CountFloat: 1, Positive: floats(0, math.MaxFloat64)}), native(metric.HistogramValue{CountFloat: 1, Positive: floats(0, math.MaxFloat64)}), "more observations"},
-		"native to classic":            {native(metric.HistogramValue{Count: 1}), native(one), `the histogram m{job="j"} cannot be added up: it is native, but the one that the group holds is classic`},
-		"classic to native":            {native(one), native(metric.HistogramValue{}), "it is classic, but the one that the group holds is native"},
-		"both to native":               {native(one), native(both), "has classic buckets"},
-		"native to both":               {native(both), native(one), "has no classic buckets"},
-		"custom to exponential":        {native(one), native(metric.HistogramValue{Schema: -53, Count: 1, Positive: integers(0, 1)}), "schema -53, and those that the group holds the schema 0"},
-		"exponential to custom":        {native(metric.HistogramValue{Schema: -53, Count: 1, Positive: integers(0, 1)}), native(one), "schema 0, and those that the group holds the schema -53"},
-		"decreasing held":              {family(t, metric.Histogram, classic("1:2 2:1", 4)), family(t, metric.Histogram, classic("1:2", 4)), `the group holds the histogram m{}, to which nothing can be added: its bucket le="2"`},
-		"decreasing held, when sorted": {family(t, metric.Histogram, classic("2:1 1:2", 4)), family(t, metric.Histogram, classic("1:2", 4)), `its bucket le="2"`},
-		"invalid native held":          {native(metric.HistogramValue{Count: 1, Positive: metric.NativeBuckets{Spans: []metric.Span{{0, 7}}}}), native(one), "spans need 7 buckets"},
+		"negative counter stored": {counter(-1), counter(1), "the group holds the counter m{} with the value -1"},
+		"NaN counter stored":      {counter(math.NaN()), counter(1), "value NaN"},
+		"too many in a summary":   {summary(math.MaxUint64), summary(1), "more observations than can be counted"},
+		"too many in a histogram": {native(metric.HistogramValue{Count: math.MaxUint64}),
+			native(metric.HistogramValue{Count: 1}), "more observations"},
+		"too many in floats": {native(metric.HistogramValue{CountFloat: math.MaxFloat64}),
+			native(metric.HistogramValue{CountFloat: math.MaxFloat64}), "more observations"},
+		"too many in native integers": {native(metric.HistogramValue{Count: math.MaxInt64, ZeroCount: math.MaxInt64}), native(one),
+			"more observations"},
+		"too many in native floats": {native(metric.HistogramValue{CountFloat: 1, Positive: floats(0, math.MaxFloat64)}),
+			native(metric.HistogramValue{CountFloat: 1, Positive: floats(0, math.MaxFloat64)}), "more observations"},
+		"native to classic": {native(metric.HistogramValue{Count: 1}), native(one),
+			`the histogram m{job="j"} cannot be added up: it is native, but the one that the group holds is classic`},
+		"classic to native": {native(one), native(metric.HistogramValue{}),
+			"it is classic, but the one that the group holds is native"},
+		"both to native": {native(one), native(both), "has classic buckets"},
+		"native to both": {native(both), native(one), "has no classic buckets"},
+		"custom to exponential": {native(one), native(metric.HistogramValue{Schema: -53, Count: 1, Positive: integers(0, 1)}),
+			"schema -53, and those that the group holds the schema 0"},
+		"exponential to custom": {native(metric.HistogramValue{Schema: -53, Count: 1, Positive: integers(0, 1)}), native(one),
+			"schema 0, and those that the group holds the schema -53"},
+		"decreasing stored": {family(t, metric.Histogram, classic("1:2 2:1", 4)), family(t, metric.Histogram,
+			classic("1:2", 4)), `the group holds the histogram m{}, to which nothing can be added: its bucket le="2"`},
+		"decreasing stored, when sorted": {family(t, metric.Histogram, classic("2:1 1:2", 4)), family(t, metric.Histogram,
+			classic("1:2", 4)), `its bucket le="2"`},
+		"invalid native stored": {native(metric.HistogramValue{Count: 1,
+			Positive: metric.NativeBuckets{Spans: []metric.Span{{0, 7}}}}), native(one), "spans need 7 buckets"},
 	} {
-		if err := c.pushed.CheckSummable(metric.GaugeLast); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		_, err := metric.AddMetrics(c.pushed, c.held.Metrics, metric.GaugeLast)
-		mustReject(t, name, err, metric.BadMerge, c.says)
-		if rejection, ok := err.(*metric.RejectionError); ok && rejection.Fix != metric.DeleteGroup {
-			t.Errorf("%s: the fix is %d, want DeleteGroup", name, rejection.Fix)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := c.pushed.CheckSummable(metric.GaugeLast); err != nil {
+				t.Errorf("%v", err)
+			}
+			_, err := metric.AddMetrics(c.pushed, c.stored.Metrics, metric.GaugeLast)
+			mustReject(t, err, metric.BadMerge, c.says)
+			if rejection, ok := err.(*metric.RejectionError); ok && rejection.Fix != metric.DeleteGroup {
+				t.Errorf("the fix is %d, want DeleteGroup", rejection.Fix)
+			}
+		})
 	}
 }
 
-// TestHeldNeedsNoCheck adds to what no push with merge=sum has left.
-func TestHeldNeedsNoCheck(t *testing.T) {
-	held := family(t, metric.Histogram, classic("+Inf:4 5:3 1:2", 4))
-	before := text(held)
+// TestStoredNeedsNoCheck adds to metrics that no push with merge=sum has stored.
+func TestStoredNeedsNoCheck(t *testing.T) {
+	stored := family(t, metric.Histogram, classic("+Inf:4 5:3 1:2", 4))
+	before := text(stored)
 	pushed := family(t, metric.Histogram, classic("1:1", 1))
-	sums, err := metric.AddMetrics(pushed, held.Metrics, metric.GaugeLast)
+	sums, err := metric.AddMetrics(pushed, stored.Metrics, metric.GaugeLast)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text(held) != before {
-		t.Errorf("what the group holds became\n%s", text(held))
+	if text(stored) != before {
+		t.Errorf("what the group holds became\n%s", text(stored))
 	}
 	want := text(family(t, metric.Histogram, `m_bucket{le="1"} 3;m_bucket{le="5"} 4;m_bucket{le="+Inf"} 5;m_sum 2;m_count 5`))
 	if got := text(&metric.Family{Name: "m", Type: metric.Histogram, Metrics: sums}); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	summary := family(t, metric.Summary, `m{quantile="0.5"} 1;m_sum 1;m_count 1`)
-	if sums, err = metric.AddMetrics(family(t, metric.Summary, "m_sum 1;m_count 1"), summary.Metrics, metric.GaugeLast); err != nil || len(sums[0].Summary.Quantiles) > 0 {
+	if sums, err = metric.AddMetrics(family(t, metric.Summary, "m_sum 1;m_count 1"), summary.Metrics, metric.GaugeLast); err != nil ||
+		len(sums[0].Summary.Quantiles) > 0 {
 		t.Errorf("got %v, %v", sums, err)
 	}
 }
@@ -512,11 +577,11 @@ func TestNativeWithExemplarBucket(t *testing.T) {
 		return metric.Family{Name: "h", Type: metric.Histogram, Metrics: []metric.Metric{{Histogram: h}}}
 	}
 	for _, with := range [][2]bool{{false, false}, {true, false}, {false, true}, {true, true}} {
-		held, pushed := native(with[0]), native(with[1])
+		stored, pushed := native(with[0]), native(with[1])
 		if err := pushed.CheckSummable(metric.GaugeDefault); err != nil {
 			t.Fatal(err)
 		}
-		sums, err := metric.AddMetrics(&pushed, held.Metrics, metric.GaugeDefault)
+		sums, err := metric.AddMetrics(&pushed, stored.Metrics, metric.GaugeDefault)
 		if err != nil {
 			t.Errorf("exemplars %v: %v", with, err)
 			continue

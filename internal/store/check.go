@@ -74,7 +74,8 @@ func (b *batch) checkConflictingGroup(key metric.GroupingKey) error {
 		return nil
 	}
 	return metric.Reject(metric.DuplicateSeries,
-		"the groups %s and %s would have the same series, since metrics without an instance label get an empty one: push to %s, or set an instance that is not empty",
+		"the groups %s and %s would have the same series, since metrics without an instance label get an empty one: push to %s, "+
+			"or set an instance that is not empty",
 		key, other, other)
 }
 
@@ -108,8 +109,8 @@ func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 	if f := c.others(name); f.holders > 0 {
 		return f.typ, c.holder(name), true
 	}
-	if kept := c.old.Family(name); kept != nil && !c.replaces {
-		return kept.Type(), fmt.Sprintf("the same group %s", c.push.key), true
+	if f := c.old.Family(name); f != nil && !c.replaces {
+		return f.Type(), fmt.Sprintf("the same group %s", c.push.key), true
 	}
 	return 0, "", false
 }
@@ -136,7 +137,8 @@ func (c *check) holder(name string) string {
 
 func (c *check) checkType(f *metric.Family) error {
 	if typ, ok := c.store.reserved[f.Name]; ok && typ != f.Type {
-		return metric.Reject(metric.TypeConflict, "%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
+		return metric.Reject(metric.TypeConflict,
+			"%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
 			f.Name, f.Type, typ, typeAdvice(f.Type))
 	}
 	if held := c.others(f.Name); held.holders > 0 && held.typ != f.Type {
@@ -170,7 +172,7 @@ func renameOrRetype(f *metric.Family, held metric.Type) string {
 	return "push it under another name"
 }
 
-// typeAdvice tells those who pushed no type that they could.
+// typeAdvice adds that a family may have a type, if it was pushed without one.
 func typeAdvice(pushed metric.Type) string {
 	if pushed == metric.Untyped {
 		return " (a family without a TYPE line is untyped)"
@@ -222,14 +224,14 @@ func (c *check) checkSeries(i int, same *EncodedFamily) error {
 				return
 			}
 			candidate := c.group(key.ID())
-			chunk := candidate.Family(f.Name)
-			if chunk == nil {
+			family := candidate.Family(f.Name)
+			if family == nil {
 				return
 			}
-			metrics, decoded := held[chunk]
+			metrics, decoded := held[family]
 			if !decoded {
-				metrics = chunk.Metrics()
-				held[chunk] = metrics
+				metrics = family.Metrics()
+				held[family] = metrics
 			}
 			if hasSeries(metrics, labels) {
 				owner = candidate

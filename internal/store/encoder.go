@@ -192,7 +192,8 @@ func (e *Encoder) checkSize() error {
 	}
 	const maxSize = 256 << 20
 	if labels*e.metrics > maxSize {
-		return metric.Reject(metric.TooLarge, "%d metrics, each with %d bytes of labels from the URL, are more than %d MiB: push fewer, or use shorter labels",
+		return metric.Reject(metric.TooLarge,
+			"%d metrics, each with %d bytes of labels from the URL, are more than %d MiB: push fewer, or use shorter labels",
 			e.metrics, labels, maxSize>>20)
 	}
 	return nil
@@ -283,7 +284,8 @@ func joinFamily(pieces []piece) (piece, error) {
 		}
 		if p.series > 0 && p.typ != all.typ {
 			if all.series > 0 {
-				return all, metric.Reject(metric.Malformed, "the push has the metric family %q twice, as %s and as %s", p.name, all.typ, p.typ)
+				return all, metric.Reject(metric.Malformed, "the push has the metric family %q twice, as %s and as %s", p.name,
+					all.typ, p.typ)
 			}
 			all.typ = p.typ
 		}
@@ -387,7 +389,8 @@ func mergePieces(all *piece, pieces []piece) error {
 	for len(open) > 0 {
 		c := open[0]
 		if len(all.protobuf) > 0 && metric.CompareLabels(last, c.labels) == 0 {
-			return metric.Reject(metric.DuplicateSeries, "the push holds the series %s%s twice; give the two different labels, or push only one",
+			return metric.Reject(metric.DuplicateSeries,
+				"the push holds the series %s%s twice; give the two different labels, or push only one",
 				all.name, metric.FormatLabels(c.labels))
 		}
 		last = append(last[:0], c.labels...)

@@ -16,7 +16,8 @@ import (
 func gauges(name string, values ...int) metric.Family {
 	f := metric.Family{Name: name, Type: metric.Gauge}
 	for _, v := range values {
-		f.Metrics = append(f.Metrics, metric.Metric{HasValue: true, Value: float64(v), Labels: []metric.Label{{Name: "l", Value: fmt.Sprintf("%06d", v)}}})
+		f.Metrics = append(f.Metrics, metric.Metric{HasValue: true, Value: float64(v),
+			Labels: []metric.Label{{Name: "l", Value: fmt.Sprintf("%06d", v)}}})
 	}
 	return f
 }
@@ -37,8 +38,10 @@ func TestEncoderBatches(t *testing.T) {
 		name    string
 		batches [][]metric.Family
 	}{
-		{"in order", [][]metric.Family{{gauges("a", all[:300]...)}, {gauges("a", all[300:700]...), gauges("b", all[:5]...)}, {gauges("a", all[700:]...)}}},
-		{"shuffled", [][]metric.Family{{gauges("a", shuffled[:300]...)}, {gauges("b", all[:5]...), gauges("a", shuffled[300:700]...)}, {gauges("a", shuffled[700:]...)}}},
+		{"in order", [][]metric.Family{{gauges("a", all[:300]...)}, {gauges("a", all[300:700]...), gauges("b", all[:5]...)},
+			{gauges("a", all[700:]...)}}},
+		{"shuffled", [][]metric.Family{{gauges("a", shuffled[:300]...)}, {gauges("b", all[:5]...), gauges("a", shuffled[300:700]...)},
+			{gauges("a", shuffled[700:]...)}}},
 		{"help first", [][]metric.Family{{{Name: "a", Help: "h"}}, {gauges("a", all...), gauges("b", all[:5]...)}}},
 		{"nothing last", [][]metric.Family{{gauges("a", all...), gauges("b", all[:5]...)}, {}}},
 		{"one by one", func() (batches [][]metric.Family) {
@@ -75,7 +78,8 @@ func TestEncoderBatches(t *testing.T) {
 					groups[i] = s.Snapshot().Group(key)
 				}
 				for i, f := range groups[0].Families {
-					if g := groups[1].Families[i]; !bytes.Equal(f.Protobuf(), g.Protobuf()) || f.Series() != g.Series() || f.Name() != g.Name() {
+					if g := groups[1].Families[i]; !bytes.Equal(f.Protobuf(), g.Protobuf()) || f.Series() != g.Series() ||
+						f.Name() != g.Name() {
 						t.Errorf("merge=%s: family %s differs: %d series, in one batch %d", merge, f.Name(), g.Series(), f.Series())
 					}
 				}

@@ -126,16 +126,19 @@ func (b *bodyReader) decompress(r *http.Request, grow func(size int) error) erro
 		return err
 	case errors.Is(err, errTooLarge):
 		b.body = nil
-		return metric.Reject(metric.TooLarge, "the body is larger than the limit of %d MiB, decompressed: push less, in several groups if need be",
+		return metric.Reject(metric.TooLarge,
+			"the body is larger than the limit of %d MiB, decompressed: push less, in several groups if need be",
 			maxBodySize>>20)
 	case encoding == "":
 		return metric.Reject(metric.Malformed, "read the body: %v", err)
 	}
 	fix := "send the body compressed with it, or without that header"
 	if strings.EqualFold(encoding, "snappy") {
-		fix = "send the body in the framing format of snappy (in Go snappy.NewBufferedWriter), not in the block format, or without that header"
+		fix = "send the body in the framing format of snappy (in Go snappy.NewBufferedWriter), not in the block format, or " +
+			"without that header"
 	}
-	return metric.Reject(metric.BadEncoding, "the body could not be decompressed as its header Content-Encoding: %s says: %v; %s", encoding, err, fix)
+	return metric.Reject(metric.BadEncoding, "the body could not be decompressed as its header Content-Encoding: %s says: %v; %s",
+		encoding, err, fix)
 }
 
 // errTooLarge says that a body is larger than maxBodySize.

@@ -89,7 +89,8 @@ func TestDecodersTakeWhatABodyHolds(t *testing.T) {
 // first.
 func TestDecodersAreReused(t *testing.T) {
 	for _, c := range []struct{ encoding, body string }{
-		{"gzip", asGzip(t, "x 1\n")}, {"snappy", asSnappy(t, "x 1\n")}, {"zstd", asZstd(t, "x 1\n")}, {"zstd", zstdLargeWindow}, {"", "x 1\n"},
+		{"gzip", asGzip(t, "x 1\n")}, {"snappy", asSnappy(t, "x 1\n")}, {"zstd", asZstd(t, "x 1\n")}, {"zstd", zstdLargeWindow}, {"",
+			"x 1\n"},
 	} {
 		t.Run(c.encoding, func(t *testing.T) {
 			var reader bodyReader

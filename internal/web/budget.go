@@ -79,7 +79,9 @@ func (r *reservation) grow(ctx context.Context, size int64) error {
 	b := r.budget
 	want := max(r.factor*size, minPushMemory)
 	if want > b.size && b.strict {
-		return metric.Reject(metric.TooLarge, "the body is larger than the %d MiB that this gateway has the memory for, decompressed: push less, in several groups if need be",
+		return metric.Reject(metric.TooLarge,
+			"the body is larger than the %d MiB that this gateway has the memory for, decompressed: push less, in several groups "+
+				"if need be",
 			b.size/r.factor>>20)
 	}
 	more := min(want, b.size) - r.n
@@ -129,7 +131,8 @@ func (b *budget) take(ctx context.Context, n int64) error {
 	}
 	b.waiting.Remove(element)
 	b.wake()
-	return &store.UnavailableError{Reason: errors.New("other pushes that are being read take up the memory for it"), RetryAfter: time.Second}
+	return &store.UnavailableError{Reason: errors.New("other pushes that are being read take up the memory for it"),
+		RetryAfter: time.Second}
 }
 
 // wake gives the oldest waiters what is free. b.mu is held.

@@ -109,7 +109,8 @@ func compressedBody(body []byte, h http.Header) ([]byte, wire.Format, string) {
 	}
 	if n, err := snappy.DecodedLen(body); err == nil && n > 0 && n <= maxHintSize {
 		if meant, err := snappy.Decode(nil, body); err == nil {
-			return meant, format, "the body is in the block format of snappy: use its framing format (in Go snappy.NewBufferedWriter), and " +
+			return meant, format, "the body is in the block format of snappy: use its framing format (in Go " +
+				"snappy.NewBufferedWriter), and " +
 				"send it with the header Content-Encoding: snappy"
 		}
 	}

@@ -81,7 +81,8 @@ func TestAdviceWorks(t *testing.T) {
 		{"dash in a label", nil, request{body: "m{my-label=\"x\"} 1\n"}, replaced("my-label", `such as (\w+)`)},
 		{"blank in a label", nil, request{body: "m{a=\"b\",my label=\"x\"} 1\n"}, replaced("my label", `such as (\w+)`)},
 		{"quoted name", nil, request{body: "{\"my-metric\"} 1\n"}, replaced(`{"my-metric"}`, `such as (\w+)`)},
-		{"dash in an OpenMetrics name", nil, request{body: "my-metric 1 # {a=\"b\"} 1\n# EOF\n", headers: headers{"Content-Type", openMetricsType}},
+		{"dash in an OpenMetrics name", nil, request{body: "my-metric 1 # {a=\"b\"} 1\n# EOF\n",
+			headers: headers{"Content-Type", openMetricsType}},
 			func(t *testing.T, _ *Server, r request, answer string) request {
 				r.body = first(t, `such as (\w+)`, answer) + " 1\n# EOF\n"
 				return r
@@ -96,7 +97,8 @@ func TestAdviceWorks(t *testing.T) {
 			return r
 		}},
 		{"UTF-16", nil, request{body: utf16LE("some_metric 3.14\r\n")}, body("some_metric 3.14\r\n", "Out-File -Encoding ascii")},
-		{"quotes of cmd.exe", nil, request{body: "\"some_metric 3.14\" \r\n"}, func(t *testing.T, _ *Server, r request, answer string) request {
+		{"quotes of cmd.exe", nil, request{body: "\"some_metric 3.14\" \r\n"}, func(t *testing.T, _ *Server, r request,
+			answer string) request {
 			r.body = first(t, `as in echo ([^\n(]+) `, answer) + " \r\n"
 			return r
 		}},
@@ -109,7 +111,8 @@ func TestAdviceWorks(t *testing.T) {
 				r.body = "\x12" + r.body
 				return withHeader("Content-Type")(t, s, r, answer)
 			}},
-		{"protobuf as words", nil, request{body: `name:"g" type:GAUGE metric:{gauge:{value:3}}`, headers: headers{"Content-Type", protobufType + "; encoding=text"}},
+		{"protobuf as words", nil, request{body: `name:"g" type:GAUGE metric:{gauge:{value:3}}`,
+			headers: headers{"Content-Type", protobufType + "; encoding=text"}},
 			func(t *testing.T, s *Server, r request, answer string) request {
 				r.body = "\x12" + gauge
 				return withHeader("Content-Type")(t, s, r, answer)
@@ -124,11 +127,13 @@ func TestAdviceWorks(t *testing.T) {
 		{"zstd", nil, request{body: asZstd(t, "m 1\n")}, withHeader("Content-Encoding")},
 		{"snappy", nil, request{body: asSnappy(t, "m 1\n")}, withHeader("Content-Encoding")},
 		{"much gzip", nil, request{body: asGzip(t, lines.String())}, withHeader("Content-Encoding")},
-		{"snappy block", nil, request{body: string(snappy.Encode(nil, []byte("m 1\n")))}, func(t *testing.T, s *Server, r request, answer string) request {
+		{"snappy block", nil, request{body: string(snappy.Encode(nil, []byte("m 1\n")))}, func(t *testing.T, s *Server, r request,
+			answer string) request {
 			r.body = asSnappy(t, "m 1\n")
 			return withHeader("Content-Encoding")(t, s, r, answer)
 		}},
-		{"snappy block with header", nil, request{body: string(snappy.Encode(nil, []byte("m 1\n"))), headers: headers{"Content-Encoding", "snappy"}},
+		{"snappy block with header", nil, request{body: string(snappy.Encode(nil, []byte("m 1\n"))),
+			headers: headers{"Content-Encoding", "snappy"}},
 			func(t *testing.T, _ *Server, r request, answer string) request {
 				first(t, "(framing format)", answer)
 				r.body = asSnappy(t, "m 1\n")
@@ -160,11 +165,13 @@ func TestAdviceWorks(t *testing.T) {
 			r.path += "?" + first(t, `push with (timestamps=drop)`, answer)
 			return r
 		}},
-		{"two jobs", nil, request{body: "up{job=\"a\"} 1\nup{job=\"b\"} 1\n"}, func(t *testing.T, _ *Server, r request, answer string) request {
+		{"two jobs", nil, request{body: "up{job=\"a\"} 1\nup{job=\"b\"} 1\n"}, func(t *testing.T, _ *Server, r request,
+			answer string) request {
 			r.path = strings.TrimPrefix(first(t, `push to '([^']+)'`, answer), gateway)
 			return r
 		}},
-		{"values where sums are", []request{{path: path + "?merge=sum", body: "# TYPE c counter\nc 1\n"}}, request{body: "# TYPE c counter\nc 1\n"},
+		{"values where sums are", []request{{path: path + "?merge=sum", body: "# TYPE c counter\nc 1\n"}},
+			request{body: "# TYPE c counter\nc 1\n"},
 			func(t *testing.T, _ *Server, r request, answer string) request {
 				r.path = strings.TrimPrefix(first(t, `with curl: '([^']+)'`, answer), gateway)
 				return r
@@ -174,7 +181,8 @@ func TestAdviceWorks(t *testing.T) {
 				r.method, r.path = "PUT", r.path+"?"+first(t, `with PUT and (merge=group)`, answer)
 				return r
 			}},
-		{"sums where values are", []request{{path: path, body: "# TYPE c counter\nc 1\n"}}, request{path: path + "?merge=sum", body: "# TYPE c counter\nc 1\n"},
+		{"sums where values are", []request{{path: path, body: "# TYPE c counter\nc 1\n"}}, request{path: path + "?merge=sum",
+			body: "# TYPE c counter\nc 1\n"},
 			func(t *testing.T, s *Server, r request, answer string) request {
 				do(s, "DELETE", strings.TrimPrefix(first(t, `curl -X DELETE '([^']+)'`, answer), gateway), "")
 				return r

@@ -9,13 +9,12 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// An exposition is, for each family, a header and then the metrics of every
-// group in turn, in the text format as well as in protobuf: there a repeated
-// field may come in pieces. So a group's part can be encoded once, when it is
-// pushed, and is copied from then on.
+// For each family, an exposition has a header and then the metrics of each group, in
+// the text format as well as in protobuf, where a repeated field may come in pieces. So
+// the metrics of a group are encoded once, when they are pushed, and copied from then on.
 
-// AppendTextHeader appends the HELP line, where there is a help text, and the
-// TYPE line of a family.
+// AppendTextHeader appends the HELP line, if there is a help text, and the TYPE line of
+// a family.
 func AppendTextHeader(dst []byte, name, help string, typ metric.Type) []byte {
 	if help != "" {
 		dst = append(dst, "# HELP "...)
@@ -28,14 +27,14 @@ func AppendTextHeader(dst []byte, name, help string, typ metric.Type) []byte {
 	dst = appendName(dst, name)
 	dst = append(dst, ' ')
 	if typ == metric.GaugeHistogram {
-		typ = metric.Histogram // the text format knows no other
+		typ = metric.Histogram // the text format has no other
 	}
 	dst = append(dst, typ.String()...)
 	return append(dst, '\n')
 }
 
-// AppendText appends the samples of f in the text format, as
-// expfmt.MetricFamilyToText does.
+// AppendText appends the samples of f in the text format, like
+// expfmt.MetricFamilyToText.
 func AppendText(dst []byte, f *metric.Family) []byte {
 	plain := metric.LegacyMetricName(f.Name)
 	var scratch [256]byte
@@ -68,13 +67,13 @@ func AppendText(dst []byte, f *metric.Family) []byte {
 	return dst
 }
 
-// sample is what stands before the value in a line of the text format.
+// sample is the part before the value of a line in the text format.
 type sample struct {
 	name       string
-	plain      bool // the name needs no quotes, so it stands before the braces
+	plain      bool // the name needs no quotes, so it goes before the braces
 	suffix     string
 	labels     []byte // without braces
-	boundLabel string // le or quantile, empty where there is none
+	boundLabel string // le or quantile; may be empty
 	bound      float64
 	floatBound bool // the bound is always written as a float, as in OpenMetrics
 }
@@ -148,7 +147,7 @@ func appendLabels(dst []byte, labels []metric.Label) []byte {
 	return dst
 }
 
-// appendName appends a metric's name, in quotes where it is not a plain one.
+// appendName appends a metric's name, in quotes unless it is a legacy name.
 func appendName(dst []byte, name string) []byte {
 	if metric.LegacyMetricName(name) {
 		return append(dst, name...)
@@ -186,7 +185,7 @@ func appendEscaped(dst []byte, s string, quotes bool) []byte {
 	return append(dst, s[start:]...)
 }
 
-// appendFloat appends v in its shortest form, as expfmt writes it.
+// appendFloat appends v in its shortest form, like expfmt.
 func appendFloat(dst []byte, v float64) []byte {
 	if n := int64(v); float64(n) == v && n > -1e6 && n < 1e6 {
 		return strconv.AppendInt(dst, n, 10) // what 'g' gives, without its cost
@@ -202,8 +201,7 @@ func appendFloat(dst []byte, v float64) []byte {
 	return strconv.AppendFloat(dst, v, 'g', -1, 64)
 }
 
-// AppendProtobufHeader appends the fields of a MetricFamily message that come
-// before its metrics.
+// AppendProtobufHeader appends the fields of a MetricFamily message before its metrics.
 func AppendProtobufHeader(dst []byte, name, help, unit string, typ metric.Type) []byte {
 	dst = appendString(dst, familyName, name)
 	if help != "" {
@@ -216,8 +214,7 @@ func AppendProtobufHeader(dst []byte, name, help, unit string, typ metric.Type) 
 	return dst
 }
 
-// AppendProtobufMetrics appends the metrics of f as fields of a MetricFamily
-// message.
+// AppendProtobufMetrics appends the metrics of f as fields of a MetricFamily message.
 func AppendProtobufMetrics(dst []byte, f *metric.Family) []byte {
 	for i := range f.Metrics {
 		m := &f.Metrics[i]
@@ -243,8 +240,8 @@ func AppendProtobufMetrics(dst []byte, f *metric.Family) []byte {
 	return dst
 }
 
-// openMessage begins a nested message, for closeMessage to end. Most messages
-// are shorter than 128 bytes, so one byte is kept free for the length.
+// openMessage begins a nested message, for closeMessage to end. It leaves one byte for
+// the length, since most messages are shorter than 128 bytes.
 func openMessage(dst []byte, number protowire.Number) (_ []byte, at int) {
 	dst = protowire.AppendTag(dst, number, protowire.BytesType)
 	return append(dst, 0), len(dst) + 1
@@ -367,8 +364,8 @@ func appendBucket(dst []byte, b *metric.Bucket) []byte {
 	return closeMessage(dst, at)
 }
 
-// appendNative appends one side of a native histogram, whose fields are numbered
-// from spans on: spans, deltas, counts.
+// appendNative appends one side of a native histogram. Its fields have the numbers spans
+// (spans), spans+1 (deltas) and spans+2 (counts).
 func appendNative(dst []byte, spans protowire.Number, side *metric.NativeBuckets) []byte {
 	for _, s := range side.Spans {
 		var at int

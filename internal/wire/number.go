@@ -2,7 +2,7 @@ package wire
 
 import "strconv"
 
-// parseFloat parses a number as the text format writes it.
+// parseFloat parses a number of the text format.
 func parseFloat(s string) (float64, bool) {
 	if v, ok := parseDecimal(s); ok {
 		return v, true
@@ -17,12 +17,12 @@ func parseFloat(s string) (float64, bool) {
 	return v, err == nil
 }
 
-// parseDecimal parses most of the numbers that are pushed: digits with at most one
-// point among them and perhaps an exponent, where the integer of the digits and the
-// power of ten to multiply or divide it by are both exact as float64, which makes the
-// result the nearest one (Clinger 1990). It leaves all others to strconv.
+// parseDecimal parses the usual numbers: digits with at most one point and perhaps an
+// exponent, if the integer of the digits and the power of ten are both exact as float64,
+// so that their product or quotient is the nearest float64 (Clinger 1990). It leaves all
+// others to strconv.
 func parseDecimal(s string) (float64, bool) {
-	const maxDigits = 15 // all integers of as many are exact
+	const maxDigits = 15 // all integers with as many are exact
 	var digits uint64
 	i, count, point := 0, 0, -1
 	for ; i < len(s); i++ {
@@ -58,7 +58,7 @@ func parseDecimal(s string) (float64, bool) {
 	return float64(digits) * powersOfTen[power], true
 }
 
-// parseExponent parses e, a sign that may be missing, and one or two digits.
+// parseExponent parses an e, an optional sign, and one or two digits.
 func parseExponent(s string) (int, bool) {
 	if s[0] != 'e' && s[0] != 'E' {
 		return 0, false
@@ -85,7 +85,7 @@ func parseExponent(s string) (int, bool) {
 	return sign * v, true
 }
 
-// maxPower is the largest power of ten that is exact as float64.
+// maxPower is the exponent of the largest power of ten that is exact as float64.
 const maxPower = 22
 
 var powersOfTen = [maxPower + 1]float64{

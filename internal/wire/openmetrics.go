@@ -109,9 +109,9 @@ type omOwner struct {
 	typ    metric.Type
 }
 
-// omFamily is a metric family being read.
+// omFamily is the metric family being read.
 type omFamily struct {
-	name    string  // as OpenMetrics has it: without _total, for one
+	name    string  // in OpenMetrics: of a counter without _total
 	typ     *omType // nil before the first family
 	line    int     // where it begins
 	keyword string  // of the line of metadata it begins with, if it does
@@ -119,20 +119,20 @@ type omFamily struct {
 	settled bool // its type is known, and its names are taken
 	out     metric.Family
 
-	// The rest is for types whose metrics span several lines. The labels of
-	// their metrics are sorted.
+	// The rest is for types whose metrics may have several lines. The labels of their
+	// metrics are sorted.
 	parts     []omParts // beside out.Metrics
 	last      int       // the metric of the last sample
 	valueless int       // how many counters have no _total yet
 
-	// index finds the first indexed metrics by the key of their labels. It is
-	// made when a sample has other labels than the one before.
+	// index has the first metrics, as many as indexed says, by the key of their
+	// labels. It is made when a sample has other labels than the one before.
 	index   map[string]int
 	indexed int
 	key     []byte
 }
 
-// omMetadata says which lines of metadata a family has.
+// omMetadata is a set of lines of metadata that a family has.
 type omMetadata uint8
 
 const (
@@ -141,7 +141,7 @@ const (
 	omUnit
 )
 
-// omParts says which of its single samples a metric has.
+// omParts is a set of single samples that a metric has.
 type omParts uint8
 
 const (
@@ -158,8 +158,8 @@ type omType struct {
 	unitful bool // may have a unit
 }
 
-// omSampleName is a suffix that a family's name gets in its samples, and what
-// such a sample is.
+// omSampleName is a suffix of the family's name in its samples, and what such a sample
+// is.
 type omSampleName struct {
 	suffix string
 	part   omPart
@@ -168,7 +168,7 @@ type omSampleName struct {
 type omPart uint8
 
 const (
-	omValue omPart = iota // all there is to the metric
+	omValue omPart = iota // the whole metric
 	omTotal
 	omQuantile
 	omBucket
@@ -199,7 +199,7 @@ var (
 	}
 )
 
-// omSample is a line that is neither metadata nor the end.
+// omSample is a line that is a sample.
 type omSample struct {
 	name     string
 	number   string // the value as written
@@ -226,7 +226,7 @@ func (p *openMetrics) parseLine(line string) error {
 	return p.parseSample(line)
 }
 
-// parseMetadata parses a line that begins with '#' and is not the last.
+// parseMetadata parses a line that begins with '#' and is not the last one.
 func (p *openMetrics) parseMetadata(line string) error {
 	var kind omMetadata
 	switch {
@@ -237,7 +237,9 @@ func (p *openMetrics) parseMetadata(line string) error {
 	case strings.HasPrefix(line, "# UNIT "):
 		kind = omUnit
 	default:
-		return p.reject("OpenMetrics has no comments, only lines that begin with # HELP, # TYPE or # UNIT and one space, and %q at the end: %s", omEnd, excerpt(line))
+		return p.reject("OpenMetrics has no comments, only lines that begin with # HELP, # TYPE or # UNIT and one space, and %q "+
+			"at the end: %s",
+			omEnd, excerpt(line))
 	}
 	keyword, rest := line[2:6], line[7:]
 
@@ -267,7 +269,8 @@ func (p *openMetrics) parseMetadata(line string) error {
 	if kind == omKind {
 		at := slices.IndexFunc(omTypes, func(t *omType) bool { return t.name == rest })
 		if at < 0 {
-			return p.reject("%q has the unknown type %s: use one of counter, gauge, histogram, gaugehistogram, summary, info, stateset and unknown, which is what other formats call untyped", name, excerpt(rest))
+			return p.reject("%q has the unknown type %s: use one of counter, gauge, histogram, gaugehistogram, summary, info, stateset "+
+				"and unknown, which is what other formats call untyped", name, excerpt(rest))
 		}
 		f.typ = omTypes[at]
 		return nil
@@ -317,8 +320,8 @@ func (p *openMetrics) rejectTaken(line int, name string, owner omOwner) error {
 		"put all lines of a family together, and give no family the name of another one's samples", name, owner.family, owner.line)
 }
 
-// settleFamily ends the metadata of the family being read: it checks what only
-// the whole of it shows and takes the family's names.
+// settleFamily ends the metadata of the family being read: it checks it as a whole and
+// takes the family's names.
 func (p *openMetrics) settleFamily() error {
 	f := &p.family
 	f.settled = true
@@ -349,8 +352,9 @@ func (p *openMetrics) settleFamily() error {
 			if other.family == f.name {
 				return p.rejectTaken(f.line, f.name, other)
 			}
-			return p.rejectAt(f.line, "the %s %q could have a sample %q, but that name belongs to the metric family %q, which begins in line %d: rename one of the two",
-				f.typ.name, f.name, sample, other.family, other.line)
+			return p.rejectAt(f.line,
+				"the %s %q could have a sample %q, but that name belongs to the metric family %q, which begins in line %d: "+
+					"rename one of the two", f.typ.name, f.name, sample, other.family, other.line)
 		}
 		p.taken[sample] = owner
 	}
@@ -435,8 +439,8 @@ func (p *openMetrics) splitFamily() error {
 	return nil
 }
 
-// finishHistogram gives m the count that its bucket for +Inf says, where it has
-// no other, and makes all counts floats where one is.
+// finishHistogram gives m the count of its +Inf bucket if it has no other, and makes all
+// counts floats if one is.
 func (p *openMetrics) finishHistogram(m *metric.Metric, has omParts) error {
 	f, h := &p.family, m.Histogram
 	inf := slices.IndexFunc(h.Buckets, func(b metric.Bucket) bool { return math.IsInf(b.UpperBound, 1) })
@@ -502,9 +506,10 @@ func (p *openMetrics) parseSample(line string) error {
 func (p *openMetrics) readExemplar(name, s string) (*metric.Exemplar, error) {
 	labels, ok := strings.CutPrefix(s, " # {")
 	if !ok {
-		return nil, p.reject("after the value of %s comes the end of the line or an exemplar, such as # {trace_id=\"a\"} 1: %s", name, excerpt(s))
+		return nil, p.reject("after the value of %s comes the end of the line or an exemplar, such as # {trace_id=\"a\"} 1: %s",
+			name, excerpt(s))
 	}
-	start := len(p.labels) // those of the sample stay before
+	start := len(p.labels) // after those of the sample
 	all, rest, err := p.readLabels(p.labels, labels, nil)
 	if err != nil {
 		return nil, err
@@ -581,8 +586,8 @@ func (p *openMetrics) addSample(s *omSample) error {
 	return p.addPart(part, s)
 }
 
-// part returns what the sample called name is to f, and false where it is no
-// sample of f.
+// part returns which part of f the sample called name is, and whether it is a sample of
+// f at all.
 func (f *omFamily) part(name string) (omPart, bool) {
 	if f.typ == nil {
 		return 0, false
@@ -597,8 +602,8 @@ func (f *omFamily) part(name string) (omPart, bool) {
 	return 0, false
 }
 
-// rejectName rejects a sample that is called as its family, which is of a type
-// whose samples are not.
+// rejectName rejects a sample with the name of its family if the type has no such
+// sample.
 func (p *openMetrics) rejectName(name string) error {
 	f := &p.family
 	if stem, ok := strings.CutSuffix(name, "_total"); ok && f.typ.is == metric.Counter {
@@ -639,7 +644,7 @@ func (p *openMetrics) addValue(s *omSample) error {
 			return p.reject("%s is %s, but a state is 1 (true) or 0 (false)", s.name, s.number)
 		}
 		if !slices.ContainsFunc(p.labels, func(l metric.Label) bool { return l.Name == f.name }) {
-			return p.reject("the stateset %q needs a label called as itself, with the name of the state", f.name)
+			return p.reject("the stateset %q needs a label of the same name, with the name of the state", f.name)
 		}
 	}
 	m := p.addMetric()
@@ -673,7 +678,8 @@ func (p *openMetrics) addTotal(s *omSample) error {
 func (p *openMetrics) addQuantile(s *omSample) error {
 	text, ok := p.takeLabel(metric.QuantileLabel)
 	if !ok {
-		return p.reject("%s lacks the label %q, which only the _sum, _count and _created of a summary do without", s.name, metric.QuantileLabel)
+		return p.reject("%s lacks the label %q, which all samples of a summary have except _sum, _count and _created",
+			s.name, metric.QuantileLabel)
 	}
 	quantile, ok := parseFloat(text)
 	if !ok || !(quantile >= 0 && quantile <= 1) {
@@ -706,8 +712,8 @@ func (p *openMetrics) addBucket(s *omSample) error {
 	return nil
 }
 
-// addPart adds a _sum, _count or _created. A metric has each of them once, but
-// for points in time, which a later stage rejects by their timestamps.
+// addPart adds a _sum, _count or _created. A metric has each of them once, unless there
+// are several points in time, which a later stage rejects by their timestamps.
 func (p *openMetrics) addPart(part omPart, s *omSample) error {
 	f := &p.family
 	sortLabels(p.labels)
@@ -747,14 +753,14 @@ func (p *openMetrics) addPart(part omPart, s *omSample) error {
 	}
 
 	if f.parts[f.last]&is != 0 && !m.HasTimestamp {
-		return p.reject("%s%s stands twice: push it once", s.name, metric.FormatLabels(m.Labels))
+		return p.reject("%s%s comes twice: push it once", s.name, metric.FormatLabels(m.Labels))
 	}
 	f.parts[f.last] |= is
 	return nil
 }
 
-// count returns the value of s as a count: an integer or, where it is none, a
-// float other than 0.
+// count returns the value of s as a count: an integer or, if it is none, a float other
+// than 0.
 func (s *omSample) count() (n uint64, float float64, ok bool) {
 	if n, err := strconv.ParseUint(s.number, 10, 64); err == nil {
 		return n, 0, true // exact, which the float need not be
@@ -783,9 +789,8 @@ func (p *openMetrics) takeLabel(name string) (value string, ok bool) {
 	return value, true
 }
 
-// metricOfLabels returns the metric with the labels p.labels, which are sorted,
-// of the family being read: the last sample's, an earlier one, or a new one. It
-// becomes the last.
+// metricOfLabels returns the metric of the family being read with the labels p.labels,
+// which are sorted: the last sample's, an earlier one, or a new one. It becomes the last.
 func (p *openMetrics) metricOfLabels() *metric.Metric {
 	f := &p.family
 	metrics := f.out.Metrics
@@ -812,30 +817,30 @@ func (p *openMetrics) metricOfLabels() *metric.Metric {
 	return p.newMetricOfLabels()
 }
 
-// newMetricOfLabels adds a metric with the labels p.labels, which are sorted, of
-// a type whose metrics span several lines. It becomes the last.
+// newMetricOfLabels adds a metric with the labels p.labels, which are sorted, of a type
+// whose metrics may have several lines. It becomes the last.
 func (p *openMetrics) newMetricOfLabels() *metric.Metric {
 	f := &p.family
 	m := p.addMetric()
-	// It is likely to have as many quantiles or buckets as the one before. The
-	// bound keeps a body from making many metrics of one line as large as a
-	// single large one.
-	const most = 32
+	// It is likely to have as many quantiles or buckets as the one before. Without
+	// the bound, many metrics of one line each after a single large one would take as
+	// much memory as that.
+	const maxCapacity = 32
 	previous := &f.out.Metrics[f.last] // or m itself
 	switch f.typ.is {
 	case metric.Summary:
 		m.Summary = new(metric.SummaryValue)
-		m.Summary.Quantiles = make([]metric.Quantile, 0, min(len(previous.Summary.Quantiles), most))
+		m.Summary.Quantiles = make([]metric.Quantile, 0, min(len(previous.Summary.Quantiles), maxCapacity))
 	case metric.Histogram, metric.GaugeHistogram:
 		m.Histogram = new(metric.HistogramValue)
-		m.Histogram.Buckets = make([]metric.Bucket, 0, min(len(previous.Histogram.Buckets), most))
+		m.Histogram.Buckets = make([]metric.Bucket, 0, min(len(previous.Histogram.Buckets), maxCapacity))
 	}
 	f.last = len(f.out.Metrics) - 1
 	f.parts = append(f.parts, 0)
 	return m
 }
 
-// keepLabels copies labels to where they stay.
+// keepLabels returns a copy of labels that lasts as long as the metric.
 func (p *openMetrics) keepLabels(labels []metric.Label) []metric.Label {
 	if len(labels) == 0 {
 		return nil
@@ -848,10 +853,9 @@ func (p *openMetrics) keepLabels(labels []metric.Label) []metric.Label {
 	return p.arena[start:len(p.arena):len(p.arena)]
 }
 
-// readLabels reads a label set from s, which begins after its brace, appends its
-// labels to dst and returns what follows the closing brace. A quoted string that
-// stands alone is the metric's name, where name is not nil; it must not have
-// another.
+// readLabels reads a label set from s, which begins after the opening brace, appends its
+// labels to dst and returns what follows the closing brace. If name is not nil, a quoted
+// string without a value is the metric's name, which must be empty before.
 func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ []metric.Label, rest string, _ error) {
 	start := len(dst)
 	if rest, ok := strings.CutPrefix(s, "}"); ok {
@@ -875,7 +879,8 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 		default:
 			value, ok := strings.CutPrefix(after, `="`)
 			if !ok {
-				return nil, "", p.reject("after the label name %q come = and a value in double quotes, without spaces: %s", label, excerpt(after))
+				return nil, "", p.reject("after the label name %q come = and a value in double quotes, without spaces: %s", label,
+					excerpt(after))
 			}
 			if value, after, ok = omQuoted(value); !ok {
 				return nil, "", p.reject("the value of label %q is not closed: '\"' is missing", label)
@@ -887,7 +892,7 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 		}
 		if rest, ok := strings.CutPrefix(after, "}"); ok {
 			if twice, ok := duplicateName(dst[start:]); ok {
-				return nil, "", p.reject("the label %q stands twice: remove one", twice)
+				return nil, "", p.reject("the label %q comes twice: remove one", twice)
 			}
 			return dst, rest, nil
 		}
@@ -898,7 +903,7 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 	}
 }
 
-// readLabelName reads a label's name, or a metric's that is quoted.
+// readLabelName reads a label's name, or a metric's name in quotes.
 func (p *openMetrics) readLabelName(s string) (name, rest string, quoted bool, _ error) {
 	if text, ok := strings.CutPrefix(s, `"`); ok {
 		if name, rest, ok = omQuoted(text); !ok {
@@ -913,8 +918,7 @@ func (p *openMetrics) readLabelName(s string) (name, rest string, quoted bool, _
 	return s[:n], s[n:], false, nil
 }
 
-// readMetricName reads the name in a line of metadata; it is empty where there is
-// none.
+// readMetricName reads the name in a line of metadata, which is empty if there is none.
 func (p *openMetrics) readMetricName(s string) (name, rest string, _ error) {
 	text, ok := strings.CutPrefix(s, `"`)
 	if !ok {
@@ -930,7 +934,7 @@ func (p *openMetrics) readMetricName(s string) (name, rest string, _ error) {
 	return name, rest, nil
 }
 
-// omField reads one space and what stands up to the next one.
+// omField reads one space and the text up to the next one.
 func omField(s string) (field, rest string, ok bool) {
 	if s == "" || s[0] != ' ' {
 		return "", s, false
@@ -971,14 +975,14 @@ func parseSampleTime(s string) (t metric.Timestamp, ok bool) {
 	return metric.Timestamp{Seconds: maxSeconds, Set: true}, true
 }
 
-// The times that google.protobuf.Timestamp can hold: years 1 to 9999.
+// The bounds of google.protobuf.Timestamp: the years 1 to 9999.
 const (
 	minSeconds = -62135596800
 	maxSeconds = 253402300799
 )
 
-// parseSeconds parses a time in seconds since 1970. Written without exponent it
-// is exact to the nanosecond; further digits are dropped.
+// parseSeconds parses a time in seconds since 1970. Without an exponent it is exact to the
+// nanosecond; further digits are dropped.
 func parseSeconds(s string) (t metric.Timestamp, ok bool) {
 	float, ok := parseFloat(s)
 	if !ok || !(float >= minSeconds && float < maxSeconds+1) {

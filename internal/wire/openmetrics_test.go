@@ -153,7 +153,8 @@ func TestOpenMetrics(t *testing.T) {
 		`counter foo_total {a="x"} 1 created=2+0ns; {a="y"} 3 created=4+0ns`)
 	f("# TYPE foo counter\nfoo_created{a=\"x\"} 2\nfoo_created{a=\"y\"} 4\nfoo_total{a=\"x\"} 1\nfoo_total{a=\"y\"} 3\n",
 		`counter foo_total {a="x"} 1 created=2+0ns; {a="y"} 3 created=4+0ns`)
-	f("# TYPE foo counter\nfoo_total{a=\"x\",b=\"y\"} 1\nfoo_created{b=\"y\",a=\"x\"} 2\n", `counter foo_total {a="x",b="y"} 1 created=2+0ns`)
+	f("# TYPE foo counter\nfoo_total{a=\"x\",b=\"y\"} 1\nfoo_created{b=\"y\",a=\"x\"} 2\n",
+		`counter foo_total {a="x",b="y"} 1 created=2+0ns`)
 	f("# TYPE foo counter\nfoo_total 1\nfoo_total 2\nfoo_created 3\n", "counter foo_total 1; 2 created=3+0ns") // rejected by a later stage
 	f("# TYPE foo counter\nfoo_created 3\nfoo_total 1\nfoo_total 2\n", "counter foo_total 1 created=3+0ns; 2") // rejected by a later stage
 	f("# TYPE foo counter\nfoo_created{a=\"x\"} 3\nfoo_total{a=\"y\"} 1\nfoo_total{a=\"y\"} 2\nfoo_total{a=\"x\"} 4\n",
@@ -176,24 +177,35 @@ func TestOpenMetrics(t *testing.T) {
 		"histogram foo le1:2 le+Inf:3 count=3 sum=4.5 created=6+0ns")
 	f("# TYPE foo histogram\nfoo_bucket{a=\"x\",le=\"+Inf\"} 3\nfoo_bucket{le=\"+Inf\",a=\"y\"} 4\n",
 		`histogram foo {a="x"} le+Inf:3 count=3 sum=0; {a="y"} le+Inf:4 count=4 sum=0`)
-	f("# TYPE foo histogram\nfoo_bucket{le=\"1\"} 2.5\nfoo_bucket{le=\"+Inf\"} 3\nfoo_count 3\n", "histogram foo le1:float(2.5) le+Inf:float(3) count=float(3) sum=0")
-	f("# TYPE foo histogram\nfoo_bucket{le=\"1\"} 0\nfoo_bucket{le=\"+Inf\"} 0.5\n", "histogram foo le1:0 le+Inf:float(0.5) count=float(0.5) sum=0")
+	f("# TYPE foo histogram\nfoo_bucket{le=\"1\"} 2.5\nfoo_bucket{le=\"+Inf\"} 3\nfoo_count 3\n",
+		"histogram foo le1:float(2.5) le+Inf:float(3) count=float(3) sum=0")
+	f("# TYPE foo histogram\nfoo_bucket{le=\"1\"} 0\nfoo_bucket{le=\"+Inf\"} 0.5\n",
+		"histogram foo le1:0 le+Inf:float(0.5) count=float(0.5) sum=0")
 	f("# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 1e20\nfoo_count +Inf\n", "histogram foo le+Inf:float(1e+20) count=float(+Inf) sum=0")
-	f("# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 18446744073709551615\n", "histogram foo le+Inf:18446744073709551615 count=18446744073709551615 sum=0")
-	f("# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 1e3\nfoo_bucket{le=\"-1\"} 2000\nfoo_sum -5\n", "histogram foo le+Inf:1000 le-1:2000 count=1000 sum=-5")
-	f("# TYPE foo histogram\nfoo_sum{a=\"x\"} 1\nfoo_sum{a=\"y\"} 2\nfoo_bucket{a=\"x\",le=\"+Inf\"} 3\nfoo_bucket{a=\"y\",le=\"+Inf\"} 4\n",
+	f("# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 18446744073709551615\n",
+		"histogram foo le+Inf:18446744073709551615 count=18446744073709551615 sum=0")
+	f("# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 1e3\nfoo_bucket{le=\"-1\"} 2000\nfoo_sum -5\n",
+		"histogram foo le+Inf:1000 le-1:2000 count=1000 sum=-5")
+	f("# TYPE foo histogram\nfoo_sum{a=\"x\"} 1\nfoo_sum{a=\"y\"} 2\nfoo_bucket{a=\"x\",le=\"+Inf\"} "+
+		"3\nfoo_bucket{a=\"y\",le=\"+Inf\"} 4\n",
 		`histogram foo {a="x"} le+Inf:3 count=3 sum=1; {a="y"} le+Inf:4 count=4 sum=2`)
-	f("# TYPE foo histogram\nfoo_sum{a=\"x\",b=\"y\"} 1\nfoo_bucket{b=\"y\",le=\"+Inf\",a=\"x\"} 3\n", `histogram foo {a="x",b="y"} le+Inf:3 count=3 sum=1`)
+	f("# TYPE foo histogram\nfoo_sum{a=\"x\",b=\"y\"} 1\nfoo_bucket{b=\"y\",le=\"+Inf\",a=\"x\"} 3\n",
+		`histogram foo {a="x",b="y"} le+Inf:3 count=3 sum=1`)
 	f("# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 3\nfoo_gcount 3\nfoo_gsum -4\n", "gauge histogram foo le+Inf:3 count=3 sum=-4")
-	f("# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 3\nfoo_sum 4\nfoo_count 3\nfoo_created 5\n", "gauge histogram foo le+Inf:3 count=3 sum=4 created=5+0ns")
+	f("# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 3\nfoo_sum 4\nfoo_count 3\nfoo_created 5\n",
+		"gauge histogram foo le+Inf:3 count=3 sum=4 created=5+0ns")
 
 	// Exemplars.
 	f("# TYPE foo counter\nfoo_total 1 # {} 2\n", "counter foo_total 1 #{} 2")
-	f("# TYPE foo counter\nfoo_total{a=\"x\"} 1 # {b=\"\\n\",c=\"é\"} -0.5 1.25\n", `counter foo_total {a="x"} 1 #{b="\n",c="é"} -0.5@1+250000000ns`)
-	f("# TYPE foo histogram\nfoo_bucket{le=\"1\"} 1 # {a=\"x\"} NaN\nfoo_bucket{le=\"+Inf\"} 3\n", `histogram foo le1:1 #{a="x"} NaN le+Inf:3 count=3 sum=0`)
-	f("# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 3 # {\"a.b\"=\"x\"} 1\n", `gauge histogram foo le+Inf:3 #{"a.b"="x"} 1 count=3 sum=0`)
+	f("# TYPE foo counter\nfoo_total{a=\"x\"} 1 # {b=\"\\n\",c=\"é\"} -0.5 1.25\n",
+		`counter foo_total {a="x"} 1 #{b="\n",c="é"} -0.5@1+250000000ns`)
+	f("# TYPE foo histogram\nfoo_bucket{le=\"1\"} 1 # {a=\"x\"} NaN\nfoo_bucket{le=\"+Inf\"} 3\n",
+		`histogram foo le1:1 #{a="x"} NaN le+Inf:3 count=3 sum=0`)
+	f("# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 3 # {\"a.b\"=\"x\"} 1\n",
+		`gauge histogram foo le+Inf:3 #{"a.b"="x"} 1 count=3 sum=0`)
 	f("# TYPE foo counter\nfoo_total 1 2 # {} 3 4\n", "counter foo_total 1 #{} 3@4+0ns @2000ms")
-	f("# TYPE foo counter\nfoo_total 1 # {a=\""+strings.Repeat("é", 127)+"\"} 2\n", `counter foo_total 1 #{a="`+strings.Repeat("é", 127)+`"} 2`)
+	f("# TYPE foo counter\nfoo_total 1 # {a=\""+strings.Repeat("é", 127)+"\"} 2\n", `counter foo_total 1 #{a="`+strings.Repeat("é",
+		127)+`"} 2`)
 
 	// Timestamps, which a later stage rejects.
 	f("foo 1 1520879607.789\n", "untyped foo 1 @1520879607789ms")
@@ -286,7 +298,7 @@ func TestOpenMetricsRejections(t *testing.T) {
 	f("foo{a=\"b\\\"} 1\n", `line 1: the value of label "a" is not closed`)
 	f("foo{a=\"\nb\"} 1\n", `line 1: the value of label "a" is not closed`)
 	f("foo{a=\"\xff\"} 1\n", `line 1: the value of label "a" is not valid UTF-8`)
-	f("foo{a=\"x\",b=\"\",a=\"y\"} 1\n", `line 1: the label "a" stands twice`)
+	f("foo{a=\"x\",b=\"\",a=\"y\"} 1\n", `line 1: the label "a" comes twice`)
 	f("foo{__name__=\"x\"} 1\n", `line 1: "__name__" is not a valid label name`)
 
 	// Quoted names.
@@ -328,38 +340,43 @@ func TestOpenMetricsRejections(t *testing.T) {
 
 	// Families stand together and have names of their own.
 	f("foo 1\nbar 1\nfoo 2\n", `line 3: "foo" belongs to the metric family "foo", which begins in line 1`)
-	f("# TYPE foo counter\nfoo_total 1\nbar 1\nfoo_total 2\n", `line 4: "foo_total" belongs to the metric family "foo", which begins in line 1`)
+	f("# TYPE foo counter\nfoo_total 1\nbar 1\nfoo_total 2\n",
+		`line 4: "foo_total" belongs to the metric family "foo", which begins in line 1`)
 	f("# TYPE foo gauge\n# TYPE bar gauge\n# HELP foo a\n", `line 3: "foo" belongs to the metric family "foo", which begins in line 1`)
-	f("# TYPE foo counter\nfoo_total 1\n# TYPE foo_created gauge\nfoo_created 1\n", `line 3: "foo_created" belongs to the metric family "foo", which begins in line 1`)
-	f("foo_sum 1\n# HELP foo a\n# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 1\n", `line 2: the histogram "foo" could have a sample "foo_sum", but that name belongs to the metric family "foo_sum", which begins in line 1`)
+	f("# TYPE foo counter\nfoo_total 1\n# TYPE foo_created gauge\nfoo_created 1\n",
+		`line 3: "foo_created" belongs to the metric family "foo", which begins in line 1`)
+	f("foo_sum 1\n# HELP foo a\n# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 1\n",
+		`line 2: the histogram "foo" could have a sample "foo_sum", but that name belongs to the metric family "foo_sum", which begins in line 1`)
 
 	// Samples that do not fit their type.
 	f("# TYPE foo counter\nfoo 1\n", `line 2: the counter "foo" has no sample of that name in OpenMetrics, only foo_total, foo_created`)
-	f("# TYPE foo_total counter\nfoo_total 1\n", `line 2: OpenMetrics calls the counter with the sample "foo_total" "foo": write "# TYPE foo counter"`)
+	f("# TYPE foo_total counter\nfoo_total 1\n",
+		`line 2: OpenMetrics calls the counter with the sample "foo_total" "foo": write "# TYPE foo counter"`)
 	f("# TYPE foo info\nfoo 1\n", `line 2: the info "foo" has no sample of that name in OpenMetrics, only foo_info`)
 	f("# TYPE foo_total histogram\nfoo_total 1\n", `line 2: the histogram "foo_total" has no sample of that name`)
 	f("# TYPE foo counter\nfoo_total -1\n", "line 2: the counter foo_total is -1, but a counter is at least 0")
 	f("# TYPE foo counter\nfoo_total NaN\n", "line 2: the counter foo_total is NaN, but a counter is at least 0")
 	f("# TYPE foo counter\nfoo_created{a=\"b\"} 1\nbar 1\n", `line 1: the counter "foo" has foo_created{a="b"}, but no foo_total`)
-	f("# TYPE foo counter\nfoo_total 1\nfoo_created 2\nfoo_created 2\n", "line 4: foo_created{} stands twice")
+	f("# TYPE foo counter\nfoo_total 1\nfoo_created 2\nfoo_created 2\n", "line 4: foo_created{} comes twice")
 	f("# TYPE foo counter\nfoo_total 1\nfoo_created NaN\n", "line 3: foo_created is NaN, which is no time")
 	f("# TYPE foo info\nfoo_info 2\n", "line 2: foo_info is 2, but the value of an info is 1")
 	f("# TYPE foo stateset\nfoo{foo=\"a\"} 2\n", "line 2: foo is 2, but a state is 1 (true) or 0 (false)")
-	f("# TYPE foo stateset\nfoo{bar=\"a\"} 1\n", `line 2: the stateset "foo" needs a label called as itself`)
+	f("# TYPE foo stateset\nfoo{bar=\"a\"} 1\n", `line 2: the stateset "foo" needs a label of the same name`)
 	f("# TYPE foo summary\nfoo 1\n", `line 2: foo lacks the label "quantile"`)
 	f("# TYPE foo summary\nfoo{quantile=\"1.1\"} 1\n", `line 2: foo has the quantile "1.1", which is no number from 0 to 1`)
 	f("# TYPE foo summary\nfoo{quantile=\"NaN\"} 1\n", `line 2: foo has the quantile "NaN", which is no number from 0 to 1`)
 	f("# TYPE foo summary\nfoo_count 1.5\n", "line 2: the count foo_count is 1.5, but the count of a summary is an integer")
 	f("# TYPE foo summary\nfoo_count -1\n", "line 2: the count foo_count is -1, but a count is at least 0")
-	f("# TYPE foo summary\nfoo_sum{a=\"b\"} 1\nfoo_sum{a=\"b\"} 1\n", `line 3: foo_sum{a="b"} stands twice`)
+	f("# TYPE foo summary\nfoo_sum{a=\"b\"} 1\nfoo_sum{a=\"b\"} 1\n", `line 3: foo_sum{a="b"} comes twice`)
 	f("# TYPE foo histogram\nfoo_bucket 1\n", `line 2: the bucket foo_bucket lacks the label "le"`)
 	f("# TYPE foo histogram\nfoo_bucket{le=\"x\"} 1\n", `line 2: the bucket foo_bucket has the upper bound "x", which is no number`)
 	f("# TYPE foo histogram\nfoo_bucket{le=\"NaN\"} 1\n", `line 2: the bucket foo_bucket has the upper bound "NaN", which is no number`)
 	f("# TYPE foo histogram\nfoo_bucket{le=\"1\"} -1\n", "line 2: the count foo_bucket is -1, but a count is at least 0")
 	f("# TYPE foo histogram\nfoo_count NaN\n", "line 2: the count foo_count is NaN, but a count is at least 0")
-	f("# TYPE foo histogram\nfoo_bucket{a=\"b\",le=\"1\"} 1\nfoo_count{a=\"b\"} 1\n", `line 1: the histogram foo{a="b"} has no bucket le="+Inf"`)
-	f("# TYPE foo histogram\nfoo_count 1\nfoo_count 1\n", "line 3: foo_count{} stands twice")
-	f("# TYPE foo gaugehistogram\nfoo_gcount 1\nfoo_count 1\n", "line 3: foo_count{} stands twice")
+	f("# TYPE foo histogram\nfoo_bucket{a=\"b\",le=\"1\"} 1\nfoo_count{a=\"b\"} 1\n",
+		`line 1: the histogram foo{a="b"} has no bucket le="+Inf"`)
+	f("# TYPE foo histogram\nfoo_count 1\nfoo_count 1\n", "line 3: foo_count{} comes twice")
+	f("# TYPE foo gaugehistogram\nfoo_gcount 1\nfoo_count 1\n", "line 3: foo_count{} comes twice")
 
 	// Exemplars.
 	f("foo 1 # {} 1\n", "line 1: foo has an exemplar, which only the _total of a counter and the buckets of a histogram may have")
@@ -374,8 +391,9 @@ func TestOpenMetricsRejections(t *testing.T) {
 	f("# TYPE foo counter\nfoo_total 1 # {} 1 2 3\n", "line 2: the line goes on after the exemplar of foo_total")
 	f("# TYPE foo counter\nfoo_total 1 # {} 1 \n", "line 2: the line goes on after the exemplar of foo_total")
 	f("# TYPE foo counter\nfoo_total 1 # {\"a\"} 1\n", `line 2: after the label name "a" come = and a value`)
-	f("# TYPE foo counter\nfoo_total 1 # {a=\"b\",a=\"c\"} 1\n", `line 2: the label "a" stands twice`)
-	f("# TYPE foo counter\nfoo_total 1 # {a=\""+strings.Repeat("é", 128)+"\"} 1\n", "line 2: the labels of the exemplar of foo_total are 129 characters long: shorten them to 128")
+	f("# TYPE foo counter\nfoo_total 1 # {a=\"b\",a=\"c\"} 1\n", `line 2: the label "a" comes twice`)
+	f("# TYPE foo counter\nfoo_total 1 # {a=\""+strings.Repeat("é", 128)+"\"} 1\n",
+		"line 2: the labels of the exemplar of foo_total are 129 characters long: shorten them to 128")
 }
 
 // TestOpenMetricsWithoutEnd parses bodies that lack the line # EOF, as client_golang's
@@ -395,7 +413,8 @@ func TestOpenMetricsWithoutEnd(t *testing.T) {
 // TestOpenMetricsSameFamilyName parses a gauge and a counter whose family names, but not
 // their samples, are the same, as client_golang's default registry has them.
 func TestOpenMetricsSameFamilyName(t *testing.T) {
-	const gauge, counter = "# HELP a_bytes In use.\n# TYPE a_bytes gauge\na_bytes 1.0\n", "# HELP a_bytes Total.\n# TYPE a_bytes counter\na_bytes_total 2.0\n"
+	const gauge, counter = "# HELP a_bytes In use.\n# TYPE a_bytes gauge\na_bytes 1.0\n", "# HELP a_bytes Total.\n# TYPE a_bytes " +
+		"counter\na_bytes_total 2.0\n"
 	for src, want := range map[string]string{
 		gauge + counter: "gauge a_bytes help=\"In use.\" 1 | counter a_bytes_total help=\"Total.\" 2",
 		counter + gauge: "counter a_bytes_total help=\"Total.\" 2 | gauge a_bytes help=\"In use.\" 1",
@@ -736,7 +755,7 @@ var omStricter = []struct{ rejection, reason string }{
 	{"but no ", "the specification: a counter has a total"},
 	{"but the value of an info is 1", ""},
 	{"but a state is 1", ""},
-	{"needs a label called as itself", ""},
+	{"needs a label of the same name", ""},
 	{"lacks the label", ""},
 	{"which is no number from 0 to 1", ""},
 	{"has the upper bound", ""},
@@ -746,7 +765,7 @@ var omStricter = []struct{ rejection, reason string }{
 	{"has an exemplar", ""},
 	{"the labels of the exemplar", ""},
 	{"and no comma after the last label", "the grammar; the judge allows one"},
-	{"stands twice", "label names are unique in a label set, and samples in a metric"},
+	{"comes twice", "label names are unique in a label set, and samples in a metric"},
 	{"is not a valid metric name", "of the quoted ones: empty or not UTF-8"},
 	{"is not a valid label name", "as above, and __name__, which the judge takes for the metric's name"},
 	{"which is no time in seconds", "beyond the years that a protobuf timestamp can hold"},
@@ -759,7 +778,8 @@ var omStricter = []struct{ rejection, reason string }{
 func checkAgainstJudge(t *testing.T, src string) {
 	families, err := ParseOpenMetrics(src, metric.UTF8Validation)
 	var rejection *metric.RejectionError
-	if err != nil && (!errors.As(err, &rejection) || rejection.Reason != metric.Malformed || !strings.HasPrefix(rejection.Message, "line ")) {
+	if err != nil && (!errors.As(err, &rejection) || rejection.Reason != metric.Malformed || !strings.HasPrefix(rejection.Message,
+		"line ")) {
 		t.Fatalf("not a rejection of a line: %v", err)
 	}
 	if strings.Contains(src, "\x00") {
@@ -875,10 +895,14 @@ func FuzzOpenMetrics(f *testing.F) {
 	for _, body := range []string{
 		"",
 		"foo 1\nbar{a=\"b\"} 2 # {} 3\n",
-		"# TYPE foo_s counter\n# UNIT foo_s s\n# HELP foo_s a\\n\\\\\\\"b\nfoo_s_total{a=\"b\"} 1 # {c=\"d\\\\\"} 2 3.5\nfoo_s_created{a=\"b\"} 1.5e9\n",
-		"# TYPE foo histogram\nfoo_bucket{le=\"1\"} 1 # {c=\"d\"} 2\nfoo_bucket{le=\"+Inf\"} 2.5\nfoo_sum -1\nfoo_count 2\nfoo_created -1\n",
-		"# TYPE foo histogram\nfoo_bucket{a=\"x\",le=\"+Inf\"} 1\nfoo_bucket{le=\"+Inf\",a=\"y\"} 2\nfoo_sum{a=\"x\"} 3\nfoo_count{a=\"y\"} 4\n",
-		"# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 1\nfoo_gsum 2\nfoo_gcount 1\n# TYPE bar gaugehistogram\nbar_bucket{le=\"+Inf\"} 1\nbar_sum 2\nbar_count 1\n",
+		"# TYPE foo_s counter\n# UNIT foo_s s\n# HELP foo_s a\\n\\\\\\\"b\nfoo_s_total{a=\"b\"} 1 # {c=\"d\\\\\"} 2 " +
+			"3.5\nfoo_s_created{a=\"b\"} 1.5e9\n",
+		"# TYPE foo histogram\nfoo_bucket{le=\"1\"} 1 # {c=\"d\"} 2\nfoo_bucket{le=\"+Inf\"} 2.5\nfoo_sum -1\nfoo_count " +
+			"2\nfoo_created -1\n",
+		"# TYPE foo histogram\nfoo_bucket{a=\"x\",le=\"+Inf\"} 1\nfoo_bucket{le=\"+Inf\",a=\"y\"} 2\nfoo_sum{a=\"x\"} " +
+			"3\nfoo_count{a=\"y\"} 4\n",
+		"# TYPE foo gaugehistogram\nfoo_bucket{le=\"+Inf\"} 1\nfoo_gsum 2\nfoo_gcount 1\n# TYPE bar " +
+			"gaugehistogram\nbar_bucket{le=\"+Inf\"} 1\nbar_sum 2\nbar_count 1\n",
 		"# TYPE foo summary\nfoo{quantile=\"0.5\"} 1\nfoo{quantile=\"1\",a=\"b\"} NaN\nfoo_sum 2\nfoo_count 1\nfoo_created .5\n",
 		"# TYPE foo info\nfoo_info{a=\"b\"} 1\n# TYPE bar stateset\nbar{bar=\"a\"} 0\nbar{bar=\"b\"} 1\n# TYPE baz unknown\nbaz +Inf\n",
 		"# TYPE \"a.b\" counter\n{\"a.b_total\",l=\"v\",\"m.n\"=\"w\"} 1 2\n{l=\"v\",\"c.d\"} 1\n",
@@ -907,7 +931,8 @@ func TestOpenMetricsSoup(t *testing.T) {
 		return pick("", " ", "  ", ",", `"`, `\`, "{", "}", "=", "#", "\n", "\r", "\t", "é", "\xff", "x", "1", s+s)
 	}
 	number := func() string {
-		return odd(pick("1", "0", "-1", "2.5", "+Inf", "NaN", "1e3", "1e400", ".5", "007", "18446744073709551615", "0x1p1", "1_0", "-0", "1520430000.123"))
+		return odd(pick("1", "0", "-1", "2.5", "+Inf", "NaN", "1e3", "1e400", ".5", "007", "18446744073709551615", "0x1p1", "1_0",
+			"-0", "1520430000.123"))
 	}
 	text := func() string {
 		return `"` + odd(pick("", "a", "1", "+Inf", "0.5", `\n`, `\\`, `\"`, `\x`, "é")) + odd(`"`)
@@ -931,7 +956,8 @@ func TestOpenMetricsSoup(t *testing.T) {
 			}
 			switch rng.IntN(8) {
 			case 0, 1:
-				body.WriteString(odd("# TYPE ") + base + odd(" ") + odd(pick("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")))
+				body.WriteString(odd("# TYPE ") + base + odd(" ") + odd(pick("counter", "gauge", "histogram", "gaugehistogram",
+					"summary", "info", "stateset", "unknown", "untyped")))
 			case 2:
 				body.WriteString(odd("# HELP ") + pick(base, `"`+base+`"`) + odd(" ") + odd(pick("", "a", `\n`, `\`, `"`)))
 			case 3:
@@ -1050,7 +1076,8 @@ func randomDTO(rng *rand.Rand, i int) *dto.MetricFamily {
 				m.Summary.Quantile = append(m.Summary.Quantile, &dto.Quantile{Quantile: proto.Float64(q), Value: proto.Float64(float())})
 			}
 		default:
-			m.Histogram = &dto.Histogram{SampleCount: proto.Uint64(rng.Uint64()), SampleSum: proto.Float64(float()), CreatedTimestamp: moment()}
+			m.Histogram = &dto.Histogram{SampleCount: proto.Uint64(rng.Uint64()), SampleSum: proto.Float64(float()),
+				CreatedTimestamp: moment()}
 			for _, le := range []float64{-1, 0, 1e-5, 0.1, 1e23}[:rng.IntN(6)] {
 				m.Histogram.Bucket = append(m.Histogram.Bucket,
 					&dto.Bucket{UpperBound: proto.Float64(le), CumulativeCount: proto.Uint64(rng.Uint64()), Exemplar: sample()})
@@ -1099,12 +1126,14 @@ func sketchDTO(f *dto.MetricFamily) string {
 			}
 		}
 		if h := m.Histogram; h != nil {
-			got.Histogram, got.Created = &metric.HistogramValue{Count: h.GetSampleCount(), Sum: h.GetSampleSum()}, moment(h.CreatedTimestamp)
+			got.Histogram, got.Created = &metric.HistogramValue{Count: h.GetSampleCount(),
+				Sum: h.GetSampleSum()}, moment(h.CreatedTimestamp)
 			for _, b := range h.Bucket {
 				got.Histogram.Buckets = append(got.Histogram.Buckets,
 					metric.Bucket{UpperBound: b.GetUpperBound(), CumulativeCount: b.GetCumulativeCount(), Exemplar: sample(b.Exemplar)})
 			}
-			got.Histogram.Buckets = append(got.Histogram.Buckets, metric.Bucket{UpperBound: math.Inf(1), CumulativeCount: h.GetSampleCount()})
+			got.Histogram.Buckets = append(got.Histogram.Buckets, metric.Bucket{UpperBound: math.Inf(1),
+				CumulativeCount: h.GetSampleCount()})
 		}
 		out.Metrics = append(out.Metrics, got)
 	}
@@ -1117,7 +1146,8 @@ func BenchmarkOpenMetrics(b *testing.B) {
 		for i := range 10 {
 			fmt.Fprintf(&s, "%s_bucket{code=\"%d\",method=\"get\",le=\"%d.0\"} %d\n", name, label, i, i)
 		}
-		fmt.Fprintf(&s, "%[1]s_bucket{code=\"%[2]d\",method=\"get\",le=\"+Inf\"} 10\n%[1]s_sum{code=\"%[2]d\",method=\"get\"} 12.5\n%[1]s_count{code=\"%[2]d\",method=\"get\"} 10\n", name, label)
+		fmt.Fprintf(&s, "%[1]s_bucket{code=\"%[2]d\",method=\"get\",le=\"+Inf\"} 10\n%[1]s_sum{code=\"%[2]d\",method=\"get\"} "+
+			"12.5\n%[1]s_count{code=\"%[2]d\",method=\"get\"} 10\n", name, label)
 		return s.String()
 	}
 	for _, n := range []int{1e2, 1e4, 1e5} {
@@ -1136,7 +1166,8 @@ func BenchmarkOpenMetrics(b *testing.B) {
 				interleaved.WriteString(lines[i][l])
 			}
 		}
-		for name, body := range map[string]string{"gauges": gauges.String(), "histograms": apart.String(), "interleaved": interleaved.String()} {
+		for name, body := range map[string]string{"gauges": gauges.String(), "histograms": apart.String(),
+			"interleaved": interleaved.String()} {
 			body += "# EOF\n"
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				b.SetBytes(int64(len(body)))

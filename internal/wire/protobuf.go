@@ -43,7 +43,8 @@ func (p *protobuf) parse(body []byte) error {
 	for offset, message := 0, 1; offset < len(body); message++ {
 		length, n := protowire.ConsumeVarint(body[offset:])
 		if n < 0 || length > uint64(len(body)-offset-n) {
-			return metric.Reject(metric.Malformed, "protobuf message %d at byte %d is cut short or is no delimited MetricFamily", message, offset)
+			return metric.Reject(metric.Malformed, "protobuf message %d at byte %d is cut short or is no delimited MetricFamily",
+				message, offset)
 		}
 		offset += n
 		var rejection *metric.RejectionError
@@ -75,7 +76,8 @@ func (p *protobuf) add(f metric.Family) error {
 		p.byName[f.Name] = len(p.families)
 		p.families = append(p.families, f)
 	case p.families[at].Type != f.Type:
-		return metric.Reject(metric.Malformed, "the push has the metric family %q twice, as %s and as %s", f.Name, p.families[at].Type, f.Type)
+		return metric.Reject(metric.Malformed, "the push has the metric family %q twice, as %s and as %s", f.Name,
+			p.families[at].Type, f.Type)
 	default:
 		p.families[at].Metrics = append(p.families[at].Metrics, f.Metrics...)
 	}
@@ -85,11 +87,11 @@ func (p *protobuf) add(f metric.Family) error {
 	return nil
 }
 
-// DecodeMetrics decodes count metrics as AppendProtobufMetrics wrote them. Strings of
-// the result alias chunk.
-func DecodeMetrics(typ metric.Type, chunk []byte, count int) ([]metric.Metric, error) {
+// DecodeMetrics decodes count metrics of an encoding by AppendProtobufMetrics. Strings
+// of the result alias encoded.
+func DecodeMetrics(typ metric.Type, encoded []byte, count int) ([]metric.Metric, error) {
 	metrics := make([]metric.Metric, 0, count)
-	err := eachField(chunk, func(f field) error {
+	err := eachField(encoded, func(f field) error {
 		m, err := decodeMetric(typ, f.bytes)
 		metrics = append(metrics, m)
 		return err
@@ -185,20 +187,20 @@ const (
 	timestampNanos   = 2
 )
 
-// field is one field of a protobuf message: its number, its wire type, and its
-// content in the form that the wire type has.
+// field is a field of a protobuf message: its number, its wire type, and its content in
+// the form of that type.
 type field struct {
 	number protowire.Number
 	typ    protowire.Type
-	bits   uint64 // of a varint or a fixed-size number
+	bits   uint64 // of a varint or fixed-size number
 	bytes  []byte // of a string, a message, or packed numbers
 }
 
 func (f field) float() float64 { return math.Float64frombits(f.bits) }
 func (f field) string() string { return Alias(f.bytes) }
 
-// is reports whether the field is the numbered one in its proper wire type. Other
-// types count as unknown fields, as they do for other protobuf readers.
+// is reports whether the field has this number and wire type. One of another type is an
+// unknown field, as for other readers of protobuf.
 func (f field) is(number protowire.Number, typ protowire.Type) bool {
 	return f.number == number && f.typ == typ
 }
@@ -236,8 +238,7 @@ func eachField(message []byte, visit func(field) error) error {
 	return nil
 }
 
-// eachNumber calls visit for each number of a repeated field, which can come
-// packed or one at a time.
+// eachNumber calls visit for each number of a repeated field, which may be packed.
 func eachNumber(f field, typ protowire.Type, visit func(bits uint64)) error {
 	if f.typ == typ {
 		visit(f.bits)
@@ -314,15 +315,13 @@ func (p *protobuf) decodeFamily(message []byte) error {
 	return p.add(f)
 }
 
-// decodeMetric decodes one metric and keeps of its values only the one that fits
-// typ.
+// decodeMetric decodes a metric. Of its values it keeps the one of the type.
 func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
 	m := metric.Metric{Labels: make([]metric.Label, 0, countFields(message, metricLabel))}
 	return m, decodeMetricInto(&m, typ, message)
 }
 
-// decodeMetricInto is decodeMetric into a metric that is empty, but may lend
-// memory.
+// decodeMetricInto is decodeMetric into an empty metric, whose memory it uses.
 func decodeMetricInto(m *metric.Metric, typ metric.Type, message []byte) error {
 	return eachField(message, func(x field) error {
 		switch {
@@ -335,26 +334,26 @@ func decodeMetricInto(m *metric.Metric, typ metric.Type, message []byte) error {
 		case x.typ == protowire.BytesType && x.number == valueField(typ):
 			return decodeValue(m, x)
 		case x.typ == protowire.BytesType:
-			// Decoded for nothing but to find a broken message.
+			// Decoded only to find an invalid message.
 			return decodeValue(new(metric.Metric), x)
 		}
 		return nil
 	})
 }
 
-// TextWriter writes chunks in the text format. It may be reused, which saves its
-// allocations, but not concurrently. The zero value is ready for use.
+// TextWriter converts encoded metrics to the text format. Reuse saves allocations. It is
+// not safe for concurrent use. The zero value is ready for use.
 type TextWriter struct {
 	one    [1]metric.Metric // the metric being written
 	buffer []byte
 }
 
-// Text returns the samples of a chunk of AppendProtobufMetrics in the text format.
-// The result is overwritten by the next call.
-func (w *TextWriter) Text(name string, typ metric.Type, chunk []byte) ([]byte, error) {
+// Text returns the samples of an encoding by AppendProtobufMetrics in the text format.
+// The next call overwrites the result.
+func (w *TextWriter) Text(name string, typ metric.Type, encoded []byte) ([]byte, error) {
 	w.buffer = w.buffer[:0]
 	f := metric.Family{Name: name, Type: typ, Metrics: w.one[:]}
-	err := eachField(chunk, func(x field) error {
+	err := eachField(encoded, func(x field) error {
 		m := &w.one[0]
 		*m = metric.Metric{Labels: m.Labels[:0], Summary: m.Summary, Histogram: m.Histogram}
 		if m.Summary != nil {
@@ -372,7 +371,7 @@ func (w *TextWriter) Text(name string, typ metric.Type, chunk []byte) ([]byte, e
 	return w.buffer, err
 }
 
-// valueField returns the field that holds the value of a metric of the type.
+// valueField returns the number of the field with the value of a metric of the type.
 func valueField(typ metric.Type) protowire.Number {
 	switch typ {
 	case metric.Counter:
@@ -410,8 +409,8 @@ func decodeValue(m *metric.Metric, x field) error {
 	return nil
 }
 
-// countFields counts the leading fields of the message that have this number, of
-// at most 127 bytes each. It is a guess for how much memory to make.
+// countFields counts the leading fields of the message with this number and a length of
+// at most 127 bytes. It is an estimate, to allocate memory by.
 func countFields(message []byte, number protowire.Number) int {
 	count := 0
 	for at := 0; at+1 < len(message) && message[at] == byte(number<<3)|byte(protowire.BytesType) && message[at+1] < 0x80; count++ {
@@ -523,8 +522,8 @@ func decodeHistogram(m *metric.Metric, message []byte) error {
 	})
 }
 
-// decodeNative decodes a field of one side of a native histogram. Both sides
-// number their fields alike: spans first, then deltas, then counts.
+// decodeNative decodes a field of one side of a native histogram. kind is 0 for spans, 1
+// for deltas and 2 for counts.
 func decodeNative(side *metric.NativeBuckets, x field, kind protowire.Number) error {
 	switch kind {
 	case 0:

@@ -35,11 +35,14 @@ func labelled(m *dto.Metric, pairs ...string) *dto.Metric {
 func protobufFamilies() []*dto.MetricFamily {
 	created := &timestamppb.Timestamp{Seconds: 1_700_000_000, Nanos: 5}
 	return []*dto.MetricFamily{
-		{Name: proto.String("c_total"), Help: proto.String("C."), Unit: proto.String("things"), Type: dto.MetricType_COUNTER.Enum(), Metric: []*dto.Metric{
-			labelled(&dto.Metric{Counter: &dto.Counter{Value: proto.Float64(3), Exemplar: exemplar("a"), CreatedTimestamp: created}}, "l", "v", "k", "ü"),
-			labelled(&dto.Metric{Counter: &dto.Counter{Value: proto.Float64(math.Inf(1))}}, "l", "w")}},
+		{Name: proto.String("c_total"), Help: proto.String("C."), Unit: proto.String("things"), Type: dto.MetricType_COUNTER.Enum(),
+			Metric: []*dto.Metric{
+				labelled(&dto.Metric{Counter: &dto.Counter{Value: proto.Float64(3), Exemplar: exemplar("a"), CreatedTimestamp: created}},
+					"l", "v", "k", "ü"),
+				labelled(&dto.Metric{Counter: &dto.Counter{Value: proto.Float64(math.Inf(1))}}, "l", "w")}},
 		{Name: proto.String("g"), Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: proto.Float64(-1)}}}},
-		{Name: proto.String("u"), Type: dto.MetricType_UNTYPED.Enum(), Metric: []*dto.Metric{{Untyped: &dto.Untyped{Value: proto.Float64(math.MaxFloat64)}}}},
+		{Name: proto.String("u"), Type: dto.MetricType_UNTYPED.Enum(),
+			Metric: []*dto.Metric{{Untyped: &dto.Untyped{Value: proto.Float64(math.MaxFloat64)}}}},
 		{Name: proto.String("s"), Type: dto.MetricType_SUMMARY.Enum(), Metric: []*dto.Metric{{Summary: &dto.Summary{
 			SampleCount: proto.Uint64(math.MaxUint64), SampleSum: proto.Float64(3), CreatedTimestamp: created,
 			Quantile: []*dto.Quantile{{Quantile: proto.Float64(0.5), Value: proto.Float64(1)}}}}}},
@@ -52,7 +55,8 @@ func protobufFamilies() []*dto.MetricFamily {
 			SampleCount: proto.Uint64(10), SampleSum: proto.Float64(12.5), Schema: proto.Int32(-3),
 			ZeroThreshold: proto.Float64(0.001), ZeroCount: proto.Uint64(2),
 			NegativeSpan: []*dto.BucketSpan{{Offset: proto.Int32(-7), Length: proto.Uint32(1)}}, NegativeDelta: []int64{1},
-			PositiveSpan:  []*dto.BucketSpan{{Offset: proto.Int32(0), Length: proto.Uint32(2)}, {Offset: proto.Int32(1), Length: proto.Uint32(1)}},
+			PositiveSpan: []*dto.BucketSpan{{Offset: proto.Int32(0), Length: proto.Uint32(2)}, {Offset: proto.Int32(1),
+				Length: proto.Uint32(1)}},
 			PositiveDelta: []int64{2, 1, -1}, Exemplars: []*dto.Exemplar{exemplar("c")}}}}},
 		{Name: proto.String("fh"), Type: dto.MetricType_GAUGE_HISTOGRAM.Enum(), Metric: []*dto.Metric{{Histogram: &dto.Histogram{
 			SampleCountFloat: proto.Float64(2.5), SampleSum: proto.Float64(1), Schema: proto.Int32(8),
@@ -103,8 +107,10 @@ func TestDecodeMetrics(t *testing.T) {
 }
 
 func TestProtobufSameNameTwice(t *testing.T) {
-	one := &dto.MetricFamily{Name: proto.String("m"), Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{labelled(&dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(1)}}, "l", "1")}}
-	two := &dto.MetricFamily{Name: proto.String("m"), Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{labelled(&dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(2)}}, "l", "2")}}
+	one := &dto.MetricFamily{Name: proto.String("m"), Type: dto.MetricType_GAUGE.Enum(),
+		Metric: []*dto.Metric{labelled(&dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(1)}}, "l", "1")}}
+	two := &dto.MetricFamily{Name: proto.String("m"), Type: dto.MetricType_GAUGE.Enum(),
+		Metric: []*dto.Metric{labelled(&dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(2)}}, "l", "2")}}
 	families, err := wire.ParseProtobuf(delimited(t, one, two))
 	if err != nil || len(families) != 1 || len(families[0].Metrics) != 2 {
 		t.Errorf("got %+v, %v", families, err)

@@ -440,7 +440,8 @@ func (p *TextParser) rejectLabelName(name string) error {
 	return rejectLabelName(p.line, p.Names, name)
 }
 
-// cutSuffix takes suffix off s where something is left before it.
+// cutSuffix takes suffix off s if something is left before it, and reports whether it
+// did.
 func cutSuffix(s *string, suffix string) bool {
 	if len(*s) <= len(suffix) || !strings.HasSuffix(*s, suffix) {
 		return false
@@ -449,9 +450,9 @@ func cutSuffix(s *string, suffix string) bool {
 	return true
 }
 
-// parseLabels parses a label set from the '{' at i and appends its labels to
-// p.labels. It returns a name that stands alone between the labels, which is the
-// metric's, and where the label set ends.
+// parseLabels parses a label set from the '{' at i and appends its labels to p.labels. It
+// returns a name without a value among the labels, which is the metric's, and where the
+// label set ends.
 func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err error) {
 	i++
 	for at := 0; ; at++ {
@@ -501,9 +502,9 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 	}
 }
 
-// knownLabelName reports whether at i begins the same label as at this place of the
-// line before, and then where its value begins. Lines with the same labels follow
-// each other mostly.
+// knownLabelName reports whether the same label begins at i as at this place of the line
+// before, and then where its value begins. Lines with the same label names usually follow
+// each other.
 func (p *TextParser) knownLabelName(line string, i, at int) (name string, valueAt int, ok bool) {
 	if at >= len(p.labelNames) {
 		return "", 0, false
@@ -526,8 +527,7 @@ func (p *TextParser) rememberLabelName(at int, name string) {
 	}
 }
 
-// beginLabel checks what is between a label's name and its value, from i on, and
-// the name itself.
+// beginLabel checks the name of a label and what is between it and the value, from i on.
 func (p *TextParser) beginLabel(line string, i int, name string) (valueAt int, err error) {
 	if i == len(line) || line[i] != '=' {
 		return 0, p.reject("expected '=' after label name %q: %s", name, excerpt(line[i:]))
@@ -569,7 +569,7 @@ func (p *TextParser) readLabelValue(line string, i int, name string) (value stri
 	return "", 0, p.reject("the value of label %q is not closed: '\"' is missing", name)
 }
 
-// parseValue parses value and timestamp of a sample from i on and adds it to its
+// parseValue parses the value and timestamp of a sample from i on and adds it to its
 // family. The sample's labels are p.labels[start:].
 func (p *TextParser) parseValue(line string, i int, sample sampleName, start int) error {
 	f := p.familyOf(sample.family)
@@ -621,7 +621,8 @@ func (p *TextParser) rejectValue(line string, i int, name string) error {
 	}
 	if decimal := strings.Replace(text, ",", ".", 1); decimal != text {
 		if _, ok := parseFloat(decimal); ok {
-			return p.reject("the value of %q is %s, with a decimal comma: write %s (programs format numbers like this with LC_ALL=C in their environment)",
+			return p.reject("the value of %q is %s, with a decimal comma: write %s (programs format numbers like this with "+
+				"LC_ALL=C in their environment)",
 				name, text, decimal)
 		}
 	}

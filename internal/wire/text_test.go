@@ -174,10 +174,13 @@ var textBodies = []string{
 	"1m 1\n", "m-x 1\n", "{l=\"v\"} 1\n", "m{l=\"v\" 1\n", "m{l=\"v} 1\n", "m{l=v} 1\n", "m{=\"v\"} 1\n", "m{l} 1\n",
 	"m{l=\"\\x\"} 1\n", "m{l=\"\xff\"} 1\n", "m{__name__=\"x\"} 1\n", "m{l=\"1\",l=\"2\"} 1\n", "m{1l=\"v\"} 1\n",
 	"# TYPE m\n# HELP m\n#\n# \n#comment\n# TYPE\nm 1\n",
-	"# TYPE \"\" 0", "# TYPE m nonsense\n", "# TYPE m gauge\n# TYPE m gauge\n", "m 1\n# TYPE m gauge\n", "# HELP m x\n# HELP m x\n", "# HELP m x\\\nm 1\n",
-	"# TYPE m Counter\nm 1\n", "# TYPE m gaugehistogram\nm_bucket{le=\"1\"} 1\n", "# TYPE m GAUGE_HISTOGRAM\nm_count 1\n", "# TYPE m gau\\ge\nm 1\n",
+	"# TYPE \"\" 0", "# TYPE m nonsense\n", "# TYPE m gauge\n# TYPE m gauge\n",
+	"m 1\n# TYPE m gauge\n", "# HELP m x\n# HELP m x\n", "# HELP m x\\\nm 1\n",
+	"# TYPE m Counter\nm 1\n", "# TYPE m gaugehistogram\nm_bucket{le=\"1\"} 1\n",
+	"# TYPE m GAUGE_HISTOGRAM\nm_count 1\n", "# TYPE m gau\\ge\nm 1\n",
 	"# TYPE h histogram\nh_bucket{le=\"0.1\"} 1\nh_bucket{le=\"+Inf\"} 4\nh_sum 2.5\nh_count 4\n",
-	"# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 1\nh_bucket{a=\"2\",le=\"1\"} 2\nh_bucket{le=\"2\",a=\"1\"} 3\nh_sum{a=\"1\"} 2.5\nh_count{a=\"2\"} 4\n",
+	"# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 1\nh_bucket{a=\"2\",le=\"1\"} 2\nh_bucket{le=\"2\",a=\"1\"} 3\nh_sum{a=\"1\"} " +
+		"2.5\nh_count{a=\"2\"} 4\n",
 	"# TYPE h histogram\nh_bucket{b=\"x\",a=\"1\",le=\"1\"} 1\nh_bucket{a=\"1\",le=\"2\",b=\"x\"} 3\n",
 	"# TYPE h histogram\nh_bucket{le=\"1\"} 1.5\nh_bucket{le=\"+Inf\"} 4\nh_count 4\n",
 	"# TYPE h histogram\nh_bucket{le=\"1\"} -1\n", "# TYPE h histogram\nh_count -1\n", "# TYPE h histogram\nh_bucket{le=\"x\"} 1\n",
@@ -191,9 +194,12 @@ var textBodies = []string{
 	"# TYPE m_count counter\nm_count 5\n",
 	"# TYPE _count summary\n_count 5\n",
 	"a 1\nb 2\na 3\n",
-	"a\"b\" 1\n", "\"a\" 1\n", "a{\"l\"=\"v\"} 1\n", "\"a b\" 1\n", "a{\"l m\"=\"v\"} 1\n", "\"a\\nb\" 1\n", "# TYPE \"a.b\" gauge\n", "\"a 1\n",
-	"\"a b\" 1\na b 1\n", "m{\"l m\"=\"v\"} 1\nm{l m=\"v\"} 1\n", "m{a=\"1\",b=\"2\"} 1\nm{b=\"2\",a=\"1\"} 2\nm{a=\"3\"} 1\nm{ab=\"3\",b=\"4\"} 1\n",
-	"m 0.1\nm{l=\"\"} .5\nm{l=\"x\"} 5.\nm{l=\"y\"} .\n", "m 123456789012345.6\nn 0.000000000000001\no 999999999999999.9\np 1.7976931348623157\n", "m{l=\"\\\xff\"} 1\n",
+	"a\"b\" 1\n", "\"a\" 1\n", "a{\"l\"=\"v\"} 1\n", "\"a b\" 1\n",
+	"a{\"l m\"=\"v\"} 1\n", "\"a\\nb\" 1\n", "# TYPE \"a.b\" gauge\n", "\"a 1\n",
+	"\"a b\" 1\na b 1\n", "m{\"l m\"=\"v\"} 1\nm{l m=\"v\"} 1\n", "m{a=\"1\",b=\"2\"} 1\nm{b=\"2\",a=\"1\"} 2\nm{a=\"3\"} " +
+		"1\nm{ab=\"3\",b=\"4\"} 1\n",
+	"m 0.1\nm{l=\"\"} .5\nm{l=\"x\"} 5.\nm{l=\"y\"} .\n", "m 123456789012345.6\nn 0.000000000000001\no 999999999999999.9\np " +
+		"1.7976931348623157\n", "m{l=\"\\\xff\"} 1\n",
 	"m{l=\"v\"}1\n", "m{l=\"v\"} 1{\n", "m:n:o 1\n", "m{l:x=\"v\"} 1\n",
 }
 

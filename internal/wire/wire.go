@@ -247,7 +247,8 @@ const maxQuoted = 100
 // looks like one.
 func suggest(e *metric.RejectionError, name, valid string) {
 	unlike := func(r rune) bool { return !unicode.IsPrint(r) }
-	if metric.LegacyMetricName(valid) && valid != name && len(name) <= maxQuoted && utf8.ValidString(name) && !strings.ContainsFunc(name, unlike) {
+	if metric.LegacyMetricName(valid) && valid != name && len(name) <= maxQuoted && utf8.ValidString(name) &&
+		!strings.ContainsFunc(name, unlike) {
 		e.Message += ", such as " + valid
 	}
 }
@@ -257,7 +258,8 @@ func rejectName(line int, kind, name string) *metric.RejectionError {
 	if len(name) > maxQuoted || !utf8.ValidString(name) {
 		quoted = excerpt(name)
 	}
-	return metric.Reject(metric.Malformed, "line %d: %s is not a valid %s name: use letters, digits and underscores, and no digit at the beginning",
+	return metric.Reject(metric.Malformed,
+		"line %d: %s is not a valid %s name: use letters, digits and underscores, and no digit at the beginning",
 		line, quoted, kind)
 }
 

@@ -57,14 +57,18 @@ func TestBatches(t *testing.T) {
 		{"text, one family", Text, "# TYPE m gauge\n" + lines("m{l=\"N\"} N\n")},
 		{"text, many families", Text, lines("# TYPE mN counter\nmN N\n")},
 		{"text, families in turn", Text, lines("a{l=\"N\"} 1\nb{l=\"N\",m=\"x\"} 2\n")},
-		{"text, histograms", Text, "# TYPE h histogram\n" + lines("h_bucket{l=\"N\",le=\"1\"} 1\nh_bucket{l=\"N\",le=\"+Inf\"} 2.5\nh_sum{l=\"N\"} N\nh_count{l=\"N\"} 3\n")},
+		{"text, histograms", Text,
+			"# TYPE h histogram\n" + lines("h_bucket{l=\"N\",le=\"1\"} 1\nh_bucket{l=\"N\",le=\"+Inf\"} 2.5\nh_sum{l=\"N\"} "+
+				"N\nh_count{l=\"N\"} 3\n")},
 		{"text, summaries", Text, "# TYPE s summary\n" + lines("s{l=\"N\",quantile=\"0.5\"} N\ns_sum{l=\"N\"} N\ns_count{l=\"N\"} N\n")},
 		{"text, gauges and histograms", Text, "# TYPE h histogram\n" + lines("h_count{l=\"N\"} 3\ng{l=\"N\"} N\nh_sum{l=\"N\"} N\n")},
 		{"OpenMetrics, one family", OpenMetrics, "# TYPE m gauge\n" + lines("m{l=\"N\"} N\n") + "# EOF\n"},
 		{"OpenMetrics, many families", OpenMetrics, lines("# TYPE mN counter\nmN_total N\n")},
 		{"OpenMetrics, counters", OpenMetrics, "# TYPE m counter\n" + lines("m_total{l=\"N\"} N # {a=\"N\"} 1\nm_created{l=\"N\"} 7\n")},
-		{"OpenMetrics, histograms", OpenMetrics, "# TYPE h histogram\n" + lines("h_bucket{l=\"N\",le=\"+Inf\"} 2\nh_sum{l=\"N\"} N\nh_count{l=\"N\"} 2\n")},
-		{"OpenMetrics, counters created later", OpenMetrics, "# TYPE m counter\n" + lines("m_total{l=\"N\"} N\n") + lines("m_created{l=\"N\"} 7\n")},
+		{"OpenMetrics, histograms", OpenMetrics,
+			"# TYPE h histogram\n" + lines("h_bucket{l=\"N\",le=\"+Inf\"} 2\nh_sum{l=\"N\"} N\nh_count{l=\"N\"} 2\n")},
+		{"OpenMetrics, counters created later", OpenMetrics,
+			"# TYPE m counter\n" + lines("m_total{l=\"N\"} N\n") + lines("m_created{l=\"N\"} 7\n")},
 		{"text as OpenMetrics", OpenMetrics, lines("m{l=\"N\"} N\n") + "\nn 1\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
