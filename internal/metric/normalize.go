@@ -15,6 +15,10 @@ type Normalizer struct {
 	// DropEmptyLabels drops a metric's own labels that are empty. Prometheus treats
 	// them as absent, so metrics that differ only in them are one series.
 	DropEmptyLabels bool
+	// DropLabels are names of labels that metrics lose, sorted. Those of the group stay.
+	DropLabels []string
+	// KeepDuplicates lets metrics have the same labels, for CombineDuplicates to combine.
+	KeepDuplicates bool
 
 	dropped  int
 	plain    bool // all names of the last family are legacy names
@@ -89,6 +93,12 @@ func (n *Normalizer) Normalize(f *Family) error {
 		if err := n.checkMetric(f, m); err != nil {
 			return err
 		}
+		if len(n.DropLabels) > 0 {
+			m.Labels = slices.DeleteFunc(m.Labels, func(l Label) bool {
+				_, drop := slices.BinarySearch(n.DropLabels, l.Name)
+				return drop
+			})
+		}
 		if n.DropEmptyLabels {
 			m.Labels = slices.DeleteFunc(m.Labels, func(l Label) bool { return l.Value == "" })
 		}
@@ -102,7 +112,7 @@ func (n *Normalizer) Normalize(f *Family) error {
 		return nil
 	}
 	slices.SortStableFunc(f.Metrics, func(a, b Metric) int { return CompareLabels(a.Labels, b.Labels) })
-	for i := 1; i < len(f.Metrics); i++ {
+	for i := 1; i < len(f.Metrics) && !n.KeepDuplicates; i++ {
 		if CompareLabels(f.Metrics[i-1].Labels, f.Metrics[i].Labels) == 0 {
 			return n.rejectDuplicate(f, &f.Metrics[i])
 		}
@@ -112,6 +122,9 @@ func (n *Normalizer) Normalize(f *Family) error {
 
 // rejectDuplicate rejects a family that has a metric with the labels of m twice.
 func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
+	if len(n.DropLabels) > 0 {
+		return RejectIndistinct(n.DropLabels, f.Name, m.Labels)
+	}
 	if n.overwritten == (Label{}) {
 		return Reject(DuplicateSeries, "the push holds the series %s%s twice; give the two different labels, or push only one",
 			f.Name, FormatLabels(m.Labels))
@@ -127,6 +140,14 @@ func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
 		}
 	}
 	return e
+}
+
+// RejectIndistinct rejects a push that has a series of the family twice without the labels
+// that were dropped.
+func RejectIndistinct(dropped []string, family string, labels []Label) *RejectionError {
+	return Reject(DuplicateSeries,
+		"without the labels to drop (%s), the push holds the series %s%s twice: push with merge=sum to add the two up, or drop fewer labels",
+		strings.Join(dropped, ","), family, FormatLabels(labels))
 }
 
 // groupingLabel is a label of a grouping key as a metric gets it. The optional one, an

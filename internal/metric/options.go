@@ -1,6 +1,10 @@
 package metric
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Merge says what a push does with the metrics that its group already has.
 type Merge uint8
@@ -59,12 +63,32 @@ type Expiry struct {
 	KeepPushTimes bool
 }
 
+// LabelNames is a set of label names: sorted, distinct and separated by commas. It is
+// comparable.
+type LabelNames string
+
+// NewLabelNames returns the set of the names, none of which has a comma.
+func NewLabelNames(names ...string) LabelNames {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return LabelNames(strings.Join(slices.Compact(names), ","))
+}
+
+// All returns the names, sorted.
+func (n LabelNames) All() []string {
+	if n == "" {
+		return nil
+	}
+	return strings.Split(string(n), ",")
+}
+
 // Options are the options of a push. The zero value of a field leaves it open.
 type Options struct {
 	Expiry     Expiry
 	Merge      Merge
 	Gauges     GaugeMerge
 	Timestamps Timestamps
+	DropLabels LabelNames // labels that the pushed metrics lose; those of the group stay
 }
 
 // Or returns o with the options that it leaves open set to those of others.
@@ -78,6 +102,9 @@ func (o Options) Or(others Options) Options {
 	}
 	if o.Timestamps == TimestampsDefault {
 		o.Timestamps = others.Timestamps
+	}
+	if o.DropLabels == "" {
+		o.DropLabels = others.DropLabels
 	}
 	return o
 }

@@ -102,6 +102,27 @@ func AddMetrics(f *Family, stored []Metric, gauges GaugeMerge) ([]Metric, error)
 	return append(append(sums, stored...), pushed...), nil
 }
 
+// CombineDuplicates replaces metrics that have the same labels with their sum, as AddMetrics
+// adds them up. f passed CheckSummable, and metrics with the same labels are side by side,
+// in the order in which they were pushed. The error is a *RejectionError.
+func (f *Family) CombineDuplicates(gauges GaugeMerge) error {
+	combined := f.Metrics[:0]
+	for i := range f.Metrics {
+		last := len(combined) - 1
+		if last < 0 || CompareLabels(combined[last].Labels, f.Metrics[i].Labels) != 0 {
+			combined = append(combined, f.Metrics[i])
+			continue
+		}
+		sum, err := f.add(&combined[last], &f.Metrics[i], gauges)
+		if err != nil {
+			return err
+		}
+		combined[last] = sum
+	}
+	f.Metrics = combined
+	return nil
+}
+
 // add returns the sum of a stored metric and the one pushed with the same labels.
 func (f *Family) add(stored, pushed *Metric, gauges GaugeMerge) (Metric, error) {
 	sum := *pushed

@@ -1,5 +1,6 @@
 // Package pushoptions reads and writes the options of a push: how long its group
-// lives, how it merges with its group, and what becomes of gauges and timestamps.
+// lives, how it merges with its group, what becomes of gauges and timestamps, and which
+// labels are dropped.
 // A request gives options in its query, its headers or its path; the rules file and
 // messages use the same names and values. The package does not carry out any of them.
 package pushoptions
@@ -21,7 +22,10 @@ import (
 type option struct {
 	name    string   // in a query, a path and the rules file
 	header  string   // the request header that gives it
-	choices []choice // the allowed values; nil if the value is a duration
+	choices []choice // the allowed values; nil for an option with its own parse and format
+
+	parseValue  func(string) (metric.Options, error)
+	formatValue func(metric.Options) string
 }
 
 // choice is an allowed value and what it sets.
@@ -32,7 +36,7 @@ type choice struct {
 
 // all lists the options in the order in which they are written.
 var all = [...]option{
-	{name: "ttl", header: headerPrefix + "TTL"},
+	{name: "ttl", header: headerPrefix + "TTL", parseValue: parseTTL, formatValue: formatTTL},
 	{name: "ttl_keep", header: headerPrefix + "TTL-Keep", choices: []choice{
 		{"push_time", metric.Options{Expiry: metric.Expiry{KeepPushTimes: true}}},
 	}},
@@ -52,6 +56,7 @@ var all = [...]option{
 		{"reject", metric.Options{Timestamps: metric.TimestampsReject}},
 		{"drop", metric.Options{Timestamps: metric.TimestampsDrop}},
 	}},
+	{name: "drop_labels", header: headerPrefix + "Drop-Labels", parseValue: parseLabels, formatValue: formatLabels},
 }
 
 // index returns the index in all of the named option, or -1.
@@ -84,9 +89,8 @@ func List() string { return strings.Join(Names(), ", ") }
 func Parse(name, value string) (metric.Options, error) { return all[index(name)].parse(value) }
 
 func (o *option) parse(value string) (metric.Options, error) {
-	if o.choices == nil {
-		ttl, err := ParseTTL(value)
-		return metric.Options{Expiry: metric.Expiry{Set: true, TTL: ttl}}, err
+	if o.parseValue != nil {
+		return o.parseValue(value)
 	}
 	for i := range o.choices {
 		if o.choices[i].value == value {
@@ -118,19 +122,54 @@ func ParseTTL(value string) (time.Duration, error) {
 		"and less than 292y; 0 means never")
 }
 
+func parseTTL(value string) (metric.Options, error) {
+	ttl, err := ParseTTL(value)
+	return metric.Options{Expiry: metric.Expiry{Set: true, TTL: ttl}}, err
+}
+
+func formatTTL(set metric.Options) string {
+	switch e := set.Expiry; {
+	case !e.Set:
+		return ""
+	case e.TTL == 0:
+		return "0"
+	default:
+		return model.Duration(e.TTL).String()
+	}
+}
+
+// maxDropLabels is the maximum number of labels that drop_labels may name.
+const maxDropLabels = 32
+
+// parseLabels parses the names of labels to drop, such as pod,instance.
+func parseLabels(value string) (metric.Options, error) {
+	names := strings.Split(value, ",")
+	if len(names) > maxDropLabels {
+		return metric.Options{}, fmt.Errorf("drop_labels names more than %d labels", maxDropLabels)
+	}
+	for i, name := range names {
+		names[i] = strings.TrimSpace(name)
+		switch name = names[i]; {
+		case name == metric.JobLabel:
+			return metric.Options{}, errors.New("drop_labels cannot name job, which is a label of every group")
+		case !metric.UTF8Validation.ValidLabel(name), metric.Reserved(name):
+			return metric.Options{}, fmt.Errorf("drop_labels is a list of label names such as pod,instance, but %s is not the name of a label", Quote(name))
+		}
+	}
+	return metric.Options{DropLabels: metric.NewLabelNames(names...)}, nil
+}
+
+func formatLabels(set metric.Options) string { return string(set.DropLabels) }
+
+// IsList reports whether the values of the named option are lists, separated by commas.
+func IsList(name string) bool { return name == "drop_labels" }
+
 // Value returns the value that the named option has in o, or "" if o does not set it.
 func Value(name string, o metric.Options) string { return all[index(name)].value(o) }
 
 func (o *option) value(set metric.Options) string {
-	if o.choices == nil {
-		switch e := set.Expiry; {
-		case !e.Set:
-			return ""
-		case e.TTL == 0:
-			return "0"
-		default:
-			return model.Duration(e.TTL).String()
-		}
+	if o.formatValue != nil {
+		return o.formatValue(set)
 	}
 	for _, c := range o.choices {
 		if c.sets.Or(set) == set { // set has this choice already

@@ -40,11 +40,13 @@ var values = []value{
 	{"gauges", "max", metric.Options{Gauges: metric.GaugeMax}},
 	{"timestamps", "reject", metric.Options{Timestamps: metric.TimestampsReject}},
 	{"timestamps", "drop", metric.Options{Timestamps: metric.TimestampsDrop}},
+	{"drop_labels", "pod", metric.Options{DropLabels: "pod"}},
+	{"drop_labels", "a.b,instance,pod", metric.Options{DropLabels: "a.b,instance,pod"}},
 }
 
 var headerOf = map[string]string{
 	"ttl": "Pushgateway-TTL", "ttl_keep": "Pushgateway-TTL-Keep", "merge": "Pushgateway-Merge",
-	"gauges": "Pushgateway-Gauges", "timestamps": "Pushgateway-Timestamps",
+	"gauges": "Pushgateway-Gauges", "timestamps": "Pushgateway-Timestamps", "drop_labels": "Pushgateway-Drop-Labels",
 }
 
 // header returns name=value as headers that a server would have received.
@@ -139,6 +141,14 @@ func TestOptionsAddUp(t *testing.T) {
 	combine(byOption, nil, metric.Options{})
 }
 
+// TestDroppedLabels: the order of the names does not matter, nor blanks around them.
+func TestDroppedLabels(t *testing.T) {
+	want := metric.Options{DropLabels: "instance,pod"}
+	for _, text := range []string{"instance,pod", "pod,instance", "pod,instance,pod", "pod, instance"} {
+		everyWay(t, want, "drop_labels="+text)
+	}
+}
+
 func TestDurations(t *testing.T) {
 	for _, c := range []struct {
 		text string
@@ -184,7 +194,7 @@ func TestCutPrefix(t *testing.T) {
 }
 
 func TestRejectedOptions(t *testing.T) {
-	const lists = "ttl, ttl_keep, merge, gauges, timestamps"
+	const lists = "ttl, ttl_keep, merge, gauges, timestamps, drop_labels"
 	none := http.Header{}
 	for _, c := range []struct {
 		query  string
@@ -212,12 +222,18 @@ func TestRejectedOptions(t *testing.T) {
 		{"", header("merge=sum", "merge=group"), nil, []string{"merge=sum in the header Pushgateway-Merge, but merge=group in the header Pushgateway-Merge"}},
 		{"ttl=1h", header("ttl=60m"), []string{"ttl=3600s", "ttl=0"}, []string{"ttl=1h in the query, but ttl=0 in the path"}},
 		{"gauges=max", header("merge=family"), nil, []string{"gauges=max in the query does not go with merge=family in the header Pushgateway-Merge", "merge=sum"}},
+		{"drop_labels=", none, nil, []string{`drop_labels="" in the query`, "such as pod,instance", `"" is not the name of a label`}},
+		{"drop_labels=pod,,x", none, nil, []string{`"" is not the name of a label`}},
+		{"drop_labels=pod,job", none, nil, []string{"cannot name job"}},
+		{"drop_labels=__x", none, nil, []string{"__x is not the name of a label"}},
+		{"drop_labels=pod", header("drop_labels=pod,x"), nil, []string{"give drop_labels only once"}},
+		{"drop_labels=" + strings.Repeat("x,", 33) + "x", none, nil, []string{"more than 32 labels"}},
 		{"", none, []string{"tll=1h"}, []string{"tll=1h in the path: there is no such option; the options are " + lists}},
 		{"", none, []string{"=1h"}, []string{"=1h in the path: there is no such option"}},
 		{"", none, []string{"merge=sum", "ttl"}, []string{"ttl in the path is not of the form option=value; the options are " + lists}},
 		{"", none, []string{""}, []string{`"" in the path is not of the form option=value`}},
 		{"", http.Header{"Pushgateway-Ttll": {"1h"}, "Pushgateway-Ttl": {"1h"}}, nil, []string{"the header Pushgateway-Ttll;",
-			"Pushgateway-TTL, Pushgateway-TTL-Keep, Pushgateway-Merge, Pushgateway-Gauges, Pushgateway-Timestamps"}},
+			"Pushgateway-TTL, Pushgateway-TTL-Keep, Pushgateway-Merge, Pushgateway-Gauges, Pushgateway-Timestamps, Pushgateway-Drop-Labels"}},
 		{"", http.Header{"Pushgateway-Ttl_keep": {"push_time"}}, nil, []string{"the header Pushgateway-Ttl_keep;"}},
 		{"", http.Header{"pushgateway-": nil}, nil, []string{"the header pushgateway-;"}},
 	} {

@@ -214,7 +214,7 @@ func parseSelector(text string) ([]*labels.Matcher, error) {
 
 // option reads an option of a rule.
 func (f *fileReader) option(e entry, rule int) metric.Options {
-	text, ok := f.scalar(e, rule)
+	text, ok := f.value(e, rule)
 	if !ok {
 		return metric.Options{}
 	}
@@ -256,6 +256,23 @@ func (f *fileReader) entries(mapping *yaml.Node, rule int, keys ...string) iter.
 			}
 		}
 	}
+}
+
+// value returns the value of an entry for an option. A list is joined with commas if the
+// option allows that.
+func (f *fileReader) value(e entry, rule int) (text string, ok bool) {
+	if e.value.Kind != yaml.SequenceNode || !pushoptions.IsList(e.key) {
+		return f.scalar(e, rule)
+	}
+	var items []string
+	for _, item := range e.value.Content {
+		text, ok := f.scalar(entry{e.key, item.Line, item}, rule)
+		if !ok {
+			return "", false
+		}
+		items = append(items, text)
+	}
+	return strings.Join(items, ","), true
 }
 
 // scalar returns the value of an entry as it is written, whether it is a string or a

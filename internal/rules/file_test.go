@@ -132,6 +132,10 @@ func TestFileValues(t *testing.T) {
 		{"gauges: max", metric.Options{Gauges: metric.GaugeMax}},
 		{"timestamps: reject", metric.Options{Timestamps: metric.TimestampsReject}},
 		{"timestamps: drop", metric.Options{Timestamps: metric.TimestampsDrop}},
+		{"drop_labels: pod", metric.Options{DropLabels: "pod"}},
+		{"drop_labels: pod,instance", metric.Options{DropLabels: "instance,pod"}},
+		{"drop_labels: [pod, instance]", metric.Options{DropLabels: "instance,pod"}},
+		{"drop_labels:\n  - pod\n  - instance", metric.Options{DropLabels: "instance,pod"}},
 	} {
 		r := parse(t, "rules:\n- match: '{}'\n  "+c.option)
 		if got := r.For(key("job", "x")); got != c.want {
@@ -161,7 +165,7 @@ func TestNoRules(t *testing.T) {
 }
 
 func TestRejectedFiles(t *testing.T) {
-	const keys = "match, ttl, ttl_keep, merge, gauges, timestamps"
+	const keys = "match, ttl, ttl_keep, merge, gauges, timestamps, drop_labels"
 	rule := "rules:\n- match: '{}'\n- match: '{}'\n  "
 	for _, c := range []struct{ text, want string }{
 		{"", "line 1: the file is empty; a file without rules says rules: []"},
@@ -207,6 +211,9 @@ func TestRejectedFiles(t *testing.T) {
 		{rule + "merge: |\n    sum\n\n", `line 4: rule 2: merge: "sum\n": merge is one of`},
 		{rule + "gauges: mean", "line 4: rule 2: gauges: mean: gauges is one of last, sum, min, max"},
 		{rule + "timestamps: yes", "line 4: rule 2: timestamps: yes: timestamps is one of reject, drop"},
+		{rule + "drop_labels: job", "line 4: rule 2: drop_labels: job: drop_labels cannot name job"},
+		{rule + "drop_labels: [pod, {a: b}]", "line 4: rule 2: drop_labels: must be a single value, but it is a mapping"},
+		{rule + "drop_labels: []", "line 4: rule 2: drop_labels: \"\": drop_labels is a list of label names"},
 		{rule + "ttl_keep: true", "line 4: rule 2: ttl_keep: true: ttl_keep can only be push_time"},
 		{rule + "merge: group\n  gauges: max", "line 5: rule 2: gauges: does not go with merge: group"},
 		{rule + "gauges: last\n  merge: series", "line 4: rule 2: gauges: does not go with merge: series; gauges are only merged with merge: sum"},

@@ -102,9 +102,15 @@ func (e *Encoder) Begin(key metric.GroupingKey, o PushOptions) {
 func (e *Encoder) Reset() {
 	e.normalizer.Reset(e.key)
 	e.normalizer.DropTimestamps = e.options.DropTimestamps
+	e.normalizer.DropLabels, e.normalizer.KeepDuplicates = e.options.DropLabels, e.combines()
 	e.normalizer.DropEmptyLabels = e.options.Merge == metric.MergeSum || e.options.Merge == metric.MergeSeries
 	e.metrics, e.rejected, e.pieces, e.families = 0, nil, nil, nil
 	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
+}
+
+// combines reports whether metrics that are the same series are added up.
+func (e *Encoder) combines() bool {
+	return len(e.options.DropLabels) > 0 && e.options.Merge == metric.MergeSum
 }
 
 // Rejected returns the error that Add or Done returned since Begin or Reset, if any.
@@ -175,6 +181,11 @@ func (e *Encoder) encode(families []metric.Family) error {
 		if e.options.Merge == metric.MergeSum {
 			if err := f.CheckSummable(e.options.Gauges); err != nil {
 				return err
+			}
+			if e.combines() {
+				if err := f.CombineDuplicates(e.options.Gauges); err != nil {
+					return err
+				}
 			}
 		}
 		e.scratch = wire.AppendProtobufMetrics(e.scratch, f)
@@ -256,7 +267,7 @@ func (e *Encoder) joinPieces() error {
 		for n < len(rest) && rest[n].name == rest[0].name {
 			n++
 		}
-		one, err := joinFamily(rest[:n])
+		one, err := e.joinFamily(rest[:n])
 		if err != nil {
 			return err
 		}
@@ -272,7 +283,7 @@ func (e *Encoder) joinPieces() error {
 
 // joinFamily joins the pieces of one family, each of which is sorted. It drops them to
 // give their memory back.
-func joinFamily(pieces []piece) (piece, error) {
+func (e *Encoder) joinFamily(pieces []piece) (piece, error) {
 	all := piece{name: pieces[0].name, typ: pieces[0].typ, plain: true}
 	size, count := 0, 0
 	var last *piece
@@ -312,11 +323,13 @@ func joinFamily(pieces []piece) (piece, error) {
 		}
 		return all, nil
 	}
-	return all, mergePieces(&all, pieces)
+	err := e.mergePieces(&all, pieces)
+	return all, err
 }
 
 // cursor is a place in an encoded family. labels are those of the metric there.
 type cursor struct {
+	piece        int // the index of the piece
 	metric, rest []byte
 	labels       []metric.Label
 }
@@ -361,13 +374,15 @@ func inOrder(pieces []piece) bool {
 	return true
 }
 
-// cursors is a heap of cursors by the labels of their metrics.
+// cursors is a heap of cursors by the labels of their metrics, and then by piece.
 type cursors []*cursor
 
-func (c cursors) Len() int           { return len(c) }
-func (c cursors) Less(i, j int) bool { return metric.CompareLabels(c[i].labels, c[j].labels) < 0 }
-func (c cursors) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
-func (c *cursors) Push(any)          { panic("a heap that only shrinks") }
+func (c cursors) Len() int { return len(c) }
+func (c cursors) Less(i, j int) bool {
+	return cmp.Or(metric.CompareLabels(c[i].labels, c[j].labels), cmp.Compare(c[i].piece, c[j].piece)) < 0
+}
+func (c cursors) Swap(i, j int) { c[i], c[j] = c[j], c[i] }
+func (c *cursors) Push(any)     { panic("a heap that only shrinks") }
 func (c *cursors) Pop() any {
 	last := len(*c) - 1
 	top := (*c)[last]
@@ -377,24 +392,37 @@ func (c *cursors) Pop() any {
 
 // mergePieces merges the metrics of the pieces, each of which is sorted, into all. Cost:
 // O(n log p) in the metrics and pieces.
-func mergePieces(all *piece, pieces []piece) error {
+func (e *Encoder) mergePieces(all *piece, pieces []piece) error {
 	var open cursors
 	for i := range pieces {
-		if c := (&cursor{rest: pieces[i].protobuf}); c.next() {
+		if c := (&cursor{piece: i, rest: pieces[i].protobuf}); c.next() {
 			open = append(open, c)
 		}
 	}
 	heap.Init(&open)
 	var last []metric.Label
+	start := 0 // of the last metric
 	for len(open) > 0 {
 		c := open[0]
-		if len(all.protobuf) > 0 && metric.CompareLabels(last, c.labels) == 0 {
+		switch same := len(all.protobuf) > 0 && metric.CompareLabels(last, c.labels) == 0; {
+		case same && e.combines():
+			sum, err := e.sum(all, all.protobuf[start:], c.metric)
+			if err != nil {
+				return err
+			}
+			all.protobuf = append(all.protobuf[:start], sum...)
+			all.series--
+		case same && len(e.options.DropLabels) > 0:
+			return metric.RejectIndistinct(e.options.DropLabels, all.name, c.labels)
+		case same:
 			return metric.Reject(metric.DuplicateSeries,
 				"the push holds the series %s%s twice; give the two different labels, or push only one",
 				all.name, metric.FormatLabels(c.labels))
+		default:
+			last = append(last[:0], c.labels...)
+			start = len(all.protobuf)
+			all.protobuf = append(all.protobuf, c.metric...)
 		}
-		last = append(last[:0], c.labels...)
-		all.protobuf = append(all.protobuf, c.metric...)
 		if c.next() {
 			heap.Fix(&open, 0)
 		} else {
@@ -402,4 +430,20 @@ func mergePieces(all *piece, pieces []piece) error {
 		}
 	}
 	return nil
+}
+
+// sum returns the sum of two encoded metrics of a family.
+func (e *Encoder) sum(family *piece, first, second []byte) ([]byte, error) {
+	f := metric.Family{Name: family.name, Type: family.typ}
+	for _, encoded := range [][]byte{first, second} {
+		decoded, err := wire.DecodeMetrics(f.Type, encoded, 1)
+		if err != nil {
+			panic(fmt.Sprintf("a metric that was encoded here does not decode: %v", err))
+		}
+		f.Metrics = append(f.Metrics, decoded...)
+	}
+	if err := f.CombineDuplicates(e.options.Gauges); err != nil {
+		return nil, err
+	}
+	return wire.AppendProtobufMetrics(nil, &f), nil
 }

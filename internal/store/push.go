@@ -22,6 +22,9 @@ type PushOptions struct {
 	Expiry metric.Expiry
 	// DropTimestamps takes samples with timestamps without them.
 	DropTimestamps bool
+	// DropLabels are names of labels that metrics lose, sorted. Those of the group stay.
+	// With metric.MergeSum, metrics that are then the same series are added up.
+	DropLabels []string
 	// IdempotencyKey makes the push have no effect where one with the same key
 	// was applied to the group within RepeatWindow; empty for none.
 	IdempotencyKey string

@@ -67,6 +67,7 @@ func (h *pushHandler) pushOptions(key metric.GroupingKey, asked requestOptions) 
 		Reset:          asked.replace,
 		Expiry:         asked.options.Expiry,
 		DropTimestamps: o.Timestamps == metric.TimestampsDrop,
+		DropLabels:     o.DropLabels.All(),
 		IdempotencyKey: asked.idempotencyKey,
 	}
 	if resolved.Merge == metric.MergeDefault {
@@ -77,6 +78,12 @@ func (h *pushHandler) pushOptions(key metric.GroupingKey, asked requestOptions) 
 	}
 	if asked.options.Gauges != metric.GaugeDefault && resolved.Merge != metric.MergeSum {
 		return resolved, metric.Reject(metric.BadOption, "gauges says how gauges are merged in a sum, but this push is not summed: add merge=sum")
+	}
+	for _, name := range asked.options.DropLabels.All() {
+		if _, ok := key.Value(name); ok {
+			return resolved, metric.Reject(metric.BadOption, "drop_labels cannot drop %q, which is a label of the group %s: "+
+				"labels of the group are not dropped, so leave it out", name, key)
+		}
 	}
 	return resolved, nil
 }
