@@ -67,6 +67,7 @@ var otherBlocks = []string{
 	"run: expires", "run: expire", // TestPushingExpiry
 	"file: pushgateway.yml", "run: check-config", "answer: check-config", "start: rules", "run: reload", // TestPushingRules
 	"run: sum-by-rule", "result: sum-by-rule",
+	"run: drop-labels", "result: drop-labels", // TestPushingDropLabels
 	"answer: bulk-curl", "run: dry-run", "answer: dry-run", "run: delete-old", // TestPushingAnswers
 	"start: admin", "start: own", // topics
 	"file: alerts.yml", "file: prometheus.yml", // TestPushingFiles
@@ -422,4 +423,13 @@ func (p *program) wantTTLs(t *testing.T, want map[string]string) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("groups stay after their last push: %v, want %v", got, want)
 	}
+}
+
+// TestPushingDropLabels: what two processes push adds up without the label that tells them
+// apart.
+func TestPushingDropLabels(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	pushing.run(t, "drop-labels", t.TempDir(), p.Addr)
+	wantResult(t, p, "drop-labels")
 }
