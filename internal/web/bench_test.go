@@ -64,3 +64,24 @@ func BenchmarkPush(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPushBesideOtherKeys pushes series each of which could be in another group by its
+// labels, but is not.
+func BenchmarkPushBesideOtherKeys(b *testing.B) {
+	for _, series := range []int{100, 1000, 10_000} {
+		b.Run(fmt.Sprint("series=", series), func(b *testing.B) {
+			s, _ := newTestServer(b, nil)
+			var stored, pushed strings.Builder
+			for i := range series {
+				fmt.Fprintf(&stored, "x{i=\"%d\"} 1\n", i)
+				fmt.Fprintf(&pushed, "x{b=\"c\",i=\"%d\",z=\"1\"} 1\n", i)
+			}
+			do(s, "PUT", "/metrics/job/a/b/c", stored.String())
+			for b.Loop() {
+				if w := do(s, "PUT", "/metrics/job/a", pushed.String()); w.Code != 200 {
+					b.Fatal(w.Code, w.Body)
+				}
+			}
+		})
+	}
+}

@@ -76,3 +76,78 @@ func TestRouteTable(t *testing.T) {
 		})
 	}
 }
+
+// TestRoutes: each path answers with its status and text.
+func TestRoutes(t *testing.T) {
+	quit := 0
+	s, _ := newTestServer(t, func(c *Config) { c.AdminAPI = true; c.Quit = func() { quit++ } })
+	for _, c := range []struct {
+		method, path string
+		status       int
+		body         string
+	}{
+		{"GET", "/-/healthy", 200, "OK"},
+		{"GET", "/-/ready", 200, "OK"},
+		{"HEAD", "/-/ready", 405, ""},
+		{"GET", "/metrics", 200, "# TYPE go_goroutines gauge"},
+		{"GET", "/metrics/", 301, ""},
+		{"POST", "/metrics", 405, "GET, OPTIONS"},
+		{"OPTIONS", "/metrics", 200, ""},
+		{"GET", "/metrics/job/a", 405, "DELETE, POST, PUT, OPTIONS"},
+		{"PUT", "/metrics/job", 404, ""},
+		{"PUT", "/metrics/instance/x", 404, ""},
+		{"PUT", "/metrics//job/a", 404, ""},
+		{"PUT", "//metrics/job/a", 200, ""},
+		{"POST", "/metrics/job/a/", 200, ""},
+		{"DELETE", "/metrics/job/nobody", 202, "0 groups deleted"},
+		{"DELETE", "/metrics/job/a", 202, "1 group deleted: {job=\"a\"}"},
+		{"GET", "/", 200, "<!DOCTYPE html>"},
+		{"GET", "/status", 200, "<!DOCTYPE html>"},
+		{"GET", "/nothing", 404, ""},
+		{"GET", "/a/../metrics", 404, ""},
+		{"GET", "/static/nothing", 404, ""},
+		{"GET", "/api/v1/status", 200, "build_information"},
+		{"GET", "/api/v1/metrics", 200, `{"status":"success","data":[]}`},
+		{"OPTIONS", "/api/v1/whatever", 200, ""},
+		{"PUT", "/api/v1/admin/wipe", 202, ""},
+		{"GET", "/api/v1/admin/wipe", 405, ""},
+		{"GET", "/debug/pprof", 301, ""},
+		{"POST", "/debug/pprof/", 405, ""},
+		{"GET", "/debug/pprof/", 200, "goroutine"},
+		{"GET", "/debug/pprof/cmdline", 200, ""},
+		{"GET", "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
+		{"GET", "/-/quit", 405, "Only POST or PUT"},
+		{"PUT", "/-/quit", 200, "Goodbye"},
+	} {
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			w := do(s, c.method, c.path, "")
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) {
+				t.Errorf("%d %.200q, want %d %q", w.Code, w.Body, c.status, c.body)
+			}
+		})
+	}
+	if quit != 1 {
+		t.Errorf("quit %d times", quit)
+	}
+	if allow := do(s, "POST", "/metrics", "").Header().Get("Allow"); allow != "GET, OPTIONS" {
+		t.Errorf("Allow: %q", allow)
+	}
+	if cors := do(s, "OPTIONS", "/api/v1/x", "").Header().Get("Access-Control-Allow-Origin"); cors != "*" {
+		t.Errorf("CORS: %q", cors)
+	}
+}
+
+func TestRoutePrefix(t *testing.T) {
+	s, _ := newTestServer(t, func(c *Config) { c.RoutePrefix = "/pg"; c.TelemetryPath = "/self" })
+	for path, status := range map[string]int{
+		"/pg/self": 200, "/pg/metrics": 404, "/self": 404, "/pgself": 404, "/pg": 200, "/pg/": 200, "/": 404,
+		"/pg/api/v1/status": 200, "/pg/debug/pprof/goroutine": 200, "/pg/-/healthy": 200,
+	} {
+		if w := do(s, "GET", path, ""); w.Code != status {
+			t.Errorf("%s: %d, want %d", path, w.Code, status)
+		}
+	}
+	if w := do(s, "PUT", "/pg/metrics/job/a", "m 1"); w.Code != 200 {
+		t.Errorf("push: %d %s", w.Code, w.Body)
+	}
+}
