@@ -100,6 +100,9 @@ type openMetrics struct {
 	lastFamily int            // where the one before it begins
 	labels     []metric.Label // of the sample being read; its memory is reused
 	arena      []metric.Label // backs the labels of metrics
+	// allArenas are those of the batch, as many as arenas says, and of earlier ones.
+	allArenas [][]metric.Label
+	arenas    int
 }
 
 // omOwner is a family to which a name belongs.
@@ -222,6 +225,11 @@ func (p *openMetrics) parseLine(line string) error {
 		return p.reject("OpenMetrics has no blank lines: remove it")
 	case line[0] == '#':
 		return p.parseMetadata(line)
+	}
+	if len(p.family.out.Metrics) >= p.batchLimit { // before labels of the line are in the arena
+		if err := p.splitFamily(); err != nil {
+			return err
+		}
 	}
 	return p.parseSample(line)
 }
@@ -397,10 +405,17 @@ func (p *openMetrics) finishFamily() error {
 	return nil
 }
 
+// hasExemplars reports whether m, which is not native, has exemplars.
+func hasExemplars(m *metric.Metric) bool {
+	return m.Exemplar != nil || m.Histogram != nil &&
+		slices.ContainsFunc(m.Histogram.Buckets, func(b metric.Bucket) bool { return b.Exemplar != nil })
+}
+
 // endBatch gives the finished families to the sink.
 func (p *openMetrics) endBatch() error {
 	err := p.sink.Add(p.families)
-	p.families, p.metrics, p.arena = p.families[:0], 0, nil
+	p.families, p.metrics = p.families[:0], 0
+	p.arenas, p.arena = 0, nil
 	return err
 }
 
@@ -425,13 +440,16 @@ func (p *openMetrics) splitFamily() error {
 	if err := p.finishFamily(); err != nil {
 		return err
 	}
+	last.Labels = slices.Clone(last.Labels)
+	if hasExemplars(&last) {
+		p.allArenas = nil // which back the labels of exemplars, too
+	}
 	if p.metrics > 0 {
 		if err := p.endBatch(); err != nil {
 			return err
 		}
 	}
-	last.Labels = slices.Clone(last.Labels)
-	f.out.Metrics = append(make([]metric.Metric, 0, maxBatch), last)
+	f.out.Metrics = append(metrics[:0], last)
 	f.valueless, f.last, f.index, f.indexed = before, 0, nil, 0
 	if !whole {
 		f.parts = append(f.parts[:0], parts[end])
@@ -562,11 +580,6 @@ func (p *openMetrics) addSample(s *omSample) error {
 	}
 	if !f.settled {
 		if err := p.settleFamily(); err != nil {
-			return err
-		}
-	}
-	if len(f.out.Metrics) >= p.batchLimit {
-		if err := p.splitFamily(); err != nil {
 			return err
 		}
 	}
@@ -846,11 +859,24 @@ func (p *openMetrics) keepLabels(labels []metric.Label) []metric.Label {
 		return nil
 	}
 	if cap(p.arena)-len(p.arena) < len(labels) {
-		p.arena = make([]metric.Label, 0, max(len(labels), min(2*cap(p.arena), 1024), 32))
+		p.nextArena(len(labels))
 	}
 	start := len(p.arena)
 	p.arena = append(p.arena, labels...)
 	return p.arena[start:len(p.arena):len(p.arena)]
+}
+
+// nextArena makes room for n labels in p.arena, in memory of an earlier batch if there is
+// some.
+func (p *openMetrics) nextArena(n int) {
+	if p.arenas < len(p.allArenas) && cap(p.allArenas[p.arenas]) >= n {
+		p.arena = p.allArenas[p.arenas][:0]
+		p.arenas++
+		return
+	}
+	p.arena = make([]metric.Label, 0, max(n, min(2*cap(p.arena), 1024), 32))
+	p.allArenas = append(p.allArenas[:p.arenas], p.arena)
+	p.arenas++
 }
 
 // readLabels reads a label set from s, which begins after the opening brace, appends its
