@@ -153,7 +153,8 @@ func parseLabels(value string) (metric.Options, error) {
 		case name == metric.JobLabel:
 			return metric.Options{}, errors.New("drop_labels cannot name job, which is a label of every group")
 		case !metric.UTF8Validation.ValidLabel(name), metric.Reserved(name):
-			return metric.Options{}, fmt.Errorf("drop_labels is a list of label names such as pod,instance, but %s is not the name of a label", Quote(name))
+			return metric.Options{}, fmt.Errorf(
+				"drop_labels is a list of label names such as pod,instance, but %s is not the name of a label", Quote(name))
 		}
 	}
 	return metric.Options{DropLabels: metric.NewLabelNames(names...)}, nil

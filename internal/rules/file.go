@@ -34,7 +34,7 @@ const maxProblems = 20
 // InvalidError lists the problems of a rules file.
 type InvalidError struct {
 	File     string   // empty if the text was not read from a file
-	Problems []string // each with its line, rule and key, where it has them
+	Problems []string // each with its line, and its rule and key if it has them
 }
 
 // Error returns one line per problem.

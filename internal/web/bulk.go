@@ -124,7 +124,8 @@ func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error
 	var names []string
 	for name := range query {
 		if name != "group_by" && !pushoptions.Known(name) {
-			return nil, metric.Reject(metric.BadOption, "%.40q in the query is neither group_by nor an option; the options are %s", name, pushoptions.List())
+			return nil, metric.Reject(metric.BadOption, "%.40q in the query is neither group_by nor an option; the options are %s",
+				name, pushoptions.List())
 		}
 	}
 	for _, list := range query["group_by"] {

@@ -123,7 +123,7 @@ func (s *Server) requireLoaded(h handler) handler {
 
 // requireSameOrigin rejects requests that a page of another site makes a browser send.
 // With a token, an Origin of null is allowed: browsers send it for forms of pages without
-// referrers, and over plain HTTP nothing else tells where a form came from.
+// referrers, and over plain HTTP nothing else says where a form came from.
 func (s *Server) requireSameOrigin(h handler, token bool) handler {
 	return func(w http.ResponseWriter, r *request) error {
 		checked := r.Request

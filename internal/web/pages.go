@@ -120,7 +120,8 @@ func (h *pageHandler) findKey(l *search.Listing, ref string, path groupPath) (me
 			return key, &statusError{http.StatusNotFound, "No such group", err}
 		}
 	} else if key.ID() == "" {
-		return key, &statusError{http.StatusNotFound, "No such group", errors.New("There is no such group: it may have been deleted or have expired.")}
+		return key, &statusError{http.StatusNotFound, "No such group",
+			errors.New("There is no such group: it may have been deleted or have expired.")}
 	}
 	return key, nil
 }
@@ -208,7 +209,8 @@ func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, e
 		}
 	case fields.Get("all") == "yes":
 		if !h.config.AdminAPI {
-			return d, &statusError{http.StatusForbidden, "Not allowed", errors.New("To delete all groups at once, start the gateway with --web.enable-admin-api.")}
+			return d, &statusError{http.StatusForbidden, "Not allowed",
+				errors.New("To delete all groups at once, start the gateway with --web.enable-admin-api.")}
 		}
 		if err := r.principal.Check(access.Admin); err != nil {
 			h.denied(r, err)

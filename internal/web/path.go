@@ -74,8 +74,8 @@ func (p groupPath) appendLabels(labels []metric.Label, validation metric.Validat
 		case value == "" && i+2 < len(p):
 			meant := "/" + strings.Join(p[i+2:], "/")
 			return nil, metric.Reject(metric.BadPath,
-				"the label %q has an empty value, perhaps from an unset variable: write %s%s/= for an empty value; or, if the value is %q, write %s%s/%s",
-				name, p[i], metric.Base64Suffix, meant, p[i], metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(meant)))
+				"the label %q has an empty value, perhaps from an unset variable: write %s%s/= for an empty value; "+
+					"or, if the value is %q, write %s%s/%s", name, p[i], metric.Base64Suffix, meant, p[i], metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(meant)))
 		}
 		labels = append(labels, metric.Label{Name: name, Value: value})
 	}
@@ -98,7 +98,8 @@ func lastOfEach(labels []metric.Label) []metric.Label {
 }
 
 func missingJob() error {
-	return metric.Reject(metric.BadPath, "the job name is missing, perhaps from an unset variable: the path of a group starts with %s<job name>", jobPath)
+	return metric.Reject(metric.BadPath,
+		"the job name is missing, perhaps from an unset variable: the path of a group starts with %s<job name>", jobPath)
 }
 
 // suggest adds to a rejection the group that the path probably means, if meant is the path
@@ -110,8 +111,8 @@ func suggest(rejection *metric.RejectionError, meant groupPath, validation metri
 	return rejection
 }
 
-// withValue returns the first n components of the path, the last of which is the name of a
-// label, and the label's value in base64.
+// withValue returns the first n components of the path, which end with the name of a label,
+// and the label's value in base64.
 func (p groupPath) withValue(n int, value string) groupPath {
 	return append(slices.Clone(p[:n-1]), p[n-1]+metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(value)))
 }
@@ -122,13 +123,15 @@ func (p groupPath) explainOdd(validation metric.ValidationScheme) error {
 	last := len(p) - 1
 	if i, value := p.findURL(); i > 0 {
 		return suggest(metric.Reject(metric.BadPath,
-			"odd number of components in %q: the value of the label %q seems to be the URL %q, which has slashes: percent-encode them as %%2F, or write the value in base64",
+			"odd number of components in %q: the value of the label %q seems to be the URL %q, which has slashes: "+
+				"percent-encode them as %%2F, or write the value in base64",
 			labels, p[i-1], value), p.withValue(i, value), validation)
 	}
 	if i, decoded, rest := p.findStandardBase64(); i > 0 {
 		meant := append(slices.Clone(p[:i]), base64.RawURLEncoding.EncodeToString(decoded))
 		return suggest(metric.Reject(metric.BadPath,
-			"odd number of components in %q: the value of %q seems to be in standard base64, which has slashes: use the URL alphabet (RFC 4648), with - for + and _ for /",
+			"odd number of components in %q: the value of %q seems to be in standard base64, which has slashes: "+
+				"use the URL alphabet (RFC 4648), with - for + and _ for /",
 			labels, p[i-1]), append(meant, rest...), validation)
 	}
 	switch {
@@ -140,12 +143,15 @@ func (p groupPath) explainOdd(validation metric.ValidationScheme) error {
 			"odd number of components in %q: the value of the label %q is empty, perhaps from an unset variable; write an empty value as %s%s/=",
 			labels, p[last-2], p[last-2], metric.Base64Suffix), p.withValue(last-1, ""), validation)
 	case p[last] == "":
-		return suggest(metric.Reject(metric.BadPath, "odd number of components in %q: there is a slash too many at the end", labels), p[:last], validation)
+		return suggest(metric.Reject(metric.BadPath, "odd number of components in %q: there is a slash too many at the end", labels),
+			p[:last], validation)
 	}
 	value := strings.Join(p[3:], "/")
 	return suggest(metric.Reject(metric.BadPath,
-		"odd number of components in %q: names and values of labels must alternate. If a value has a slash, percent-encode it as %%2F, or write the value in base64: for %s=%q that is %s%s/%s",
-		labels, p[2], value, p[2], metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(value))), p.withValue(3, value), validation)
+		"odd number of components in %q: names and values of labels must alternate. If a value has a slash, "+
+			"percent-encode it as %%2F, or write the value in base64: for %s=%q that is %s%s/%s",
+		labels, p[2], value, p[2], metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(value))),
+		p.withValue(3, value), validation)
 }
 
 // findURL finds a label whose value is a URL that has been split at its slashes. It returns
@@ -199,8 +205,8 @@ func (p groupPath) explainName(i int, name string, validation metric.ValidationS
 		hint = ": use letters, digits and underscores, and no digit at the start, as in " + model.EscapeName(name, model.UnderscoreEscaping)
 	}
 	if i > 2 && name != "" {
-		hint += fmt.Sprintf(". If the value before it has a slash, percent-encode that as %%2F, or write the value in base64, as in %s%s/<base64>",
-			p[i-2], metric.Base64Suffix)
+		hint += fmt.Sprintf(". If the value before it has a slash, percent-encode that as %%2F, "+
+			"or write the value in base64, as in %s%s/<base64>", p[i-2], metric.Base64Suffix)
 	}
 	rejection := metric.Reject(metric.BadPath, "%q in %q cannot be the name of a label%s", name, strings.Join(p[2:], "/"), hint)
 	if strings.Contains(hint, "letters, digits") {

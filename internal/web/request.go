@@ -33,7 +33,7 @@ type request struct {
 	principal *access.Principal
 }
 
-// newRequest returns the request with its path taken apart.
+// newRequest returns the request with its path parsed.
 func (s *Server) newRequest(r *http.Request) *request {
 	parsed := &request{Request: r, path: relativePath(r.URL.Path, s.config.RoutePrefix)}
 	if r.URL.RawPath != "" { // as when a slash is encoded
@@ -203,7 +203,8 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 	}
 	if _, rest, found := pushoptions.CutPrefix(r.path); found {
 		return s.rejectURL(r, http.StatusNotFound, metric.Reject(metric.BadPath,
-			"404 page not found: after /with/ and the options, each as name=value, the path must continue with %s… or %s, but it continues with %q",
+			"404 page not found: after /with/ and the options, each as name=value, the path must continue with %s… or %s, "+
+				"but it continues with %q",
 			jobPath, apiPushPath, rest))
 	}
 	if meant, ok := meantPath(r.components("/")); ok && r.Method != http.MethodGet {
