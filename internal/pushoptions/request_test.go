@@ -14,10 +14,10 @@ import (
 	"pushgateway/internal/pushoptions"
 )
 
-// A value is one that an option can have, in its canonical form.
+// value is a value of an option, in its canonical form.
 type value struct {
 	option, value string
-	means         metric.Options
+	sets          metric.Options
 }
 
 func ttl(d time.Duration) metric.Options {
@@ -49,7 +49,7 @@ var headerOf = map[string]string{
 	"gauges": "Pushgateway-Gauges", "timestamps": "Pushgateway-Timestamps", "drop_labels": "Pushgateway-Drop-Labels",
 }
 
-// header returns name=value as headers that a server would have received.
+// header returns options, as name=value, in the headers that a server would receive.
 func header(options ...string) http.Header {
 	h := http.Header{"Content-Type": {"text/plain"}, "User-Agent": {"test"}}
 	for _, o := range options {
@@ -59,7 +59,7 @@ func header(options ...string) http.Header {
 	return h
 }
 
-// query returns name=value as a query with every byte of it percent-encoded.
+// query returns options, as name=value, as a query with every byte percent-encoded.
 func query(options ...string) string {
 	var encoded []string
 	for _, o := range options {
@@ -76,7 +76,7 @@ func everyByte(s string) (encoded string) {
 	return encoded
 }
 
-// everyWay wants the same from all ways in which options can be given.
+// everyWay checks that all ways to give options have the same result.
 func everyWay(t *testing.T, want metric.Options, options ...string) {
 	t.Helper()
 	prefix, rest, found := pushoptions.CutPrefix("/with/" + strings.Join(options, "/") + "/metrics/job/x")
@@ -105,15 +105,17 @@ func everyWay(t *testing.T, want metric.Options, options ...string) {
 func TestEveryValueInEveryWay(t *testing.T) {
 	for _, v := range values {
 		text := v.option + "=" + v.value
-		everyWay(t, v.means, text)
-		if got := pushoptions.Format(v.means); !slices.Equal(got, []string{text}) {
-			t.Errorf("%s is written %q", text, got)
-		}
+		t.Run(text, func(t *testing.T) {
+			everyWay(t, v.sets, text)
+			if got := pushoptions.Format(v.sets); !slices.Equal(got, []string{text}) {
+				t.Errorf("is formatted %q", got)
+			}
+		})
 	}
 }
 
-// TestOptionsAddUp takes all combinations of values that fit, in every way.
-func TestOptionsAddUp(t *testing.T) {
+// TestCombinations parses all combinations of values that go together, given in every way.
+func TestCombinations(t *testing.T) {
 	var byOption [][]value
 	for _, v := range values {
 		if last := len(byOption) - 1; last >= 0 && byOption[last][0].option == v.option {
@@ -122,19 +124,19 @@ func TestOptionsAddUp(t *testing.T) {
 			byOption = append(byOption, []value{v})
 		}
 	}
-	var combine func(left [][]value, texts []string, means metric.Options)
-	combine = func(left [][]value, texts []string, means metric.Options) {
+	var combine func(left [][]value, texts []string, sets metric.Options)
+	combine = func(left [][]value, texts []string, sets metric.Options) {
 		if len(left) == 0 {
-			everyWay(t, means, texts...)
-			if got := pushoptions.Format(means); !slices.Equal(got, texts) {
-				t.Errorf("%q is written %q", texts, got)
+			everyWay(t, sets, texts...)
+			if got := pushoptions.Format(sets); !slices.Equal(got, texts) {
+				t.Errorf("%q is formatted %q", texts, got)
 			}
 			return
 		}
-		combine(left[1:], texts, means)
+		combine(left[1:], texts, sets)
 		for _, v := range left[0] {
-			if v.option != "gauges" || means.Merge == metric.MergeDefault || means.Merge == metric.MergeSum {
-				combine(left[1:], append(slices.Clip(texts), v.option+"="+v.value), means.Or(v.means))
+			if v.option != "gauges" || sets.Merge == metric.MergeDefault || sets.Merge == metric.MergeSum {
+				combine(left[1:], append(slices.Clip(texts), v.option+"="+v.value), sets.Or(v.sets))
 			}
 		}
 	}
@@ -181,10 +183,12 @@ func TestCutPrefix(t *testing.T) {
 		{"/with/metrics", "", "/metrics"},
 		{"/with/", "", "/"},
 	} {
-		options, rest, found := pushoptions.CutPrefix(c.path)
-		if got := strings.Join(options, " "); !found || got != c.options || rest != c.rest {
-			t.Errorf("%s: got %q and %q, %v, want %q and %q", c.path, got, rest, found, c.options, c.rest)
-		}
+		t.Run(c.path, func(t *testing.T) {
+			options, rest, found := pushoptions.CutPrefix(c.path)
+			if got := strings.Join(options, " "); !found || got != c.options || rest != c.rest {
+				t.Errorf("got %q and %q, %v, want %q and %q", got, rest, found, c.options, c.rest)
+			}
+		})
 	}
 	for _, path := range []string{"", "/", "/with", "/without/ttl=1h/metrics", "/metrics/job/x/with/ttl=1h", "with/ttl=1h/metrics"} {
 		if options, rest, found := pushoptions.CutPrefix(path); found || options != nil || rest != path {
@@ -219,9 +223,11 @@ func TestRejectedOptions(t *testing.T) {
 		{"merge=%zz", none, nil, []string{"merge=%zz in the query", `invalid URL escape "%zz"`}},
 		{"ttl=1h&ttl=2h", none, nil, []string{"ttl=1h in the query, but ttl=2h in the query: give ttl only once"}},
 		{"ttl=1h", header("ttl=2h"), nil, []string{"ttl=1h in the query, but ttl=2h in the header Pushgateway-TTL"}},
-		{"", header("merge=sum", "merge=group"), nil, []string{"merge=sum in the header Pushgateway-Merge, but merge=group in the header Pushgateway-Merge"}},
+		{"", header("merge=sum", "merge=group"), nil,
+			[]string{"merge=sum in the header Pushgateway-Merge, but merge=group in the header Pushgateway-Merge"}},
 		{"ttl=1h", header("ttl=60m"), []string{"ttl=3600s", "ttl=0"}, []string{"ttl=1h in the query, but ttl=0 in the path"}},
-		{"gauges=max", header("merge=family"), nil, []string{"gauges=max in the query does not go with merge=family in the header Pushgateway-Merge", "merge=sum"}},
+		{"gauges=max", header("merge=family"), nil,
+			[]string{"gauges=max in the query does not go with merge=family in the header Pushgateway-Merge", "merge=sum"}},
 		{"drop_labels=", none, nil, []string{`drop_labels="" in the query`, "such as pod,instance", `"" is not the name of a label`}},
 		{"drop_labels=pod,,x", none, nil, []string{`"" is not the name of a label`}},
 		{"drop_labels=pod,job", none, nil, []string{"cannot name job"}},
@@ -237,23 +243,23 @@ func TestRejectedOptions(t *testing.T) {
 		{"", http.Header{"Pushgateway-Ttl_keep": {"push_time"}}, nil, []string{"the header Pushgateway-Ttl_keep;"}},
 		{"", http.Header{"pushgateway-": nil}, nil, []string{"the header pushgateway-;"}},
 	} {
-		got, err := pushoptions.FromRequest(c.query, c.header, c.prefix)
-		rejection, ok := errors.AsType[*metric.RejectionError](err)
-		if !ok || rejection.Reason != metric.BadOption || got != (metric.Options{}) {
-			t.Errorf("%q %v %q: got %+v, %v", c.query, c.header, c.prefix, got, err)
-			continue
-		}
-		for _, want := range c.want {
-			if !strings.Contains(rejection.Message, want) {
-				t.Errorf("%q %v %q: got %s, want it to say %q", c.query, c.header, c.prefix, rejection.Message, want)
+		t.Run(c.want[0], func(t *testing.T) {
+			got, err := pushoptions.FromRequest(c.query, c.header, c.prefix)
+			rejection, ok := errors.AsType[*metric.RejectionError](err)
+			if !ok || rejection.Reason != metric.BadOption || got != (metric.Options{}) {
+				t.Fatalf("got %+v, %v", got, err)
 			}
-		}
+			for _, want := range c.want {
+				if !strings.Contains(rejection.Message, want) {
+					t.Errorf("got %s, want it to say %q", rejection.Message, want)
+				}
+			}
+		})
 	}
 }
 
-// TestRejectionsAreTheSameAgain: with two wrong headers, the order of a map decides
-// nothing.
-func TestRejectionsAreTheSameAgain(t *testing.T) {
+// TestRejectionsAreStable: with two wrong headers, the order of a map decides nothing.
+func TestRejectionsAreStable(t *testing.T) {
 	h := http.Header{"Pushgateway-A": {"1"}, "Pushgateway-B": {"1"}, "Pushgateway-Ttl": {"x"}}
 	_, want := pushoptions.FromRequest("", h, nil)
 	for range 20 {
@@ -299,8 +305,8 @@ func TestNoOptionsNoMemory(t *testing.T) {
 	}
 }
 
-// FuzzFromRequest: whatever comes is rejected for its options or has a canonical
-// form that means the same in every way.
+// FuzzFromRequest: options are rejected, or have a canonical form that means the same in every
+// way.
 func FuzzFromRequest(f *testing.F) {
 	f.Add("ttl=1h&merge=sum", "Pushgateway-Gauges", "max", "/with/timestamps=drop/metrics/job/x")
 	f.Add("ttl=%31h", "pushgateway-ttl", "60m", "/with/ttl=3600s//metrics")

@@ -72,9 +72,11 @@ func TestFirstMatchWins(t *testing.T) {
 		{key("job", "a"), ""},
 		{key("job", "ab"), "ttl_keep=push_time timestamps=drop"},
 	} {
-		if got := strings.Join(pushoptions.Format(r.For(c.key)), " "); got != c.want {
-			t.Errorf("%s: got %q, want %q", c.key, got, c.want)
-		}
+		t.Run(c.key.String(), func(t *testing.T) {
+			if got := strings.Join(pushoptions.Format(r.For(c.key)), " "); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 
@@ -102,13 +104,15 @@ func TestMatch(t *testing.T) {
 		{"{job=`a`}", `{job="a"}`, true},
 		{`{job="\x61"}`, `{job="a"}`, true},
 	} {
-		r := parse(t, fmt.Sprintf("rules: [{match: %q, merge: sum}]", c.selector))
-		if got := r.For(group).Merge == metric.MergeSum; got != c.matches {
-			t.Errorf("%s: got %v, want %v", c.selector, got, c.matches)
-		}
-		if got := r.All()[0]; got.Match() != c.canonical || got.String() != c.canonical+" merge=sum" {
-			t.Errorf("%s: is written %s, want %s", c.selector, got, c.canonical)
-		}
+		t.Run(c.selector, func(t *testing.T) {
+			r := parse(t, fmt.Sprintf("rules: [{match: %q, merge: sum}]", c.selector))
+			if got := r.For(group).Merge == metric.MergeSum; got != c.matches {
+				t.Errorf("got %v, want %v", got, c.matches)
+			}
+			if got := r.All()[0]; got.Match() != c.canonical || got.String() != c.canonical+" merge=sum" {
+				t.Errorf("is formatted %s, want %s", got, c.canonical)
+			}
+		})
 	}
 }
 
@@ -216,7 +220,8 @@ func TestRejectedFiles(t *testing.T) {
 		{rule + "drop_labels: []", "line 4: rule 2: drop_labels: \"\": drop_labels is a list of label names"},
 		{rule + "ttl_keep: true", "line 4: rule 2: ttl_keep: true: ttl_keep can only be push_time"},
 		{rule + "merge: group\n  gauges: max", "line 5: rule 2: gauges: does not go with merge: group"},
-		{rule + "gauges: last\n  merge: series", "line 4: rule 2: gauges: does not go with merge: series; gauges are only merged with merge: sum"},
+		{rule + "gauges: last\n  merge: series",
+			"line 4: rule 2: gauges: does not go with merge: series; gauges are only merged with merge: sum"},
 
 		{"rules:\n- match: {job=\"x\"}", "line 2: rule 1: match: put the selector in quotes"},
 		{"rules:\n- match: {}", "line 2: rule 1: match: put the selector in quotes"},
@@ -224,7 +229,8 @@ func TestRejectedFiles(t *testing.T) {
 		{"rules:\n- match: ['{}']", "line 2: rule 1: match: must be a single value, but it is a list"},
 		{"rules:\n- match: ''", `line 2: rule 1: match: "": not a PromQL selector: at character 1`},
 		{"rules:\n- match: '{job=}'", "line 2: rule 1: match: {job=}: not a PromQL selector: at character 6: unexpected"},
-		{"rules:\n- match: '{job=~\"(\"}'", `line 2: rule 1: match: {job=~"("}: not a PromQL selector: at character 2: error parsing regexp: missing closing )`},
+		{"rules:\n- match: '{job=~\"(\"}'",
+			`line 2: rule 1: match: {job=~"("}: not a PromQL selector: at character 2: error parsing regexp: missing closing )`},
 		{"rules:\n- match: '{}[5m]'", "line 2: rule 1: match: {}[5m]: not a PromQL selector"},
 		{"rules:\n- match: 5", "line 2: rule 1: match: 5: not a PromQL selector"},
 		{"rules:\n- match: backup", "line 2: rule 1: match: backup: matches the metric name backup, but rules are for groups"},
@@ -236,10 +242,13 @@ func TestRejectedFiles(t *testing.T) {
 		{"rules:\n- match: '{}'\n  <<: {ttl: 1h}", "line 3: rule 1: <<: unknown"},
 		{"rules:\n- match: *a", "unknown anchor"},
 	} {
-		r, err := rules.Parse([]byte(c.text))
-		if invalid, ok := errors.AsType[*rules.InvalidError](err); !ok || r != nil || len(invalid.Problems) != 1 || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s\ngot %v\nwant it to say only %q", c.text, err, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			r, err := rules.Parse([]byte(c.text))
+			invalid, ok := errors.AsType[*rules.InvalidError](err)
+			if !ok || r != nil || len(invalid.Problems) != 1 || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s\ngot %v\nwant it to say only %q", c.text, err, c.want)
+			}
+		})
 	}
 }
 
@@ -250,15 +259,19 @@ func TestAllProblemsOfAFile(t *testing.T) {
 		parts := strings.Split(line, ": ")
 		lines = append(lines, strings.Join(parts[:len(parts)-1], ": "))
 	}
-	for i, want := range []string{"line 2: rule 1: tll", "line 2: rule 1: match: missing", "line 3: rule 2: match", "line 4: rule 2: ttl", "line 5: rule 2: ttl", "line 6: rule"} {
+	for i, want := range []string{
+		"line 2: rule 1: tll", "line 2: rule 1: match: missing", "line 3: rule 2: match",
+		"line 4: rule 2: ttl", "line 5: rule 2: ttl", "line 6: rule",
+	} {
 		if i >= len(lines) || !strings.HasPrefix(lines[i], want) {
 			t.Fatalf("problem %d is not %s:\n%v", i, want, err)
 		}
 	}
-	// Enough is enough, and a match behind that is not said to be missing.
+	// Reading stops at the limit, and a match after that is not reported as missing.
 	for _, text := range []string{strings.Repeat("- {x: 1, y: 2, z: 3}\n", 1000), "- {" + strings.Repeat("x: 1, ", 1000) + "match: '{}'}"} {
 		_, err := rules.Parse([]byte("rules:\n" + text))
-		if invalid, ok := errors.AsType[*rules.InvalidError](err); !ok || len(invalid.Problems) != 20 || strings.Contains(text, "match") && strings.Contains(err.Error(), "missing") {
+		invalid, ok := errors.AsType[*rules.InvalidError](err)
+		if !ok || len(invalid.Problems) != 20 || strings.Contains(text, "match") && strings.Contains(err.Error(), "missing") {
 			t.Errorf("%.40q: got %v", text, err)
 		}
 	}
@@ -293,8 +306,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestFilesThatWantToHang takes the largest files of which a careless reader would
-// make something larger by far.
+// TestFilesThatWantToHang reads the largest files, which a careless reader would expand to
+// something far larger.
 func TestFilesThatWantToHang(t *testing.T) {
 	laughs := "rules:\n- &a0 {match: '{}'}\n"
 	for i := range 60 {
@@ -345,8 +358,7 @@ func canonical(t testing.TB, r *rules.Rules) []byte {
 	return text
 }
 
-// FuzzParse: a text is rejected with its problems, or means the same in its
-// canonical form.
+// FuzzParse: a text is rejected with its problems, or means the same in its canonical form.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(example))
 	f.Add([]byte("rules: [{match: '{\"a.b\"=\"\\xff\\n\"}', ttl: 0}]"))

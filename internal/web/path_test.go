@@ -197,7 +197,11 @@ func TestNoSuggestion(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"POST", "/wp-login.php", 404}, {"POST", "/api/v1/write", 404}, {"GET", "/metrics/x", 404}, {"POST", "/status", 405}, {"PUT", "/-/healthy", 405},
+		{"POST", "/wp-login.php", 404},
+		{"POST", "/api/v1/write", 404},
+		{"GET", "/metrics/x", 404},
+		{"POST", "/status", 405},
+		{"PUT", "/-/healthy", 405},
 	} {
 		if w := do(s, c.method, c.path, ""); w.Code != c.status || strings.Contains(w.Body.String(), "use the URL") {
 			t.Errorf("%s %s: %d %s", c.method, c.path, w.Code, w.Body)
@@ -321,7 +325,9 @@ func FuzzGroupPath(f *testing.F) {
 // FuzzRequestPath splits a path before it decodes it: the components have the slashes of
 // the decoded path that were not encoded.
 func FuzzRequestPath(f *testing.F) {
-	for _, path := range []string{"/metrics/job/a%2Fb", "/with/ttl=1h/metrics/job/a%2Fb", "//%2F/metrics", "/%6Detrics/job/%25", "/with/a%3Db/metrics/job/x"} {
+	for _, path := range []string{
+		"/metrics/job/a%2Fb", "/with/ttl=1h/metrics/job/a%2Fb", "//%2F/metrics", "/%6Detrics/job/%25", "/with/a%3Db/metrics/job/x",
+	} {
 		f.Add(path)
 	}
 	s, _ := newTestServer(f, nil)
