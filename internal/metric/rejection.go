@@ -25,6 +25,10 @@ const (
 	TooLarge        Reason = "size"             // the push is larger than the limit
 	BadOption       Reason = "option"           // an option of the push is wrong, or does not fit
 	BadMerge        Reason = "merge"            // the push cannot be merged with the group as asked
+	LimitExceeded   Reason = "limit"            // the push, or its group, exceeds a limit
+	QuotaExceeded   Reason = "quota"            // what is stored in all, or by a rule, would exceed a limit
+	RateLimited     Reason = "rate"             // the client pushes too often
+	Overloaded      Reason = "overload"         // too many pushes, or too large ones, at the same time
 )
 
 // Reasons returns all reasons.
@@ -32,6 +36,7 @@ func Reasons() []Reason {
 	return []Reason{
 		BadPath, BadEncoding, Malformed, BadTimestamp, BadName, BadUTF8, BadValue,
 		ReservedLabel, DuplicateSeries, TypeConflict, SuffixCollision, WrongProtocol, TooLarge, BadOption, BadMerge,
+		LimitExceeded, QuotaExceeded, RateLimited, Overloaded,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"go.yaml.in/yaml/v3"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/selector"
@@ -169,6 +170,10 @@ func (f *fileReader) rule(node *yaml.Node, number int) Rule {
 		if e.key == "gauges" {
 			gaugesLine = e.line
 		}
+		if kind := slices.IndexFunc(limits.Kinds(), func(k limits.Kind) bool { return k.String() == e.key }); kind >= 0 {
+			rule.limits = f.limit(e, number, limits.Kind(kind), rule.limits)
+			continue
+		}
 		rule.options = rule.options.Or(f.option(e, number))
 	}
 	if !matched && !f.full() {
@@ -182,7 +187,27 @@ func (f *fileReader) rule(node *yaml.Node, number int) Rule {
 }
 
 // ruleKeys returns the keys that a rule may have.
-func ruleKeys() []string { return append([]string{matchKey}, pushoptions.Names()...) }
+func ruleKeys() []string {
+	keys := append([]string{matchKey}, pushoptions.Names()...)
+	for _, kind := range limits.Kinds() {
+		keys = append(keys, kind.String())
+	}
+	return keys
+}
+
+// limit reads a limit of a rule and returns the rule's limits with it.
+func (f *fileReader) limit(e entry, rule int, kind limits.Kind, to limits.Limits) limits.Limits {
+	text, ok := f.scalar(e, rule)
+	if !ok {
+		return to
+	}
+	max, err := limits.Parse(kind, text)
+	if err != nil {
+		f.report(e.line, rule, "%s: %s: %v", e.key, pushoptions.Quote(text), err)
+		return to
+	}
+	return to.With(kind, max)
+}
 
 // match reads the selector of a rule.
 func (f *fileReader) match(e entry, rule int) []*labels.Matcher {

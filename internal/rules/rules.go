@@ -3,10 +3,12 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/selector"
@@ -22,21 +24,26 @@ type Rules struct {
 type Rule struct {
 	matchers []*labels.Matcher // all must match; with none, the rule matches every group
 	options  metric.Options
+	limits   limits.Limits
 }
 
 // For returns the options of the first rule that matches the group, or no options if no
 // rule does. It costs a label look-up and a comparison, or a regular expression, for
 // each matcher up to the first that fails, rule by rule.
 func (r *Rules) For(key metric.GroupingKey) metric.Options {
-	if r == nil {
-		return metric.Options{}
-	}
-	for i := range r.rules {
-		if r.rules[i].matches(key) {
-			return r.rules[i].options
-		}
+	if i := r.Find(key); i >= 0 {
+		return r.rules[i].options
 	}
 	return metric.Options{}
+}
+
+// Find returns the index in All of the first rule that matches the group, or -1. Its cost
+// is that of For.
+func (r *Rules) Find(key metric.GroupingKey) int {
+	if r == nil {
+		return -1
+	}
+	return slices.IndexFunc(r.rules, func(rule Rule) bool { return rule.matches(key) })
 }
 
 // Len returns the number of rules.
@@ -72,7 +79,11 @@ func (r Rule) Match() string {
 // Options returns the options that the rule gives to a group.
 func (r Rule) Options() metric.Options { return r.options }
 
-// String returns the selector and the options, such as {job="a"} ttl=2d merge=sum.
-func (r Rule) String() string {
-	return strings.Join(append([]string{r.Match()}, pushoptions.Format(r.options)...), " ")
-}
+// Limits returns the limits that the rule sets for the group or its pushes.
+func (r Rule) Limits() limits.Limits { return r.limits }
+
+// Settings returns the options and limits of the rule, each as name=value.
+func (r Rule) Settings() []string { return append(pushoptions.Format(r.options), r.limits.Format()...) }
+
+// String returns the selector and the settings, such as {job="a"} ttl=2d merge=sum.
+func (r Rule) String() string { return strings.Join(append([]string{r.Match()}, r.Settings()...), " ") }

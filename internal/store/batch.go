@@ -13,6 +13,9 @@ type batch struct {
 	groups   map[string]*Group // changed groups by ID, nil where deleted
 	changed  []string          // their IDs in the order of the first change
 	families map[string]pendingFamily
+
+	quota *Quota // nil if nothing is bounded
+	usage usage  // what is stored once the batch is applied; unused without a quota
 }
 
 // pendingFamily is a family as the batch leaves it.
@@ -25,7 +28,7 @@ type pendingFamily struct {
 func (b *batch) empty() bool { return !b.wiped && len(b.changed) == 0 }
 
 func (b *batch) reset() {
-	b.wiped, b.changed = false, b.changed[:0]
+	b.wiped, b.changed, b.quota = false, b.changed[:0], nil
 	clear(b.groups)
 	clear(b.families)
 }
@@ -90,6 +93,7 @@ func (b *batch) put(id string, next *Group) {
 		b.changed = append(b.changed, id)
 	}
 	b.groups[id] = next
+	b.account(old, next)
 	eachDifference(old, next, func(was, is *EncodedFamily) {
 		switch {
 		case was == nil:
@@ -126,6 +130,8 @@ func (b *batch) wipe() int {
 		}
 	}
 	b.wiped, b.changed = true, b.changed[:0]
+	b.usage.total = size{}
+	clear(b.usage.rules)
 	clear(b.groups)
 	clear(b.families)
 	return count

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unique"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/wire"
 )
@@ -168,6 +169,9 @@ func (e *Encoder) encode(families []metric.Family) error {
 	if err := e.checkSize(); err != nil {
 		return err
 	}
+	if e.options.Limits.Exceeded(limits.Series, e.metrics) {
+		return rejectLimit(limits.Series, &e.options.Limits, "the push has at least %d series", e.metrics)
+	}
 	if len(e.pieces) > 0 {
 		e.normalizer.Reuse() // metrics of earlier batches are encoded
 	}
@@ -177,6 +181,11 @@ func (e *Encoder) encode(families []metric.Family) error {
 		f := &families[i]
 		if err := e.normalizer.Normalize(f); err != nil {
 			return err
+		}
+		if e.options.Limits != (limits.Limits{}) {
+			if err := checkLabels(f, &e.options.Limits); err != nil {
+				return err
+			}
 		}
 		if e.options.Merge == metric.MergeSum {
 			if err := f.CheckSummable(e.options.Gauges); err != nil {

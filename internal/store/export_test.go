@@ -39,3 +39,16 @@ func (s *Store) DecideTwice(p *Push, describe func(*Group) string) (first, secon
 	first, second = decide(), decide()
 	return first, second, describe(s.groups[p.key.ID()])
 }
+
+// CountsRules reports whether the groups of a rule are bounded.
+func (q *Quota) CountsRules() bool { return q.countsRules() }
+
+// RuleUsage returns how many groups and series are counted for a rule.
+func (s *Store) RuleUsage(i int) [2]int64 {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	if len(s.ruleUsage) == 0 {
+		return [2]int64{}
+	}
+	return [2]int64{s.ruleUsage[i].groups, s.ruleUsage[i].series}
+}

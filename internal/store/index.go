@@ -13,6 +13,7 @@ func (s *Store) publish(b *batch) {
 	if b.wiped {
 		s.groups, s.families = map[string]*Group{}, map[string]*family{}
 		s.sorted, s.groupRun, s.totals, s.expiries = nil, run[*Group]{}, Totals{}, nil
+		clear(s.ruleUsage)
 	}
 	for _, id := range b.changed {
 		s.publishGroup(id, s.groups[id], b.groups[id])
@@ -39,6 +40,7 @@ func (s *Store) publishGroup(id string, old, next *Group) {
 		s.totals.addEncodedFamily(is, +1)
 	})
 	s.schedule(old, next)
+	s.countRule(old, next)
 	switch {
 	case old == nil && next == nil: // came and went within the batch
 	case old == nil:

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 )
 
@@ -28,6 +29,9 @@ type PushOptions struct {
 	// IdempotencyKey makes the push have no effect where one with the same key
 	// was applied to the group within RepeatWindow; empty for none.
 	IdempotencyKey string
+	// Limits bound the push and its group. limits.Groups and limits.TotalSeries are not
+	// looked at; see Quota.
+	Limits limits.Limits
 }
 
 // Push is a push that is ready to be applied. It has been checked in itself and encoded,

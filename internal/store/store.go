@@ -39,15 +39,17 @@ type Store struct {
 	next       batch // reused by each batch
 
 	// visible also guards what snapshots are made of, and the queue of expiries.
-	visible  sync.Mutex
-	groups   map[string]*Group
-	families map[string]*family
-	reserved map[string]metric.Type // see Reserve
-	sorted   []*family              // by name
-	groupRun run[*Group]
-	totals   Totals
-	snapshot *Snapshot // nil once something has changed
-	expiries expiryQueue
+	visible   sync.Mutex
+	groups    map[string]*Group
+	families  map[string]*family
+	reserved  map[string]metric.Type // see Reserve
+	sorted    []*family              // by name
+	groupRun  run[*Group]
+	totals    Totals
+	snapshot  *Snapshot // nil once something has changed
+	expiries  expiryQueue
+	quota     *Quota // nil if nothing is bounded; immutable
+	ruleUsage []size // by rule; empty if no rule bounds its groups
 
 	expiryPolicy atomic.Pointer[ExpiryPolicy] // never nil
 }
@@ -218,6 +220,12 @@ func (s *Store) Apply(p *Push) (replayed bool, err error) {
 		if err == nil {
 			next, err = old.afterPush(p)
 		}
+		if err == nil {
+			err = p.checkGroupLimit(old, next)
+		}
+		if err == nil {
+			err = b.checkQuota(old, next)
+		}
 		if err != nil {
 			b.fail(p.key, p.at)
 			return false, err
@@ -237,13 +245,16 @@ func (s *Store) Fail(key metric.GroupingKey, at time.Time) error {
 }
 
 // fail records a rejected push, unless that alone would make the exposition
-// inconsistent.
+// inconsistent or exceed the quota.
 func (b *batch) fail(key metric.GroupingKey, at time.Time) {
 	old := b.group(key.ID())
 	if old == nil && b.checkConflictingGroup(key) != nil {
 		return
 	}
-	b.put(key.ID(), old.afterRejection(key, at))
+	next := old.afterRejection(key, at)
+	if b.checkQuota(old, next) == nil {
+		b.put(key.ID(), next)
+	}
 }
 
 // Delete deletes the group and reports whether there was one.
@@ -357,6 +368,7 @@ func (s *Store) turn(waiting []*change) {
 	}
 	b := &s.next
 	defer b.reset()
+	b.begin()
 	for _, w := range waiting {
 		w.err = w.decide(b)
 	}
