@@ -17,13 +17,20 @@ import (
 	toolkitflag "github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"pushgateway/internal/journal"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
+	"pushgateway/internal/store"
+	"pushgateway/internal/web"
 )
 
 // defaultFile is where metrics are persisted unless the command line says otherwise,
 // below the working directory.
 const defaultFile = "data/pushgateway.db"
+
+// defaultMaxConnections is enough for thousands of jobs that push in the same minute, and
+// takes at most about 150 MB. Prometheus' own 512 are for a few people and servers.
+const defaultMaxConnections = 8192
 
 // options are the values of the flags.
 type options struct {
@@ -48,6 +55,15 @@ type options struct {
 	unchecked bool
 	utf8Names bool
 	defaults  metric.Options // of pushes
+
+	limits         limits.Limits // of pushes
+	maxConcurrency int           // of pushes; 0 means no limit
+	maxInflight    int64         // bytes of pushes; 0 means a share of the memory limit
+	rateLimit      float64       // pushes per second of a client; 0 means no limit
+	quota          store.Quota   // of the store as a whole
+	maxConnections int           // 0 means no limit
+	timeouts       web.Timeouts
+	probesFree     bool // no password for probes
 
 	memoryLimit      bool // set GOMEMLIMIT
 	memoryLimitRatio float64
@@ -79,7 +95,7 @@ func parseFlags(program string, args []string) options {
 		Default("").URLVar(&externalURL)
 	app.Flag("web.route-prefix", "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.").
 		Default("").StringVar(&o.routePrefix)
-	app.Flag("web.enable-lifecycle", "Enable shutdown and reload of --config.file via HTTP request.").
+	app.Flag("web.enable-lifecycle", "Enable shutdown, and reload of --config.file and --auth.file, via HTTP request.").
 		Default("false").BoolVar(&o.lifecycle)
 	app.Flag("web.enable-admin-api", "Enable API endpoints for admin control actions.").
 		Default("false").BoolVar(&o.adminAPI)
@@ -101,6 +117,7 @@ func parseFlags(program string, args []string) options {
 		Default("0").SetValue(&ttl)
 	timestamps := app.Flag("push.timestamps", "What to do with pushes that have timestamps, unless the push or a rule says otherwise: reject the push, or drop the timestamps.").
 		Default("reject").Enum("reject", "drop")
+	limit := addLimitFlags(app, &o)
 	app.Flag("auto-gomemlimit", "Automatically set GOMEMLIMIT to match Linux container or system memory limit.").
 		Default("true").BoolVar(&o.memoryLimit)
 	app.Flag("auto-gomemlimit.ratio", "The ratio of reserved GOMEMLIMIT memory to the detected maximum container or system memory.").
@@ -109,6 +126,9 @@ func parseFlags(program string, args []string) options {
 	promslogflag.AddFlags(app, o.log)
 
 	kingpin.MustParse(app.Parse(args))
+	for kind, max := range limit {
+		o.limits = o.limits.With(kind, *max)
+	}
 	o.defaults.Expiry = metric.Expiry{Set: true, TTL: time.Duration(ttl)}
 	if *timestamps == "drop" {
 		o.defaults.Timestamps = metric.TimestampsDrop
@@ -128,6 +148,69 @@ func parseFlags(program string, args []string) options {
 	}
 	o.all = flagValues(app)
 	return o
+}
+
+// addLimitFlags adds the flags that bound what clients may ask for. The limits of pushes are
+// in the result once the command line is parsed.
+func addLimitFlags(app *kingpin.Application, o *options) map[limits.Kind]*int64 {
+	values := map[limits.Kind]*int64{}
+	add := func(kind limits.Kind, name, byDefault, help string) {
+		values[kind] = new(int64)
+		app.Flag(name, help+" 0 means no limit. A rule can set another one with "+kind.String()+".").
+			Default(byDefault).SetValue(&limitValue{name, kind, values[kind]})
+	}
+	add(limits.BodySize, "push.max-body-size", "64MiB", "Maximum size of the body of a push, decompressed.")
+	add(limits.Series, "push.max-series", "0", "Maximum number of series in a push.")
+	add(limits.Labels, "push.max-labels", "0", "Maximum number of labels of a series, counted with its name, as Prometheus does.")
+	add(limits.LabelNameLength, "push.max-label-name-length", "0", "Maximum length of label names.")
+	add(limits.LabelValueLength, "push.max-label-value-length", "0", "Maximum length of label values and metric names.")
+	app.Flag("push.max-concurrency", "Maximum number of pushes that are applied at the same time. Others wait, and are answered with 503 if there are many. 0 means no limit.").
+		Default("256").IntVar(&o.maxConcurrency)
+	app.Flag("push.max-inflight-bytes", "Maximum memory of pushes that are read at the same time. 0 means a quarter of the memory limit.").
+		Default("0").SetValue(&limitValue{"push.max-inflight-bytes", limits.BodySize, &o.maxInflight})
+	app.Flag("push.rate-limit", "Maximum number of pushes per second of each client, which is a user of --auth.file or else an address. 0 means no limit.").
+		Default("0").Float64Var(&o.rateLimit)
+	app.Flag("storage.max-groups", "Maximum number of stored groups. 0 means no limit.").
+		Default("0").SetValue(&limitValue{"storage.max-groups", limits.Groups, &o.quota.Groups})
+	app.Flag("storage.max-series", "Maximum number of stored series. 0 means no limit.").
+		Default("0").SetValue(&limitValue{"storage.max-series", limits.Series, &o.quota.Series})
+	app.Flag("storage.max-bytes", "Maximum size of stored metrics, encoded as protobuf. 0 means no limit.").
+		Default("0").SetValue(&limitValue{"storage.max-bytes", limits.BodySize, &o.quota.Bytes})
+	app.Flag("web.max-connections", "Maximum number of connections per listener. When all are in use, the one that has been idle for longest is closed. 0 means no limit.").
+		Default(strconv.Itoa(defaultMaxConnections)).IntVar(&o.maxConnections)
+	app.Flag("web.header-timeout", "How long the header of a request may take to arrive.").
+		Default(web.DefaultTimeouts.Header.String()).DurationVar(&o.timeouts.Header)
+	app.Flag("web.idle-timeout", "How long a connection may be idle between requests.").
+		Default(web.DefaultTimeouts.Idle.String()).DurationVar(&o.timeouts.Idle)
+	app.Flag("web.read-timeout", "How long the body of a request may make no progress, or the client may not read the response.").
+		Default(web.DefaultTimeouts.Progress.String()).DurationVar(&o.timeouts.Progress)
+	app.Flag("web.probes-without-auth", "Answer /-/healthy and /-/ready without the password that --web.config.file asks for.").
+		Default("false").BoolVar(&o.probesFree)
+	return values
+}
+
+// limitValue is the value of a flag for a number or, with limits.BodySize, for a size.
+type limitValue struct {
+	flag string
+	kind limits.Kind
+	max  *int64
+}
+
+// Set parses the value. Its errors name the flag, since those of kingpin do not.
+func (v *limitValue) Set(text string) error {
+	max, err := limits.Parse(v.kind, text)
+	if err != nil {
+		return fmt.Errorf("--%s=%s: %w", v.flag, text, err)
+	}
+	*v.max = max
+	return nil
+}
+
+func (v *limitValue) String() string {
+	if v.kind == limits.BodySize {
+		return limits.FormatSize(*v.max)
+	}
+	return strconv.FormatInt(*v.max, 10)
 }
 
 // ratio is the value of --auto-gomemlimit.ratio.

@@ -94,7 +94,6 @@ func run(o options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	server := web.NewHTTPServer(handler, web.DefaultTimeouts, logger)
 
 	var background sync.WaitGroup
 	background.Go(func() { paceCollector(ctx) })
@@ -113,7 +112,7 @@ func run(o options, logger *slog.Logger) error {
 		warnOfHidden(groups, logger)
 		groups.RunExpiry(ctx, handler.Expired)
 	})
-	err = serve(ctx, server, o.web, logger)
+	err = serve(ctx, o, handler, logger)
 	quit()
 	return errors.Join(err, closeStore(groups, opened, &background, logger))
 }
@@ -136,11 +135,23 @@ func newRules(o options, groups *store.Store, clock store.Clock, logger *slog.Lo
 		due := groups.SetExpiry(func(key metric.GroupingKey) metric.Expiry {
 			return inUse.For(key).Expiry.Or(o.defaults.Expiry)
 		})
+		groups.SetQuota(quotaOf(o, inUse))
 		if due > 0 {
 			logger.Warn("by the rules now in use, groups have expired and will be deleted", "groups", due)
 		}
 	}
 	return rules.NewManager(config)
+}
+
+// quotaOf returns the bounds of what is stored: those of the flags for all groups, and those
+// of the rules for theirs.
+func quotaOf(o options, inUse *rules.Rules) store.Quota {
+	quota := o.quota
+	quota.RuleOf = inUse.Find
+	for _, rule := range inUse.All() {
+		quota.Rules = append(quota.Rules, rule.Limits())
+	}
+	return quota
 }
 
 // newGuard returns what decides who may do what, nil if there is no auth file.
@@ -185,19 +196,23 @@ func newHandler(o options, groups *store.Store, clock store.Clock, journalMetric
 		return nil, err
 	}
 	config := web.Config{
-		Store:           groups,
-		Clock:           clock,
-		Logger:          logger,
-		JournalMetrics:  journalMetrics,
-		Validation:      metric.LegacyValidation,
-		Guard:           guard,
-		Rules:           manager,
-		Defaults:        o.defaults,
-		ExternalURL:     o.externalURL,
-		RoutePrefix:     o.routePrefix,
-		TelemetryPath:   o.telemetryPath,
-		SelfMetricsPath: o.selfMetricsPath,
-		Pages:           pages,
+		Store:              groups,
+		Clock:              clock,
+		Logger:             logger,
+		JournalMetrics:     journalMetrics,
+		Validation:         metric.LegacyValidation,
+		Guard:              guard,
+		Limits:             o.limits,
+		MaxPushConcurrency: o.maxConcurrency,
+		PushRate:           o.rateLimit,
+		MaxPushMemory:      o.maxInflight,
+		Rules:              manager,
+		Defaults:           o.defaults,
+		ExternalURL:        o.externalURL,
+		RoutePrefix:        o.routePrefix,
+		TelemetryPath:      o.telemetryPath,
+		SelfMetricsPath:    o.selfMetricsPath,
+		Pages:              pages,
 		Status: api.Status{
 			Build: api.Build{
 				Branch: version.Branch, Date: version.BuildDate, User: version.BuildUser,
@@ -206,7 +221,7 @@ func newHandler(o options, groups *store.Store, clock store.Clock, journalMetric
 			Flags:   o.all,
 			Started: clock.Now(),
 		},
-		Progress:    web.DefaultTimeouts.Progress,
+		Progress:    o.timeouts.Progress,
 		Unchecked:   o.unchecked,
 		OpenMetrics: o.openMetrics,
 		AdminAPI:    o.adminAPI,

@@ -5,13 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/mdlayher/vsock"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sync/errgroup"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/store"
+	"pushgateway/internal/web"
 )
 
 // Stopping takes at most maxDrain and then maxClose.
@@ -21,24 +30,113 @@ const (
 )
 
 // serve serves until ctx ends, then lets requests under way finish.
-func serve(ctx context.Context, server *http.Server, flags *toolkit.FlagConfig, logger *slog.Logger) error {
-	failed := make(chan error, 1)
-	go func() { failed <- toolkit.ListenAndServe(server, flags, logger) }()
+func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Logger) error {
+	listeners, err := listen(o.web, logger)
+	if err != nil {
+		return err
+	}
+	// Each listener has a server of its own, since the toolkit wraps the handler of a server
+	// in its own for each listener.
+	servers := make([]*http.Server, len(listeners))
+	failed := make(chan error, len(listeners))
+	for i, listener := range listeners {
+		server := web.NewHTTPServer(handler, o.timeouts, logger)
+		connections := limits.NewConnections(o.maxConnections)
+		server.ConnState = connections.Track
+		if o.probesFree {
+			freeProbes(server, handler, o.routePrefix)
+		}
+		servers[i] = server
+		go func() { failed <- toolkit.Serve(connections.Listener(listener), server, o.web, logger) }()
+	}
 	select {
 	case err := <-failed:
+		closeAll(servers)
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
 	logger.Info("stopping: waiting for requests under way", "at_most", maxDrain)
 	drain, cancel := context.WithTimeout(context.Background(), maxDrain)
 	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
-		return errors.Join(fmt.Errorf("finish the requests under way: %w", err), server.Close())
+	var shutdown errgroup.Group
+	for _, server := range servers {
+		shutdown.Go(func() error { return server.Shutdown(drain) })
 	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve HTTP: %w", err)
+	if err := shutdown.Wait(); err != nil {
+		closeAll(servers)
+		return fmt.Errorf("finish the requests under way: %w", err)
+	}
+	for range servers {
+		if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve HTTP: %w", err)
+		}
 	}
 	return nil
+}
+
+func closeAll(servers []*http.Server) {
+	for _, server := range servers {
+		_ = server.Close() // the first error counts
+	}
+}
+
+// listen opens the sockets that the flags name, as toolkit.ListenAndServe does.
+func listen(flags *toolkit.FlagConfig, logger *slog.Logger) ([]net.Listener, error) {
+	if flags.WebSystemdSocket != nil && *flags.WebSystemdSocket {
+		logger.Info("Listening on systemd activated listeners instead of port listeners.")
+		listeners, err := activation.Listeners()
+		if err == nil && len(listeners) == 0 {
+			err = errors.New("no socket activation file descriptors found")
+		}
+		return listeners, err
+	}
+	var listeners []net.Listener
+	for _, address := range *flags.WebListenAddresses {
+		listener, err := listenOn(address)
+		if err != nil {
+			for _, opened := range listeners {
+				_ = opened.Close()
+			}
+			return nil, err
+		}
+		listeners = append(listeners, listener)
+	}
+	if len(listeners) == 0 {
+		return nil, toolkit.ErrNoListeners
+	}
+	return listeners, nil
+}
+
+func listenOn(address string) (net.Listener, error) {
+	if !strings.HasPrefix(address, "vsock://") {
+		return net.Listen("tcp", address)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return vsock.Listen(uint32(port), nil)
+}
+
+// freeProbes has the server answer probes without the password that --web.config.file asks
+// for. The toolkit wraps the handler of a server just before the server serves, which is
+// when BaseContext is called.
+func freeProbes(server *http.Server, handler http.Handler, prefix string) {
+	server.BaseContext = func(net.Listener) context.Context {
+		guarded := server.Handler
+		server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if path := r.URL.Path; path == prefix+"/-/healthy" || path == prefix+"/-/ready" {
+				handler.ServeHTTP(w, r)
+				return
+			}
+			guarded.ServeHTTP(w, r)
+		})
+		return context.Background()
+	}
 }
 
 // closeStore waits for what runs in the background and closes the store. The error of

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"testing"
 	"time"
 )
@@ -60,7 +59,7 @@ func get(t *testing.T, conn net.Conn) string {
 func TestHeldConnectionsDoNotKeepOthersOut(t *testing.T) {
 	for _, begin := range []string{"", "GET / HT"} {
 		t.Run("after "+begin, func(t *testing.T) {
-			address := serveBounded(t, NewConnections(4, 0), func(http.ResponseWriter, *http.Request) {})
+			address := serveBounded(t, NewConnections(4), func(http.ResponseWriter, *http.Request) {})
 			var held []net.Conn
 			for range 20 {
 				conn := dial(t, address)
@@ -84,7 +83,7 @@ func TestHeldConnectionsDoNotKeepOthersOut(t *testing.T) {
 func TestConnectionsAtWorkAreLeftAlone(t *testing.T) {
 	release := make(chan struct{})
 	started := make(chan struct{}, 2)
-	address := serveBounded(t, NewConnections(2, 0), func(http.ResponseWriter, *http.Request) {
+	address := serveBounded(t, NewConnections(2), func(http.ResponseWriter, *http.Request) {
 		started <- struct{}{}
 		<-release
 	})
@@ -101,57 +100,5 @@ func TestConnectionsAtWorkAreLeftAlone(t *testing.T) {
 		if status := <-statuses; status != "200 OK" {
 			t.Error(status)
 		}
-	}
-}
-
-func TestAPeerThatReadsNothingIsCutOff(t *testing.T) {
-	failed := make(chan error, 1)
-	address := serveBounded(t, NewConnections(0, 50*time.Millisecond), func(w http.ResponseWriter, _ *http.Request) {
-		piece := []byte(strings.Repeat("x", 1<<20))
-		for {
-			if _, err := w.Write(piece); err != nil {
-				failed <- err
-				return
-			}
-		}
-	})
-	if _, err := io.WriteString(dial(t, address), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-failed:
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("the write failed with %v", err)
-		}
-	case <-time.After(patience):
-		t.Error("the write never fails")
-	}
-}
-
-func TestAPeerThatReadsSlowlyIsServed(t *testing.T) {
-	const size = 8 << 20
-	address := serveBounded(t, NewConnections(0, 2*time.Second), func(w http.ResponseWriter, _ *http.Request) {
-		if n, err := w.Write(make([]byte, size)); n != size || err != nil {
-			t.Errorf("wrote %d bytes, %v", n, err)
-		}
-	})
-	conn := dial(t, address)
-	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	read, buffer := 0, make([]byte, 512<<10)
-	for {
-		n, err := conn.Read(buffer)
-		read += n
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if read < size {
-		t.Errorf("read %d bytes, want at least %d", read, size)
 	}
 }

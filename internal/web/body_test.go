@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 )
 
@@ -204,10 +205,10 @@ func TestNamesInProtobuf(t *testing.T) {
 
 // TestLimits pushes what is small on the network and would be large in memory.
 func TestLimits(t *testing.T) {
-	s, log := newTestServer(t, nil)
+	s, log := newTestServer(t, func(c *Config) { c.Limits = limits.Limits{}.With(limits.BodySize, 256<<20) })
 	bomb := asGzip(t, strings.Repeat("\n", 257<<20))
 	w := do(s, "PUT", "/metrics/job/a", bomb, "Content-Encoding", "gzip")
-	if w.Code != 413 || !strings.Contains(w.Body.String(), "256 MiB") {
+	if w.Code != 413 || !strings.Contains(w.Body.String(), "256MiB, decompressed (body_size_limit)") {
 		t.Errorf("%d bytes of gzip: %d %s", len(bomb), w.Code, w.Body)
 	}
 	log.Reset()

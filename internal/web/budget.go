@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pushgateway/internal/metric"
@@ -21,6 +22,9 @@ const (
 	limitShare = 4
 	// maxPushWait is how long a push waits for memory.
 	maxPushWait = 10 * time.Second
+	// evictAfter is how long a push waits for memory before the slowest sender of another
+	// push that holds some is cut off.
+	evictAfter = time.Second
 	// minPushMemory is what the smallest push counts as.
 	minPushMemory = 64 << 10
 	// pushMemory and bulkMemory are about how many times its decompressed body a push
@@ -41,10 +45,11 @@ type budget struct {
 	// it is read as soon as no other is.
 	strict bool
 
-	mu      sync.Mutex // guards all below
-	free    int64
-	waiting list.List   // of *waiter, the oldest first
-	freeing *time.Timer // not nil until memory is given back to the system
+	mu        sync.Mutex            // guards all below
+	receiving map[*reservation]bool // whose bodies are arriving
+	free      int64
+	waiting   list.List   // of *waiter, the oldest first
+	freeing   *time.Timer // not nil until memory is given back to the system
 }
 
 // waiter is a push that waits until n bytes are free.
@@ -53,8 +58,12 @@ type waiter struct {
 	ready chan struct{} // closed once it has them
 }
 
-// newBudget returns a budget of a share of the process' memory limit.
-func newBudget() *budget {
+// newBudget returns a budget of size bytes or, if that is 0, of a share of the process'
+// memory limit.
+func newBudget(size int64) *budget {
+	if size > 0 {
+		return &budget{size: size, free: size, strict: true}
+	}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		return &budget{size: limit / limitShare, free: limit / limitShare, strict: true}
 	}
@@ -65,12 +74,66 @@ func newBudget() *budget {
 type reservation struct {
 	budget *budget
 	factor int64
-	n      int64
+	n      int64 // changed by its push only, and with budget.mu held
+
+	received  atomic.Int64 // bytes of the body
+	started   time.Time    // when the body began to arrive
+	interrupt func()       // makes reading the body fail
+	evicted   bool         // guarded by budget.mu
 }
 
 // reserve returns a reservation for a push that takes factor times its body, of which it
 // has nothing yet.
-func (b *budget) reserve(factor int64) reservation { return reservation{budget: b, factor: factor} }
+func (b *budget) reserve(factor int64) *reservation { return &reservation{budget: b, factor: factor} }
+
+// growFor returns a function that enlarges the reservation for a body of the given size,
+// unless that is small.
+func (r *reservation) growFor(ctx context.Context) func(size int) error {
+	return func(size int) error {
+		if size <= smallBody {
+			return nil
+		}
+		return r.grow(ctx, int64(size))
+	}
+}
+
+// receiving says that the body begins to arrive. Until done is called, reading it can be
+// interrupted in favour of others that wait; then done returns true.
+func (r *reservation) receiving(interrupt func()) (done func() (evicted bool)) {
+	b := r.budget
+	r.started, r.interrupt = time.Now(), interrupt
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.receiving == nil {
+		b.receiving = map[*reservation]bool{}
+	}
+	b.receiving[r] = true
+	return func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.receiving, r)
+		return r.evicted
+	}
+}
+
+// evict interrupts the push that holds memory and whose body arrives at the lowest rate,
+// among those that had time to arrive.
+func (b *budget) evict() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var slowest *reservation
+	lowest := math.Inf(1)
+	for r := range b.receiving {
+		age := time.Since(r.started)
+		if rate := float64(r.received.Load()) / age.Seconds(); r.n > 0 && !r.evicted && age >= evictAfter && rate < lowest {
+			slowest, lowest = r, rate
+		}
+	}
+	if slowest != nil {
+		slowest.evicted = true
+		slowest.interrupt()
+	}
+}
 
 // grow enlarges the reservation to what a body of the given size takes. It waits until
 // other pushes have given back enough, or fails with a *store.UnavailableError after a
@@ -91,15 +154,17 @@ func (r *reservation) grow(ctx context.Context, size int64) error {
 	if err := b.take(ctx, more); err != nil {
 		return err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	r.n += more
 	return nil
 }
 
 // release gives everything back.
 func (r *reservation) release() {
-	if r.n > 0 {
-		r.budget.giveBack(r.n)
-		r.n = 0
+	if n := r.n; n > 0 {
+		r.n = 0 // no other looks at it after receiving
+		r.budget.giveBack(n)
 	}
 }
 
@@ -116,11 +181,19 @@ func (b *budget) take(ctx context.Context, n int64) error {
 
 	timeout := time.NewTimer(maxPushWait)
 	defer timeout.Stop()
-	select {
-	case <-w.ready:
-		return nil
-	case <-ctx.Done():
-	case <-timeout.C:
+	evict := time.NewTicker(evictAfter)
+	defer evict.Stop()
+	for waits := true; waits; {
+		select {
+		case <-w.ready:
+			return nil
+		case <-evict.C:
+			b.evict()
+		case <-ctx.Done():
+			waits = false
+		case <-timeout.C:
+			waits = false
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/store"
@@ -35,11 +36,16 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	address := h.pages.Address(r.Request)
-	buffers := h.borrow()
-	defer h.giveBack(buffers)
-	memory := h.memory.reserve(bulkMemory)
-	defer memory.release()
-	groups, asked, err := h.readBulk(r, &buffers.reader, &memory)
+	var pushed []api.Pushed
+	err := h.withBody(r, bulkMemory, h.limits.Max(limits.BodySize), func(body []byte, memory *reservation) error {
+		buffers := h.borrow()
+		defer h.giveBack(buffers)
+		groups, asked, err := h.readBulk(r, body, &buffers.reader, memory)
+		if err == nil {
+			pushed = h.applyAll(groups, asked, r.principal)
+		}
+		return err
+	})
 	if err != nil {
 		err = explain(err, address)
 		o := outcome{size: r.ContentLength, err: err}
@@ -47,7 +53,6 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 		h.recorder.reject(r, o)
 		return err
 	}
-	pushed := h.applyAll(groups, asked, r.principal)
 	h.denied(r, pushed)
 	logged := 0
 	for i := range pushed {
@@ -97,7 +102,7 @@ func isDenied(err error) bool {
 func isTemporary(err error) bool { return reasonOf(err) == "" && !isDenied(err) }
 
 // readBulk reads a bulk push and splits it by group.
-func (h *pushHandler) readBulk(r *request, reader *bodyReader, memory *reservation) ([]metric.GroupFamilies, requestOptions, error) {
+func (h *pushHandler) readBulk(r *request, body []byte, reader *bodyReader, memory *reservation) ([]metric.GroupFamilies, requestOptions, error) {
 	asked, err := parseRequestOptions(r)
 	if err != nil {
 		return nil, asked, err
@@ -111,7 +116,7 @@ func (h *pushHandler) readBulk(r *request, reader *bodyReader, memory *reservati
 		return nil, asked, err
 	}
 	var families wire.Families
-	if err := reader.read(r.Request, memory, h.validation, &families); err != nil {
+	if err := reader.read(r.Context(), r.Header, body, h.limits.Max(limits.BodySize), memory, h.validation, &families); err != nil {
 		return nil, asked, err
 	}
 	groups, err := metric.SplitByGroup(families.All, names)

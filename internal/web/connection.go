@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,8 @@ const (
 	// maxWrite is the maximum number of bytes that are written at once, so that a client
 	// that reads at least that much within Timeouts.Progress gets a response of any size.
 	maxWrite = 64 << 10
+	// maxDrain is how much is read of the body of a rejected request, in bytes.
+	maxDrain = 256 << 20
 )
 
 // exchange is the connection of a request, whose deadlines move as long as bytes flow.
@@ -77,6 +80,8 @@ type body struct {
 	started  time.Time // of the first read; zero before it
 	size     int64     // of what has been read
 	err      error     // of the last read: io.EOF at the end of the body
+
+	interrupted atomic.Bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -84,8 +89,15 @@ func (b *body) Read(p []byte) (int, error) {
 		b.started = time.Now()
 	}
 	b.exchange.extendRead()
-	n, err := b.ReadCloser.Read(p)
+	var n int
+	err := errInterrupted
+	if !b.interrupted.Load() { // or the deadline was just extended
+		n, err = b.ReadCloser.Read(p)
+	}
 	b.size += int64(n)
+	if err != nil && b.interrupted.Load() {
+		err = errInterrupted
+	}
 	if err == nil && b.tooSlow() {
 		err = fmt.Errorf("the body arrives at less than %d bytes per second: %w", minRate, os.ErrDeadlineExceeded)
 	}
@@ -117,7 +129,7 @@ func (w *response) drain(r *http.Request) {
 	}
 	started, timeout := time.Now(), w.exchange.timeout
 	buffer := make([]byte, 32<<10)
-	for left := int64(maxBodySize); b.err == nil && left > 0 && (timeout == 0 || time.Since(started) < timeout); {
+	for left := int64(maxDrain); b.err == nil && left > 0 && (timeout == 0 || time.Since(started) < timeout); {
 		n, _ := b.Read(buffer)
 		left -= int64(n)
 	}
@@ -145,6 +157,17 @@ func newResponse(w http.ResponseWriter, r *http.Request, timeout time.Duration) 
 	wrapped := *r
 	wrapped.Body = response.body
 	return response, &wrapped
+}
+
+// errInterrupted says that reading a body was given up.
+var errInterrupted = errors.New("reading the body was interrupted")
+
+// interrupt makes reading the body of the request fail. Any goroutine may call it.
+func (w *response) interrupt() {
+	if w.body != nil {
+		w.body.interrupted.Store(true)
+		_ = w.exchange.controller.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // finish is called after the handler, before net/http sends what it has buffered.

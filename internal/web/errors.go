@@ -57,6 +57,9 @@ func statusOf(err error) int {
 	if e, ok := errors.AsType[*statusError](err); ok {
 		return e.status
 	}
+	if e, ok := errors.AsType[*temporaryRejection](err); ok {
+		return e.status
+	}
 	if _, ok := errors.AsType[*store.UnavailableError](err); ok {
 		return http.StatusServiceUnavailable
 	}
@@ -85,6 +88,8 @@ func statusOf(err error) int {
 		return http.StatusUnsupportedMediaType
 	case metric.TooLarge:
 		return http.StatusRequestEntityTooLarge
+	case metric.QuotaExceeded:
+		return http.StatusTooManyRequests
 	}
 	return http.StatusBadRequest
 }
@@ -180,6 +185,8 @@ func setRetryAfter(h http.Header, err error) {
 		after = unavailable.RetryAfter
 	} else if throttled, ok := errors.AsType[*access.ThrottledError](err); ok {
 		after = throttled.RetryAfter
+	} else if rejected, ok := errors.AsType[*temporaryRejection](err); ok {
+		after = rejected.retryAfter
 	}
 	if after > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))

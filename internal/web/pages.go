@@ -86,7 +86,7 @@ const configFileFlag = "config.file"
 // rulesInUse returns the options of pushes that set none themselves.
 func (h *pageHandler) rulesInUse() webui.Rules {
 	builtIn := metric.Options{Expiry: metric.Expiry{Set: true}, Timestamps: metric.TimestampsReject}
-	shown := webui.Rules{Defaults: pushoptions.Format(h.config.Defaults.Or(builtIn))}
+	shown := webui.Rules{Defaults: append(pushoptions.Format(h.config.Defaults.Or(builtIn)), h.config.Limits.Format()...)}
 	if h.config.Rules.Configured() {
 		status := h.config.Rules.Status()
 		shown.File, shown.Loaded = h.config.Status.Flags[configFileFlag], status.Loaded
@@ -95,7 +95,7 @@ func (h *pageHandler) rulesInUse() webui.Rules {
 		}
 	}
 	for _, rule := range h.config.Rules.Rules().All() {
-		shown.All = append(shown.All, webui.Rule{Match: rule.Match(), Options: pushoptions.Format(rule.Options())})
+		shown.All = append(shown.All, webui.Rule{Match: rule.Match(), Options: rule.Settings()})
 	}
 	return shown
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"pushgateway/internal/access"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
@@ -23,10 +25,14 @@ type pushHandler struct {
 	accepted   int          // the status of accepted pushes
 	recorder   recorder
 	metrics    *metrics
+	guard      *access.Guard
+	limits     limits.Limits // of pushes whose rule does not set them
+	admission  *admission
 	memory     *budget // of pushes that are being read
 	audit      *auditor
 
-	buffers sync.Pool // of *pushBuffers
+	received sync.Pool // of *[]byte, for bodies as they are sent
+	buffers  sync.Pool // of *pushBuffers
 }
 
 // pushBuffers is the memory that a push needs. It is reused by later pushes.
@@ -42,9 +48,12 @@ func newPushHandler(s *Server) *pushHandler {
 		accepted: http.StatusOK,
 		recorder: s.recorder,
 		metrics:  s.metrics,
-		memory:   newBudget(),
-		audit:    s.audit,
-		buffers:  sync.Pool{New: func() any { return new(pushBuffers) }},
+		guard:    c.Guard, limits: c.Limits,
+		admission: newAdmission(c.MaxPushConcurrency, c.PushRate),
+		memory:    newBudget(c.MaxPushMemory),
+		audit:     s.audit,
+		received:  sync.Pool{New: func() any { return new([]byte) }},
+		buffers:   sync.Pool{New: func() any { return new(pushBuffers) }},
 	}
 	if c.Unchecked {
 		h.accepted = http.StatusAccepted
@@ -96,16 +105,44 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 	if err != nil {
 		return false, err
 	}
-	buffers := h.borrow()
-	defer h.giveBack(buffers)
-	encoder := &buffers.encoder
-	encoder.Begin(key, options)
-	memory := h.memory.reserve(pushMemory)
-	defer memory.release()
-	if err := buffers.reader.read(r.Request, &memory, h.validation, encoder); err != nil && encoder.Rejected() == nil {
-		return false, err // the body could not be parsed
+	limit := options.Limits.Max(limits.BodySize)
+	err = h.withBody(r, pushMemory, limit, func(body []byte, memory *reservation) (err error) {
+		buffers := h.borrow()
+		defer h.giveBack(buffers)
+		encoder := &buffers.encoder
+		encoder.Begin(key, options)
+		if err := buffers.reader.read(r.Context(), r.Header, body, limit, memory, h.validation, encoder); err != nil && encoder.Rejected() == nil {
+			return err // the body could not be parsed
+		}
+		replayed, err = h.apply(encoder, key, asked)
+		return err
+	})
+	return replayed, err
+}
+
+// withBody receives the body of a push and then, when it is its turn, calls handle. The
+// push takes factor times its body in memory, whose maximum is limit, or 0 for none.
+func (h *pushHandler) withBody(r *request, factor, limit int64, handle func(body []byte, memory *reservation) error) error {
+	if err := h.admission.arrive(h.guard.Client(r.principal, r.Request), h.now()); err != nil {
+		return err
 	}
-	return h.apply(encoder, key, asked)
+	memory := h.memory.reserve(factor)
+	defer memory.release()
+	buffer := h.received.Get().(*[]byte)
+	body, err := receive((*buffer)[:0], r.Request, limit, memory, r.interrupt)
+	if cap(body) <= maxIdleReceived {
+		*buffer = body
+		defer h.received.Put(buffer)
+	}
+	if err != nil {
+		return err
+	}
+	leave, err := h.admission.enter(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return handle(body, memory)
 }
 
 // apply applies what was pushed to a group, which is in the encoder, with the options that

@@ -7,6 +7,7 @@ import (
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
+	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
 
@@ -60,9 +61,15 @@ func idempotencyKey(given []string) (string, error) {
 // pushOptions resolves the options of a push: the request's own come first, then the first
 // matching rule, then the flags, and last the method.
 func (h *pushHandler) pushOptions(key metric.GroupingKey, asked requestOptions) (store.PushOptions, error) {
-	o := asked.options.Or(h.rules.For(key)).Or(h.defaults)
+	var rule rules.Rule // sets nothing unless one matches
+	inUse := h.rules.Rules()
+	if i := inUse.Find(key); i >= 0 {
+		rule = inUse.All()[i]
+	}
+	o := asked.options.Or(rule.Options()).Or(h.defaults)
 	resolved := store.PushOptions{
-		Merge: o.Merge, Gauges: o.Gauges,
+		Limits: rule.Limits().Or(h.limits),
+		Merge:  o.Merge, Gauges: o.Gauges,
 		// Only a rule makes PUT add up. Then PUT is what resets a sum.
 		Reset:          asked.replace,
 		Expiry:         asked.options.Expiry,

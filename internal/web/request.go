@@ -31,6 +31,8 @@ type request struct {
 	// principal is who sent the request. It is nil, and may do nothing, before the
 	// middleware has identified the sender.
 	principal *access.Principal
+	// interrupt makes reading the body fail. Any goroutine may call it.
+	interrupt func()
 }
 
 // newRequest returns the request with its path parsed.
@@ -114,6 +116,7 @@ func cutDecoded(escaped, prefix string) (rest string, ok bool) {
 func (s *Server) ServeHTTP(writer http.ResponseWriter, httpRequest *http.Request) {
 	w, httpRequest := newResponse(writer, httpRequest, s.config.Progress)
 	r := s.newRequest(httpRequest)
+	r.interrupt = w.interrupt
 	defer s.recover(w, r)
 	if row := s.findRow(r); row != nil {
 		row.serve(w, r)

@@ -16,6 +16,7 @@ import (
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/history"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
@@ -33,6 +34,16 @@ type Config struct {
 	Validation metric.ValidationScheme
 
 	Guard *access.Guard // says who may do what; nil if everybody may do everything
+
+	// Limits bound pushes to groups whose rule does not set them.
+	Limits limits.Limits
+	// MaxPushConcurrency bounds the pushes that are applied at the same time, and PushRate
+	// those per second of each client. 0 means no limit.
+	MaxPushConcurrency int
+	PushRate           float64
+	// MaxPushMemory bounds the memory of pushes that are read at the same time, in bytes.
+	// 0 means a share of the process' memory limit.
+	MaxPushMemory int64
 
 	Rules    *rules.Manager
 	Defaults metric.Options // options of pushes that neither set them nor match a rule that does

@@ -91,4 +91,24 @@ var helpReasons = []helpReason{
 		"Give each metric its TYPE line, and push to a summed group with merge=sum. If the group's own metrics are the problem, " +
 			"delete or replace the group; this loses its values.",
 	},
+	{
+		metric.LimitExceeded,
+		"The push, or its group with it, exceeds a limit of the operator: too many series or labels, or names or values that are too long.",
+		"Push less, shorten labels, or spread the series over more groups. The message names the limit; the operator sets it in the rules file or by a flag.",
+	},
+	{
+		metric.QuotaExceeded,
+		"With the push, more would be stored than the operator allows, in all or for the groups of a rule.",
+		"Delete groups that are no longer needed, or have them expire with ttl. What is stored can always be replaced by something no larger.",
+	},
+	{
+		metric.RateLimited,
+		"This client pushes more often than the operator allows. The answer says in Retry-After when to try again.",
+		"Push less often, or many groups in one request with POST /api/v1/push.",
+	},
+	{
+		metric.Overloaded,
+		"More pushes arrived than the gateway can take at the moment.",
+		"Try again, as Retry-After says. If it happens often, spread the pushes over time, or give the gateway more processors or memory.",
+	},
 }
