@@ -36,7 +36,7 @@ type topic struct {
 	start  string // the block with the gateway's command line; empty for one without flags
 	before string // an example to run first; may be empty
 	lossy  bool   // the first answer of the gateway gets lost
-	// check stands in the place of the block with the result.
+	// check replaces the block with the result.
 	check func(t *testing.T, p *program)
 }
 
@@ -337,7 +337,7 @@ func flagsPrinted(t *testing.T, name string) []string {
 	return fields[1:]
 }
 
-// lossyProxy stands before the gateway and loses its first answer: the connection
+// lossyProxy starts a proxy that loses the first response of the gateway: the connection
 // ends without one. It returns its own address.
 func lossyProxy(t *testing.T, p *program) (addr string) {
 	t.Helper()
