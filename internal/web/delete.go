@@ -163,10 +163,15 @@ func (h *deleteHandler) delete(groups []*store.Group, condition func(*store.Grou
 		keys[i] = g.Key
 	}
 	deleted, err := h.store.DeleteAll(keys, condition)
-	for _, g := range deleted {
+	h.forget(deleted)
+	return deleted, err
+}
+
+// forget removes groups from the history.
+func (h *deleteHandler) forget(groups []*store.Group) {
+	for _, g := range groups {
 		h.history.Forget(g.Key)
 	}
-	return deleted, err
 }
 
 // deleteAll deletes all groups and returns their number.

@@ -164,7 +164,7 @@ func (s *Server) answerErrorPage(w http.ResponseWriter, r *request, err error) {
 		page.title = "Loading"
 		page.err = errors.New("The persisted groups are still being loaded. This page shows them as soon as they are there.")
 	} else if page.status == http.StatusUnauthorized {
-		if err := s.config.Pages.SignIn(w, r.Request, s.visitor(r), s.depth(r), page.status, s.signInFor(r, err)); err != nil {
+		if err := s.config.Pages.SignIn(w, r.Request, s.config.visitor(r), s.config.depth(r), page.status, s.config.signInFor(r, err)); err != nil {
 			s.config.Logger.Debug("sign-in page not sent", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
 		}
 		return
@@ -173,7 +173,7 @@ func (s *Server) answerErrorPage(w http.ResponseWriter, r *request, err error) {
 	} else {
 		s.config.Logger.Error("page not shown", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
 	}
-	if err := s.config.Pages.Problem(w, r.Request, s.visitor(r), s.depth(r), page.status, page.title, page.Error()); err != nil {
+	if err := s.config.Pages.Problem(w, r.Request, s.config.visitor(r), s.config.depth(r), page.status, page.title, page.Error()); err != nil {
 		s.config.Logger.Debug("error page not sent", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
 	}
 }
@@ -197,6 +197,11 @@ func setRetryAfter(h http.Header, err error) {
 // API show it. address is the gateway's address as the client knows it, without a
 // trailing slash. explain returns nil for nil.
 func explain(err error, address string) error {
+	if status, ok := err.(*statusError); ok {
+		explained := *status
+		explained.err = explain(status.err, address)
+		return &explained
+	}
 	rejection, ok := errors.AsType[*metric.RejectionError](err)
 	if !ok || rejection.Fix == metric.NoFix {
 		return err

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -59,7 +58,7 @@ func (s *Server) requireRight(n need, h handler) handler {
 			return err
 		}
 		if err := s.check(n, r); err != nil {
-			s.denied(r, err)
+			s.audit.denied(r, err)
 			return err
 		}
 		return h(w, r)
@@ -98,14 +97,6 @@ func (s *Server) check(n need, r *request) error {
 		return r.principal.Check(access.Admin)
 	}
 	return errUndecided
-}
-
-// denied counts and logs a request that was rejected for want of a right.
-func (s *Server) denied(r *request, err error) {
-	if denied, ok := errors.AsType[*access.DeniedError](err); ok {
-		s.metrics.countDenied(denied.Right)
-		s.audit.log(r, "denied", "right", denied.Right.String(), "method", r.Method, "path", metric.Shorten(r.path))
-	}
 }
 
 // requireLoaded answers 503 until the store has loaded the persisted groups: a part of

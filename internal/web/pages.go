@@ -21,7 +21,9 @@ import (
 
 // pageHandler answers requests for the pages.
 type pageHandler struct {
-	*Server
+	config  *Config
+	metrics *metrics
+	audit   *auditor
 	views   *groupview.Source
 	deletes *deleteHandler
 	static  http.Handler
@@ -31,26 +33,26 @@ type pageHandler struct {
 func newPageHandler(s *Server, views *groupview.Source, deletes *deleteHandler) *pageHandler {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
-	return &pageHandler{s, views, deletes, s.config.Pages.Static(), secret}
+	return &pageHandler{&s.config, s.metrics, s.audit, views, deletes, s.config.Pages.Static(), secret}
 }
 
 // visitor returns who looks at a page, and what they may do.
-func (s *Server) visitor(r *request) webui.Visitor {
+func (c *Config) visitor(r *request) webui.Visitor {
 	p := r.principal
 	v := webui.Visitor{
 		MayDelete:  func(key metric.GroupingKey) bool { return p.May(access.Delete, key) },
-		DeleteMany: s.config.AdminAPI && p.Has(access.Delete),
-		DeleteAll:  s.config.AdminAPI && p.Has(access.Admin) && p.Has(access.Delete),
+		DeleteMany: c.AdminAPI && p.Has(access.Delete),
+		DeleteAll:  c.AdminAPI && p.Has(access.Admin) && p.Has(access.Delete),
 	}
-	if s.config.Guard != nil {
-		v.Name, v.Anonymous, v.MaySignOut = p.Name(), p.Anonymous(), s.config.Guard.HasSession(r.Request)
+	if c.Guard != nil {
+		v.Name, v.Anonymous, v.MaySignOut = p.Name(), p.Anonymous(), c.Guard.HasSession(r.Request)
 	}
 	return v
 }
 
 // depth returns how many folders the request's page is below the gateway's own.
-func (s *Server) depth(r *request) int {
-	return strings.Count(r.URL.EscapedPath(), "/") - strings.Count(s.config.RoutePrefix, "/") - 1
+func (c *Config) depth(r *request) int {
+	return strings.Count(r.URL.EscapedPath(), "/") - strings.Count(c.RoutePrefix, "/") - 1
 }
 
 // staticFile answers GET /static/….
@@ -61,12 +63,12 @@ func (h *pageHandler) staticFile(w http.ResponseWriter, r *request) error {
 
 // help answers GET /help.
 func (h *pageHandler) help(w http.ResponseWriter, r *request) error {
-	return h.config.Pages.Help(w, r.Request, h.visitor(r))
+	return h.config.Pages.Help(w, r.Request, h.config.visitor(r))
 }
 
 // groups answers GET /.
 func (h *pageHandler) groups(w http.ResponseWriter, r *request) error {
-	return h.config.Pages.Groups(w, r.Request, viewFor(r, h.views), h.visitor(r))
+	return h.config.Pages.Groups(w, r.Request, viewFor(r, h.views), h.config.visitor(r))
 }
 
 // status answers GET /status.
@@ -77,7 +79,7 @@ func (h *pageHandler) status(w http.ResponseWriter, r *request) error {
 	if r.principal.Limited() {
 		status.Rules.All = nil // their selectors name other groups
 	}
-	return h.config.Pages.Status(w, r.Request, status, view, h.visitor(r))
+	return h.config.Pages.Status(w, r.Request, status, view, h.config.visitor(r))
 }
 
 // configFileFlag is the flag that names the rules file.
@@ -107,7 +109,7 @@ func (h *pageHandler) group(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return h.config.Pages.Group(w, r.Request, h.depth(r), view, key, h.visitor(r))
+	return h.config.Pages.Group(w, r.Request, h.config.depth(r), view, key, h.config.visitor(r))
 }
 
 // findKey returns the key of the group that is named by ref, if that is a ref of search.Ref,
@@ -132,7 +134,7 @@ func (h *pageHandler) confirmDeletion(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return h.config.Pages.Confirm(w, r.Request, d, h.visitor(r))
+	return h.config.Pages.Confirm(w, r.Request, d, h.config.visitor(r))
 }
 
 // maxFormSize is the maximum size of the body of a confirmed deletion in bytes.
@@ -151,7 +153,7 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 	}
 	if len(d.Groups) == 0 || !hmac.Equal([]byte(d.Token), []byte(r.PostForm.Get("token"))) {
 		d.Changed = true
-		return h.config.Pages.Confirm(w, r.Request, d, h.visitor(r))
+		return h.config.Pages.Confirm(w, r.Request, d, h.config.visitor(r))
 	}
 	if d.All {
 		_, err = h.deletes.deleteAll()
@@ -163,9 +165,7 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 	}
 	// Groups without metrics, known from rejected pushes alone, leave the list as well.
 	count := len(d.Groups)
-	for _, g := range d.Groups {
-		h.history.Forget(g.Key)
-	}
+	h.deletes.forget(d.Groups)
 	event := "delete"
 	if d.All {
 		event = "wipe"
@@ -201,7 +201,7 @@ func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, e
 			return d, err
 		}
 		if err := r.principal.CheckGroup(access.Delete, key); err != nil {
-			h.denied(r, err)
+			h.audit.denied(r, err)
 			return d, err
 		}
 		if row := view.Row(key); row != nil {
@@ -213,7 +213,7 @@ func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, e
 				errors.New("To delete all groups at once, start the gateway with --web.enable-admin-api.")}
 		}
 		if err := r.principal.Check(access.Admin); err != nil {
-			h.denied(r, err)
+			h.audit.denied(r, err)
 			return d, err
 		}
 		take("all")

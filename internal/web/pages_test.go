@@ -40,6 +40,7 @@ func TestGroupPageStatus(t *testing.T) {
 		{"/pg/groups/job/rejected", 200, "no push to it was accepted"},
 		{"/pg/groups/job/a", 404, "may have been deleted or have expired"},
 		{"/pg/groups/job", 404, "No such group"},
+		{"/pg/groups/job/a/instance//", 404, "No such group"},
 		{"/pg/groups/x", 404, `href="../static/page.css"`},
 		{"/pg/groups/~/0", 404, "may have been deleted or have expired"},
 		{"/pg/groups/", 404, ""},

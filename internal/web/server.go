@@ -85,9 +85,9 @@ func New(config Config) (*Server, error) {
 		config:  config,
 		metrics: newMetrics(config.Store, config.Rules, config.Guard, config.JournalMetrics),
 		history: newHistory(config.Store),
-		audit:   &auditor{config.Logger, config.Guard != nil},
 		panics:  limitedLogger{logger: config.Logger},
 	}
+	s.audit = &auditor{config.Logger, config.Guard != nil, s.metrics}
 	s.recorder = recorder{s.history, s.metrics, config.Logger, config.Clock.Now}
 	if external := config.ExternalURL; external.Host != "" {
 		// Behind a proxy, requests may carry the proxy's own name for the gateway.

@@ -9,10 +9,10 @@ import (
 
 // signInFor returns the sign-in page that answers a request for another page, which it
 // leads back to.
-func (s *Server) signInFor(r *request, err error) webui.SignIn {
+func (c *Config) signInFor(r *request, err error) webui.SignIn {
 	page := webui.SignIn{Text: err.Error()}
 	if r.Method == http.MethodGet {
-		page.Next = relativePath(r.URL.EscapedPath(), s.config.RoutePrefix)
+		page.Next = relativePath(r.URL.EscapedPath(), c.RoutePrefix)
 		if r.URL.RawQuery != "" {
 			page.Next += "?" + r.URL.RawQuery
 		}
@@ -22,7 +22,7 @@ func (s *Server) signInFor(r *request, err error) webui.SignIn {
 
 // signInForm answers GET /sign-in.
 func (h *pageHandler) signInForm(w http.ResponseWriter, r *request) error {
-	return h.config.Pages.SignIn(w, r.Request, h.visitor(r), 0, http.StatusOK, webui.SignIn{})
+	return h.config.Pages.SignIn(w, r.Request, h.config.visitor(r), 0, http.StatusOK, webui.SignIn{})
 }
 
 // signIn answers POST /sign-in: it begins a session.
@@ -43,7 +43,7 @@ func (h *pageHandler) signIn(w http.ResponseWriter, r *request) error {
 		h.metrics.countAuthFailure(err)
 		h.audit.log(r, "sign-in failed", "reason", err.Error())
 		setRetryAfter(w.Header(), err)
-		return h.config.Pages.SignIn(w, r.Request, h.visitor(r), 0, statusOf(err), webui.SignIn{Text: err.Error(), Next: form.Get("next")})
+		return h.config.Pages.SignIn(w, r.Request, h.config.visitor(r), 0, statusOf(err), webui.SignIn{Text: err.Error(), Next: form.Get("next")})
 	}
 	r.principal = in.Principal
 	h.audit.log(r, "sign-in")
