@@ -14,17 +14,49 @@ type GroupFamilies struct {
 	Families []Family
 }
 
-// SplitByGroup divides a push among groups. The key of a metric's group consists of the
-// metric's labels with the given names, one of which is job. A label that is absent or
-// empty is not in the key. SplitByGroup rejects a metric without a job, a label value
-// that is not UTF-8, and a push for more than 100,000 groups.
-//
-// The groups come in the order of their first metrics. They share memory with families,
-// but their keys do not. Cost: O(bytes of the labels) for each name.
+// Splitter splits a bulk push, in one batch or several, among groups. It is not safe for
+// concurrent use.
+type Splitter struct {
+	names      []string
+	values     []string       // scratch
+	id         []byte         // scratch
+	byID       map[string]int // index in groups
+	groups     []GroupFamilies
+	lastFamily []int // for each group the family of its last metric, counted from 1
+	families   int   // of all batches
+	touched    []int // groups that have families of the batch
+}
+
+// NewSplitter returns a Splitter by the labels with the given names, one of which is job.
+// The key of a metric's group consists of the metric's labels with these names; a label
+// that is absent or empty is not in the key.
+func NewSplitter(names []string) *Splitter {
+	return &Splitter{names: names, values: make([]string, len(names)), byID: map[string]int{}}
+}
+
+// SplitByGroup splits a bulk push of one batch; see NewSplitter and Split.
 func SplitByGroup(families []Family, names []string) ([]GroupFamilies, error) {
-	s := splitter{names: names, values: make([]string, len(names)), byID: map[string]int{}}
+	s := NewSplitter(names)
+	_, err := s.Split(families)
+	return s.groups, err
+}
+
+// Groups returns all groups so far, in the order of their first metrics, with their
+// families of the last batch.
+func (s *Splitter) Groups() []GroupFamilies { return s.groups }
+
+// Split splits a batch and returns which of Groups have families of it. The families share
+// memory with the batch, but the keys do not. Split rejects a metric without a job, a label
+// value that is not UTF-8, and a push for more than 100,000 groups. The next call overwrites
+// the result. Cost: O(bytes of the labels) for each name.
+func (s *Splitter) Split(families []Family) ([]int, error) {
+	for _, at := range s.touched {
+		s.groups[at].Families = nil
+	}
+	s.touched = s.touched[:0]
 	for i := range families {
 		f := &families[i]
+		s.families++
 		for j := range f.Metrics {
 			m := &f.Metrics[j]
 			at, err := s.groupOf(f, m)
@@ -32,30 +64,23 @@ func SplitByGroup(families []Family, names []string) ([]GroupFamilies, error) {
 				return nil, err
 			}
 			group := &s.groups[at]
+			if len(group.Families) == 0 {
+				s.touched = append(s.touched, at)
+			}
 			// Families come one after the other, so the metric's is the group's last.
-			if s.lastFamily[at] != i+1 {
-				s.lastFamily[at] = i + 1
+			if s.lastFamily[at] != s.families {
+				s.lastFamily[at] = s.families
 				group.Families = append(group.Families, Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: f.Type})
 			}
 			last := &group.Families[len(group.Families)-1]
 			last.Metrics = append(last.Metrics, *m)
 		}
 	}
-	return s.groups, nil
-}
-
-// splitter finds the groups of a push.
-type splitter struct {
-	names      []string
-	values     []string       // scratch
-	id         []byte         // scratch
-	byID       map[string]int // index in groups
-	groups     []GroupFamilies
-	lastFamily []int // for each group the family of its last metric, counted from 1
+	return s.touched, nil
 }
 
 // groupOf returns the index of the group that the metric goes to.
-func (s *splitter) groupOf(f *Family, m *Metric) (int, error) {
+func (s *Splitter) groupOf(f *Family, m *Metric) (int, error) {
 	s.id = s.id[:0]
 	for i, name := range s.names {
 		s.values[i] = ""

@@ -35,7 +35,8 @@ type Encoder struct {
 	ends     []int  // of the families in scratch
 	plain    []bool // whether their names are
 
-	pieces []piece // of a push in several batches
+	pieces  []piece // of a push in several batches
+	dropped int     // timestamps, before the last Resume
 
 	headers []knownHeader // of the last push, by the place of the family in it
 }
@@ -105,13 +106,35 @@ func (e *Encoder) Reset() {
 	e.normalizer.DropTimestamps = e.options.DropTimestamps
 	e.normalizer.DropLabels, e.normalizer.KeepDuplicates = e.options.DropLabels, e.combines()
 	e.normalizer.DropEmptyLabels = e.options.Merge == metric.MergeSum || e.options.Merge == metric.MergeSeries
-	e.metrics, e.rejected, e.pieces, e.families = 0, nil, nil, nil
+	e.metrics, e.rejected, e.pieces, e.families, e.dropped = 0, nil, nil, nil, 0
 	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
 }
 
 // combines reports whether metrics that are the same series are added up.
 func (e *Encoder) combines() bool {
 	return len(e.options.DropLabels) > 0 && e.options.Merge == metric.MergeSum
+}
+
+// Draft is a push that has been begun and is not finished. The zero value is none.
+type Draft struct {
+	key      metric.GroupingKey
+	options  PushOptions
+	metrics  int
+	rejected error
+	pieces   []piece
+	dropped  int
+}
+
+// Suspend returns the push of which all batches so far went to Add, or which is done after
+// several batches, so that the Encoder can be used for another.
+func (e *Encoder) Suspend() Draft {
+	return Draft{e.key, e.options, e.metrics, e.rejected, e.pieces, e.dropped + e.normalizer.Dropped()}
+}
+
+// Resume goes on with a push that was suspended.
+func (e *Encoder) Resume(d Draft) {
+	e.Begin(d.key, d.options)
+	e.metrics, e.rejected, e.pieces, e.dropped = d.metrics, d.rejected, d.pieces, d.dropped
 }
 
 // Rejected returns the error that Add or Done returned since Begin or Reset, if any.
@@ -222,7 +245,7 @@ func (e *Encoder) checkSize() error {
 // Finish returns the push, which succeeded at the given time, after Done.
 func (e *Encoder) Finish(at time.Time) *Push {
 	p := &Push{
-		key: e.key, at: at, options: e.options, dropped: e.normalizer.Dropped(),
+		key: e.key, at: at, options: e.options, dropped: e.dropped + e.normalizer.Dropped(),
 		pushTime: newTimeFamily(PushTime, e.key, e.normalizer.Bare(), at, at),
 	}
 	if len(e.pieces) > 0 {

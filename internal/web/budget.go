@@ -30,7 +30,7 @@ const (
 	// pushMemory and bulkMemory are about how many times its decompressed body a push
 	// takes in memory while it is read. A bulk push is in memory as a whole.
 	pushMemory = 6
-	bulkMemory = 24
+	bulkMemory = 8
 	// largePush is the memory of a push that is given back to the system afterwards.
 	largePush = 64 << 20
 	// freeAfter is how long after a large push that happens.

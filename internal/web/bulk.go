@@ -15,7 +15,6 @@ import (
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/store"
-	"pushgateway/internal/wire"
 )
 
 const (
@@ -40,9 +39,9 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 	err := h.withBody(r, bulkMemory, h.limits.Max(limits.BodySize), func(body []byte, memory *reservation) error {
 		buffers := h.borrow()
 		defer h.giveBack(buffers)
-		groups, asked, err := h.readBulk(r, body, &buffers.reader, memory)
+		sink, err := h.readBulk(r, body, &buffers.reader, memory)
 		if err == nil {
-			pushed = h.applyAll(groups, asked, r.principal)
+			pushed = h.applyAll(sink, r.principal)
 		}
 		return err
 	})
@@ -102,25 +101,26 @@ func isDenied(err error) bool {
 func isTemporary(err error) bool { return reasonOf(err) == "" && !isDenied(err) }
 
 // readBulk reads a bulk push and splits it by group.
-func (h *pushHandler) readBulk(r *request, body []byte, reader *bodyReader, memory *reservation) ([]metric.GroupFamilies, requestOptions, error) {
+func (h *pushHandler) readBulk(r *request, body []byte, reader *bodyReader, memory *reservation) (*bulkSink, error) {
 	asked, err := parseRequestOptions(r)
 	if err != nil {
-		return nil, asked, err
+		return nil, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, asked, metric.Reject(metric.BadOption, "the query cannot be parsed: %v", err)
+		return nil, metric.Reject(metric.BadOption, "the query cannot be parsed: %v", err)
 	}
 	names, err := groupBy(query, h.validation)
 	if err != nil {
-		return nil, asked, err
+		return nil, err
 	}
-	var families wire.Families
-	if err := reader.read(r.Context(), r.Header, body, h.limits.Max(limits.BodySize), memory, h.validation, &families); err != nil {
-		return nil, asked, err
+	sink := &bulkSink{handler: h, asked: asked, names: names}
+	sink.Reset()
+	err = reader.read(r.Context(), r.Header, body, h.limits.Max(limits.BodySize), memory, h.validation, sink)
+	if err != nil && err != sink.duplicate {
+		return nil, err
 	}
-	groups, err := metric.SplitByGroup(families.All, names)
-	return groups, asked, err
+	return sink, nil
 }
 
 // groupBy returns the names of the labels by which a bulk push is split into groups.
@@ -156,7 +156,8 @@ func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error
 
 // applyAll applies those of the groups that the sender may push to, and returns the
 // outcome of each.
-func (h *pushHandler) applyAll(groups []metric.GroupFamilies, asked requestOptions, sender *access.Principal) []api.Pushed {
+func (h *pushHandler) applyAll(sink *bulkSink, sender *access.Principal) []api.Pushed {
+	groups := sink.splitter.Groups()
 	pushed := make([]api.Pushed, len(groups))
 	var next atomic.Int64
 	var workers sync.WaitGroup
@@ -169,23 +170,14 @@ func (h *pushHandler) applyAll(groups []metric.GroupFamilies, asked requestOptio
 				if p.Err = sender.CheckGroup(access.Push, p.Key); p.Err != nil {
 					continue
 				}
-				p.Replayed, p.Err = h.applyGroup(&encoder, groups[i], asked)
+				if p.Err = sink.resume(&encoder, i); p.Err == nil {
+					p.Replayed, p.Err = h.apply(&encoder, p.Key, sink.asked)
+				}
 			}
 		})
 	}
 	workers.Wait()
 	return pushed
-}
-
-// applyGroup applies what a bulk push has for one group.
-func (h *pushHandler) applyGroup(encoder *store.Encoder, g metric.GroupFamilies, asked requestOptions) (replayed bool, err error) {
-	options, err := h.pushOptions(g.Key, asked)
-	if err != nil {
-		return false, err
-	}
-	encoder.Begin(g.Key, options)
-	_ = encoder.Done(g.Families) // apply looks whether it was rejected
-	return h.apply(encoder, g.Key, asked)
 }
 
 // answerBulk answers a bulk push with the outcome of each group: with 200 if all were
