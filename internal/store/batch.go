@@ -1,18 +1,22 @@
 package store
 
 import (
-	"pushgateway/internal/metric"
+	"iter"
+
+	"pushgateway/internal/sorted"
 )
 
-// batch is the store as it will be once the changes gathered so far have been
-// applied. It only reads the store, so that nothing has happened before it is
-// published.
+// batch is the store as it will be once the changes gathered so far have been applied.
+// It only reads the store, so nothing has happened until it is published.
 type batch struct {
-	store    *Store
-	wiped    bool              // of the store's own state nothing counts
-	groups   map[string]*Group // changed groups by ID, nil where deleted
-	changed  []string          // their IDs in the order of the first change
+	store   *Store
+	wiped   bool              // all groups of the store count as deleted
+	groups  map[string]*Group // changed groups by ID, nil if deleted
+	changed []string          // their IDs in the order of the first change
+	// families are the changed families, without what is unfolded. The last change of a
+	// batch need not be folded, which spares a lone push most of this cost.
 	families map[string]pendingFamily
+	unfolded []groupChange
 
 	quota *Quota // nil if nothing is bounded
 	usage usage  // what is stored once the batch is applied; unused without a quota
@@ -20,10 +24,12 @@ type batch struct {
 
 // pendingFamily is a family as the batch leaves it.
 type pendingFamily struct {
-	typ     metric.Type
-	holders int     // groups
-	added   []shape // of groups that came to hold it; shapes that went may remain
+	types
+	added []shape // of groups that came to have it; shapes that went may remain
 }
+
+// groupChange is a change from one state of a group to the next; either may be nil.
+type groupChange struct{ old, next *Group }
 
 func (b *batch) empty() bool { return !b.wiped && len(b.changed) == 0 }
 
@@ -31,18 +37,23 @@ func (b *batch) reset() {
 	b.wiped, b.changed, b.quota = false, b.changed[:0], nil
 	clear(b.groups)
 	clear(b.families)
+	clear(b.unfolded)
+	b.unfolded = b.unfolded[:0]
 }
 
-// changes returns what the journal has to keep.
+// changes returns what the journal has to persist.
 func (b *batch) changes() Changes {
-	c := Changes{Wiped: b.wiped, Groups: make([]Change, len(b.changed))}
+	c := Changes{Wiped: b.wiped}
+	if len(b.changed) > 0 {
+		c.Groups = make([]Change, len(b.changed))
+	}
 	for i, id := range b.changed {
 		c.Groups[i] = Change{ID: id, Group: b.groups[id]}
 	}
 	return c
 }
 
-// group returns the group of this ID, nil where there is none.
+// group returns the group of this ID, nil if there is none.
 func (b *batch) group(id string) *Group {
 	if g, ok := b.groups[id]; ok {
 		return g
@@ -53,40 +64,45 @@ func (b *batch) group(id string) *Group {
 	return b.store.groups[id]
 }
 
-// family returns what is known of the families of this name; no holders where
-// there is none.
-func (b *batch) family(name string) pendingFamily {
-	if f, ok := b.families[name]; ok {
-		return f
+// find returns the store's index entry for a family, nil if there is none that counts. e
+// is an encoded family of that name, nil if none is at hand.
+func (b *batch) find(name string, e *EncodedFamily) *family {
+	switch {
+	case b.wiped:
+		return nil
+	case e != nil && e.family != nil:
+		return e.family
 	}
-	if f := b.store.families[name]; f != nil && !b.wiped {
-		return pendingFamily{typ: f.typ, holders: f.run.count}
+	return b.store.families[name]
+}
+
+// family returns what is known of the families of a name. e is as in find.
+func (b *batch) family(name string, e *EncodedFamily) pendingFamily {
+	if len(b.families) > 0 {
+		if f, ok := b.families[name]; ok {
+			return f
+		}
+	}
+	if f := b.find(name, e); f != nil {
+		return pendingFamily{types: f.types}
 	}
 	return pendingFamily{}
 }
 
-// shapesOf returns the shapes of the groups that hold the family, and perhaps some
-// that no longer do: those the store knows, and those the batch added. held is a
-// chunk of the family that a group has, nil where none is at hand.
-func (b *batch) shapesOf(name string, held *EncodedFamily) (known *shapes, added []shape) {
+// shapesOf returns the shapes of the groups that have the family, and perhaps of some
+// that no longer do: those the store knows, and those the batch added. e is as in find.
+func (b *batch) shapesOf(name string, e *EncodedFamily) (known *shapes, added []shape) {
 	if len(b.families) > 0 {
 		added = b.families[name].added
 	}
-	var f *family
-	switch {
-	case b.wiped:
-	case held != nil && held.family != nil:
-		f = held.family
-	default:
-		f = b.store.families[name]
-	}
-	if f != nil {
+	if f := b.find(name, e); f != nil {
 		return &f.shapes, added
 	}
 	return &shapes{}, added
 }
 
-// put makes next the group of this ID; nil deletes it.
+// put makes next the group of this ID; nil deletes it. What family and shapesOf return
+// changes with the next fold.
 func (b *batch) put(id string, next *Group) {
 	old := b.group(id)
 	if _, again := b.groups[id]; !again {
@@ -94,24 +110,45 @@ func (b *batch) put(id string, next *Group) {
 	}
 	b.groups[id] = next
 	b.account(old, next)
-	eachDifference(old, next, func(was, is *EncodedFamily) {
-		switch {
-		case was == nil:
-			f := b.family(is.Name())
-			f.typ = is.Type()
-			f.holders++
-			f.added = append(f.added, next.shape)
-			b.families[is.Name()] = f
-		case is == nil:
-			f := b.family(was.Name())
-			f.holders--
-			b.families[was.Name()] = f
-		case was.Type() != is.Type():
-			f := b.family(is.Name())
-			f.typ = is.Type()
-			b.families[is.Name()] = f
+	b.unfolded = append(b.unfolded, groupChange{old, next})
+}
+
+// fold makes the changes so far count in family and shapesOf. Cost: O(their families).
+func (b *batch) fold() {
+	for _, c := range b.unfolded {
+		for before, after := range differences(c.old, c.next) {
+			e := after
+			if e == nil {
+				e = before
+			}
+			f := b.family(e.Name(), e)
+			if before != nil {
+				f.remove(before.Type())
+			}
+			if after != nil {
+				f.add(after.Type())
+			}
+			if before == nil {
+				f.added = append(f.added, c.next.shape)
+			}
+			b.families[e.Name()] = f
 		}
-	})
+	}
+	clear(b.unfolded)
+	b.unfolded = b.unfolded[:0]
+}
+
+// large reports whether what fold has to do is much.
+func (b *batch) large() bool {
+	families := 0
+	for _, c := range b.unfolded {
+		for _, g := range [...]*Group{c.old, c.next} {
+			if g != nil {
+				families += len(g.Families)
+			}
+		}
+	}
+	return families >= minAnnounced
 }
 
 // wipe deletes all groups and returns how many there were.
@@ -129,43 +166,36 @@ func (b *batch) wipe() int {
 			}
 		}
 	}
-	b.wiped, b.changed = true, b.changed[:0]
+	quota := b.quota
+	b.reset()
+	b.wiped, b.quota = true, quota
 	b.usage.total = size{}
 	clear(b.usage.rules)
-	clear(b.groups)
-	clear(b.families)
 	return count
 }
 
-// eachDifference calls visit for each family in which two states of a group
-// differ: nil stands for a state, or the group itself, that has none.
-func eachDifference(old, next *Group, visit func(was, is *EncodedFamily)) {
-	var was, is []*EncodedFamily
+// differences yields the encoded families in which two states of a group differ. Either
+// state may be nil; a state that lacks a family yields nil for it.
+func differences(old, next *Group) iter.Seq2[*EncodedFamily, *EncodedFamily] {
+	var before, after []*EncodedFamily
 	if old != nil {
-		was = old.Families
+		before = old.Families
 	}
 	if next != nil {
-		is = next.Families
+		after = next.Families
 	}
-	for len(was) > 0 && len(is) > 0 {
-		switch c := compareEncodedFamilies(was[0], is[0]); {
-		case c < 0:
-			visit(was[0], nil)
-			was = was[1:]
-		case c > 0:
-			visit(nil, is[0])
-			is = is[1:]
-		default:
-			if was[0] != is[0] {
-				visit(was[0], is[0])
+	return func(yield func(before, after *EncodedFamily) bool) {
+		for i, j := range sorted.Join(len(before), len(after), func(i, j int) int { return compareNames(before[i], after[j]) }) {
+			var a, b *EncodedFamily
+			if i >= 0 {
+				a = before[i]
 			}
-			was, is = was[1:], is[1:]
+			if j >= 0 {
+				b = after[j]
+			}
+			if a != b && !yield(a, b) {
+				return
+			}
 		}
-	}
-	for _, c := range was {
-		visit(c, nil)
-	}
-	for _, c := range is {
-		visit(nil, c)
 	}
 }

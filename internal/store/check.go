@@ -5,49 +5,38 @@ import (
 	"slices"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/sorted"
 )
 
-// check reports whether the push fits beside everything else that the batch will
-// leave in the store. old is the group it goes to. Cost: O(n log n) in the series
-// pushed, whatever is held; see checkSeries.
+// check rejects a push that does not fit all that the batch will leave in the store. old
+// is the group it goes to. Cost: O(n log n) in the pushed series, whatever is stored; see
+// checkSeries.
 func (b *batch) check(p *Push, old *Group) error {
 	if err := p.checkOptions(old); err != nil {
 		return err
 	}
-	if old == nil {
+	c := check{batch: b, push: p, old: old, replaces: p.replaces(old)}
+	var stored []*EncodedFamily
+	if old != nil {
+		c.shape, stored = old.shape, old.Families
+	} else {
+		c.shape = shapeOf(p.key)
 		if err := b.checkConflictingGroup(p.key); err != nil {
 			return err
 		}
 	}
-	c := check{batch: b, push: p, old: old, replaces: p.replaces(old)}
-	if old != nil {
-		c.shape = old.shape
-	} else {
-		c.shape = shapeOf(p.key)
-	}
-	var held []*EncodedFamily
-	if old != nil {
-		held = old.Families
-	}
-	for i := range p.families {
-		f := &p.families[i]
-		for len(held) > 0 && held[0].Name() < f.Name {
-			held = held[1:]
+	for i, j := range sorted.Join(len(p.encoded), len(stored), func(i, j int) int { return compareNames(&p.encoded[i], stored[j]) }) {
+		if i < 0 {
+			continue
 		}
 		var same *EncodedFamily // the group's family of that name
-		if len(held) > 0 && held[0].Name() == f.Name {
-			same = held[0]
+		if j >= 0 {
+			same = stored[j]
 		}
-		// What the group holds already with this type fits beside all that is
-		// held; what else is pushed is checked against it in turn.
-		if same == nil || same.Type() != f.Type {
-			if err := c.checkTypeInGroup(f, same); err != nil {
-				return err
-			}
-			if err := c.checkType(f); err != nil {
-				return err
-			}
-			if err := c.checkSuffixes(f); err != nil {
+		// What the group has already with this type fits. What else is pushed is
+		// checked against it in turn.
+		if same == nil || same.Type() != p.families[i].Type {
+			if err := c.checkFamily(i, same); err != nil {
 				return err
 			}
 		}
@@ -58,8 +47,8 @@ func (b *batch) check(p *Push, old *Group) error {
 	return nil
 }
 
-// checkConflictingGroup rejects a group that differs from another only in having an empty
-// instance label: their push times would be the same series.
+// checkConflictingGroup rejects a group that differs from another one only in that its
+// instance label is empty: their push times would be the same series.
 func (b *batch) checkConflictingGroup(key metric.GroupingKey) error {
 	labels := slices.Clone(key.Labels())
 	if instance, ok := key.Value(metric.InstanceLabel); !ok {
@@ -84,21 +73,22 @@ type check struct {
 	*batch
 	push     *Push
 	old      *Group
-	replaces bool  // what is not pushed goes
+	replaces bool  // nothing of old stays
 	shape    shape // of the push's key
 }
 
-// others returns the families of this name in all groups but the one pushed to.
-func (c *check) others(name string) pendingFamily {
-	f := c.family(name)
-	if c.old.Family(name) != nil {
-		f.holders--
+// others returns the families of this name in all groups but the one pushed to, which has
+// it as own; nil if it does not. e is as in batch.find.
+func (c *check) others(name string, own, e *EncodedFamily) pendingFamily {
+	f := c.family(name, e)
+	if own != nil {
+		f.remove(own.Type())
 	}
 	return f
 }
 
-// after returns the type of the families of this name once the push has been
-// applied, and whose they are; false where there are none.
+// after returns the type of the families of this name once the push has been applied,
+// and whose they are; false if there are none.
 func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 	if typ, ok := c.store.reserved[name]; ok {
 		return typ, "the gateway's own metrics", true
@@ -106,56 +96,86 @@ func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 	if typ, ok := c.push.find(name); ok {
 		return typ, "the same push", true
 	}
-	if f := c.others(name); f.holders > 0 {
-		return f.typ, c.holder(name), true
+	own := c.old.Family(name)
+	if f := c.others(name, own, own); f.groups > 0 {
+		return f.typeOf(), c.holder(name), true
 	}
-	if f := c.old.Family(name); f != nil && !c.replaces {
-		return f.Type(), fmt.Sprintf("the same group %s", c.push.key), true
+	if own != nil && !c.replaces {
+		return own.Type(), fmt.Sprintf("the same group %s", c.push.key), true
 	}
 	return 0, "", false
 }
 
-// holder names a group that holds the family, other than the one pushed to.
+// holder names a group that has the family, other than the one pushed to. If it can, it
+// names one that has it with a type, since that is in the way.
 func (c *check) holder(name string) string {
-	id := c.push.key.ID()
+	id, found := c.push.key.ID(), "another group"
+	look := func(g *Group) (done bool) {
+		e := g.Family(name)
+		if e == nil || g.Key.ID() == id {
+			return false
+		}
+		found = "group " + g.Key.String()
+		return e.Type() != metric.Untyped
+	}
 	for _, changed := range c.changed {
-		if g := c.groups[changed]; changed != id && g.Family(name) != nil {
-			return "group " + g.Key.String()
+		if look(c.groups[changed]) {
+			return found
 		}
 	}
-	if f := c.store.families[name]; f != nil && !c.wiped {
+	if f := c.find(name, nil); f != nil {
 		for _, leaf := range f.run.leaves {
-			for _, x := range leaf.segment.Items {
-				if g := c.group(x.group); x.group != id && g.Family(name) != nil {
-					return "group " + g.Key.String()
+			for _, e := range leaf.segment.Items {
+				if look(c.group(e.group)) {
+					return found
 				}
 			}
 		}
 	}
-	return "another group"
+	return found
 }
 
-func (c *check) checkType(f *metric.Family) error {
+// checkFamily rejects the pushed family i if it cannot be exposed beside the others. same
+// is the group's own family of that name, nil if it has none.
+func (c *check) checkFamily(i int, same *EncodedFamily) error {
+	f := &c.push.families[i]
+	if err := c.checkTypeInGroup(f, same); err != nil {
+		return err
+	}
+	if err := c.checkType(f, same, &c.push.encoded[i]); err != nil {
+		return err
+	}
+	return c.checkSuffixes(f)
+}
+
+// checkType rejects a type that does not fit those of other groups; see types.
+func (c *check) checkType(f *metric.Family, same, e *EncodedFamily) error {
 	if typ, ok := c.store.reserved[f.Name]; ok && typ != f.Type {
 		return metric.Reject(metric.TypeConflict,
 			"%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
 			f.Name, f.Type, typ, typeAdvice(f.Type))
 	}
-	if held := c.others(f.Name); held.holders > 0 && held.typ != f.Type {
-		holders := fmt.Sprintf("%s holds it", c.holder(f.Name))
-		if held.holders > 1 {
-			holders = fmt.Sprintf("%d groups hold it, %s among them,", held.holders, c.holder(f.Name))
-		}
-		return metric.Reject(metric.TypeConflict, "%q is pushed as %s, but %s as %s: %s%s",
-			f.Name, f.Type, holders, held.typ, renameOrRetype(f, held.typ), typeAdvice(f.Type))
+	others := c.others(f.Name, same, e)
+	if others.fits(f.Type) {
+		return nil
 	}
-	return nil
+	holders := c.holder(f.Name) + " holds it"
+	if others.groups > 1 {
+		holders = fmt.Sprintf("%d groups hold it, %s among them,", others.groups, c.holder(f.Name))
+	}
+	return metric.Reject(metric.TypeConflict, "%q is pushed as %s, but %s as %s: %s%s",
+		f.Name, f.Type, holders, others.typeOf(), renameOrRetype(f, others.typeOf()), typeAdvice(f.Type))
 }
 
-// checkTypeInGroup rejects another type than the group's own, same, where metrics of
-// it stay.
+// checkTypeInGroup rejects a type that does not fit that of the group's own family, same,
+// if metrics of it stay.
 func (c *check) checkTypeInGroup(f *metric.Family, same *EncodedFamily) error {
 	if same == nil || c.replaces || c.push.options.Merge == metric.MergeFamily {
+		return nil
+	}
+	var own types
+	own.add(same.Type())
+	if c.push.options.Merge == metric.MergeSeries && own.fits(f.Type) {
 		return nil
 	}
 	return metric.Reject(metric.TypeConflict,
@@ -163,11 +183,11 @@ func (c *check) checkTypeInGroup(f *metric.Family, same *EncodedFamily) error {
 		f.Name, f.Type, c.push.key, same.Type(), c.push.options.Merge, renameOrRetype(f, same.Type()), typeAdvice(f.Type))
 }
 
-// renameOrRetype says how to push f, which is held with another type. Only a type
-// whose samples are of the same form can be had by changing the TYPE line.
-func renameOrRetype(f *metric.Family, held metric.Type) string {
-	if f.Type.Scalar() && held.Scalar() {
-		return fmt.Sprintf("give it that type (in the text format: # TYPE %s %s), or push it under another name", f.Name, held)
+// renameOrRetype says how to push f, which is stored with another type. Changing the
+// TYPE line only helps if samples of both types have the same form.
+func renameOrRetype(f *metric.Family, stored metric.Type) string {
+	if f.Type.Scalar() && stored.Scalar() {
+		return fmt.Sprintf("give it that type (in the text format: # TYPE %s %s), or push it under another name", f.Name, stored)
 	}
 	return "push it under another name"
 }
@@ -201,56 +221,58 @@ func (c *check) checkSuffixes(f *metric.Family) error {
 	return nil
 }
 
-// checkSeries rejects series that another group has, by the shapes of the groups
-// that hold the pushed family i. same is the family as the group itself holds it, if it
-// does. Cost: O(n log n) in the series pushed and those of the groups they might be
-// in.
+// checkSeries rejects series of the pushed family i that another group has. It looks for
+// them by the shapes of the groups that have the family. same is the group's own family of
+// that name, nil if it has none. Cost: O(n log n) in the pushed series and those of the
+// groups that they might be in.
 func (c *check) checkSeries(i int, same *EncodedFamily) error {
 	f := &c.push.families[i]
+	if same == nil {
+		same = &c.push.encoded[i]
+	}
 	known, added := c.shapesOf(f.Name, same)
 	if len(added) == 0 && !known.others(c.shape) {
 		return nil
 	}
-	held := map[*EncodedFamily][]metric.Metric{} // decoded once, however many series ask
+	decoded := map[*EncodedFamily][]metric.Metric{} // once, however many series ask
 	for _, m := range c.push.metrics(i) {
-		labels := m.Labels
 		var owner *Group
 		look := func(s shape) {
 			if s == c.shape || owner != nil {
 				return
 			}
-			key, ok := s.project(labels)
+			key, ok := s.project(m.Labels)
 			if !ok {
 				return
 			}
 			candidate := c.group(key.ID())
-			family := candidate.Family(f.Name)
-			if family == nil {
+			e := candidate.Family(f.Name)
+			if e == nil {
 				return
 			}
-			metrics, decoded := held[family]
-			if !decoded {
-				metrics = family.Metrics()
-				held[family] = metrics
+			metrics, ok := decoded[e]
+			if !ok {
+				metrics = e.Metrics()
+				decoded[e] = metrics
 			}
-			if hasSeries(metrics, labels) {
+			if hasSeries(metrics, m.Labels) {
 				owner = candidate
 			}
 		}
-		known.each(labels, look)
+		known.each(m.Labels, look)
 		for _, s := range added {
 			look(s)
 		}
 		if owner != nil {
 			return metric.Reject(metric.DuplicateSeries,
 				"the series %s%s is pushed to group %s, but group %s holds it: give it a label that differs",
-				f.Name, metric.FormatLabels(labels), c.push.key, owner.Key)
+				f.Name, metric.FormatLabels(m.Labels), c.push.key, owner.Key)
 		}
 	}
 	return nil
 }
 
-// hasSeries reports whether one of the metrics, which are sorted, has these labels.
+// hasSeries reports whether one of the metrics, which are sorted, has the labels.
 func hasSeries(metrics []metric.Metric, labels []metric.Label) bool {
 	_, found := slices.BinarySearchFunc(metrics, labels,
 		func(m metric.Metric, labels []metric.Label) int { return metric.CompareLabels(m.Labels, labels) })

@@ -254,7 +254,7 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		for i := range e.pieces {
 			x, f := &e.pieces[i], &p.families[i]
 			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ}
-			p.encoded[i].init(x.series, e.headerOf(i, f), e.key, at, x.plain, x.protobuf)
+			p.encoded[i].init(x.series, e.headerOf(i, f), e.key.ID(), at, x.plain, x.protobuf)
 		}
 	} else {
 		p.families = e.families
@@ -283,7 +283,7 @@ func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
 		if !shared {
 			own = slices.Clone(own)
 		}
-		encoded[i].init(len(f.Metrics), e.headerOf(i, f), e.key, at, e.plain[i], own)
+		encoded[i].init(len(f.Metrics), e.headerOf(i, f), e.key.ID(), at, e.plain[i], own)
 		start = e.ends[i]
 	}
 	return encoded

@@ -26,6 +26,7 @@ func (s *Store) DecideTwice(p *Push, describe func(*Group) string) (first, secon
 	decide := func() string {
 		b := &s.next
 		defer b.reset()
+		b.fold()
 		old := b.group(p.key.ID())
 		if err := b.check(p, old); err != nil {
 			return err.Error()

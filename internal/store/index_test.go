@@ -17,7 +17,7 @@ import (
 func checkIndex(t *testing.T, s *Store) {
 	t.Helper()
 	type known struct {
-		typ    metric.Type
+		types
 		chunks []*EncodedFamily
 		shapes map[string]int
 	}
@@ -31,15 +31,16 @@ func checkIndex(t *testing.T, s *Store) {
 			t.Fatalf("group %s is kept as %q with shape %+v", g.Key, id, g.shape)
 		}
 		for _, c := range g.Families {
-			totals.addEncodedFamily(c, 1)
+			totals.addFamily(c, 1)
 			k := want[c.Name()]
 			if k == nil {
-				k = &known{typ: c.Type(), shapes: map[string]int{}}
+				k = &known{shapes: map[string]int{}}
 				want[c.Name()] = k
 			}
-			if k.typ != c.Type() {
+			if !k.fits(c.Type()) {
 				t.Fatalf("%s is of two types", c.Name())
 			}
+			k.add(c.Type())
 			k.chunks = append(k.chunks, c)
 			k.shapes[string(g.shape)]++
 		}
@@ -47,8 +48,8 @@ func checkIndex(t *testing.T, s *Store) {
 	if s.totals != totals {
 		t.Fatalf("totals %+v, want %+v", s.totals, totals)
 	}
-	if len(s.families) != len(want) || len(s.sorted) != len(want) {
-		t.Fatalf("%d families, %d sorted, want %d", len(s.families), len(s.sorted), len(want))
+	if listed := s.list.all(); len(s.families) != len(want) || len(listed) != len(want) {
+		t.Fatalf("%d families, %d listed, want %d", len(s.families), len(listed), len(want))
 	}
 	checkRun(t, "groups", &s.groupRun, func(yield func(*Group) bool) {
 		for _, id := range ids {
@@ -60,7 +61,7 @@ func checkIndex(t *testing.T, s *Store) {
 	checkEnds(t, s)
 	for i, name := range slices.Sorted(maps.Keys(want)) {
 		f, k := s.families[name], want[name]
-		if f != s.sorted[i] || f.name != name || f.typ != k.typ {
+		if f != s.list.all()[i] || f.name != name || f.groups != k.groups || f.typed != k.typed || f.typeOf() != k.typeOf() {
 			t.Fatalf("family %s is wrong: %+v", name, f)
 		}
 		checkRun(t, name, &f.run, slices.Values(k.chunks))

@@ -6,10 +6,10 @@ import (
 	"unique"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/sorted"
 )
 
-// checkOptions rejects a push that would mix sums with values, by what its group,
-// old, is.
+// checkOptions rejects a push that would mix sums with values in its group, old.
 func (p *Push) checkOptions(old *Group) error {
 	if old.empty() || p.replaces(old) || len(p.families) == 0 {
 		return nil
@@ -17,7 +17,7 @@ func (p *Push) checkOptions(old *Group) error {
 	switch sum := p.options.Merge == metric.MergeSum; {
 	case sum && !old.Summed:
 		return concerning(p.key, metric.Reject(metric.BadMerge,
-			"group %s holds values that were pushed without merge=sum, to which nothing can be added", p.key).With(metric.DeleteGroup))
+			"group %s has values that were pushed without merge=sum, to which nothing can be added", p.key).With(metric.DeleteGroup))
 	case !sum && old.Summed:
 		return concerning(p.key, metric.Reject(metric.BadMerge,
 			"group %s adds up what is pushed to it, and this push would replace a part of the sums", p.key).With(metric.SumOrReplace))
@@ -31,63 +31,51 @@ func concerning(key metric.GroupingKey, rejection *metric.RejectionError) *metri
 	return rejection
 }
 
-// mergeSeries replaces the families in pushed, which are those of p and the two push
-// times, with what they are together with the old ones of the group: of each series
-// the pushed value, or the sum.
+// mergeSeries merges the old series of the group into pushed, which are the families of
+// p and the two push times: of each series the pushed value stays, or the sum.
 func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 	var scratch []byte
-	at, held := 0, old.Families
-	for i, c := range pushed {
-		if at == len(p.families) {
-			break
-		}
-		if c.Name() != p.families[at].Name {
-			continue // a push time
+	at := 0 // in p.families
+	for i, j := range sorted.Join(len(pushed), len(old.Families), func(i, j int) int { return compareNames(pushed[i], old.Families[j]) }) {
+		if i < 0 || at == len(p.families) || pushed[i].Name() != p.families[at].Name {
+			continue // not pushed
 		}
 		f := p.families[at]
 		f.Metrics = p.metrics(at)
 		at++
-		for len(held) > 0 && held[0].Name() < f.Name {
-			held = held[1:]
-		}
-		if len(held) == 0 || held[0].Name() != f.Name {
+		if j < 0 {
 			continue
 		}
-		merged := metric.Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: f.Type}
+		same := old.Families[j]
+		merged := metric.Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: mergedType(f.Type, same.Type())}
 		var err error
 		if p.options.Merge == metric.MergeSum {
-			merged.Metrics, err = metric.AddMetrics(&f, held[0].Metrics(), p.options.Gauges)
+			merged.Metrics, err = metric.AddMetrics(&f, same.Metrics(), p.options.Gauges)
 		} else {
-			merged.Metrics = mergeSorted(f.Metrics, held[0].Metrics(),
-				func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
+			merged.Metrics = union(f.Metrics, same.Metrics(), func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
 		}
 		if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {
 			return concerning(p.key, rejection)
 		}
-		// What was known of the family stays known, and mostly is all there is to know.
-		h := held[0].header
-		if next := (header{f.Name, cmp.Or(f.Help, held[0].Help()), cmp.Or(f.Unit, held[0].Unit()), f.Type}); next != h.Value() {
+		// Help and unit stay if the push has none, so the header is usually the old one.
+		h := same.header
+		if next := (header{f.Name, cmp.Or(f.Help, same.Help()), cmp.Or(f.Unit, same.Unit()), merged.Type}); next != h.Value() {
 			h = unique.Make(next)
 		}
-		pushed[i], scratch = newEncodedFamily(&merged, h, p.key, p.at, c.plain && held[0].plain, scratch)
+		pushed[i], scratch = newEncodedFamily(&merged, h, p.key.ID(), p.at, pushed[i].plain && same.plain, scratch)
 	}
 	return nil
 }
 
-// mergeSorted merges two sorted lists. Of items that compare equal, it takes that of
-// first.
-func mergeSorted[T any](first, second []T, compare func(a, b T) int) []T {
+// union merges two sorted lists. Of items that compare equal, it takes that of first.
+func union[T any](first, second []T, compare func(a, b T) int) []T {
 	all := make([]T, 0, len(first)+len(second))
-	for len(first) > 0 && len(second) > 0 {
-		switch c := compare(first[0], second[0]); {
-		case c > 0:
-			all, second = append(all, second[0]), second[1:]
-		case c == 0:
-			second = second[1:]
-			fallthrough
-		default:
-			all, first = append(all, first[0]), first[1:]
+	for i, j := range sorted.Join(len(first), len(second), func(i, j int) int { return compare(first[i], second[j]) }) {
+		if i >= 0 {
+			all = append(all, first[i])
+		} else {
+			all = append(all, second[j])
 		}
 	}
-	return append(append(all, first...), second...)
+	return all
 }

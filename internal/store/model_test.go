@@ -59,6 +59,14 @@ func (m *naive) push(key metric.GroupingKey, families map[string]*dto.MetricFami
 }
 
 func (m *naive) gather() ([]*dto.MetricFamily, error) {
+	types := map[string]dto.MetricType{} // that untyped gives way to
+	for _, g := range m.groups {
+		for name, f := range g.families {
+			if typ := f.GetType(); typ == dto.MetricType_COUNTER || typ == dto.MetricType_GAUGE {
+				types[name] = typ
+			}
+		}
+	}
 	gatherers := prometheus.Gatherers{m.own}
 	for _, g := range m.groups {
 		gatherers = append(gatherers, prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
@@ -66,13 +74,35 @@ func (m *naive) gather() ([]*dto.MetricFamily, error) {
 				timeFamily(store.PushTime, g.key, g.pushed),
 				timeFamily(store.FailureTime, g.key, g.failed),
 			}
-			for _, f := range g.families {
+			for name, f := range g.families {
+				if typ, ok := types[name]; ok {
+					f = withType(f, typ)
+				}
 				all = append(all, f)
 			}
 			return all, nil
 		}))
 	}
 	return gatherers.Gather()
+}
+
+// withType returns an untyped family as of the type, which is counter or gauge, and others
+// as they are.
+func withType(f *dto.MetricFamily, typ dto.MetricType) *dto.MetricFamily {
+	if f.GetType() != dto.MetricType_UNTYPED {
+		return f
+	}
+	f = proto.Clone(f).(*dto.MetricFamily)
+	f.Type = typ.Enum()
+	for _, m := range f.Metric {
+		if typ == dto.MetricType_COUNTER {
+			m.Counter = &dto.Counter{Value: m.Untyped.Value}
+		} else {
+			m.Gauge = &dto.Gauge{Value: m.Untyped.Value}
+		}
+		m.Untyped = nil
+	}
+	return f
 }
 
 func timeFamily(name string, key metric.GroupingKey, value float64) *dto.MetricFamily {

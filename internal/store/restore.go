@@ -38,7 +38,7 @@ func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times 
 			return struct{}{}, err
 		}
 		g.Pushed, g.Failed = pushed, failed
-		g.Families[findEncodedFamily(g.Families, FailureTime)] = newTimeFamily(FailureTime, key, labels, failed, times[FailureTime])
+		g.Families[findFamily(g.Families, FailureTime)] = newTimeFamily(FailureTime, key, labels, failed, times[FailureTime])
 		b.put(key.ID(), g)
 		return struct{}{}, nil
 	})

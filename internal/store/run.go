@@ -6,38 +6,39 @@ import (
 	"strings"
 )
 
-// item is what a run holds: distinct by its order, and of some weight in bytes. It
-// keeps its leaf for the run, so that replacing it needs no search.
+// item is an item of a run. No two items of a run have the same order. An item points
+// to its leaf, so that replacing it needs no search.
 type item[T any] interface {
 	comparable
 	order() string
-	weight() int
+	weight() int // in bytes
 	leaf() *leaf[T]
 	setLeaf(*leaf[T])
 }
 
-// run is an ordered collection in blocks of a bounded weight. Writers change it
-// in place; snapshot hands out the blocks, which from then on are immutable and
-// replaced when their part of the run changes. So a reader's snapshot costs a
-// pointer per block, and a block nobody changed keeps what was memoized with it.
+// run is an ordered collection in segments of bounded weight. Writers change it in
+// place. snapshot hands out the segments, which are immutable from then on: a change
+// replaces the segment that it is in. So a snapshot costs a pointer per segment, and a
+// segment that nobody changes keeps what readers cached with it.
 //
-// A run is not safe for concurrent use; the blocks of a snapshot are.
+// A run is not safe for concurrent use; the segments of a snapshot are.
 type run[T item[T]] struct {
 	leaves   []*leaf[T]
 	count    int
 	segments []*Segment[T] // the last snapshot, nil once the run has changed
 }
 
-// leaf is the writer's hold on a block.
+// leaf is a segment of a run, for the writer.
 type leaf[T any] struct {
-	first   string // the order of the block's first item
+	first   string // the order of the segment's first item
 	segment *Segment[T]
 	weight  int
-	shared  bool // the block is in a snapshot and must not change any more
+	shared  bool        // the segment is in a snapshot and must not change any more
+	alone   [1]*leaf[T] // the leaves of a run that has no other
 }
 
-// blockWeight is where a block splits. Small blocks lose little when one group
-// pushes again; large ones compress better. Measured with make bench.
+// maxSegmentWeight is the weight at which a segment splits. Small segments lose little
+// when a group is pushed again; large ones compress better. Measured with make bench.
 const maxSegmentWeight = 12 << 10
 
 // Segment is a stretch of consecutive items of a run. It is immutable.
@@ -46,8 +47,21 @@ type Segment[T any] struct {
 	cache // of what readers derived from the items
 }
 
-// snapshot returns the run as it is now. Cost: O(blocks) after a change, O(1)
-// otherwise.
+// newLeaf returns a leaf with a single item.
+func newLeaf[T item[T]](x T) *leaf[T] {
+	all := &struct {
+		leaf    leaf[T]
+		segment Segment[T]
+		items   [1]T
+	}{items: [1]T{x}}
+	all.segment.Items = all.items[:]
+	all.leaf = leaf[T]{first: x.order(), segment: &all.segment, weight: x.weight()}
+	all.leaf.alone[0] = &all.leaf
+	return &all.leaf
+}
+
+// snapshot returns the segments of the run as it is now. Cost: O(segments) after a
+// change, O(1) otherwise.
 func (r *run[T]) snapshot() []*Segment[T] {
 	if r.segments == nil {
 		r.segments = make([]*Segment[T], len(r.leaves))
@@ -59,13 +73,12 @@ func (r *run[T]) snapshot() []*Segment[T] {
 	return r.segments
 }
 
-// find returns the leaf where an item of this order is or would be.
+// find returns the index of the leaf in which an item of this order is or would be.
 func (r *run[T]) find(order string) int {
 	return max(0, sort.Search(len(r.leaves), func(i int) bool { return r.leaves[i].first > order })-1)
 }
 
-// replace puts next in the place of old, which is in the run and of the same
-// order.
+// replace replaces old, which is in the run, with next, which has the same order.
 func (r *run[T]) replace(old, next T) {
 	r.segments = nil
 	l := old.leaf()
@@ -78,12 +91,19 @@ func (r *run[T]) replace(old, next T) {
 	}
 }
 
-// insert adds x, of whose order there is none yet.
+// insert adds x. The run must have no item of its order. An item that is inserted into
+// an empty run may have been given its leaf before.
 func (r *run[T]) insert(x T) {
 	r.segments = nil
 	r.count++
-	if len(r.leaves) == 0 {
-		r.leaves = append(r.leaves, &leaf[T]{segment: &Segment[T]{}})
+	if r.count == 1 {
+		l := x.leaf()
+		if l == nil {
+			l = newLeaf(x)
+			x.setLeaf(l)
+		}
+		r.leaves = l.alone[:]
+		return
 	}
 	i := r.find(x.order())
 	l := r.leaves[i]
@@ -93,16 +113,21 @@ func (r *run[T]) insert(x T) {
 	l.first = l.segment.Items[0].order()
 	x.setLeaf(l)
 	l.weight += x.weight()
-	if l.weight > maxSegmentWeight && len(l.segment.Items) > 1 {
+	if l.weight > maxSegmentWeight {
 		r.split(i)
 	}
 }
 
-// remove takes out x, which is in the run.
+// remove removes x, which is in the run.
 func (r *run[T]) remove(x T) {
 	r.segments = nil
 	r.count--
 	l := x.leaf()
+	x.setLeaf(nil)
+	if r.count == 0 {
+		r.leaves = nil
+		return
+	}
 	l.edit()
 	at := slices.Index(l.segment.Items, x)
 	l.segment.Items = slices.Delete(l.segment.Items, at, at+1)
@@ -121,8 +146,8 @@ func (r *run[T]) remove(x T) {
 	}
 }
 
-// edit makes the leaf's items ready for a change. Where readers have the block,
-// they keep it, with all that is memoized, and the leaf gets a copy.
+// edit prepares the leaf's items for a change. If a snapshot has the segment, the leaf
+// gets a copy of it, with nothing cached.
 func (l *leaf[T]) edit() {
 	if l.shared {
 		l.segment = &Segment[T]{Items: append(make([]T, 0, len(l.segment.Items)+1), l.segment.Items...)}
@@ -130,8 +155,8 @@ func (l *leaf[T]) edit() {
 	}
 }
 
-// split divides leaf i, which is ready for a change, in two of about the same
-// weight.
+// split divides leaf i, which is prepared for a change and has several items, in two of
+// about the same weight.
 func (r *run[T]) split(i int) {
 	l := r.leaves[i]
 	items := l.segment.Items
@@ -153,7 +178,7 @@ func (r *run[T]) split(i int) {
 	r.leaves = slices.Insert(r.leaves, i+1, upper)
 }
 
-// join unites leaf i with a neighbour where both together stay small.
+// join joins leaf i with a neighbour if both together stay small.
 func (r *run[T]) join(i int) {
 	i = min(i, len(r.leaves)-2)
 	if i < 0 || r.leaves[i].weight+r.leaves[i+1].weight > maxSegmentWeight/2 {
@@ -171,15 +196,15 @@ func (r *run[T]) join(i int) {
 
 func compareOrder[T item[T]](x T, order string) int { return strings.Compare(x.order(), order) }
 
-// findInBlocks returns the item of this order in a snapshot.
-func findInSegments[T item[T]](blocks []*Segment[T], order string) (x T, found bool) {
-	i := sort.Search(len(blocks), func(i int) bool { return blocks[i].Items[0].order() > order }) - 1
+// findInSegments returns the item of this order in a snapshot.
+func findInSegments[T item[T]](segments []*Segment[T], order string) (x T, found bool) {
+	i := sort.Search(len(segments), func(i int) bool { return segments[i].Items[0].order() > order }) - 1
 	if i < 0 {
 		return x, false
 	}
-	at, found := slices.BinarySearchFunc(blocks[i].Items, order, compareOrder[T])
+	at, found := slices.BinarySearchFunc(segments[i].Items, order, compareOrder[T])
 	if found {
-		x = blocks[i].Items[at]
+		x = segments[i].Items[at]
 	}
 	return x, found
 }

@@ -9,47 +9,37 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// View is everything held, as it was at one moment between two changes. It is
-// immutable and shared by all who read.
+// Snapshot is all that is stored, as it was at one moment between two batches. It is
+// immutable and shared by its readers.
 type Snapshot struct {
-	// Families are sorted by name, each with at least one block.
+	// Families are sorted by name. Each has at least one segment.
 	Families []*Family
 	Totals   Totals
 
 	groups []*Segment[*Group]
 }
 
-// Totals says how much is held.
+// Totals are the sizes of what is stored.
 type Totals struct {
 	Groups int
 	Series int   // label sets; a histogram counts once
 	Bytes  int64 // of encoded families
-	// Escaped counts the chunks with names that some expositions must escape.
+	// Escaped counts the encoded families with names that some expositions escape.
 	Escaped int
 }
 
-func (t *Totals) addEncodedFamily(c *EncodedFamily, sign int) {
-	t.Series += sign * c.Series()
-	t.Bytes += int64(sign * c.Size())
-	if !c.plain {
+func (t *Totals) addFamily(e *EncodedFamily, sign int) {
+	t.Series += sign * e.Series()
+	t.Bytes += int64(sign * e.Size())
+	if !e.plain {
 		t.Escaped += sign
 	}
 }
 
-// Groups returns the groups, ordered by their IDs.
-func (v *Snapshot) Groups() iter.Seq[*Group] {
-	return func(yield func(*Group) bool) {
-		for _, b := range v.groups {
-			for _, g := range b.Items {
-				if !yield(g) {
-					return
-				}
-			}
-		}
-	}
-}
+// Groups iterates over the groups, ordered by their IDs.
+func (v *Snapshot) Groups() iter.Seq[*Group] { return items(v.groups) }
 
-// Group returns the group of this key, nil where there is none.
+// Group returns the group of this key, nil if there is none. Cost: O(log groups).
 func (v *Snapshot) Group(key metric.GroupingKey) *Group {
 	g, _ := findInSegments(v.groups, key.ID())
 	return g
@@ -64,57 +54,55 @@ func (v *Snapshot) Family(name string) *Family {
 	return v.Families[i]
 }
 
-// Family is all families of one name, those of every group that has one. It is
-// immutable.
+// Family is the families of one name in all groups. It is immutable.
 type Family struct {
 	Name     string
-	Type     metric.Type
+	Type     metric.Type // also of all encoded families in Segments
 	Segments []*Segment[*EncodedFamily]
 
-	texts func() (help, unit string)
+	describe   sync.Once
+	help, unit string // see describe
+
 	cache // of what readers derived from the segments
 }
 
-func newFamily(name string, typ metric.Type, blocks []*Segment[*EncodedFamily]) *Family {
-	f := &Family{Name: name, Type: typ, Segments: blocks}
-	f.texts = sync.OnceValues(f.findTexts)
-	return f
-}
-
-// Help returns the help text, which is the first one that a group gives.
+// Help returns the help text, which is the first one that a group gives. Cost: O(groups)
+// the first time.
 func (f *Family) Help() string {
-	help, _ := f.texts()
-	return help
+	f.describe.Do(f.findTexts)
+	return f.help
 }
 
-// Unit returns the unit, which is the first one that a group gives.
+// Unit returns the unit, which is the first one that a group gives. Cost: O(groups) the
+// first time.
 func (f *Family) Unit() string {
-	_, unit := f.texts()
-	return unit
+	f.describe.Do(f.findTexts)
+	return f.unit
 }
 
-func (f *Family) findTexts() (help, unit string) {
-	for c := range f.All() {
-		if help == "" {
-			help = c.Help()
+func (f *Family) findTexts() {
+	for e := range f.All() {
+		if f.help == "" {
+			f.help = e.Help()
 		}
-		if unit == "" {
-			unit = c.Unit()
+		if f.unit == "" {
+			f.unit = e.Unit()
 		}
-		if help != "" {
-			// Units come with OpenMetrics alone, and from everyone or no one.
+		if f.help != "" {
+			// Units come only with OpenMetrics, and usually from all groups or none.
 			break
 		}
 	}
-	return help, unit
 }
 
-// Chunks returns the family's chunks, ordered by their groups' IDs.
-func (f *Family) All() iter.Seq[*EncodedFamily] {
-	return func(yield func(*EncodedFamily) bool) {
-		for _, b := range f.Segments {
-			for _, c := range b.Items {
-				if !yield(c) {
+// All iterates over the encoded families, ordered by their groups' IDs.
+func (f *Family) All() iter.Seq[*EncodedFamily] { return items(f.Segments) }
+
+func items[T any](segments []*Segment[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, segment := range segments {
+			for _, x := range segment.Items {
+				if !yield(x) {
 					return
 				}
 			}
@@ -128,14 +116,15 @@ func (s *Store) Snapshot() *Snapshot {
 	s.visible.Lock()
 	defer s.visible.Unlock()
 	if s.snapshot == nil {
+		families := s.list.all()
 		v := &Snapshot{
-			Families: make([]*Family, len(s.sorted)),
+			Families: make([]*Family, len(families)),
 			Totals:   s.totals,
 			groups:   s.groupRun.snapshot(),
 		}
-		for i, f := range s.sorted {
+		for i, f := range families {
 			if f.view == nil {
-				f.view = newFamily(f.name, f.typ, f.run.snapshot())
+				f.view = &Family{Name: f.name, Type: f.typeOf(), Segments: f.segments()}
 			}
 			v.Families[i] = f.view
 		}
@@ -144,7 +133,7 @@ func (s *Store) Snapshot() *Snapshot {
 	return s.snapshot
 }
 
-// Totals returns how much is stored. Cost: O(1).
+// Totals returns the sizes of what is stored. Cost: O(1).
 func (s *Store) Totals() Totals {
 	s.visible.Lock()
 	defer s.visible.Unlock()

@@ -30,7 +30,7 @@ type Store struct {
 	unready atomic.Pointer[UnavailableError]
 
 	queueing sync.Mutex // guards queue
-	queue    []*change
+	queue    []waiter
 
 	// committing serializes batches. Whoever changes the index (groups and families,
 	// with their types, runs and shapes) holds committing and visible; holding either
@@ -39,15 +39,16 @@ type Store struct {
 	next       batch // reused by each batch
 
 	// visible also guards what snapshots are made of, and the queue of expiries.
-	visible   sync.Mutex
-	groups    map[string]*Group
-	families  map[string]*family
-	reserved  map[string]metric.Type // see Reserve
-	sorted    []*family              // by name
-	groupRun  run[*Group]
-	totals    Totals
-	snapshot  *Snapshot // nil once something has changed
-	expiries  expiryQueue
+	visible  sync.Mutex
+	groups   map[string]*Group
+	families map[string]*family
+	list     familyList             // of families
+	reserved map[string]metric.Type // see Reserve
+	groupRun run[*Group]
+	totals   Totals
+	snapshot *Snapshot // nil once something has changed
+	expiries expiryQueue
+
 	quota     *Quota // nil if nothing is bounded; immutable
 	ruleUsage []size // by rule; empty if no rule bounds its groups
 
@@ -90,7 +91,6 @@ const retryAfter = 2 * time.Second
 var (
 	errLoading  = errors.New("the stored groups are still being loaded")
 	errStopping = errors.New("the gateway is stopping")
-	errAborted  = errors.New("the change was aborted by an error in the gateway, see its log")
 )
 
 // loadGrace is how long Open waits for a journal that does not return once ctx has
@@ -203,199 +203,5 @@ func (s *Store) Reserve(types map[string]metric.Type) {
 	s.reserved = types
 }
 
-// Apply makes the push part of its group as its options say. It returns once the
-// push is persisted and visible, or, with replayed, if one of the same idempotency
-// key was applied before; then nothing has changed. On a *metric.RejectionError only
-// the group's failure time has changed. Cost: O(series pushed or replaced), not
-// O(store); if series are merged, also those that the group has of the pushed
-// families.
-func (s *Store) Apply(p *Push) (replayed bool, err error) {
-	return commit(s, func(b *batch) (replayed bool, err error) {
-		old := b.group(p.key.ID())
-		if old != nil && old.used.has(p) {
-			return true, nil
-		}
-		err = b.check(p, old)
-		var next *Group
-		if err == nil {
-			next, err = old.afterPush(p)
-		}
-		if err == nil {
-			err = p.checkGroupLimit(old, next)
-		}
-		if err == nil {
-			err = b.checkQuota(old, next)
-		}
-		if err != nil {
-			b.fail(p.key, p.at)
-			return false, err
-		}
-		b.put(p.key.ID(), next)
-		return false, nil
-	})
-}
-
-// Fail records that a push to the group was rejected at the given time.
-func (s *Store) Fail(key metric.GroupingKey, at time.Time) error {
-	_, err := commit(s, func(b *batch) (struct{}, error) {
-		b.fail(key, at)
-		return struct{}{}, nil
-	})
-	return err
-}
-
-// fail records a rejected push, unless that alone would make the exposition
-// inconsistent or exceed the quota.
-func (b *batch) fail(key metric.GroupingKey, at time.Time) {
-	old := b.group(key.ID())
-	if old == nil && b.checkConflictingGroup(key) != nil {
-		return
-	}
-	next := old.afterRejection(key, at)
-	if b.checkQuota(old, next) == nil {
-		b.put(key.ID(), next)
-	}
-}
-
-// Delete deletes the group and reports whether there was one.
-func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
-	return commit(s, func(b *batch) (found bool, err error) {
-		if b.group(key.ID()) == nil {
-			return false, nil
-		}
-		b.put(key.ID(), nil)
-		return true, nil
-	})
-}
-
-// DeleteAll deletes, in one step, the groups that are still there and, unless still
-// is nil, of which it still holds. It returns them as they were. still can be called
-// several times for a group.
-func (s *Store) DeleteAll(keys []metric.GroupingKey, still func(*Group) bool) (deleted []*Group, err error) {
-	return commit(s, func(b *batch) (deleted []*Group, err error) {
-		for _, key := range keys {
-			if g := b.group(key.ID()); g != nil && (still == nil || still(g)) {
-				b.put(key.ID(), nil)
-				deleted = append(deleted, g)
-			}
-		}
-		return deleted, nil
-	})
-}
-
-// Wipe deletes all groups in one step and returns how many there were.
-func (s *Store) Wipe() (count int, err error) {
-	return commit(s, func(b *batch) (count int, err error) { return b.wipe(), nil })
-}
-
 // Groups iterates over the groups of a Snapshot.
 func (s *Store) Groups() iter.Seq[*Group] { return s.Snapshot().Groups() }
-
-// change is one caller's part of a batch.
-type change struct {
-	decide func(*batch) error
-	err    error
-	done   bool
-}
-
-// commit has decide carried out as part of a batch and returns its result once the
-// batch is persisted and visible, or an error that says why it is not. decide may be
-// called several times: what it returned last counts, so it keeps no state of its own.
-func commit[R any](s *Store, decide func(*batch) (R, error)) (R, error) {
-	var result R
-	err := s.commit(func(b *batch) (err error) {
-		result, err = decide(b)
-		return err
-	})
-	if err != nil {
-		var none R
-		return none, err
-	}
-	return result, nil
-}
-
-// commit carries out decide as part of a batch. The first caller to come commits for
-// those who wait by then.
-func (s *Store) commit(decide func(*batch) error) error {
-	c := &change{decide: decide}
-	s.queueing.Lock()
-	s.queue = append(s.queue, c)
-	s.queueing.Unlock()
-
-	s.committing.Lock()
-	defer s.committing.Unlock()
-	if c.done {
-		return c.err
-	}
-	s.queueing.Lock()
-	waiting := s.queue
-	s.queue = nil
-	s.queueing.Unlock()
-
-	// Should something below panic, nobody must believe that all went well.
-	for _, w := range waiting {
-		w.done, w.err = true, errAborted
-	}
-	s.turn(waiting)
-	return c.err
-}
-
-// turn decides on the changes in one turn of the journal and answers them. The
-// caller holds committing.
-func (s *Store) turn(waiting []*change) {
-	answer := func(err error) {
-		for _, w := range waiting {
-			w.err = err
-		}
-	}
-	if err := s.unready.Load(); err != nil {
-		answer(err)
-		return
-	}
-	foreign, err := s.journal.Begin(s.ctx)
-	if err != nil {
-		answer(err)
-		return
-	}
-	begun := true
-	defer func() {
-		if begun { // by a panic
-			_ = s.journal.Commit(Changes{})
-		}
-	}()
-	if !foreign.Empty() {
-		s.adopt(foreign)
-	}
-	b := &s.next
-	defer b.reset()
-	b.begin()
-	for _, w := range waiting {
-		w.err = w.decide(b)
-	}
-	begun = false
-	if err := s.journal.Commit(b.changes()); err != nil {
-		// Rejections stand; what would have been applied was not.
-		for _, w := range waiting {
-			if w.err == nil {
-				w.err = err
-			}
-		}
-		return
-	}
-	if !b.empty() {
-		s.publish(b)
-	}
-}
-
-// adopt makes changes visible that were checked elsewhere. The caller holds
-// committing.
-func (s *Store) adopt(changes Changes) {
-	b := &s.next
-	defer b.reset()
-	b.wiped = changes.Wiped
-	for _, c := range changes.Groups {
-		b.groups[c.ID] = c.Group
-		b.changed = append(b.changed, c.ID)
-	}
-	s.publish(b)
-}

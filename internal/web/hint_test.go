@@ -150,7 +150,7 @@ func TestAdviceWorks(t *testing.T) {
 				r.body = first(t, `(# TYPE m \w+)`, answer) + "\nm 2\n"
 				return r
 			}},
-		{"no type", []request{{path: "/metrics/job/a", body: "# TYPE m gauge\nm 1\n"}}, request{body: "m 2\n"},
+		{"another type", []request{{path: "/metrics/job/a", body: "# TYPE m gauge\nm 1\n"}}, request{body: "# TYPE m counter\nm 2\n"},
 			func(t *testing.T, _ *Server, r request, answer string) request {
 				r.body = first(t, `(# TYPE m \w+)`, answer) + "\nm 2\n"
 				return r

@@ -26,7 +26,7 @@ func TestRejectionsName(t *testing.T) {
 			[]string{"timestamps", `"n"`, "1700000000000"}},
 		{"type elsewhere", "# TYPE m gauge\nm 1\n", "# TYPE m counter\nm 1\n", metric.TypeConflict,
 			[]string{`"m"`, "counter", "gauge", `{job="a"}`, "# TYPE m gauge", "another name"}},
-		{"untyped", "# TYPE m gauge\nm 1\n", "m 1\n", metric.TypeConflict,
+		{"untyped", "# TYPE m summary\nm_count 1\n", "m 1\n", metric.TypeConflict,
 			[]string{"without a TYPE line is untyped"}},
 		{"self metric", "", "# TYPE go_goroutines counter\ngo_goroutines 1\n", metric.TypeConflict,
 			[]string{"go_goroutines", "gateway's own", "gauge"}},

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"time"
+
+	"pushgateway/internal/metric"
+)
+
+// Apply makes the push part of its group as its options say. It returns once the push is
+// persisted and visible or, with replayed, if one with the same idempotency key was
+// applied before; then nothing has changed. On a *metric.RejectionError only the group's
+// failure time has changed. Cost: O(series pushed or replaced), not O(store); if series
+// are merged, also those that the group has of the pushed families. Others wait only for
+// a part of that, however large the push is.
+func (s *Store) Apply(p *Push) (replayed bool, err error) {
+	s.announce(p)
+	defer s.forget(p)
+	return commit(s, func(b *batch) (replayed bool, err error) {
+		old := b.group(p.key.ID())
+		if old != nil && old.used.has(p) {
+			return true, nil
+		}
+		err = b.check(p, old)
+		var next *Group
+		if err == nil {
+			next, err = old.afterPush(p)
+		}
+		if err == nil {
+			err = p.checkGroupLimit(old, next)
+		}
+		if err == nil {
+			err = b.checkQuota(old, next)
+		}
+		if err != nil {
+			b.fail(p.key, p.at)
+			return false, err
+		}
+		b.put(p.key.ID(), next)
+		return false, nil
+	})
+}
+
+// Fail records that a push to the group was rejected at the given time.
+func (s *Store) Fail(key metric.GroupingKey, at time.Time) error {
+	_, err := commit(s, func(b *batch) (struct{}, error) {
+		b.fail(key, at)
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// fail records a rejected push, unless that alone would make the exposition
+// inconsistent or exceed the quota.
+func (b *batch) fail(key metric.GroupingKey, at time.Time) {
+	old := b.group(key.ID())
+	if old == nil && b.checkConflictingGroup(key) != nil {
+		return
+	}
+	next := old.afterRejection(key, at)
+	if b.checkQuota(old, next) == nil {
+		b.put(key.ID(), next)
+	}
+}
+
+// Delete deletes the group and reports whether there was one.
+func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
+	return commit(s, func(b *batch) (found bool, err error) {
+		if b.group(key.ID()) == nil {
+			return false, nil
+		}
+		b.put(key.ID(), nil)
+		return true, nil
+	})
+}
+
+// DeleteAll deletes, in one step, the groups that are still there and, unless still
+// is nil, of which it still holds. It returns them as they were. still can be called
+// several times for a group.
+func (s *Store) DeleteAll(keys []metric.GroupingKey, still func(*Group) bool) (deleted []*Group, err error) {
+	return commit(s, func(b *batch) (deleted []*Group, err error) {
+		for _, key := range keys {
+			if g := b.group(key.ID()); g != nil && (still == nil || still(g)) {
+				b.put(key.ID(), nil)
+				deleted = append(deleted, g)
+			}
+		}
+		return deleted, nil
+	})
+}
+
+// Wipe deletes all groups in one step and returns how many there were.
+func (s *Store) Wipe() (count int, err error) {
+	return commit(s, func(b *batch) (count int, err error) { return b.wipe(), nil })
+}

@@ -1,0 +1,139 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unique"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/wire"
+)
+
+// EncodedFamily is one metric family of one group, encoded as it is exposed: as protobuf
+// from the beginning, as text once that is first asked for. It is immutable to its
+// readers and has no pointer per series. All methods are safe for concurrent use.
+type EncodedFamily struct {
+	header   unique.Handle[header]
+	group    string // the group's ID
+	protobuf []byte
+	text     atomic.Pointer[[]byte]
+	time     int64 // Unix nanoseconds
+	series   int32
+	plain    bool
+
+	// Set while the encoded family is in the store, and guarded by its locks.
+	family *family
+	home   *leaf[*EncodedFamily] // in the run of family
+}
+
+// header is what the encoded families of one name usually share.
+type header struct {
+	name, help, unit string
+	typ              metric.Type
+}
+
+func (e *EncodedFamily) order() string                   { return e.group }
+func (e *EncodedFamily) weight() int                     { return len(e.protobuf) }
+func (e *EncodedFamily) leaf() *leaf[*EncodedFamily]     { return e.home }
+func (e *EncodedFamily) setLeaf(l *leaf[*EncodedFamily]) { e.home = l }
+
+// Name returns the family's name.
+func (e *EncodedFamily) Name() string { return e.header.Value().name }
+
+// Type returns the family's type.
+func (e *EncodedFamily) Type() metric.Type { return e.header.Value().typ }
+
+// Help returns the help text that was pushed with the family. It may be empty.
+func (e *EncodedFamily) Help() string { return e.header.Value().help }
+
+// Unit returns the unit that was pushed with the family. It may be empty.
+func (e *EncodedFamily) Unit() string { return e.header.Value().unit }
+
+// Series returns the number of metrics: label sets, not samples.
+func (e *EncodedFamily) Series() int { return int(e.series) }
+
+// Size returns the size of Protobuf.
+func (e *EncodedFamily) Size() int { return len(e.protobuf) }
+
+// Time returns when the family was pushed.
+func (e *EncodedFamily) Time() time.Time { return time.Unix(0, e.time) }
+
+// Plain reports whether no exposition has to escape a name of the family.
+func (e *EncodedFamily) Plain() bool { return e.plain }
+
+// Protobuf returns the metrics as fields of an io.prometheus.client.MetricFamily message.
+// The caller must not change it.
+func (e *EncodedFamily) Protobuf() []byte { return e.protobuf }
+
+// Text returns the samples in the text format, without HELP and TYPE. The caller must
+// not change it. Cost: O(bytes) the first time.
+func (e *EncodedFamily) Text() []byte {
+	if text := e.text.Load(); text != nil {
+		return *text
+	}
+	// Most pushes are replaced before anyone scrapes them, so their text is not made
+	// before it is needed. Two readers may both make it.
+	w := textWriters.Get().(*wire.TextWriter)
+	defer textWriters.Put(w)
+	written, err := w.Text(e.Name(), e.Type(), e.protobuf)
+	if err != nil {
+		panic(e.undecodable(err))
+	}
+	text := append(make([]byte, 0, len(written)), written...)
+	e.text.Store(&text)
+	return text
+}
+
+var textWriters = sync.Pool{New: func() any { return new(wire.TextWriter) }}
+
+// Metrics decodes the metrics. Their strings share memory with the encoded family, so the
+// caller must not change it. Cost: O(bytes).
+func (e *EncodedFamily) Metrics() []metric.Metric {
+	metrics, err := wire.DecodeMetrics(e.Type(), e.protobuf, e.Series())
+	if err != nil {
+		panic(e.undecodable(err))
+	}
+	return metrics
+}
+
+func (e *EncodedFamily) undecodable(err error) string {
+	return fmt.Sprintf("family %s of group %q, which was encoded here, does not decode: %v", e.Name(), e.group, err)
+}
+
+// newEncodedFamily encodes f, which must be normalized for the group, with the header h.
+// plain is as in Plain. scratch is working space, returned for the next call.
+func newEncodedFamily(f *metric.Family, h unique.Handle[header], group string, at time.Time, plain bool, scratch []byte) (*EncodedFamily, []byte) {
+	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
+	e := new(EncodedFamily)
+	e.init(len(f.Metrics), h, group, at, plain, slices.Clone(scratch))
+	return e, scratch
+}
+
+// init makes e a family that has been encoded as protobuf.
+func (e *EncodedFamily) init(series int, h unique.Handle[header], group string, at time.Time, plain bool, protobuf []byte) {
+	e.header = h
+	e.group = group
+	e.protobuf = protobuf
+	e.time = at.UnixNano()
+	e.series = int32(series)
+	e.plain = plain
+}
+
+// compareNames orders encoded families by their names.
+func compareNames(a, b *EncodedFamily) int {
+	if a.header == b.header {
+		return 0 // as usually, and cheaper to see
+	}
+	return strings.Compare(a.Name(), b.Name())
+}
+
+// findFamily returns the index at which families, sorted by name, have the one of this
+// name or would have it.
+func findFamily(families []*EncodedFamily, name string) int {
+	i, _ := slices.BinarySearchFunc(families, name, func(e *EncodedFamily, name string) int { return strings.Compare(e.Name(), name) })
+	return i
+}

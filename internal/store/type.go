@@ -1,0 +1,108 @@
+package store
+
+import (
+	"unique"
+
+	"pushgateway/internal/metric"
+)
+
+// An exposition has one type for each name. Groups whose families of a name have the same
+// type fit together. Untyped gives way: if some groups have a family as untyped and
+// others as counter (or as gauge), all of it is exposed as counter. So a client can begin
+// to send a type, one group after the other. A group's own family stays as it was
+// pushed: when no group has the type any more, the rest is untyped again.
+
+// types counts the groups that have the families of a name, by what matters for its type.
+type types struct {
+	groups int
+	typed  int         // of the groups, with another type than untyped
+	typ    metric.Type // of all of those
+}
+
+func (t *types) add(typ metric.Type) {
+	t.groups++
+	if typ != metric.Untyped {
+		t.typed++
+		t.typ = typ
+	}
+}
+
+func (t *types) remove(typ metric.Type) {
+	t.groups--
+	if typ != metric.Untyped {
+		t.typed--
+	}
+}
+
+// typeOf returns the type of the exposition.
+func (t *types) typeOf() metric.Type {
+	if t.typed > 0 {
+		return t.typ
+	}
+	return metric.Untyped
+}
+
+// mixed reports whether some groups have another type than the exposition.
+func (t *types) mixed() bool { return t.typed > 0 && t.typed < t.groups }
+
+// fits reports whether a family of the type can be exposed together with those counted.
+func (t *types) fits(typ metric.Type) bool {
+	switch {
+	case t.groups == 0:
+		return true
+	case typ == metric.Untyped:
+		return t.typed == 0 || t.typ.Scalar()
+	case t.typed > 0 && t.typ != typ:
+		return false
+	}
+	return typ.Scalar() || t.typed == t.groups
+}
+
+// mergedType returns the type of a family in which metrics of both types are.
+func mergedType(a, b metric.Type) metric.Type {
+	if a == metric.Untyped && b.Scalar() {
+		return b
+	}
+	return a
+}
+
+// segments returns the segments of the family, in which all have its type.
+func (f *family) segments() []*Segment[*EncodedFamily] {
+	segments := f.run.snapshot()
+	if !f.mixed() {
+		f.retyped = nil
+		return segments
+	}
+	retyped := make(map[*Segment[*EncodedFamily]]*Segment[*EncodedFamily], len(segments))
+	all := make([]*Segment[*EncodedFamily], len(segments))
+	for i, segment := range segments {
+		same := f.retyped[segment]
+		if same == nil || same.Items[0].Type() != f.typ {
+			same = withType(segment, f.typ)
+		}
+		retyped[segment], all[i] = same, same
+	}
+	f.retyped = retyped
+	return all
+}
+
+// withType returns the segment with all encoded families as of the type, which is the
+// segment itself if they are. Cost: O(bytes of the others).
+func withType(segment *Segment[*EncodedFamily], typ metric.Type) *Segment[*EncodedFamily] {
+	all := make([]*EncodedFamily, len(segment.Items))
+	changed := false
+	for i, e := range segment.Items {
+		if e.Type() == typ {
+			all[i] = e
+			continue
+		}
+		f := metric.Family{Name: e.Name(), Type: typ, Metrics: e.Metrics()}
+		h := unique.Make(header{e.Name(), e.Help(), e.Unit(), typ})
+		all[i], _ = newEncodedFamily(&f, h, e.group, e.Time(), e.plain, nil)
+		changed = true
+	}
+	if !changed {
+		return segment
+	}
+	return &Segment[*EncodedFamily]{Items: all}
+}
