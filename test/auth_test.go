@@ -51,10 +51,19 @@ anonymous: {allow: [scrape]}
 		code     int
 		out, err string
 	}{
-		{[]string{"check", file}, 0, "auth.yml: 2 users\ncheckout-ci: may push, delete for {team=\"checkout\"}\nalice: may read, admin\nanonymous: may scrape\n", ""},
+		{
+			[]string{"check", file}, 0, "auth.yml: 2 users\ncheckout-ci: may push, delete for {team=\"checkout\"}\n" +
+				"alice: may read, admin\nanonymous: may scrape\n", "",
+		},
 		{[]string{"check", file, "--as", "checkout-ci", "PUT", "/metrics/job/x/team/checkout"}, 0, "allowed: checkout-ci may push", ""},
-		{[]string{"check", file, "--as", "checkout-ci", "put", "/with/ttl=1h/metrics/job/x/team/checkout"}, 0, "allowed: checkout-ci may push", ""},
-		{[]string{"check", file, "--as", "checkout-ci", "PUT", "/metrics/job/x"}, 1, `not allowed (403): checkout-ci lacks the right push for the group {job="x"}`, ""},
+		{
+			[]string{"check", file, "--as", "checkout-ci", "put", "/with/ttl=1h/metrics/job/x/team/checkout"}, 0,
+			"allowed: checkout-ci may push", "",
+		},
+		{
+			[]string{"check", file, "--as", "checkout-ci", "PUT", "/metrics/job/x"}, 1,
+			`not allowed (403): checkout-ci lacks the right push for the group {job="x"}`, "",
+		},
 		{[]string{"check", file, "--as", "anonymous", "GET", "/"}, 1, "not allowed (401): anonymous lacks the right read", ""},
 		{[]string{"check", file, "--as", "anonymous", "GET", "/-/healthy"}, 0, "allowed: everybody may", ""},
 		{[]string{"check", file, "--as", "alice", "PUT", "/api/v1/admin/wipe"}, 0, "needs the right admin\nallowed: alice may read, admin", ""},

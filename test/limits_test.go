@@ -25,9 +25,15 @@ func TestLimitsByFlag(t *testing.T) {
 		want             int
 		text             string
 	}{
-		{"--push.max-body-size=1KiB", "/metrics/job/a", "m 1 # " + strings.Repeat("x", 2000) + "\n", 413, "limit of 1KiB, decompressed (body_size_limit)"},
+		{
+			"--push.max-body-size=1KiB", "/metrics/job/a", "m 1 # " + strings.Repeat("x", 2000) + "\n", 413,
+			"limit of 1KiB, decompressed (body_size_limit)",
+		},
 		{"--push.max-series=10", "/metrics/job/a", seriesText(11), 400, "the limit of 10 (series_limit)"},
-		{"--push.max-labels=3", "/metrics/job/a/b/c", seriesText(1), 400, "has 4 labels, its name included, which is more than the limit of 3 (label_limit)"},
+		{
+			"--push.max-labels=3", "/metrics/job/a/b/c", seriesText(1), 400,
+			"has 4 labels, its name included, which is more than the limit of 3 (label_limit)",
+		},
 		{"--push.max-label-name-length=3", "/metrics/job/a", "m{long=\"x\"} 1\n", 400, "(label_name_length_limit)"},
 		{"--push.max-label-value-length=3", "/metrics/job/a", "m{x=\"long\"} 1\n", 400, "(label_value_length_limit)"},
 		{"--storage.max-groups=1", "/metrics/job/a", "m 1\n", 429, "must not have more than 1 (storage.max-groups)"},
@@ -76,7 +82,8 @@ func TestLimitsByRuleAndReload(t *testing.T) {
 	until(t, "the rules are reloaded", func() bool { return strings.Contains(p.log.String(), "rules reloaded") })
 	wantText(t, p.get(t, "/api/v1/groups/job/a/team/checkout"), `"series":52`)
 	p.push(t, "PUT", "/metrics/job/a/team/checkout", seriesText(50))
-	if a := p.do(t, "PUT", "/metrics/job/a/team/checkout", seriesText(60)); a.status != 429 || !strings.Contains(a.body, "series_total_limit") {
+	a := p.do(t, "PUT", "/metrics/job/a/team/checkout", seriesText(60))
+	if a.status != 429 || !strings.Contains(a.body, "series_total_limit") {
 		t.Errorf("growing: %d %s", a.status, a.body)
 	}
 	if a := p.do(t, "PUT", "/metrics/job/c/team/checkout", "m 1\n"); a.status != 429 || !strings.Contains(a.body, "groups_limit") {

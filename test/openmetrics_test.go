@@ -27,17 +27,22 @@ func TestClientPythonReadsOpenMetrics(t *testing.T) {
 		{"counters", "# TYPE c_total counter\nc_total 1\n# TYPE d counter\nd 1\n", []string{"c counter 1", "d unknown 1"}},
 		{"beside a gauge of the time of creation", "# TYPE c_total counter\nc_total 1\n# TYPE c_created gauge\nc_created 2\n",
 			[]string{"c_total unknown 1", "c_created gauge 1"}},
-		{"beside a gauge of the base name", "# TYPE c_total counter\nc_total 1\n# TYPE c gauge\nc 2\n", []string{"c_total unknown 1", "c gauge 1"}},
+		{
+			"beside a gauge of the base name", "# TYPE c_total counter\nc_total 1\n# TYPE c gauge\nc 2\n",
+			[]string{"c_total unknown 1", "c gauge 1"},
+		},
 		{"one counter is the base of another", "# TYPE c_total counter\nc_total 1\n# TYPE c_total_total counter\nc_total_total 2\n",
 			[]string{"c counter 1", "c_total_total unknown 1"}},
-		{"counters that cannot be", "# TYPE n_total counter\nn_total -1\n# TYPE x_total counter\nx_total NaN\n# TYPE y_total counter\ny_total +Inf\n",
+		{"counters that cannot be", "# TYPE n_total counter\nn_total -1\n# TYPE x_total counter\nx_total NaN\n" +
+			"# TYPE y_total counter\ny_total +Inf\n",
 			[]string{"n_total unknown 1", "x_total unknown 1", "y counter 1"}},
 		{"summaries", "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns{quantile=\"1\"} NaN\ns_sum 2\ns_count 1\n" +
 			"# TYPE n summary\nn{quantile=\"0.5\"} -1\nn_sum -2\nn_count 1\n",
 			[]string{"s summary 4", "n unknown 1", "n_sum unknown 1", "n_count unknown 1"}},
 		{"a summary beside a time of creation", "# TYPE s summary\ns_sum 2\ns_count 1\ns_created 3\n",
 			[]string{"s_sum unknown 1", "s_count unknown 1", "s_created unknown 1"}},
-		{"histograms", "# TYPE h histogram\nh_bucket{le=\"0.00001\"} 0\nh_bucket{le=\"0.1\"} 1\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1e+06\"} 2\n" +
+		{"histograms", "# TYPE h histogram\nh_bucket{le=\"0.00001\"} 0\nh_bucket{le=\"0.1\"} 1\n" +
+			"h_bucket{le=\"1\"} 1\nh_bucket{le=\"1e+06\"} 2\n" +
 			"h_bucket{le=\"1e+21\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 2\nh_count 3\n" +
 			"# TYPE n histogram\nn_bucket{le=\"-1\"} 1\nn_bucket{le=\"+Inf\"} 3\nn_sum -2\nn_count 3\n" +
 			"# TYPE f histogram\nf_bucket{le=\"1\"} 0.5\nf_bucket{le=\"+Inf\"} 1.5\nf_sum 2\nf_count 1.5\n",

@@ -24,7 +24,8 @@ func startPrometheus3(t *testing.T, gateway *program, settings map[string]string
 	dir := t.TempDir()
 	config := "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:\n"
 	for name, lines := range settings {
-		config += fmt.Sprintf("- job_name: %s\n  honor_labels: true\n  static_configs: [{targets: [%q], labels: {mode: %[1]s}}]\n", name, gateway.Addr)
+		config += fmt.Sprintf("- job_name: %s\n  honor_labels: true\n", name)
+		config += fmt.Sprintf("  static_configs: [{targets: [%q], labels: {mode: %s}}]\n", gateway.Addr, name)
 		for line := range strings.Lines(lines) {
 			config += "  " + strings.TrimSpace(line) + "\n"
 		}
@@ -52,7 +53,9 @@ func TestPrometheus3ReadsMixedHistograms(t *testing.T) {
 		"both":   protobuf + "always_scrape_classic_histograms: true\n",
 	})
 	for job, factor := range map[string]float64{"a": 1.5, "b": 0, "c": 1.5} {
-		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "mixed_seconds", NativeHistogramBucketFactor: factor, Buckets: prometheus.DefBuckets})
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "mixed_seconds", NativeHistogramBucketFactor: factor, Buckets: prometheus.DefBuckets,
+		})
 		for i := range 10 {
 			h.Observe(float64(i))
 		}
@@ -68,11 +71,14 @@ func TestPrometheus3ReadsMixedHistograms(t *testing.T) {
 		PositiveCount: []float64{2.5},
 	}
 	classic := &dto.Histogram{SampleCount: proto.Uint64(3), SampleSum: proto.Float64(5), Bucket: []*dto.Bucket{
-		{UpperBound: proto.Float64(1), CumulativeCount: proto.Uint64(1)}, {UpperBound: proto.Float64(math.Inf(1)), CumulativeCount: proto.Uint64(3)},
+		{UpperBound: proto.Float64(1), CumulativeCount: proto.Uint64(1)},
+		{UpperBound: proto.Float64(math.Inf(1)), CumulativeCount: proto.Uint64(3)},
 	}}
 	for i, h := range []*dto.Histogram{classic, float, classic} {
 		var body strings.Builder
-		for name, typ := range map[string]dto.MetricType{"float_seconds": dto.MetricType_HISTOGRAM, "queue_size": dto.MetricType_GAUGE_HISTOGRAM} {
+		for name, typ := range map[string]dto.MetricType{
+			"float_seconds": dto.MetricType_HISTOGRAM, "queue_size": dto.MetricType_GAUGE_HISTOGRAM,
+		} {
 			f := &dto.MetricFamily{Name: &name, Type: typ.Enum(), Metric: []*dto.Metric{{Histogram: h}}}
 			if _, err := protodelim.MarshalTo(&body, f); err != nil {
 				t.Fatal(err)
