@@ -26,7 +26,8 @@ func (f *Family) CheckSummable(gauges GaugeMerge) error {
 	case GaugeHistogram:
 		if gauges == GaugeMin || gauges == GaugeMax {
 			return Reject(BadMerge,
-				"metric family %q is of type gauge histogram, which has no minimum or maximum: push it with gauges=sum or gauges=last", f.Name)
+				"metric family %q is of type gauge histogram, which has no minimum or maximum: push it with gauges=sum or "+
+					"gauges=last", f.Name)
 		}
 	}
 	for i := range f.Metrics {

@@ -117,7 +117,8 @@ func TestMergeSeriesAgainstModel(t *testing.T) {
 func TestSum(t *testing.T) {
 	s := store.InMemory()
 	sum := store.PushOptions{Merge: metric.MergeSum, Gauges: metric.GaugeMax}
-	mustPush(t, s, "a", "# TYPE c counter\nc{x=\"1\"} 1\n# TYPE g gauge\ng 5\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 1\n", sum)
+	mustPush(t, s, "a", "# TYPE c counter\nc{x=\"1\"} 1\n# TYPE g gauge\ng 5\n# TYPE s summary\ns{quantile=\"0.5\"} "+
+		"1\ns_sum 2\ns_count 1\n", sum)
 	mustPush(t, s, "a", "# TYPE c counter\nc{x=\"1\"} 2\nc{x=\"2\"} 4\n# TYPE g gauge\ng 3\n", sum)
 	mustPush(t, s, "a", "# TYPE s summary\ns_sum 3\ns_count 2\n", sum)
 	wantSamples(t, s, "a", "c{x=\"1\"} 3\nc{x=\"2\"} 4\ng 5\ns_sum 5\ns_count 3\n")

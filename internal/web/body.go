@@ -100,7 +100,8 @@ func maxSize(limit int64) int {
 }
 
 func rejectSize(limit int64) error {
-	return metric.Reject(metric.TooLarge, "the body is larger than the limit of %s, decompressed (%s): push less, in several groups if need be",
+	return metric.Reject(metric.TooLarge,
+		"the body is larger than the limit of %s, decompressed (%s): push less, in several groups if need be",
 		limits.FormatSize(limit), limits.BodySize)
 }
 

@@ -49,7 +49,8 @@ func TestBulkInBatches(t *testing.T) {
 		samples := func(s *Server) string {
 			var b strings.Builder
 			for line := range strings.Lines(do(s, "GET", "/metrics", "").Body.String()) {
-				if name := strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "); name[0] == 'm' || strings.HasPrefix(name, "h_") {
+				if name := strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "); name[0] == 'm' ||
+					strings.HasPrefix(name, "h_") {
 					b.WriteString(line)
 				}
 			}

@@ -54,7 +54,8 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 	encoding := h.Get("Content-Encoding")
 	switch {
 	case !slices.Contains([]string{"", "identity", "gzip", "snappy", "zstd"}, strings.ToLower(encoding)):
-		rejection.Message += fmt.Sprintf("; the header Content-Encoding: %s is not a known compression, so the body was read as it is", encoding)
+		rejection.Message += fmt.Sprintf("; the header Content-Encoding: %s is not a known compression, so the body was "+
+			"read as it is", encoding)
 	case strings.HasPrefix(contentType, "multipart/form-data"):
 		rejection.Message += "; the body is a form with parts: with curl, use --data-binary @file instead of -F"
 	case strings.HasPrefix(contentType, "application/x-www-form-urlencoded") && !bytes.Contains(body, []byte("\n")) && len(body) > 0:

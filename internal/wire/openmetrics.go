@@ -32,9 +32,6 @@ func ParseOpenMetrics(src string, names metric.ValidationScheme) ([]metric.Famil
 	return whole.All, err
 }
 
-// maxWhole bounds a body that is parsed again as a single batch, in bytes.
-const maxWhole = 64 << 20
-
 // parseOpenMetricsTo parses src like ParseOpenMetrics and gives it to the sink in
 // batches.
 func parseOpenMetricsTo(src string, names metric.ValidationScheme, sink Sink) error {

@@ -95,7 +95,7 @@ func (p *TextParser) ParseTo(src string, sink Sink) error {
 	if err == nil {
 		err = sink.Done(p.finishBatch())
 	}
-	if !p.split || !isDuplicateSeries(err) {
+	if !p.split || !isDuplicateSeries(err) || len(src) > maxWhole {
 		return err
 	}
 	// Lines of one summary or histogram may be in different batches, though hardly

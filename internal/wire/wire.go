@@ -39,6 +39,10 @@ type Sink interface {
 // maxBatch is how many metrics a batch has before it goes to a Sink.
 const maxBatch = 4096
 
+// maxWhole bounds a body that is parsed again as a single batch, in bytes. It takes many
+// times as much memory then.
+const maxWhole = 32 << 20
+
 // Families is a Sink that gets the families of a body in a single batch. They are valid
 // until the next use of the parser.
 type Families struct{ All []metric.Family }
