@@ -42,6 +42,9 @@ func TestChangesDuringCompaction(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	j, s := compacting(t, path)
 	before := readFile(t, path)
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
 	begun, release := make(chan struct{}), make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
 	j.disk.sync = func(f *os.File) error {
@@ -63,6 +66,9 @@ func TestChangesDuringCompaction(t *testing.T) {
 	}
 	close(release)
 	j.background.Wait()
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
+		t.Errorf("the new file has mode %v: %v", info.Mode(), err)
+	}
 	if size := j.committed.end; size >= int64(len(bytes.TrimRight(before, "\x00"))) {
 		t.Errorf("the file is not smaller: %d bytes", size)
 	}

@@ -3,6 +3,8 @@ package journal
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -10,37 +12,50 @@ import (
 // FuzzLoad reads any bytes as a file, and a good file with any changes: it must be
 // rejected, or have what it had after one of its batches.
 func FuzzLoad(f *testing.F) {
-	s := makeSample(f, true)
-	want := map[string]bool{}
-	for _, n := range []int64{s.end(), s.states[len(s.states)-3].end} {
-		f.Add(s.file[:n], []byte{})
+	// A backup is a small file.
+	j, s := open(f, filepath.Join(memoryDir(f), "f.db"), SyncEachPush)
+	empty, err := loadBytes(backup(f, j))
+	if err != nil {
+		f.Fatal(err)
 	}
-	// Changes are an offset in 4 bytes, a length, and as many bytes.
-	f.Add([]byte{}, []byte{0, 0, 2, 0, 1, 0})
-	f.Add([]byte{}, []byte{0, 0, 2, 8, 8, 0, 0, 0, 0, 0, 0, 0, 0})
-	for n := range s.states {
-		file := slices.Clone(s.file)
-		clear(file[s.states[n].end:s.end()])
-		is, err := loadFile(bytes.NewReader(file), int64(len(file)))
+	want := map[string]bool{fingerprint(empty): true}
+	for n := range 6 {
+		mustPush(f, s, fmt.Sprint("job-", n%4), fmt.Sprintf("m %d\nn{l=\"%0400d\"} 1\n", n, n))
+		if n == 4 {
+			if _, err := s.Delete(groupKey("job", "job-1")); err != nil {
+				f.Fatal(err)
+			}
+		}
+		is, err := loadBytes(backup(f, j))
 		if err != nil {
 			f.Fatal(err)
 		}
 		want[fingerprint(is)] = true
 	}
+	good := backup(f, j)
+	f.Add(good, []byte{})
+	f.Add(good[:len(good)-sectorSize], []byte{})
+	// Changes are an offset in 4 bytes, a length, and as many bytes.
+	f.Add([]byte{}, []byte{0, 2, 0, 0, 1, 0})
+	f.Add([]byte{}, []byte{0, 4, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, file, changes []byte) {
-		_, _ = loadFile(bytes.NewReader(file), int64(len(file)))
-		changed := slices.Clone(s.file)
+		_, _ = loadBytes(file)
+		changed := slices.Clone(good)
 		for len(changes) >= 5 {
 			at, length := int(binary.LittleEndian.Uint32(changes)%uint32(len(changed))), int(changes[4])
 			length = min(length, len(changes)-5, len(changed)-at)
 			copy(changed[at:], changes[5:5+length])
 			changes = changes[5+length:]
 		}
-		is, err := loadFile(bytes.NewReader(changed), int64(len(changed)))
+		is, err := loadBytes(changed)
 		if err == nil && !want[fingerprint(is)] {
 			t.Error("a file that was changed is read as what it never was")
 		}
 	})
+}
+
+func loadBytes(file []byte) (loaded, error) {
+	return loadFile(bytes.NewReader(file), int64(len(file)))
 }
 
 // fingerprint is equal for equal groups.

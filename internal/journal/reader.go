@@ -135,11 +135,11 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 	free := make(chan []byte, cap(chunks)+2)
 	go func() {
 		defer close(chunks)
-		current := newChunk(free)
+		current := newChunk(free, int(min(chunkSize, size)))
 		send := func() {
 			chunks <- current
 			go current.decode()
-			current = newChunk(free)
+			current = newChunk(free, int(min(chunkSize, size)))
 		}
 		l.header, l.position, l.dirty, err = scan(f, size, func(n int64) []byte {
 			if len(current.records) > 0 && n > int64(cap(current.memory)-len(current.memory)) {
@@ -186,14 +186,14 @@ type chunk struct {
 	decoded chan struct{}
 }
 
-func newChunk(free <-chan []byte) *chunk {
+func newChunk(free <-chan []byte, size int) *chunk {
 	c := &chunk{decoded: make(chan struct{})}
 	select {
 	case c.memory = <-free:
 	default:
 	}
-	if cap(c.memory) < chunkSize || cap(c.memory) > 4*chunkSize {
-		c.memory = make([]byte, 0, chunkSize)
+	if cap(c.memory) < size || cap(c.memory) > 4*chunkSize {
+		c.memory = make([]byte, 0, size)
 	}
 	return c
 }

@@ -43,6 +43,9 @@ func (j *Journal) writeNew(ctx context.Context, groups iter.Seq[*store.Group], c
 		return nil, describeOpen(temporary, err)
 	}
 	err = flock(ctx, f, syscall.LOCK_EX)
+	if old, statErr := os.Stat(j.path); err == nil && statErr == nil {
+		err = f.Chmod(old.Mode().Perm())
+	}
 	if err == nil {
 		l, err = newLog(f, j.disk)
 	}
