@@ -22,7 +22,7 @@ func (s *Store) clear() {
 			announced[name] = f
 		}
 	}
-	s.groups, s.families, s.list = map[string]*Group{}, announced, familyList{}
+	s.groups, s.families, s.list, s.unused = map[string]*Group{}, announced, familyList{}, nil
 	s.groupRun, s.totals, s.expiries = run[*Group]{}, Totals{}, nil
 	clear(s.ruleUsage)
 }
@@ -89,10 +89,29 @@ func (s *Store) removeFamily(e *EncodedFamily, groupShape shape) {
 	s.totals.addFamily(e, -1)
 	if f.groups == 0 {
 		s.list.remove()
-		if f.announced == 0 {
+		s.unused = append(s.unused, f)
+	}
+}
+
+// sweep removes some of the index entries that no group has any more, and reports whether
+// it left others. It takes little time, so that a change that deletes very many families
+// does not make others wait for all of them.
+func (s *Store) sweep() (more bool) {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	for range min(maxSlice, len(s.unused)) {
+		last := len(s.unused) - 1
+		f := s.unused[last]
+		s.unused[last] = nil
+		s.unused = s.unused[:last]
+		if f.groups == 0 && f.announced == 0 && s.families[f.name] == f {
 			delete(s.families, f.name)
 		}
 	}
+	if len(s.unused) == 0 && cap(s.unused) > maxSlice {
+		s.unused = nil
+	}
+	return len(s.unused) > 0
 }
 
 // familyOf returns the index entry for the encoded family, which it makes if there is

@@ -43,6 +43,7 @@ type Store struct {
 	groups   map[string]*Group
 	families map[string]*family
 	list     familyList             // of families
+	unused   []*family              // that may be in families without a group; see sweep
 	reserved map[string]metric.Type // see Reserve
 	groupRun run[*Group]
 	totals   Totals

@@ -34,7 +34,11 @@ func commit[R any](s *Store, decide func(*batch) (R, error)) (R, error) {
 	s.queueing.Lock()
 	s.queue = append(s.queue, d)
 	s.queueing.Unlock()
-	s.await(d)
+	for more := s.await(d); more; {
+		s.committing.Lock()
+		more = s.sweep()
+		s.committing.Unlock()
+	}
 	if d.err != nil {
 		var none R
 		return none, d.err
@@ -43,8 +47,9 @@ func commit[R any](s *Store, decide func(*batch) (R, error)) (R, error) {
 }
 
 // await returns once the decision, which is in the queue, has been answered. The first
-// caller to come takes the turn for those who wait by then.
-func (s *Store) await(w waiter) {
+// caller to come takes the turn for those who wait by then. Then it reports whether there
+// is more to sweep.
+func (s *Store) await(w waiter) (more bool) {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	for !w.state().done {
@@ -64,7 +69,9 @@ func (s *Store) await(w waiter) {
 			s.queue = append(rest, s.queue...)
 			s.queueing.Unlock()
 		}
+		more = s.sweep()
 	}
+	return more
 }
 
 // turn decides, in one turn of the journal, on those who wait, and answers them. It
