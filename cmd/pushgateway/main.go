@@ -101,10 +101,11 @@ func run(o options, logger *slog.Logger) error {
 		background.Go(func() { reloadOnHangup(ctx, manager, guard) })
 	}
 	// The server listens while the groups are being loaded, and says so.
-	opened := make(chan error, 1)
+	opened, ready := make(chan error, 1), make(chan struct{})
 	background.Go(func() {
 		err := groups.Open(ctx)
 		opened <- err
+		close(ready)
 		if err != nil {
 			quit()
 			return
@@ -112,6 +113,9 @@ func run(o options, logger *slog.Logger) error {
 		warnOfHidden(groups, logger)
 		groups.RunExpiry(ctx, handler.Expired)
 	})
+	if o.persistenceFile == "" {
+		<-ready // there is nothing to load, so no scrape is to be answered with 503
+	}
 	err = serve(ctx, o, handler, logger)
 	quit()
 	return errors.Join(err, closeStore(groups, opened, &background, logger))

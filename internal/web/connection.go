@@ -17,9 +17,9 @@ type Timeouts struct {
 	Header time.Duration
 	// Idle is how long a connection may be without a request.
 	Idle time.Duration
-	// Progress is how long a body, or a response, may take without any byte, and how long
-	// what is left of the body of a rejected request may take. In the same time, and in
-	// each unit of it, a body must have minRate bytes per second.
+	// Progress is how long a body or a response may take without any byte, and how long the
+	// rest of the body of a rejected request may take. After the first Progress, a body
+	// must also have arrived at minRate.
 	Progress time.Duration
 }
 
@@ -28,8 +28,7 @@ type Timeouts struct {
 var DefaultTimeouts = Timeouts{Header: 30 * time.Second, Idle: 5 * time.Minute, Progress: time.Minute}
 
 const (
-	// minRate is the average number of bytes per second at which a body must arrive, after
-	// its first Timeouts.Progress.
+	// minRate is the minimum average rate of a body in bytes per second.
 	minRate = 256
 	// maxWrite is the maximum number of bytes that are written at once, so that a client
 	// that reads at least that much within Timeouts.Progress gets a response of any size.
