@@ -56,7 +56,10 @@ func testBulkDelete(t *testing.T, browser context.Context) {
 	b.clickTo(".confirm button")
 	b.want("Delete 41 groups?", "Nothing was deleted", "confirm again")
 	b.clickTo(".confirm button")
-	b.want("41 groups deleted.", "80 groups")
+	b.want("41 groups deleted.", "No group matches")
+	if got := b.address(); got != "/?search=%7Bjob%3D%22cleaner%22%7D" {
+		t.Errorf("after the deletion at %s, not at the search", got)
+	}
 	if text := p.get(t, "/api/v1/groups?limit=0"); !strings.Contains(text, `"total":80`) {
 		t.Errorf("the gateway has %s", text)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 func testFirstPush(t *testing.T, browser context.Context) {
@@ -50,7 +51,11 @@ func testList(t *testing.T, browser context.Context) {
 	b.awaitRows(1)
 	b.write(`{job=~"backup.*",instance!~".*1."}`)
 	b.await("the selector is applied", `document.getElementById("search-result").innerText === "67 of 121 groups"`)
+	// While a selector is typed, the last result stays. An error is shown once it is submitted.
 	b.write(`{job=~"(`)
+	b.await("the hint is shown", `document.getElementById("search-result").innerText === "Not a complete search yet"`)
+	b.awaitRows(50)
+	b.key(kb.Enter)
 	b.await("the error is shown", `document.querySelector("#search-result .error") !== null`)
 	b.want("not a PromQL selector")
 	b.awaitRows(0)
@@ -68,6 +73,9 @@ func testList(t *testing.T, browser context.Context) {
 	}
 	b.click(`a[rel="next"]`)
 	b.await("the second page is there", `document.querySelector(".paging span").innerText === "Page 2 of 3"`)
+	if eval[bool](b, `document.querySelector(".fresh") !== null`) {
+		t.Error("paging highlights rows as new")
+	}
 	shared, rows := b.address(), b.rows()
 	if len(rows) != 50 {
 		t.Errorf("%d rows", len(rows))
@@ -114,6 +122,9 @@ func testRefresh(t *testing.T, browser context.Context) {
 	})()`)
 	p.push(t, "PUT", "/metrics/job/a/instance/host-new", "m 1\n")
 	b.await("the new group is there", `document.querySelector("table.list tbody th").innerText.includes("host-new")`)
+	if got := eval[string](b, `document.querySelector(".fresh")?.dataset.key`); got != "job/a/instance/host-new" {
+		t.Errorf("highlighted as new: %q", got)
+	}
 	got := eval[string](b, `[document.activeElement].map((e) => e.id + " " + e.selectionStart + " " + e.selectionEnd)[0]`)
 	if got != "search-text 1 3" {
 		t.Errorf("focus and cursor are %q", got)

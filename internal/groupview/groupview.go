@@ -3,6 +3,7 @@
 package groupview
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -35,6 +36,34 @@ func (g *Group) Summed() bool { return g.Stored != nil && g.Stored.Summed }
 
 // Expired reports whether the group has expired and only its push times are left.
 func (g *Group) Expired() bool { return g.Stored != nil && g.Stored.Expired }
+
+// Samples returns the number of samples that a scrape gets of the group as text. Unlike in Series, a
+// histogram counts once for each bucket, count and sum. Cost: O(bytes of the group).
+func (g *Group) Samples() int {
+	if g.Stored == nil {
+		return 0
+	}
+	samples := 0
+	for _, f := range g.Stored.Families {
+		if f.Type().Scalar() {
+			samples += f.Series()
+			continue
+		}
+		metrics := f.Metrics()
+		for i := range metrics {
+			samples += 2 // sum and count
+			if summary := metrics[i].Summary; summary != nil {
+				samples += len(summary.Quantiles)
+			} else if h := metrics[i].Histogram; h != nil {
+				samples += len(h.Buckets)
+				if n := len(h.Buckets); n == 0 || !math.IsInf(h.Buckets[n-1].UpperBound, 1) {
+					samples++ // the bucket for +Inf
+				}
+			}
+		}
+	}
+	return samples
+}
 
 // Expiry says when a group expires.
 type Expiry struct {

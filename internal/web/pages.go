@@ -171,7 +171,7 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 		event = "wipe"
 	}
 	h.audit.log(r, event, "groups", count, "page", metric.Shorten(d.Fields.Encode()))
-	h.config.Pages.Deleted(w, count)
+	h.config.Pages.Deleted(w, d, count)
 	return nil
 }
 
@@ -190,7 +190,7 @@ func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, e
 	}
 	switch {
 	case fields.Get("group") != "":
-		take("group")
+		take("group", "from")
 		// The ref is percent-encoded, as in the path of a page.
 		ref, err := url.PathUnescape(fields.Get("group"))
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"runtime/debug"
 	"strings"
 
@@ -118,7 +119,13 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, httpRequest *http.Request
 	r := s.newRequest(httpRequest)
 	r.interrupt = w.interrupt
 	defer s.recover(w, r)
-	if row := s.findRow(r); row != nil {
+	if prefix := s.config.RoutePrefix; prefix != "" && r.URL.Path == prefix && r.Method == http.MethodGet {
+		// Without the slash, the relative links of the page would lead elsewhere. The location
+		// is relative, too, since the path may have another prefix outside.
+		location := url.URL{Path: path.Base(prefix) + "/", RawQuery: r.URL.RawQuery}
+		w.Header().Set("Location", location.String())
+		w.WriteHeader(http.StatusMovedPermanently)
+	} else if row := s.findRow(r); row != nil {
 		row.serve(w, r)
 	} else if err := s.answerUnrouted(w, r); err != nil {
 		s.answerError(w, r, textForm, err)

@@ -140,7 +140,7 @@ func TestRoutes(t *testing.T) {
 func TestRoutePrefix(t *testing.T) {
 	s, _ := newTestServer(t, func(c *Config) { c.RoutePrefix = "/pg"; c.TelemetryPath = "/self" })
 	for path, status := range map[string]int{
-		"/pg/self": 200, "/pg/metrics": 404, "/self": 404, "/pgself": 404, "/pg": 200, "/pg/": 200, "/": 404,
+		"/pg/self": 200, "/pg/metrics": 404, "/self": 404, "/pgself": 404, "/pg": 301, "/pg/": 200, "/": 404,
 		"/pg/api/v1/status": 200, "/pg/debug/pprof/goroutine": 200, "/pg/-/healthy": 200,
 	} {
 		if w := do(s, "GET", path, ""); w.Code != status {
@@ -149,5 +149,8 @@ func TestRoutePrefix(t *testing.T) {
 	}
 	if w := do(s, "PUT", "/pg/metrics/job/a", "m 1"); w.Code != 200 {
 		t.Errorf("push: %d %s", w.Code, w.Body)
+	}
+	if got := do(s, "GET", "/pg?state=ok", "").Header().Get("Location"); got != "pg/?state=ok" {
+		t.Errorf("without the slash, to %q", got)
 	}
 }

@@ -62,11 +62,7 @@ func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion, visi
 			page.Inputs = append(page.Inputs, input{name, value})
 		}
 	}
-	c := choiceOf(d.Fields)
-	page.Back = c.link("./")
-	if ref := d.Fields.Get("group"); ref != "" && page.Count == 1 {
-		page.Back = "groups/" + search.Ref(d.Groups[0].Key)
-	}
+	page.Back = listOf(d.Fields).link("./")
 	for i, g := range d.Groups {
 		if i == maxConfirmed {
 			page.More = page.Count - i
@@ -82,9 +78,20 @@ func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion, visi
 	return p.render(w, status, "confirm", page)
 }
 
+// listOf returns the choice of the list to return to from a deletion: the search that selected
+// the groups, or the one that the visitor came from.
+func listOf(fields url.Values) choice {
+	if fields.Get("group") != "" {
+		return choiceFrom(fields)
+	}
+	return choiceOf(fields)
+}
+
 // Deleted answers a deletion that was carried out: it redirects to the list.
-func (p *Pages) Deleted(w http.ResponseWriter, count int) {
-	p.GoTo(w, "?"+url.Values{"deleted": {strconv.Itoa(count)}}.Encode())
+func (p *Pages) Deleted(w http.ResponseWriter, d Deletion, count int) {
+	values := listOf(d.Fields).values()
+	values.Set("deleted", strconv.Itoa(count))
+	p.GoTo(w, "?"+values.Encode())
 }
 
 // GoTo redirects from a page in the gateway's own folder to another page of the

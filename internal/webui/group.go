@@ -40,6 +40,7 @@ type groupPage struct {
 	layout
 	group
 	Stored               bool // false if only rejected pushes are known
+	Samples              int  // of a scrape
 	SetByPush, SetByRule bool // what set the expiry; neither for the flag
 	Labels               []chip
 	More                 int
@@ -49,7 +50,10 @@ type groupPage struct {
 	Delete               string     // link
 
 	Search      string
-	Self        string // link to the group's page
+	List        string // link to the list that the visitor came from
+	From        string // the same as a parameter
+	Self        string // link to the group's page, without a query
+	Whole       string // link to all metrics of the group
 	Family      string // the only one shown; empty if all are
 	Families    []family
 	FamilyCount int // that match
@@ -108,7 +112,12 @@ type sample struct {
 func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *groupview.View, key metric.GroupingKey, visitor Visitor) error {
 	now := view.Now
 	values := r.URL.Query()
-	g, known := view.Group(key, search.DefaultAge)
+	from := choiceFrom(values)
+	age := search.DefaultAge
+	if query, err := from.query(); err == nil {
+		age = query.Age
+	}
+	g, known := view.Group(key, age)
 	job, _ := key.Value(metric.JobLabel)
 	page := groupPage{
 		layout: p.layoutOf(r, visitor, "Group of job "+cut(job, 60), "group", depth),
@@ -116,6 +125,7 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *g
 		Search: cut(values.Get("search"), maxSearch),
 		budget: pageBudget,
 		Family: values.Get("family"),
+		From:   from.from(),
 	}
 	page.Refresh = 5
 	if !known {
@@ -128,9 +138,11 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *g
 	}
 	ref := search.Ref(key)
 	page.Labels, page.More = chips(key.Labels(), 8000)
+	page.List = from.link(page.Root)
 	page.Self = page.Root + "groups/" + ref
+	page.Whole = withFrom(page.Self, url.Values{}, page.From)
 	if visitor.mayDelete(key) {
-		page.Delete = page.Root + "delete?" + url.Values{"group": {ref}}.Encode()
+		page.Delete = withFrom(page.Root+"delete", url.Values{"group": {ref}}, page.From)
 	}
 	if len(key.Path()) <= maxCopied {
 		page.Copies = copies(page.Address, key, g.Summed())
@@ -142,7 +154,7 @@ func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *g
 		shown := rejectionOf(g.Rejection, now, &page.layout)
 		page.Rejected = &shown
 	}
-	page.group = groupOf(&g, now)
+	page.group, page.Samples = groupOf(&g, now), g.Samples()
 	page.SetByPush, page.SetByRule = g.Expiry.SetBy == groupview.SetByPush, g.Expiry.SetBy == groupview.SetByRule
 	if g.Stored != nil {
 		number, _ := strconv.Atoi(values.Get("page"))
@@ -163,10 +175,7 @@ func (page *groupPage) link(family string, number int) string {
 	if number > 1 {
 		v.Set("page", strconv.Itoa(number))
 	}
-	if len(v) == 0 {
-		return page.Self
-	}
-	return page.Self + "?" + v.Encode()
+	return withFrom(page.Self, v, page.From)
 }
 
 // fill adds the families to the page.

@@ -74,6 +74,46 @@ func (c choice) values() url.Values {
 	return v
 }
 
+// fromParam is the parameter of other pages for the choice of the list that the visitor
+// came from, as a query.
+const fromParam = "from"
+
+// maxFrom is the maximum length of that parameter. A longer choice is not passed on.
+const maxFrom = 300
+
+// from returns the choice as the value of fromParam.
+func (c choice) from() string {
+	if from := c.values().Encode(); len(from) <= maxFrom {
+		return from
+	}
+	return ""
+}
+
+// withFrom returns a link with the query and a value of fromParam, which may be empty.
+func withFrom(page string, query url.Values, from string) string {
+	if from != "" {
+		query.Set(fromParam, from)
+	}
+	if len(query) == 0 {
+		return page
+	}
+	return page + "?" + query.Encode()
+}
+
+// choiceFrom returns the choice that the visitor came from, by the query or form of another
+// page.
+func choiceFrom(values url.Values) choice {
+	from := values.Get(fromParam)
+	if len(from) > maxFrom {
+		from = ""
+	}
+	parsed, err := url.ParseQuery(from)
+	if err != nil {
+		parsed = nil
+	}
+	return choiceOf(parsed)
+}
+
 // link returns the choice as a relative URL.
 func (c choice) link(page string) string {
 	if query := c.values().Encode(); query != "" {
@@ -113,6 +153,7 @@ type option struct {
 // column is a column header of the list, which links to sort by it.
 type column struct {
 	Text, Link, Class string
+	Title             string // explains the text; may be empty
 	Sorted            string // ascending, descending or empty
 }
 
@@ -172,7 +213,7 @@ func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.V
 	page.Page = min(page.Page, pages)
 	first := (page.Page - 1) * pageSize
 	for _, g := range found.Groups(first, first+pageSize) {
-		row := rowOf(&g, view.Now)
+		row := rowOf(&g, page.choice, view.Now)
 		if !visitor.mayDelete(g.Key) {
 			row.Delete = ""
 		}
@@ -253,6 +294,9 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 			next = "-" + name
 		}
 		col := column{Text: c.text, Class: c.class}
+		if c.by == search.BySeries {
+			col.Title = "Label sets; a histogram or summary counts once"
+		}
 		switch page.Sort {
 		case name:
 			col.Sorted, next = "ascending", "-"+name
@@ -281,11 +325,11 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 	}
 }
 
-func rowOf(g *groupview.Group, now time.Time) groupRow {
-	ref := search.Ref(g.Key)
+func rowOf(g *groupview.Group, c choice, now time.Time) groupRow {
+	ref, from := search.Ref(g.Key), c.from()
 	r := groupRow{
-		Link:   "groups/" + ref,
-		Delete: "delete?" + url.Values{"group": {ref}}.Encode(),
+		Link:   withFrom("groups/"+ref, url.Values{}, from),
+		Delete: withFrom("delete", url.Values{"group": {ref}}, from),
 		Ref:    ref,
 		group:  groupOf(g, now),
 	}

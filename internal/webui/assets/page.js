@@ -12,6 +12,9 @@ const keyOf = (node) => node.nodeType === 1 ? node.id || node.dataset?.key || ""
 // picked is the visitor's selection while the page is updated.
 let picked = null;
 
+// marking is set while a refresh updates the page: new rows are highlighted.
+let marking = false;
+
 // morph makes the element old equal to next. Equal nodes are not replaced, so that focus,
 // selection, scroll position and typed text remain.
 function morph(old, next) {
@@ -55,7 +58,7 @@ function morphChildren(old, next) {
     if (!known || known.nodeName !== child.nodeName) {
       const added = document.importNode(child, true);
       prepare(added);
-      if (added.localName === "tr") {
+      if (marking && added.localName === "tr") {
         added.classList.add("fresh");
       }
       old.insertBefore(added, at);
@@ -81,12 +84,18 @@ function morphChildren(old, next) {
   }
 }
 
-// show shows a page that was fetched.
-function show(text) {
+// show shows a page that was fetched. If that was for a search that is still being typed and
+// not valid yet, the page stays as it is, with a hint.
+function show(text, typed) {
   const page = new DOMParser().parseFromString(text, "text/html");
   const next = page.getElementById("main");
   if (!next) {
     throw new Error("not a page of the gateway");
+  }
+  const result = document.getElementById("search-result");
+  if (typed && result && next.querySelector("#search-text[aria-invalid]")) {
+    result.textContent = "Not a complete search yet";
+    return;
   }
   const focused = document.activeElement;
   const selection = getSelection();
@@ -115,7 +124,7 @@ function show(text) {
 let asking = null; // the current request
 
 // ask fetches a page of this kind and shows it. A new request cancels the previous one.
-async function ask(url, version) {
+async function ask(url, { version, typed } = {}) {
   asking?.abort();
   const mine = asking = new AbortController();
   try {
@@ -134,7 +143,7 @@ async function ask(url, version) {
     if (asking !== mine) {
       return false;
     }
-    show(text);
+    show(text, typed);
     return true;
   } finally {
     if (asking === mine) {
@@ -169,12 +178,15 @@ async function refresh() {
   if (!asking) {
     const started = Date.now();
     try {
-      await ask(location.href, main.dataset.version);
+      marking = true;
+      await ask(location.href, { version: main.dataset.version, typed: document.activeElement?.type === "search" });
       main.removeAttribute("data-stale");
     } catch (error) {
       if (error.name !== "AbortError") {
         main.dataset.stale = error.message; // asked again later
       }
+    } finally {
+      marking = false;
     }
     // Ask a slow gateway less often.
     await new Promise((done) => setTimeout(done, Math.min(rarest, 10 * (Date.now() - started))));
@@ -205,13 +217,14 @@ if (soon) {
 // --- Searching, sorting and paging without loading a new page -------------------
 
 // go shows another view of this page, given by its URL.
-async function go(url, replace) {
+async function go(url, replace, typed) {
+  marking = false;
   url.searchParams.delete("deleted");
   if (url.href !== location.href) {
     history[replace ? "replaceState" : "pushState"](null, "", url);
   }
   try {
-    await ask(url.href);
+    await ask(url.href, { typed });
   } catch (error) {
     if (error.name !== "AbortError") {
       location.reload();
@@ -235,7 +248,7 @@ document.addEventListener("input", (event) => {
   const form = event.target.closest("form[role=search]");
   if (form && event.target.type === "search") {
     clearTimeout(typing);
-    typing = setTimeout(() => go(addressOf(form), true), 150);
+    typing = setTimeout(() => go(addressOf(form), true, true), 150);
   }
 });
 document.addEventListener("change", (event) => {
