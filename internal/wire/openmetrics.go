@@ -28,14 +28,14 @@ import (
 // Cost: O(n log n) in the labels of one line, O(n) in all else.
 func ParseOpenMetrics(src string, names metric.ValidationScheme) ([]metric.Family, error) {
 	var whole Families
-	err := parseOpenMetricsTo(src, names, &whole)
+	err := parseOpenMetricsTo(src, names, &whole, math.MaxInt)
 	return whole.All, err
 }
 
 // parseOpenMetricsTo parses src like ParseOpenMetrics and gives it to the sink in
-// batches.
-func parseOpenMetricsTo(src string, names metric.ValidationScheme, sink Sink) error {
-	p := &openMetrics{names: names, sink: sink, batchLimit: batchLimit(sink), taken: map[string]omOwner{}}
+// batches of about as many metrics as batchLimit says.
+func parseOpenMetricsTo(src string, names metric.ValidationScheme, sink Sink, batchLimit int) error {
+	p := &openMetrics{names: names, sink: sink, batchLimit: batchLimit, taken: map[string]omOwner{}}
 	err := p.parse(src)
 	if err == nil {
 		err = sink.Done(p.families)

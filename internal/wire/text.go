@@ -90,7 +90,11 @@ func (p *TextParser) Parse(src string) ([]metric.Family, error) {
 // ParseTo parses a body like Parse and gives it to the sink in batches. The error is
 // that of the sink or a *metric.RejectionError.
 func (p *TextParser) ParseTo(src string, sink Sink) error {
-	p.sink, p.batchLimit = sink, batchLimit(sink)
+	return p.parseTo(src, sink, batchLimit(sink))
+}
+
+func (p *TextParser) parseTo(src string, sink Sink, batchLimit int) error {
+	p.sink, p.batchLimit = sink, batchLimit
 	err := p.parse(src)
 	if err == nil {
 		err = sink.Done(p.finishBatch())

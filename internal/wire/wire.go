@@ -87,7 +87,7 @@ func (p *Parser) ParseTo(body []byte, format Format, names metric.ValidationSche
 	case Protobuf:
 		return parseProtobufTo(body, sink)
 	case OpenMetrics:
-		err := parseOpenMetricsTo(strings.TrimPrefix(src, byteOrderMark), names, sink)
+		err := parseOpenMetricsTo(strings.TrimPrefix(src, byteOrderMark), names, sink, batchLimit(sink))
 		if !isMalformed(err) {
 			return err
 		}

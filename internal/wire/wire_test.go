@@ -3,6 +3,7 @@ package wire
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -132,4 +133,85 @@ func TestLinesApart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// joiner is a sink that finds summaries and histograms that come twice, as the encoder of
+// pushes does.
+type joiner struct {
+	collector
+	seen  map[string]bool
+	twice bool
+}
+
+func (j *joiner) Add(families []metric.Family) error {
+	for _, f := range families {
+		for _, m := range f.Metrics {
+			if f.Type.Scalar() {
+				continue
+			}
+			labels := slices.Clone(m.Labels)
+			sortLabels(labels)
+			series := f.Name + metric.FormatLabels(labels)
+			j.twice = j.twice || j.seen[series]
+			j.seen[series] = true
+		}
+	}
+	return j.collector.Add(families)
+}
+
+func (j *joiner) Done(families []metric.Family) error {
+	if err := j.Add(families); err != nil {
+		return err
+	}
+	if j.twice {
+		return metric.Reject(metric.DuplicateSeries, "twice")
+	}
+	return nil
+}
+
+func (j *joiner) Reset() {
+	j.collector.Reset()
+	j.seen, j.twice = map[string]bool{}, false
+}
+
+// FuzzBatches parses bodies as a whole and in tiny batches, with the same verdict and the
+// same metrics.
+func FuzzBatches(f *testing.F) {
+	for _, body := range []string{
+		"a 1\nb 2\na{l=\"1\"} 3\n# HELP a late\n",
+		"# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 1\nh_bucket{a=\"2\",le=\"1\"} 2\nh_bucket{a=\"3\",le=\"1\"} 2\nh_bucket{le=\"2\",a=\"1\"} 3\nh_sum{a=\"1\"} 2.5\n",
+		"# TYPE s summary\ns{quantile=\"0.5\"} 1\nx 1\ny 1\nz 1\ns_sum 3\ns_count 2\ns_sum{l=\"m\"} 2\n",
+		"# TYPE c counter\nc_total{l=\"1\"} 1 # {e=\"x\"} 1\nc_created{l=\"1\"} 1\nc_total{l=\"2\"} 2 # {e=\"y\"} 1\nc_total{l=\"3\"} 2\nc_created{l=\"2\"} 1\n# EOF\n",
+		"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {c=\"d\"} 2\nh_bucket{le=\"+Inf\"} 2.5\nh_sum 1\nh_bucket{a=\"b\",le=\"+Inf\"} 2 # {e=\"f\"} 1\nh_count 2\nh_created 1\n# EOF\n",
+		"# TYPE a gauge\na{l=\"1\"} 1\na{l=\"2\"} 1\na{l=\"3\"} 1\n# TYPE a counter\na_total{l=\"1\"} 1\na_total{l=\"2\"} 1\n# EOF\n",
+	} {
+		for limit := range 4 {
+			f.Add(body, uint8(limit))
+		}
+	}
+	f.Fuzz(func(t *testing.T, body string, limit uint8) {
+		for _, parse := range []func(sink Sink, limit int) error{
+			func(sink Sink, limit int) error {
+				return (&TextParser{Names: metric.UTF8Validation}).parseTo(body, sink, limit)
+			},
+			func(sink Sink, limit int) error { return parseOpenMetricsTo(body, metric.UTF8Validation, sink, limit) },
+		} {
+			var whole, batches joiner
+			whole.Reset()
+			batches.Reset()
+			wholeErr := parse(&whole, math.MaxInt)
+			err := parse(&batches, 1+int(limit%8))
+			if fmt.Sprint(err) != fmt.Sprint(wholeErr) {
+				t.Fatalf("%q: %v, as a whole %v", body, err, wholeErr)
+			}
+			if err != nil {
+				continue
+			}
+			slices.Sort(whole.metrics)
+			slices.Sort(batches.metrics)
+			if !slices.Equal(batches.metrics, whole.metrics) {
+				t.Fatalf("%q:\ngot        %q\nas a whole %q", body, batches.metrics, whole.metrics)
+			}
+		}
+	})
 }
