@@ -164,7 +164,9 @@ func (s *Server) answerErrorPage(w http.ResponseWriter, r *request, err error) {
 		page.title = "Loading"
 		page.err = errors.New("The persisted groups are still being loaded. This page shows them as soon as they are there.")
 	} else if page.status == http.StatusUnauthorized {
-		if err := s.config.Pages.SignIn(w, r.Request, s.config.visitor(r), s.config.depth(r), page.status, s.config.signInFor(r, err)); err != nil {
+		c := &s.config
+		err := c.Pages.SignIn(w, r.Request, c.visitor(r), c.depth(r), page.status, c.signInFor(r, err))
+		if err != nil {
 			s.config.Logger.Debug("sign-in page not sent", "path", r.URL.Path, "remote_addr", r.RemoteAddr, "err", err)
 		}
 		return

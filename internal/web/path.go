@@ -75,7 +75,8 @@ func (p groupPath) appendLabels(labels []metric.Label, validation metric.Validat
 			meant := "/" + strings.Join(p[i+2:], "/")
 			return nil, metric.Reject(metric.BadPath,
 				"the label %q has an empty value, perhaps from an unset variable: write %s%s/= for an empty value; "+
-					"or, if the value is %q, write %s%s/%s", name, p[i], metric.Base64Suffix, meant, p[i], metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(meant)))
+					"or, if the value is %q, write %s%s/%s",
+				name, p[i], metric.Base64Suffix, meant, p[i], metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(meant)))
 		}
 		labels = append(labels, metric.Label{Name: name, Value: value})
 	}

@@ -111,7 +111,8 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 		defer h.giveBack(buffers)
 		encoder := &buffers.encoder
 		encoder.Begin(key, options)
-		if err := buffers.reader.read(r.Context(), r.Header, body, limit, memory, h.validation, encoder); err != nil && encoder.Rejected() == nil {
+		err = buffers.reader.read(r.Context(), r.Header, body, limit, memory, h.validation, encoder)
+		if err != nil && encoder.Rejected() == nil {
 			return err // the body could not be parsed
 		}
 		replayed, err = h.apply(encoder, key, asked)
