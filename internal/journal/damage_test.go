@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/store"
 )
 
 // sample is a file and how it came to be.
@@ -239,6 +240,71 @@ func TestMixedBatches(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDivergedCopies mixes the batches of two gateways that began with the same backup:
+// batches with the same numbers, in files with the same salt.
+func TestDivergedCopies(t *testing.T) {
+	s := makeSample(t, true)
+	dir := memoryDir(t)
+	var files [2][]byte
+	var ends [3]int64
+	for i := range files {
+		path := filepath.Join(dir, fmt.Sprintf("%d.db", i))
+		if err := os.WriteFile(path, s.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j, again := open(t, path, SyncEachPush)
+		for n := range ends {
+			ends[n] = j.log.end
+			if err := pushText(again, groupKey("job", "new"), fmt.Sprintf("x %d\n", 10*i+n), stepTime(n), metric.MergeGroup); err != nil {
+				t.Fatal(err)
+			}
+		}
+		shut(t, j)
+		files[i] = readFile(t, path)
+	}
+	mixed := slices.Concat(files[0][:ends[1]], files[1][ends[1]:ends[2]], files[0][ends[2]:])
+	if len(mixed) != len(files[0]) || len(mixed) != len(files[1]) {
+		t.Fatal("the batches of the two copies differ in size")
+	}
+	if !opens(t, filepath.Join(memoryDir(t), "f.db"), mixed, "", "a batch of the other copy") {
+		t.Error("a batch of the other copy: accepted")
+	}
+}
+
+// TestCutWhereItGrew cuts a file to the sizes that it had, of which each ends with zeros
+// or with a batch.
+func TestCutWhereItGrew(t *testing.T) {
+	dir := memoryDir(t)
+	f, err := os.Create(filepath.Join(dir, "grown.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	l, err := newLog(f, newDisk())
+	if err == nil {
+		err = l.seal()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int64
+	for size := l.allocated; len(sizes) < 3; {
+		if err := l.append(store.Changes{Groups: []store.Change{{ID: "x"}}}); err != nil { // takes a sector
+			t.Fatal(err)
+		}
+		if l.allocated != size {
+			sizes = append(sizes, size)
+			size = l.allocated
+		}
+	}
+	file := readFile(t, f.Name())
+	for _, size := range sizes {
+		if !opens(t, filepath.Join(memoryDir(t), "f.db"), file[:size], "", fmt.Sprintf("cut at %d", size)) {
+			t.Errorf("cut at %d, where it grew: accepted", size)
+		}
+	}
 }
 
 // TestStaleSectors has parts of a file as they were at an earlier moment, as a disk

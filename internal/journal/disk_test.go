@@ -79,6 +79,28 @@ func TestFileGone(t *testing.T) {
 	}
 }
 
+// TestFileGoneBeforeClose: a file that is gone when the journal stops is written again.
+func TestFileGoneBeforeClose(t *testing.T) {
+	for _, noticed := range []bool{true, false} {
+		path := filepath.Join(memoryDir(t), "f.db")
+		j, s := open(t, path, SyncEachPush)
+		mustPush(t, s, "a", "m 1\n")
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if noticed {
+			j.checkName()
+		}
+		want := exposed(t, s)
+		if err := j.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := text(t, afterCrash(t, path)); got != want {
+			t.Errorf("noticed before: %v; the file has\n%s\nwant\n%s", noticed, got, want)
+		}
+	}
+}
+
 // TestNoRegularFile: what cannot be a file is said so, without waiting for anyone.
 func TestNoRegularFile(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")

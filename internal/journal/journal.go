@@ -316,10 +316,15 @@ func (j *Journal) close(ctx context.Context) error {
 	if j.log == nil {
 		return nil
 	}
+	if j.unavailable == nil {
+		if err := j.log.namedBy(j.path); err != nil {
+			j.fail(err)
+		}
+	}
 	var err error
 	if j.unavailable == nil {
 		err = j.flush()
-	} else if len(j.pending.groups) > 0 {
+	} else if len(j.pending.groups) > 0 || j.suspect != nil {
 		err = j.recover() // the last chance for what was accepted
 	}
 	if err == nil && j.unavailable == nil {

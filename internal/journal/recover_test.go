@@ -36,29 +36,31 @@ func (j meanwhile) Commit(changes store.Changes) error {
 // TestFailureBeforeTheChangeShows: a change that was acknowledged, but that the store
 // does not show yet, is in the file that is mended from what the store shows.
 func TestFailureBeforeTheChangeShows(t *testing.T) {
-	for _, failure := range []error{syscall.EIO, fullDisk} {
-		for what, mend := range map[string]func(*Journal) error{
-			"mended": func(j *Journal) error { j.tryToRecover(); return j.Ready() },
-			"closed": func(j *Journal) error { return j.Close(context.Background()) },
-		} {
-			path := filepath.Join(memoryDir(t), "f.db")
-			var do func()
-			j, s := openWith(t, path, SyncInterval, func(j still) store.Journal { return meanwhile{j, &do} })
-			mustPush(t, s, "a", "m 1\n")
-			mustPush(t, s, "b", "m 1\n")
-			if err := j.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			mustPush(t, s, "b", "m 2\n")
-			do = func() {
-				breakWith(j, failure)
-				if err := mend(j); err != nil {
-					t.Errorf("%v, %s: %v", failure, what, err)
+	for _, mode := range []Sync{SyncEachPush, SyncInterval} {
+		for _, failure := range []error{syscall.EIO, fullDisk} {
+			for what, recover := range map[string]func(*Journal) error{
+				"recovered": func(j *Journal) error { j.tryToRecover(); return j.Ready() },
+				"closed":    func(j *Journal) error { return j.Close(context.Background()) },
+			} {
+				path := filepath.Join(memoryDir(t), "f.db")
+				var do func()
+				j, s := openWith(t, path, mode, func(j still) store.Journal { return meanwhile{j, &do} })
+				mustPush(t, s, "a", "m 1\n")
+				mustPush(t, s, "b", "m 1\n")
+				if err := j.Flush(t.Context()); err != nil {
+					t.Fatal(err)
 				}
-			}
-			mustPush(t, s, "a", "m 2\n")
-			if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
-				t.Errorf("%v, %s: the file holds\n%s\nbut acknowledged was\n%s", failure, what, got, want)
+				mustPush(t, s, "b", "m 2\n")
+				do = func() {
+					breakWith(j, failure)
+					if err := recover(j); err != nil {
+						t.Errorf("%v, %v, %s: %v", mode, failure, what, err)
+					}
+				}
+				mustPush(t, s, "a", "m 2\n")
+				if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+					t.Errorf("%v, %v, %s: the file has\n%s\nbut acknowledged was\n%s", mode, failure, what, got, want)
+				}
 			}
 		}
 	}
