@@ -138,14 +138,13 @@ func (g *Group) TTLStart() time.Time {
 	return g.Pushed
 }
 
-// of returns how the group expires, and false if it does not.
+// of returns how the group expires; false if it does not.
 func (p *ExpiryPolicy) of(g *Group) (metric.Expiry, bool) {
 	e := g.Expiry.Or((*p)(g.Key))
 	return e, e.TTL > 0 && !g.Expired && !(e.KeepPushTimes && g.empty())
 }
 
-// expiryOf returns when a stored group expires, as of Clock.Elapsed, and false if it
-// does not.
+// expiryOf returns when a stored group expires, by Clock.Elapsed; false if it does not.
 func (p *ExpiryPolicy) expiryOf(g *Group) (time.Duration, bool) {
 	e, expires := p.of(g)
 	if !expires || e.TTL > math.MaxInt64-max(0, g.ttlStart) {
@@ -192,7 +191,7 @@ type ExpiredGroup struct {
 }
 
 // expire deletes the groups of these IDs that have expired, in one step: each as a
-// whole or, if its push times are kept, all but them. Cost: O(what the groups hold).
+// whole, or all but its push times. Cost: O(their families).
 func (s *Store) expire(ids []string) ([]ExpiredGroup, error) {
 	return commit(s, func(b *batch) (expired []ExpiredGroup, err error) {
 		policy, now := s.expiryPolicy.Load(), s.clock.Elapsed()
@@ -220,8 +219,8 @@ func (s *Store) expire(ids []string) ([]ExpiredGroup, error) {
 func (g *Group) onlyPushTimes() *Group {
 	next := g.successor()
 	next.Expired, next.Summed = true, false
-	next.Families = slices.DeleteFunc(slices.Clone(g.Families), func(c *EncodedFamily) bool {
-		return c.Name() != PushTime && c.Name() != FailureTime
+	next.Families = slices.DeleteFunc(slices.Clone(g.Families), func(e *EncodedFamily) bool {
+		return e.Name() != PushTime && e.Name() != FailureTime
 	})
 	return next
 }

@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// RepeatWindow is how long an idempotency key is known after its push was applied.
+// ReplayWindow is how long a group remembers the idempotency key of a push.
 const ReplayWindow = 24 * time.Hour
 
-// maxUsedKeys bounds the keys that a group remembers; the oldest are forgotten
-// first. They are written with the group at each push, 12 bytes or so each.
+// maxUsedKeys bounds the keys that a group remembers; the oldest are forgotten first. The
+// journal writes them with the group at each push, about 12 bytes each.
 const maxUsedKeys = 1000
 
-// usedKeys are the idempotency keys of the pushes that were last applied to a group,
-// in the order in which they came. A group shares the memory of the one before it
-// and only ever appends.
+// usedKeys are the idempotency keys of the pushes that were last applied to a group, in
+// that order. A group shares the memory of its previous state and only appends.
 type usedKeys []usedKey
 
-// usedKey is a key and when it was used.
+// usedKey is a key and the time of its push.
 type usedKey struct {
 	hash    uint64 // the first 8 bytes of the key's SHA-256
 	seconds int64  // Unix
@@ -44,13 +43,13 @@ func (u usedKeys) has(p *Push) bool {
 	return false
 }
 
-// within reports whether the window of the key is open at the given time. A clock that
-// was set back must not let a push count twice.
+// within reports whether the key is still remembered at the given time. A clock that was
+// set back must not let a push count twice.
 func (k usedKey) within(at time.Time) bool {
 	return at.Unix()-k.seconds < int64(ReplayWindow/time.Second)
 }
 
-// with returns the keys after the push p, without those that are forgotten.
+// with returns the keys after the push p, without those that the group forgets.
 func (u usedKeys) with(p *Push) usedKeys {
 	for len(u) > 0 && (len(u) >= maxUsedKeys || !u[0].within(p.at)) {
 		u = u[1:]

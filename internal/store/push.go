@@ -9,25 +9,25 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Manner says how a push becomes part of its group.
+// PushOptions say how a push changes its group.
 type PushOptions struct {
-	// Merge is what becomes of what the group holds; the zero value is as
+	// Merge says what stays of the group's metrics; the zero value is as
 	// metric.MergeGroup.
 	Merge metric.Merge
-	// Gauges is what becomes of gauges that are added up.
+	// Gauges says how metric.MergeSum merges gauges.
 	Gauges metric.GaugeMerge
-	// Restart has metric.MergeSum begin anew where the group was not summed so
-	// far, which is rejected otherwise.
+	// Reset has metric.MergeSum replace a group that was not summed so far. Otherwise
+	// the push is rejected.
 	Reset bool
-	// Lifetime is what the push itself says of the group's end.
+	// Expiry is what the push sets itself; the ExpiryPolicy sets the rest.
 	Expiry metric.Expiry
-	// DropTimestamps takes samples with timestamps without them.
+	// DropTimestamps drops timestamps. Otherwise a push that has any is rejected.
 	DropTimestamps bool
 	// DropLabels are names of labels that metrics lose, sorted. Those of the group stay.
 	// With metric.MergeSum, metrics that are then the same series are added up.
 	DropLabels []string
-	// IdempotencyKey makes the push have no effect where one with the same key
-	// was applied to the group within RepeatWindow; empty for none.
+	// IdempotencyKey makes the push have no effect if one with the same key was applied
+	// to the group within ReplayWindow; empty for none.
 	IdempotencyKey string
 	// Limits bound the push and its group. limits.Groups and limits.TotalSeries are not
 	// looked at; see Quota.
@@ -57,10 +57,10 @@ func (p *Push) metrics(i int) []metric.Metric {
 // Key returns the key of the group the push goes to.
 func (p *Push) Key() metric.GroupingKey { return p.key }
 
-// DroppedTimestamps returns how many samples are taken without their timestamps.
+// DroppedTimestamps returns how many samples are accepted without their timestamps.
 func (p *Push) DroppedTimestamps() int { return p.dropped }
 
-// replaces reports whether nothing of what the old state of the group held stays.
+// replaces reports whether nothing stays of the old state of the group.
 func (p *Push) replaces(old *Group) bool {
 	switch p.options.Merge {
 	case metric.MergeDefault, metric.MergeGroup:

@@ -12,9 +12,9 @@ import (
 	"pushgateway/internal/wire"
 )
 
-// A record is a group as it is kept: a checksum and then, in the order below,
-// lengths and counts as unsigned varints, times as signed varints, texts behind
-// their lengths. docs/OPERATING.md describes the file it stands in.
+// A record is a group as journals persist it: a checksum and then, in the order below,
+// lengths and counts as unsigned varints, times as signed varints, texts after their
+// lengths. docs/OPERATING.md describes the file that has them.
 //
 //	CRC-32C of all that follows, 4 bytes, little endian
 //	number of labels; for each its name and value
@@ -23,12 +23,12 @@ import (
 //	  name, help, unit, type (a byte)
 //	  time of its push, number of metrics, 1 byte: whether names are plain
 //	  the metrics as fields of a MetricFamily message
-//	where the group has any of these:
-//	  1 byte of bits: pushes are added up, the last push gave a lifetime, and had
-//	  the push times kept at its end, which is over
-//	  the lifetime (ns)
+//	if the group has any of these:
+//	  1 byte of bits: pushes are added up; the last push set a TTL; the push times
+//	  stay when the group expires; it has expired
+//	  the TTL (ns)
 //	  number of idempotency keys; for each 8 bytes of its hash, little endian, and
-//	  when it was used (Unix s)
+//	  the time of its push (Unix s)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -42,41 +42,41 @@ func AppendRecord(dst []byte, g *Group) []byte {
 	}
 	dst = appendTime(appendTime(dst, g.Pushed), g.Failed)
 	dst = binary.AppendUvarint(dst, uint64(len(g.Families)))
-	for _, c := range g.Families {
-		h := c.header.Value()
+	for _, e := range g.Families {
+		h := e.header.Value()
 		dst = appendText(appendText(appendText(dst, h.name), h.help), h.unit)
 		dst = append(dst, byte(h.typ))
-		dst = binary.AppendVarint(dst, c.time)
-		dst = binary.AppendUvarint(dst, uint64(c.series))
+		dst = binary.AppendVarint(dst, e.time)
+		dst = binary.AppendUvarint(dst, uint64(e.series))
 		plain := byte(0)
-		if c.plain {
+		if e.plain {
 			plain = 1
 		}
 		dst = append(dst, plain)
-		dst = binary.AppendUvarint(dst, uint64(len(c.protobuf)))
-		dst = append(dst, c.protobuf...)
+		dst = binary.AppendUvarint(dst, uint64(len(e.protobuf)))
+		dst = append(dst, e.protobuf...)
 	}
-	dst = appendTerms(dst, g)
+	dst = appendState(dst, g)
 	binary.LittleEndian.PutUint32(dst[start:], crc32.Checksum(dst[start+4:], castagnoli))
 	return dst
 }
 
-// Bits of what a record says beside the families.
+// Bits of what a record says besides the families.
 const (
 	summedBit = 1 << iota
-	limitedBit
+	ttlBit
 	keepTimesBit
 	expiredBit
 )
 
-// appendTerms appends what the last pushes said of the group, if anything.
-func appendTerms(dst []byte, g *Group) []byte {
+// appendState appends the state of the group that is not in its families, if any.
+func appendState(dst []byte, g *Group) []byte {
 	bits := byte(0)
 	if g.Summed {
 		bits |= summedBit
 	}
 	if g.Expiry.Set {
-		bits |= limitedBit
+		bits |= ttlBit
 	}
 	if g.Expiry.KeepPushTimes {
 		bits |= keepTimesBit
@@ -97,14 +97,14 @@ func appendTerms(dst []byte, g *Group) []byte {
 	return dst
 }
 
-// terms reads what appendTerms appended.
-func (r *recordReader) terms(g *Group) {
+// state reads what appendState appended.
+func (r *recordReader) state(g *Group) {
 	if len(r.rest) == 0 {
 		return
 	}
 	bits := r.byte()
 	g.Summed, g.Expired = bits&summedBit != 0, bits&expiredBit != 0
-	g.Expiry.Set, g.Expiry.KeepPushTimes = bits&limitedBit != 0, bits&keepTimesBit != 0
+	g.Expiry.Set, g.Expiry.KeepPushTimes = bits&ttlBit != 0, bits&keepTimesBit != 0
 	g.Expiry.TTL = time.Duration(r.varint())
 	keys := r.count()
 	r.bad = r.bad || bits >= expiredBit<<1 || bits == 0 && keys == 0 ||
@@ -136,7 +136,7 @@ func DecodeRecord(record []byte) (*Group, error) {
 	if got, want := crc32.Checksum(record[4:], castagnoli), binary.LittleEndian.Uint32(record); got != want {
 		return nil, fmt.Errorf("the record's checksum is %08x, but should be %08x", got, want)
 	}
-	// One copy for the whole group: its families mostly come and go together.
+	// One copy for the whole group: its families are usually replaced together.
 	r := recordReader{rest: append([]byte(nil), record[4:]...)}
 	labels := make([]metric.Label, r.count())
 	for i := range labels {
@@ -146,31 +146,31 @@ func DecodeRecord(record []byte) (*Group, error) {
 	g := &Group{Key: metric.NewGroupingKey(labels)}
 	g.shape = shapeOf(g.Key)
 	g.Pushed, g.Failed = r.time(), r.time()
-	chunks := make([]EncodedFamily, r.count())
-	g.Families = make([]*EncodedFamily, len(chunks))
-	for i := range chunks {
-		c := &chunks[i]
+	families := make([]EncodedFamily, r.count())
+	g.Families = make([]*EncodedFamily, len(families))
+	for i := range families {
+		e := &families[i]
 		h := header{name: r.text(), help: r.text(), unit: r.text(), typ: metric.Type(r.byte())}
 		r.bad = r.bad || !h.typ.Known() || i > 0 && g.Families[i-1].Name() >= h.name
-		c.header = unique.Make(h)
-		c.group = g.Key.ID()
-		c.time = r.varint()
-		c.series = int32(r.count())
+		e.header = unique.Make(h)
+		e.group = g.Key.ID()
+		e.time = r.varint()
+		e.series = int32(r.count())
 		plain := r.byte()
 		r.bad = r.bad || plain > 1
-		c.plain = plain == 1
-		c.protobuf = r.bytes()
-		g.Families[i] = c
+		e.plain = plain == 1
+		e.protobuf = r.bytes()
+		g.Families[i] = e
 	}
-	r.terms(g)
+	r.state(g)
 	if r.bad || len(r.rest) > 0 {
 		return nil, errors.New("the record is not one that this program writes")
 	}
 	return g, nil
 }
 
-// recordReader reads a record from its beginning. Once something is missing it
-// returns zeros. What AppendRecord would have written otherwise is bad, too.
+// recordReader reads a record from its beginning. Once something is missing, it sets bad
+// and returns zeros. What AppendRecord would have written otherwise is bad, too.
 type recordReader struct {
 	rest []byte
 	bad  bool
@@ -192,7 +192,7 @@ func (r *recordReader) uvarint() uint64 {
 	return v
 }
 
-// skipNumber takes the n bytes of a number, which is as short as it can be.
+// skipNumber skips the n bytes of a number, which must be as short as it can be.
 func (r *recordReader) skipNumber(n int) {
 	b := r.take(uint64(max(n, 0)))
 	r.bad = r.bad || n <= 0 || n > 1 && len(b) == n && b[n-1] == 0
@@ -204,7 +204,7 @@ func (r *recordReader) varint() int64 {
 	return v
 }
 
-// count reads a number of things that take at least a byte each.
+// count reads the number of things that follow and take at least a byte each.
 func (r *recordReader) count() int {
 	n := r.uvarint()
 	if n > uint64(len(r.rest)) {

@@ -6,9 +6,9 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Restore adds a group that another program kept, with the times at which each of
-// its families was pushed. The two push times are among the families. The group is
-// checked like a push, but leaves no trace where it is rejected.
+// Restore adds a group that another program persisted, with the times at which each of its
+// families was pushed. The two push times are among the families. The group is checked
+// like a push, but leaves no trace if it is rejected. Restoring costs what a push does.
 func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times map[string]time.Time) error {
 	valueOf := func(name string) time.Time {
 		for _, f := range families {

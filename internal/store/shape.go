@@ -8,15 +8,13 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// A series can be in two groups only where the labels of both grouping keys are
-// among its own, since each group gives its labels to all its series. Two groups
-// whose keys have the same label names differ in a value and so share no series.
-// That leaves few candidates: for each other shape (set of label names) of keys
-// that hold the family, the one group whose key is what the series has under
-// those names. So the check needs no index of series.
+// A group gives the labels of its key to all its series. So a series can be in two groups
+// only if it has the labels of both keys. Two groups whose keys have the same label names
+// differ in a value and share no series. That leaves few candidates: for each other shape
+// (set of label names) of the groups that have the family, the one group whose key has the
+// values of the series under those names. So the check needs no index of series.
 
-// shape is the set of label names of a grouping key: sorted, each before a
-// separator.
+// shape is the set of label names of a grouping key: sorted, each before a separator.
 type shape string
 
 const nameSeparator = "\xff"
@@ -43,8 +41,8 @@ func (s shape) names() iter.Seq[string] {
 	}
 }
 
-// project returns the key that labels, sorted by name, have under the names of
-// the shape; false where a name is missing.
+// project returns the key of this shape whose labels are among the given ones, which are
+// sorted by name; false if a name is missing.
 func (s shape) project(labels []metric.Label) (metric.GroupingKey, bool) {
 	var key []metric.Label
 	for name := range s.names() {
@@ -59,9 +57,9 @@ func (s shape) project(labels []metric.Label) (metric.GroupingKey, bool) {
 	return metric.NewGroupingKey(key), true
 }
 
-// shapes counts the groups of each shape. Mostly there is one. Others are filed
-// under one of their names, whichever has the fewest by then, so that few are to be
-// looked at for a series even where every group has label names of its own.
+// shapes counts the groups of each shape. Usually there is one shape. Others are filed
+// under one of their names, whichever has the fewest at the time, so that few have to be
+// looked at for a series even if every group has different label names.
 type shapes struct {
 	first shapeCount
 	more  map[string][]shapeCount
@@ -72,13 +70,12 @@ type shapeCount struct {
 	groups int
 }
 
-// others reports whether there are shapes but x.
+// others reports whether there are shapes other than x.
 func (s *shapes) others(x shape) bool {
 	return len(s.more) > 0 || s.first.groups > 0 && s.first.shape != x
 }
 
-// find returns the count of x and the name it is filed under; nil where there is
-// none.
+// find returns the count of x and the name that it is filed under; nil if there is none.
 func (s *shapes) find(x shape) (count *shapeCount, name string) {
 	if s.first.groups > 0 && s.first.shape == x {
 		return &s.first, ""
@@ -125,8 +122,8 @@ func (s *shapes) remove(x shape) {
 	}
 }
 
-// each calls visit with the shapes that a series of these labels may have all the
-// names of, and with others.
+// each calls visit with all shapes whose names may be among the labels, and with some
+// others.
 func (s *shapes) each(labels []metric.Label, visit func(shape)) {
 	if s.first.groups > 0 {
 		visit(s.first.shape)
