@@ -115,7 +115,7 @@ func (e *Encoder) combines() bool {
 	return len(e.options.DropLabels) > 0 && e.options.Merge == metric.MergeSum
 }
 
-// Draft is a push that has been begun and is not finished. The zero value is none.
+// Draft is a push that has been started and is not finished. The zero value is none.
 type Draft struct {
 	key      metric.GroupingKey
 	options  PushOptions
@@ -270,7 +270,7 @@ func (e *Encoder) Finish(at time.Time) *Push {
 // encodedFamilies returns the families of a push of a single batch.
 func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
 	// What is pushed together is usually replaced together, so it shares one piece of
-	// memory if that is small enough to be kept for one of the families alone.
+	// memory if it does not matter that one family alone may later hold on to it.
 	protobuf, start := e.scratch, 0
 	shared := len(protobuf) <= maxShared
 	if shared {

@@ -50,7 +50,7 @@ func newExpiringIn(t *testing.T, j store.Journal, clock *fakeClock, rule metric.
 	return &expiring{s, clock, t}
 }
 
-// push pushes a gauge to the group of the job, with a lifetime of its own.
+// push pushes a gauge to the group of the job, with an expiry of its own.
 func (e *expiring) push(job string, own metric.Expiry) {
 	e.t.Helper()
 	families := []metric.Family{{Name: "m", Type: metric.Gauge, Metrics: []metric.Metric{{HasValue: true}}}}
@@ -63,21 +63,21 @@ func (e *expiring) push(job string, own metric.Expiry) {
 	}
 }
 
-// want ends what has to end, and wants these jobs to be left: those with a star
+// want deletes what has expired, and wants these jobs to be left: those with a star
 // without any pushed family.
 func (e *expiring) want(jobs ...string) {
 	e.t.Helper()
 	for {
-		ended, err := e.Expire(e.Due(2))
+		expired, err := e.Expire(e.Due(2))
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		if len(ended) == 0 {
+		if len(expired) == 0 {
 			break
 		}
 	}
 	if left, any := e.NextExpiry(); any && left <= 0 {
-		e.t.Errorf("a group is to end in %v, but did not", left)
+		e.t.Errorf("a group is to expire in %v, but did not", left)
 	}
 	got := []string{}
 	for g := range e.Snapshot().Groups() {
@@ -92,13 +92,13 @@ func (e *expiring) want(jobs ...string) {
 	}
 }
 
-func lifetime(ttl time.Duration) metric.Expiry { return metric.Expiry{Set: true, TTL: ttl} }
+func ttl(ttl time.Duration) metric.Expiry { return metric.Expiry{Set: true, TTL: ttl} }
 
-func TestGroupsEnd(t *testing.T) {
-	e := newExpiring(t, lifetime(time.Hour))
+func TestGroupsExpire(t *testing.T) {
+	e := newExpiring(t, ttl(time.Hour))
 	e.push("a-rule", metric.Expiry{})
-	e.push("b-own", lifetime(2*time.Hour))
-	e.push("c-never", lifetime(0))
+	e.push("b-own", ttl(2*time.Hour))
+	e.push("c-never", ttl(0))
 	e.push("d-keep", metric.Expiry{KeepPushTimes: true})
 	e.push("e-again", metric.Expiry{})
 	e.push("f-rejected", metric.Expiry{})
@@ -125,7 +125,7 @@ func TestGroupsEnd(t *testing.T) {
 	e.want()
 }
 
-func TestNothingEndsUnasked(t *testing.T) {
+func TestNothingExpiresByDefault(t *testing.T) {
 	e := newExpiring(t, metric.Expiry{})
 	e.push("a", metric.Expiry{})
 	e.pass(100 * 365 * 24 * time.Hour)
@@ -135,13 +135,13 @@ func TestNothingEndsUnasked(t *testing.T) {
 	}
 }
 
-// TestRulesApplyToGroupsHeld: a change of the rules counts from the last push.
-func TestRulesApplyToGroupsHeld(t *testing.T) {
+// TestPolicyAppliesToStoredGroups: a change of the rules counts from the last push.
+func TestPolicyAppliesToStoredGroups(t *testing.T) {
 	e := newExpiring(t, metric.Expiry{})
 	e.push("a", metric.Expiry{})
-	e.push("b", lifetime(3*time.Hour))
+	e.push("b", ttl(3*time.Hour))
 	e.pass(2 * time.Hour)
-	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
+	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return ttl(time.Hour) })
 	if at, _ := e.ExpiresAt(e.Snapshot().Group(jobKey("a"))); !at.Equal(e.now.Add(-time.Hour)) {
 		t.Errorf("expires at %v, an hour before %v", at, e.now)
 	}
@@ -151,13 +151,13 @@ func TestRulesApplyToGroupsHeld(t *testing.T) {
 	e.want("b*")
 
 	// What is left of it is there for an alert, which no other rule may silence.
-	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Minute) })
+	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return ttl(time.Minute) })
 	e.pass(2 * time.Hour)
 	e.want("b*")
 	if !e.Snapshot().Group(jobKey("b")).Expired {
 		t.Error("b is not said to have expired")
 	}
-	e = e.restarted(lifetime(time.Minute))
+	e = e.restarted(ttl(time.Minute))
 	e.pass(2 * time.Hour)
 	e.want("b*")
 	e.push("b", metric.Expiry{})
@@ -176,14 +176,14 @@ func TestRulesApplyToGroupsHeld(t *testing.T) {
 
 // TestClockIsSet: in a running process only the time that passes counts.
 func TestClockIsSet(t *testing.T) {
-	e := newExpiring(t, lifetime(time.Hour))
+	e := newExpiring(t, ttl(time.Hour))
 	e.push("a", metric.Expiry{})
 	e.set(e.now.AddDate(10, 0, 0))
 	e.want("a")
 	e.push("b", metric.Expiry{})
 	e.set(e.now.AddDate(-20, 0, 0))
 	e.want("a", "b")
-	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return lifetime(time.Hour) })
+	e.SetExpiry(func(metric.GroupingKey) metric.Expiry { return ttl(time.Hour) })
 	if err := e.Fail(jobKey("a"), e.now); err != nil {
 		t.Fatal(err)
 	}
@@ -207,15 +207,15 @@ func (e *expiring) restarted(rule metric.Expiry) *expiring {
 	return newExpiringIn(e.t, &scripted{groups: groups}, &fakeClock{now: e.now}, rule)
 }
 
-// TestLifetimeOverRestarts: time spent down counts, own lifetimes are kept, and a
+// TestTTLOverRestarts: time spent down counts, TTLs of pushes are persisted, and a
 // push from the future is as one of now.
-func TestLifetimeOverRestarts(t *testing.T) {
-	e := newExpiring(t, lifetime(time.Hour))
+func TestTTLOverRestarts(t *testing.T) {
+	e := newExpiring(t, ttl(time.Hour))
 	e.push("a", metric.Expiry{})
 	e.push("b", metric.Expiry{Set: true, TTL: 3 * time.Hour, KeepPushTimes: true})
-	e.push("c", lifetime(0))
+	e.push("c", ttl(0))
 	e.pass(30 * time.Minute)
-	e = e.restarted(lifetime(time.Hour))
+	e = e.restarted(ttl(time.Hour))
 	e.want("a", "b", "c")
 	e.pass(30*time.Minute - 1)
 	e.want("a", "b", "c")
@@ -223,31 +223,31 @@ func TestLifetimeOverRestarts(t *testing.T) {
 	e.want("b", "c")
 
 	e.set(e.now.Add(time.Hour)) // while it was down
-	e = e.restarted(lifetime(time.Hour))
+	e = e.restarted(ttl(time.Hour))
 	e.want("b", "c")
 	e.set(e.now.Add(2 * time.Hour))
-	e = e.restarted(lifetime(time.Hour))
+	e = e.restarted(ttl(time.Hour))
 	e.want("b*", "c")
 
 	e.push("d", metric.Expiry{})
 	e.set(e.now.AddDate(-3, 0, 0))
-	e = e.restarted(lifetime(time.Hour))
+	e = e.restarted(ttl(time.Hour))
 	e.pass(time.Hour - 1)
 	e.want("b*", "c", "d")
 	e.pass(1)
 	e.want("b*", "c")
 }
 
-// TestExpiryIsKept: groups end only once the journal has it, and are asked for
+// TestExpiryIsPersisted: groups end only once the journal has it, and are asked for
 // again where it has not.
-func TestExpiryIsKept(t *testing.T) {
+func TestExpiryIsPersisted(t *testing.T) {
 	j := &scripted{}
-	e := newExpiringIn(t, j, &fakeClock{now: time.Unix(1_700_000_000, 0)}, lifetime(time.Hour))
+	e := newExpiringIn(t, j, &fakeClock{now: time.Unix(1_700_000_000, 0)}, ttl(time.Hour))
 	e.push("a", metric.Expiry{})
 	e.pass(time.Hour)
 	j.err = errFull
-	if ended, err := e.Expire(e.Due(10)); err != errFull || len(ended) != 0 {
-		t.Fatalf("ended %v, %v", ended, err)
+	if expired, err := e.Expire(e.Due(10)); err != errFull || len(expired) != 0 {
+		t.Fatalf("ended %v, %v", expired, err)
 	}
 	if e.Snapshot().Totals.Groups != 1 {
 		t.Fatal("the group is gone, but the journal has it")
@@ -260,9 +260,9 @@ func TestExpiryIsKept(t *testing.T) {
 	}
 }
 
-// TestEndsAgainstModel pushes, deletes, sets rules and lets time pass at random; a
+// TestExpiryAgainstModel pushes, deletes, sets rules and lets time pass at random; a
 // group is there just as long as a model says that looks at all of them each time.
-func TestEndsAgainstModel(t *testing.T) {
+func TestExpiryAgainstModel(t *testing.T) {
 	type modelled struct {
 		pushed time.Duration // elapsed then
 		own    metric.Expiry
@@ -326,6 +326,6 @@ func TestEndsAgainstModel(t *testing.T) {
 		}
 	}
 	if total < 300 {
-		t.Fatalf("only %d groups ended", total)
+		t.Fatalf("only %d groups expired", total)
 	}
 }

@@ -18,8 +18,8 @@ func checkIndex(t *testing.T, s *Store) {
 	t.Helper()
 	type known struct {
 		types
-		chunks []*EncodedFamily
-		shapes map[string]int
+		encoded []*EncodedFamily
+		shapes  map[string]int
 	}
 	want := map[string]*known{}
 	var totals Totals
@@ -28,7 +28,7 @@ func checkIndex(t *testing.T, s *Store) {
 		g := s.groups[id]
 		totals.Groups++
 		if g.Key.ID() != id || g.shape != shapeOf(g.Key) {
-			t.Fatalf("group %s is kept as %q with shape %+v", g.Key, id, g.shape)
+			t.Fatalf("group %s is stored as %q with shape %+v", g.Key, id, g.shape)
 		}
 		for _, c := range g.Families {
 			totals.addFamily(c, 1)
@@ -41,7 +41,7 @@ func checkIndex(t *testing.T, s *Store) {
 				t.Fatalf("%s is of two types", c.Name())
 			}
 			k.add(c.Type())
-			k.chunks = append(k.chunks, c)
+			k.encoded = append(k.encoded, c)
 			k.shapes[string(g.shape)]++
 		}
 	}
@@ -58,13 +58,13 @@ func checkIndex(t *testing.T, s *Store) {
 			}
 		}
 	})
-	checkEnds(t, s)
+	checkExpiries(t, s)
 	for i, name := range slices.Sorted(maps.Keys(want)) {
 		f, k := s.families[name], want[name]
 		if f != s.list.all()[i] || f.name != name || f.groups != k.groups || f.typed != k.typed || f.typeOf() != k.typeOf() {
 			t.Fatalf("family %s is wrong: %+v", name, f)
 		}
-		checkRun(t, name, &f.run, slices.Values(k.chunks))
+		checkRun(t, name, &f.run, slices.Values(k.encoded))
 		got := map[string]int{}
 		counts := []shapeCount{f.shapes.first}
 		for _, more := range f.shapes.more {
@@ -84,15 +84,14 @@ func checkIndex(t *testing.T, s *Store) {
 	}
 }
 
-// checkEnds holds the queue of ends against the groups that have one.
-func checkEnds(t *testing.T, s *Store) {
+// checkExpiries compares the queue of expiries with the groups.
+func checkExpiries(t *testing.T, s *Store) {
 	t.Helper()
 	queued := 0
 	for id, g := range s.groups {
-		ends := false
-		_, ends = s.expiryPolicy.Load().expiryOf(g)
-		if ends != (g.expiry != nil) {
-			t.Fatalf("group %s ends: %v, but its place in the queue is %+v", g.Key, ends, g.expiry)
+		_, expires := s.expiryPolicy.Load().expiryOf(g)
+		if expires != (g.expiry != nil) {
+			t.Fatalf("group %s expires: %v, but its place in the queue is %+v", g.Key, expires, g.expiry)
 		}
 		if g.expiry == nil {
 			continue
@@ -102,7 +101,7 @@ func checkEnds(t *testing.T, s *Store) {
 			t.Fatalf("group %s is not where %+v says in the queue", g.Key, *g.expiry)
 		}
 		if parent := s.expiries[(g.expiry.index-1)/2]; g.expiry.index > 0 && parent.at > g.expiry.at {
-			t.Fatalf("group %s ends before its parent in the queue", g.Key)
+			t.Fatalf("group %s expires before its parent in the queue", g.Key)
 		}
 	}
 	if queued != len(s.expiries) {
@@ -124,7 +123,7 @@ func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T)
 		}
 		if len(l.segment.Items) == 0 || l.first != l.segment.Items[0].order() || l.weight != weight ||
 			weight > maxSegmentWeight && len(l.segment.Items) > 1 && weight-l.segment.Items[len(l.segment.Items)-1].weight() > maxSegmentWeight {
-			t.Fatalf("%s: block %d of %d items begins at %q, weighs %d, is said to weigh %d", name, i, len(l.segment.Items), l.first, weight, l.weight)
+			t.Fatalf("%s: segment %d of %d items begins at %q, weighs %d, is said to weigh %d", name, i, len(l.segment.Items), l.first, weight, l.weight)
 		}
 	}
 	if !slices.Equal(got, slices.Collect(want)) || r.count != len(got) {
@@ -136,8 +135,8 @@ func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T)
 func TestIndexAfterRandomChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	at := time.Unix(1_700_000_000, 0)
-	begun, expired := at, 0
-	s := New(Config{Clock: Clock{Now: func() time.Time { return at }, Elapsed: func() time.Duration { return at.Sub(begun) }}})
+	started, expired := at, 0
+	s := New(Config{Clock: Clock{Now: func() time.Time { return at }, Elapsed: func() time.Duration { return at.Sub(started) }}})
 	if err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +178,12 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 		case 3:
-			s.Snapshot() // from here on its blocks are shared
-			ended, err := s.Expire(s.Due(1 + random.IntN(20)))
+			s.Snapshot() // from here on its segments are shared
+			deleted, err := s.Expire(s.Due(1 + random.IntN(20)))
 			if err != nil {
 				t.Fatal(err)
 			}
-			expired += len(ended)
+			expired += len(deleted)
 		default:
 			p, err := new(Encoder).Push(k, families(), at, PushOptions{
 				Merge: metric.Merge(random.IntN(int(metric.MergeSum) + 1)),
@@ -217,6 +216,6 @@ func TestIndexAfterRandomChanges(t *testing.T) {
 		t.Fatalf("only %d groups expired", expired)
 	}
 	if s.totals != (Totals{}) || len(s.families) != 0 {
-		t.Fatalf("still held: %+v", s.totals)
+		t.Fatalf("still stored: %+v", s.totals)
 	}
 }

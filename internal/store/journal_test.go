@@ -22,7 +22,7 @@ type scripted struct {
 	groups  []*store.Group // that it loads
 	commits []store.Changes
 	err     error         // of Commit
-	begun   chan struct{} // not nil: closed by the first Commit
+	started chan struct{} // not nil: closed by the first Commit
 	hold    chan struct{} // not nil: Commit waits for it to be closed
 }
 
@@ -34,9 +34,9 @@ func (j *scripted) Commit(c store.Changes) error {
 	if c.Empty() {
 		return nil
 	}
-	if j.begun != nil {
-		close(j.begun)
-		j.begun = nil
+	if j.started != nil {
+		close(j.started)
+		j.started = nil
 	}
 	if j.hold != nil {
 		<-j.hold
@@ -61,8 +61,8 @@ func open(t testing.TB, j store.Journal) *store.Store {
 	return s
 }
 
-// held writes all that the store holds.
-func held(s *store.Store) string {
+// describeStore describes all that is stored.
+func describeStore(s *store.Store) string {
 	text := ""
 	for g := range s.Snapshot().Groups() {
 		text += describeGroup(g)
@@ -100,14 +100,14 @@ func TestFailedCommitChangesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		before, view, totals := held(s), s.Snapshot(), s.Totals()
+		before, view, totals := describeStore(s), s.Snapshot(), s.Totals()
 		for range 2 {
 			j.err = errFull
 			if err := change(s); !errors.Is(err, errFull) {
 				t.Errorf("%s: error %v, want that of the journal", name, err)
 			}
-			if held(s) != before || s.Totals() != totals || s.Snapshot() != view {
-				t.Errorf("%s is visible though the journal rejected it:\n%s", name, held(s))
+			if describeStore(s) != before || s.Totals() != totals || s.Snapshot() != view {
+				t.Errorf("%s is visible though the journal rejected it:\n%s", name, describeStore(s))
 			}
 			// The check must not know of it either.
 			j.err = nil
@@ -117,38 +117,38 @@ func TestFailedCommitChangesNothing(t *testing.T) {
 			if _, err := s.Delete(jobKey("d")); err != nil {
 				t.Error(err)
 			}
-			before, view, totals = held(s), s.Snapshot(), s.Totals()
+			before, view, totals = describeStore(s), s.Snapshot(), s.Totals()
 		}
 		if err := change(s); err != nil {
 			t.Errorf("%s, when the journal works again: %v", name, err)
 		}
-		if held(s) == before {
+		if describeStore(s) == before {
 			t.Errorf("%s does nothing", name)
 		}
 	}
 }
 
 // TestRejectionStandsWithoutJournal: a push that the check rejects is rejected for
-// that reason, though its failure time cannot be kept.
+// that reason, though its failure time cannot be persisted.
 func TestRejectionStandsWithoutJournal(t *testing.T) {
 	j := &scripted{}
 	s := open(t, j)
 	if err := pushText(s, jobKey("a"), []string{"# TYPE m counter\nm 1\n"}, true, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	before := held(s)
+	before := describeStore(s)
 	j.err = errFull
 	err := pushText(s, jobKey("b"), []string{"# TYPE m gauge\nm 1\n"}, true, time.Unix(2, 0))
 	if rejection := (*metric.RejectionError)(nil); !errors.As(err, &rejection) {
 		t.Errorf("error %v, want a rejection", err)
 	}
-	if held(s) != before {
-		t.Errorf("the rejected push left:\n%s", held(s))
+	if describeStore(s) != before {
+		t.Errorf("the rejected push left:\n%s", describeStore(s))
 	}
 }
 
-// TestNothingToKeep: what changes nothing needs no journal.
-func TestNothingToKeep(t *testing.T) {
+// TestNothingToPersist: what changes nothing needs no journal.
+func TestNothingToPersist(t *testing.T) {
 	j := &scripted{err: errFull}
 	s := open(t, j)
 	if found, err := s.Delete(jobKey("none")); found || err != nil {
@@ -159,12 +159,12 @@ func TestNothingToKeep(t *testing.T) {
 	}
 }
 
-// TestBatchIsOneCommit: changes that wait while one is being kept are kept
+// TestBatchIsOneCommit: changes that wait while one is being persisted are persisted
 // together, each group once, and all are answered by what became of them.
 func TestBatchIsOneCommit(t *testing.T) {
 	for _, fails := range []bool{false, true} {
-		begun := make(chan struct{})
-		j := &scripted{begun: begun, hold: make(chan struct{})}
+		started := make(chan struct{})
+		j := &scripted{started: started, hold: make(chan struct{})}
 		s := open(t, j)
 		var wait sync.WaitGroup
 		var failed atomic.Int32
@@ -189,7 +189,7 @@ func TestBatchIsOneCommit(t *testing.T) {
 			return func() error { return pushText(s, jobKey(job), []string{body}, true, time.Unix(1, 0)) }
 		}
 		do(push("first", "m 1\n"))
-		<-begun
+		<-started
 		for i := range 10 {
 			queue(push(fmt.Sprintf("j%d", i%5), fmt.Sprintf("m %d\n", i)))
 		}
@@ -233,20 +233,20 @@ func TestScrapesDoNotWaitForTheJournal(t *testing.T) {
 	if err := pushText(s, jobKey("a"), []string{"m 1\n"}, true, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	before := held(s)
-	begun := make(chan struct{})
-	j.begun, j.hold = begun, make(chan struct{})
+	before := describeStore(s)
+	started := make(chan struct{})
+	j.started, j.hold = started, make(chan struct{})
 	done := make(chan error)
 	go func() { done <- pushText(s, jobKey("a"), []string{"m 2\n"}, true, time.Unix(2, 0)) }()
-	<-begun
-	if held(s) != before || s.Totals().Groups != 1 { // would hang forever, were it to wait
+	<-started
+	if describeStore(s) != before || s.Totals().Groups != 1 { // would hang forever, were it to wait
 		t.Error("a push is visible before the journal has it")
 	}
 	close(j.hold)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if held(s) == before {
+	if describeStore(s) == before {
 		t.Error("the push is not visible once the journal has it")
 	}
 }

@@ -68,12 +68,12 @@ func TestLargePushes(t *testing.T) {
 // heldJournal is a journal whose commits wait until they are released. It records them.
 type heldJournal struct {
 	Memory
-	begun, release chan struct{}
-	commits        [][]string // IDs of groups
+	started, release chan struct{}
+	commits          [][]string // IDs of groups
 }
 
 func (j *heldJournal) Commit(c Changes) error {
-	j.begun <- struct{}{}
+	j.started <- struct{}{}
 	<-j.release
 	var ids []string
 	for _, g := range c.Groups {
@@ -86,7 +86,7 @@ func (j *heldJournal) Commit(c Changes) error {
 // TestLargePushEndsItsTurn: those who come after a large push are decided on in another
 // turn. So the push need not be folded into the batch, which takes as long as the rest.
 func TestLargePushEndsItsTurn(t *testing.T) {
-	j := &heldJournal{begun: make(chan struct{}), release: make(chan struct{})}
+	j := &heldJournal{started: make(chan struct{}), release: make(chan struct{})}
 	s := New(Config{Journal: j})
 	if err := s.Open(context.Background()); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestLargePushEndsItsTurn(t *testing.T) {
 			done <- err
 		}()
 		if i == 0 {
-			<-j.begun
+			<-j.started
 			continue
 		}
 		for s.Waiting() < i {
@@ -114,7 +114,7 @@ func TestLargePushEndsItsTurn(t *testing.T) {
 		}
 	}
 	go func() {
-		for range j.begun {
+		for range j.started {
 			j.release <- struct{}{}
 		}
 	}()
@@ -124,7 +124,7 @@ func TestLargePushEndsItsTurn(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	close(j.begun)
+	close(j.started)
 	want := [][]string{{"first"}, {"small-1", "large"}, {"small-2", "small-3"}}
 	if !slices.EqualFunc(j.commits, want, slices.Equal) {
 		t.Errorf("commits %q, want %q", j.commits, want)

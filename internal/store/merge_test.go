@@ -18,7 +18,7 @@ import (
 var noon = time.Unix(1_700_000_000, 0)
 
 // pushAs pushes a text to the group of a job.
-func pushAs(s *store.Store, job, text string, at time.Time, m store.PushOptions) (repeated bool, err error) {
+func pushAs(s *store.Store, job, text string, at time.Time, m store.PushOptions) (replayed bool, err error) {
 	parser := wire.TextParser{Names: metric.LegacyValidation}
 	families, err := parser.Parse(text)
 	if err != nil {
@@ -33,8 +33,8 @@ func pushAs(s *store.Store, job, text string, at time.Time, m store.PushOptions)
 
 func mustPush(t *testing.T, s *store.Store, job, text string, m store.PushOptions) {
 	t.Helper()
-	if repeated, err := pushAs(s, job, text, noon, m); err != nil || repeated {
-		t.Fatalf("push of %q: repeated %v, %v", text, repeated, err)
+	if replayed, err := pushAs(s, job, text, noon, m); err != nil || replayed {
+		t.Fatalf("push of %q: replayed %v, %v", text, replayed, err)
 	}
 }
 
@@ -265,16 +265,16 @@ func TestRepeatedPush(t *testing.T) {
 	s := store.InMemory()
 	push := func(key string, at time.Time) bool {
 		t.Helper()
-		repeated, err := pushAs(s, "a", "# TYPE c counter\nc 1\n", at, store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: key})
+		replayed, err := pushAs(s, "a", "# TYPE c counter\nc 1\n", at, store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: key})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return repeated
+		return replayed
 	}
 	for i, step := range []struct {
 		key      string
 		after    time.Duration
-		repeated bool
+		replayed bool
 		total    string
 	}{
 		{"x", 0, false, "1"},
@@ -287,8 +287,8 @@ func TestRepeatedPush(t *testing.T) {
 		{"", store.ReplayWindow, false, "4"},
 		{"", store.ReplayWindow, false, "5"},
 	} {
-		if got := push(step.key, noon.Add(step.after)); got != step.repeated {
-			t.Errorf("step %d: repeated is %v", i, got)
+		if got := push(step.key, noon.Add(step.after)); got != step.replayed {
+			t.Errorf("step %d: replayed is %v", i, got)
 		}
 		wantSamples(t, s, "a", "c "+step.total+"\n")
 	}
@@ -300,8 +300,8 @@ func TestRepeatedPush(t *testing.T) {
 	}
 }
 
-// TestRepeatOfAnUnkeptPush: only what the journal has is a repeat.
-func TestRepeatOfAnUnkeptPush(t *testing.T) {
+// TestReplayOfAFailedPush: only what the journal has is replayed.
+func TestReplayOfAFailedPush(t *testing.T) {
 	j := &scripted{err: errFull}
 	s := open(t, j)
 	m := store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: "x"}
@@ -329,11 +329,11 @@ func TestKeysAreKept(t *testing.T) {
 	s = store.InMemory(loaded)
 	for i := pushes - 1; i >= 0; i-- {
 		m.IdempotencyKey = fmt.Sprint(i)
-		repeated, err := pushAs(s, "a", "", noon, m)
+		replayed, err := pushAs(s, "a", "", noon, m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !repeated {
+		if !replayed {
 			if i != pushes-1001 {
 				t.Errorf("key %d is forgotten", i)
 			}

@@ -21,7 +21,7 @@ import (
 	"pushgateway/internal/wire"
 )
 
-// naive is the gateway as naive as can be: it keeps families and, to check a
+// naive is the gateway as naive as can be: it stores families and, to check a
 // push, gathers everything with client_golang.
 type naive struct {
 	groups map[string]naiveGroup

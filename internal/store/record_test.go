@@ -36,14 +36,14 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 			}
 			continue
 		}
-		manner := store.PushOptions{Merge: metric.MergeFamily}
+		options := store.PushOptions{Merge: metric.MergeFamily}
 		if random.IntN(3) == 0 {
-			manner.IdempotencyKey = fmt.Sprint(random.Uint64())
+			options.IdempotencyKey = fmt.Sprint(random.Uint64())
 		}
 		if random.IntN(3) == 0 {
-			manner.Expiry = metric.Expiry{Set: true, TTL: time.Duration(random.Int64N(1e15)), KeepPushTimes: random.IntN(2) == 0}
+			options.Expiry = metric.Expiry{Set: true, TTL: time.Duration(random.Int64N(1e15)), KeepPushTimes: random.IntN(2) == 0}
 		}
-		p, err := new(store.Encoder).Push(key, randomFamilies(random), at, manner)
+		p, err := new(store.Encoder).Push(key, randomFamilies(random), at, options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		g, err := store.DecodeRecord(record)
 		runtime.ReadMemStats(&after)
-		// A family of seven bytes becomes a Chunk.
+		// A family of seven bytes becomes an EncodedFamily.
 		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20+200*uint64(len(content)) {
 			t.Errorf("%d bytes take %d to decode", len(content), used)
 		}

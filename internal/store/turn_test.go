@@ -86,7 +86,7 @@ func TestForeignChanges(t *testing.T) {
 	if found, err := a.Delete(jobKey("none")); err != nil || found {
 		t.Errorf("found %v, %v", found, err)
 	}
-	if got, want := held(a), held(b); got != want || !strings.Contains(got, "n") {
+	if got, want := describeStore(a), describeStore(b); got != want || !strings.Contains(got, "n") {
 		t.Errorf("one replica has\n%s\nthe other\n%s", got, want)
 	}
 	if found, err := a.Delete(jobKey("x")); err != nil || !found {
@@ -115,7 +115,7 @@ func TestForeignChangesStayAfterFailedCommit(t *testing.T) {
 	if err := pushText(b, jobKey("y"), []string{"m 1\n"}, true, time.Unix(2, 0)); err != errFull {
 		t.Errorf("error %v", err)
 	}
-	if got, want := held(b), held(a); got != want {
+	if got, want := describeStore(b), describeStore(a); got != want {
 		t.Errorf("there is\n%s\nwant\n%s", got, want)
 	}
 }
@@ -162,13 +162,13 @@ func TestDecideTwice(t *testing.T) {
 		if before == first {
 			t.Errorf("%v: the push changed nothing", merge)
 		}
-		if now := held(s); now != before {
+		if now := describeStore(s); now != before {
 			t.Errorf("%v: the group was\n%s\nand is\n%s", merge, before, now)
 		}
 		if replayed, err := s.Apply(again); err != nil || replayed {
 			t.Errorf("%v: replayed %v, %v", merge, replayed, err)
 		}
-		if now := held(s); now != first {
+		if now := describeStore(s); now != first {
 			t.Errorf("%v: decided\n%s\nbut there is\n%s", merge, first, now)
 		}
 	}
