@@ -47,7 +47,8 @@ func TestTimelineIsLatestFirstAndBounded(t *testing.T) {
 		t.Fatalf("%d pushes, last rejection %v", len(pushes), last)
 	}
 	for i, e := range pushes {
-		if e.At.Unix() != int64(99-i) || e.Size != int64(99-i) || e.Method != "PUT" || e.Client != "curl/8" || e.Key.ID() != "a" || !e.Accepted() {
+		at := int64(99 - i)
+		if e.At.Unix() != at || e.Size != at || e.Method != "PUT" || e.Client != "curl/8" || e.Key.ID() != "a" || !e.Accepted() {
 			t.Errorf("push %d is %+v", i, e)
 		}
 	}

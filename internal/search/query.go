@@ -124,7 +124,8 @@ func NewQuery(p Params) (Query, error) {
 		name, descending := strings.CutPrefix(p.Sort, "-")
 		q.Sort, q.Descending = Column(name), descending
 		if !slices.Contains(Columns[:], q.Sort) {
-			return Query{}, &ParamError{"sort", fmt.Errorf("unknown column %.20q: use labels, state, pushed, failed, series or bytes, prefixed with - for descending order", p.Sort)}
+			return Query{}, &ParamError{"sort", fmt.Errorf(
+				"unknown column %.20q: use labels, state, pushed, failed, series or bytes, prefixed with - for descending order", p.Sort)}
 		}
 	}
 	return q, nil

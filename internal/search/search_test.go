@@ -385,7 +385,10 @@ func TestJobs(t *testing.T) {
 	put(t, s, key("job", "a", "instance", "x"), noon, "m")
 	put(t, s, key("job", "a b"), noon, "m")
 	jobs := new(search.Index).List(s.Snapshot(), nil).Jobs()
-	if len(jobs) != 2 || jobs[0].Name != "a" || jobs[0].Groups != 2 || jobs[0].Series != 6 || jobs[1].Groups != 1 || jobs[0].Bytes <= jobs[1].Bytes {
+	if len(jobs) != 2 {
+		t.Fatalf("jobs %+v", jobs)
+	}
+	if a := jobs[0]; a.Name != "a" || a.Groups != 2 || a.Series != 6 || jobs[1].Groups != 1 || a.Bytes <= jobs[1].Bytes {
 		t.Errorf("jobs %+v", jobs)
 	}
 }
@@ -393,11 +396,13 @@ func TestJobs(t *testing.T) {
 func BenchmarkFind(b *testing.B) {
 	s := store.InMemory()
 	for i := range 100_000 {
-		put(b, s, key("job", fmt.Sprintf("job-%03d", i%500), "instance", fmt.Sprintf("host-%05d.example.org:9100", i)), noon, "last_success", "duration", "rows")
+		group := key("job", fmt.Sprintf("job-%03d", i%500), "instance", fmt.Sprintf("host-%05d.example.org:9100", i))
+		put(b, s, group, noon, "last_success", "duration", "rows")
 	}
 	var x search.Index
 	for _, p := range []search.Params{
-		{}, {Search: "host-0123"}, {Search: "Duration rows"}, {Search: `{job=~"job-1.*"}`}, {Sort: "-pushed"}, {Search: "example", Sort: "-bytes", State: "old"},
+		{}, {Search: "host-0123"}, {Search: "Duration rows"}, {Search: `{job=~"job-1.*"}`}, {Sort: "-pushed"},
+		{Search: "example", Sort: "-bytes", State: "old"},
 	} {
 		b.Run(fmt.Sprintf("%q,sort=%s", p.Search, p.Sort), func(b *testing.B) {
 			q, err := search.NewQuery(p)

@@ -109,7 +109,9 @@ type sample struct {
 // Group answers GET /groups/…, depth directories below the gateway's root, with the
 // group of the key. The query's parameters are search, family and page. Cost: O(bytes
 // of the group).
-func (p *Pages) Group(w http.ResponseWriter, r *http.Request, depth int, view *groupview.View, key metric.GroupingKey, visitor Visitor) error {
+func (p *Pages) Group(
+	w http.ResponseWriter, r *http.Request, depth int, view *groupview.View, key metric.GroupingKey, visitor Visitor,
+) error {
 	now := view.Now
 	values := r.URL.Query()
 	from := choiceFrom(values)

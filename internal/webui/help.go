@@ -94,7 +94,8 @@ var helpReasons = []helpReason{
 	{
 		metric.LimitExceeded,
 		"The push, or its group with it, exceeds a limit of the operator: too many series or labels, or names or values that are too long.",
-		"Push less, shorten labels, or spread the series over more groups. The message names the limit; the operator sets it in the rules file or by a flag.",
+		"Push less, shorten labels, or spread the series over more groups. " +
+			"The message names the limit; the operator sets it in the rules file or by a flag.",
 	},
 	{
 		metric.QuotaExceeded,
