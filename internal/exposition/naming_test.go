@@ -3,6 +3,7 @@ package exposition_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,63 @@ func TestEscapedForms(t *testing.T) {
 	body = string(write(t, w, s.Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Gzip))
 	if strings.Count(body, "\na_b{") != 499 {
 		t.Errorf("a.b keeps another name:\n%.2000s", body)
+	}
+}
+
+// TestRandomNames pushes families of all types whose names, and whose labels' names, meet in
+// every way that escaping can make them.
+func TestRandomNames(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	for range 300 {
+		s := store.InMemory()
+		for range 1 + random.IntN(6) {
+			base := pick("a", "a.b", "a b", "a_b", "a__b", "a_dot_b", "U__a_2e_b", "U__a_20_b", "c", "shared.x", "zz.own", "zz-own")
+			name := base + pick("", "", "", "_total", ".total", "_created", "_sum", ".count", "_bucket")
+			families := []metric.Family{{Name: name, Type: metric.Type(random.IntN(6))}}
+			f := &families[0]
+			for n := range 1 + random.IntN(2) {
+				m := metric.Metric{Labels: []metric.Label{
+					{Name: pick("l.m", "l_m", "l m", "U__l_2e_m", "..name..", "1", "_"), Value: pick("1", "2")},
+					{Name: "n", Value: fmt.Sprint(n)},
+				}}
+				if random.IntN(2) == 0 {
+					m.Labels = append(m.Labels, metric.Label{Name: pick("l-m", "l.e", "x", "x.y", "x_y"), Value: pick("1", "2")})
+				}
+				switch {
+				case f.Type == metric.Summary:
+					m.Summary = &metric.SummaryValue{Count: 1, Sum: float64(random.IntN(3) - 1), Quantiles: []metric.Quantile{{Quantile: 0.5}}}
+				case f.Type.HasBuckets():
+					m.Histogram = &metric.HistogramValue{Count: 1, Sum: 1, Buckets: []metric.Bucket{{UpperBound: float64(random.IntN(3) - 1)}}}
+					if random.IntN(2) == 0 {
+						m.Histogram.ZeroThreshold, m.Histogram.ZeroCount = 1, 1
+					}
+				default:
+					m.Value, m.HasValue = float64(random.IntN(3)-1), true
+				}
+				f.Metrics = append(f.Metrics, m)
+			}
+			group := metric.NewGroupingKey([]metric.Label{{Name: "job", Value: pick("a", "b")}, {Name: pick("g.h", "g_h", "g-h"), Value: "1"}})
+			options := store.PushOptions{Merge: metric.MergeFamily}
+			if p, err := new(store.Encoder).Push(group, families, time.Unix(1_700_000_000, 0), options); err == nil {
+				_, _ = s.Apply(p) // a rejection is fine
+			}
+		}
+		w, self := newWriter(t), selfMetrics(t)
+		want := 0
+		eachForm(func(format expfmt.Format) {
+			body := write(t, w, s.Snapshot(), self, format, exposition.Identity)
+			got := readBy(t, body, format)
+			if want == 0 {
+				want = len(got)
+			}
+			if len(got) != want && format.FormatType() == expfmt.TypeTextPlain {
+				t.Errorf("%s: %d series, want %d", format, len(got), want)
+			}
+		})
+		if t.Failed() {
+			return
+		}
 	}
 }
 

@@ -51,6 +51,9 @@ func OpenMetricsName(name string, typ metric.Type) string {
 // FitsOpenMetrics reports whether OpenMetrics 1.0 can hold the metrics with the family's
 // type, by all rules that readers check. Names are not checked.
 func FitsOpenMetrics(typ metric.Type, metrics []metric.Metric) bool {
+	if typ == metric.GaugeHistogram {
+		return false // its samples have other names than in the text format
+	}
 	for i := range metrics {
 		m := &metrics[i]
 		switch typ {
@@ -66,8 +69,6 @@ func FitsOpenMetrics(typ metric.Type, metrics []metric.Metric) bool {
 			if !histogramFits(m.Histogram) {
 				return false
 			}
-		case metric.GaugeHistogram:
-			return false // its samples have other names than in the text format
 		}
 	}
 	return true
