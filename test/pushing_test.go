@@ -21,16 +21,16 @@ import (
 	"time"
 )
 
-// The tests here run everything that the first two pages print, as printed.
+// The tests here run everything that the first two pages print.
 const (
 	pushing        document = "docs/PUSHING.md"
 	clientExamples document = "docs/CLIENTS.md" // the examples of pushing in Python and Go
 	operating      document = "docs/OPERATING.md"
 )
 
-// A topic is something that the pages do in each of the languages, with the same
-// outcome: blocks TOPIC-curl and so on, and what the gateway then has in a block of
-// the kind result.
+// A topic is a task that the pages show in each language, with the same outcome: the
+// blocks TOPIC-curl and so on, and a block of the kind result with what the gateway
+// then exposes.
 type topic struct {
 	name   string
 	start  string // the block with the gateway's command line; empty for one without flags
@@ -62,7 +62,7 @@ var topics = []topic{
 	{name: "own", start: "own", check: checkOwn},
 }
 
-// Blocks of the document besides those of the topics, by the test that uses them.
+// Blocks of the document besides those of the topics, with the test that uses them.
 var otherBlocks = []string{
 	"run: expires", "run: expire", // TestPushingExpiry
 	"file: pushgateway.yml", "run: check-config", "answer: check-config", "start: rules", "run: reload", // TestPushingRules
@@ -73,7 +73,7 @@ var otherBlocks = []string{
 	"file: alerts.yml", "file: prometheus.yml", // TestPushingFiles
 }
 
-// begin starts the gateway of the topic. addr is where its examples push to.
+// begin starts the gateway of the topic. The examples push to addr.
 func (c topic) begin(t *testing.T) (p *program, addr string) {
 	t.Helper()
 	p = start(t, flagsPrinted(t, c.start)...)
@@ -86,7 +86,7 @@ func (c topic) begin(t *testing.T) (p *program, addr string) {
 	return p, p.Addr
 }
 
-// end checks what the examples of the topic have left.
+// end checks the result of the examples of the topic.
 func (c topic) end(t *testing.T, p *program) {
 	t.Helper()
 	if c.check != nil {
@@ -113,8 +113,8 @@ func TestPushingCurlAndPython(t *testing.T) {
 	}
 }
 
-// The Go programs are built together, which takes far less time than each by itself.
-// As they name the addresses of their gateways, these are started before.
+// TestPushingGo builds all Go programs together, which takes far less time than one by
+// one. They name the addresses of their gateways, so these are started first.
 func TestPushingGo(t *testing.T) {
 	t.Parallel()
 	top, err := filepath.Abs(root)
@@ -178,8 +178,7 @@ func TestPushingExpiry(t *testing.T) {
 	}
 }
 
-// TestPushingRules: the file of rules counts for the examples of the README as they
-// are.
+// TestPushingRules: the rules file applies to the unchanged examples of the README.
 func TestPushingRules(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -227,7 +226,7 @@ func TestPushingRules(t *testing.T) {
 	wantText(t, p.get(t, "/metrics"), "\npushgateway_config_last_reload_successful 0\n")
 }
 
-// TestPushingAnswers: what the gateway answers is as printed.
+// TestPushingAnswers: the gateway answers as the page says.
 func TestPushingAnswers(t *testing.T) {
 	t.Parallel()
 	p := start(t, flagsPrinted(t, "admin")...)
@@ -248,7 +247,7 @@ func TestPushingOwnNames(t *testing.T) {
 	}
 }
 
-// checkOwn: the metrics of the process that pushed stand alone at /metrics.
+// checkOwn checks that /metrics has only the metrics of the process that pushed.
 func checkOwn(t *testing.T, p *program) {
 	t.Helper()
 	const name = "\nprocess_resident_memory_bytes"
@@ -260,7 +259,7 @@ func checkOwn(t *testing.T, p *program) {
 	wantText(t, own, name+" ", "\npushgateway_groups 1\n")
 }
 
-// TestPushingFiles: Prometheus takes the files.
+// TestPushingFiles: promtool accepts the files.
 func TestPushingFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -278,7 +277,7 @@ func TestPushingFiles(t *testing.T) {
 	}
 }
 
-// TestPushingUsesAll: each code block of the pages is marked, and used by one of these
+// TestPushingUsesAll: each code block of the pages is marked and used by one of these
 // tests.
 func TestPushingUsesAll(t *testing.T) {
 	t.Parallel()
@@ -323,7 +322,7 @@ func pageOf(language string) document {
 	return clientExamples
 }
 
-// flagsPrinted returns the flags of a command line that starts the gateway.
+// flagsPrinted returns the flags of a printed command line that starts the gateway.
 func flagsPrinted(t *testing.T, name string) []string {
 	t.Helper()
 	if name == "" {
@@ -337,8 +336,8 @@ func flagsPrinted(t *testing.T, name string) []string {
 	return fields[1:]
 }
 
-// lossyProxy starts a proxy that loses the first response of the gateway: the connection
-// ends without one. It returns its own address.
+// lossyProxy starts a proxy for the gateway that drops the connection instead of
+// forwarding the first answer. It returns the proxy's address.
 func lossyProxy(t *testing.T, p *program) (addr string) {
 	t.Helper()
 	target, err := url.Parse(p.URL)
@@ -360,8 +359,8 @@ func lossyProxy(t *testing.T, p *program) (addr string) {
 	return server.Listener.Addr().String()
 }
 
-// wantResult compares the samples that the gateway exposes, other than own ones and
-// push times, with a block of the kind result.
+// wantResult compares the pushed samples that the gateway exposes, without push times,
+// with a block of the kind result.
 func wantResult(t *testing.T, p *program, name string) {
 	t.Helper()
 	samples := func(text string) []string {
@@ -377,8 +376,8 @@ func wantResult(t *testing.T, p *program, name string) {
 
 var pushedAt = regexp.MustCompile(`"last_push": ?"[^"]+"`)
 
-// wantAnswer compares what an example printed with a block of the kind answer; the
-// times of pushes need not be the same, nor the spaces in JSON.
+// wantAnswer compares the output of an example with a block of the kind answer. Push
+// times and spaces in JSON may differ.
 func wantAnswer(t *testing.T, name, got string) {
 	t.Helper()
 	language, want := pushing.block(t, "answer", name)
@@ -398,7 +397,7 @@ func wantAnswer(t *testing.T, name, got string) {
 	}
 }
 
-// wantTTLs compares how long each group stays after its last push.
+// wantTTLs checks how long after its last push each group expires.
 func (p *program) wantTTLs(t *testing.T, want map[string]string) {
 	t.Helper()
 	var answer struct {

@@ -18,7 +18,7 @@ type document string
 
 const readme document = "README.md"
 
-// block returns the code block behind a marker, and the language it says it is in.
+// block returns the code block after a marker, and its language.
 func (d document) block(t *testing.T, kind, name string) (language, code string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, string(d)))
@@ -37,7 +37,7 @@ func (d document) block(t *testing.T, kind, name string) (language, code string)
 	return language, block + "\n"
 }
 
-// example returns the code of an example, aimed at addr.
+// example returns the code of an example that pushes to addr.
 func (d document) example(t *testing.T, name, addr string) (language, code string) {
 	t.Helper()
 	language, code = d.block(t, "run", name)
@@ -69,15 +69,15 @@ func (d document) run(t *testing.T, name, dir, addr string) (output string) {
 	}
 }
 
-// pythonProgram returns an example behind the imports that its page prints once.
+// pythonProgram returns an example after the imports that its page prints once.
 func (d document) pythonProgram(t *testing.T, code string) string {
 	t.Helper()
 	_, imports := d.block(t, "setup", "python")
 	return imports + "\n" + code
 }
 
-// goProgram returns the program that an example is, or makes one of it: the body of
-// main, behind those of the imports printed once on its page that it uses.
+// goProgram returns an example if it is a whole program. Otherwise it is the body of main,
+// and the imports that it uses are printed once on its page.
 func (d document) goProgram(t *testing.T, code string) string {
 	t.Helper()
 	if strings.HasPrefix(code, "package ") {
@@ -94,9 +94,8 @@ func (d document) goProgram(t *testing.T, code string) string {
 	return program + "\nfunc main() {\n" + code + "}\n"
 }
 
-// shell runs a program with the tools that examples use: the system's Python, for
-// which the client library is installed and which may not be the first on the path,
-// and the gateway.
+// shell runs a program with the tools of the examples on its path: the gateway, and the
+// system's Python, which has the client library and may not come first otherwise.
 func shell(t *testing.T, dir, name string, args ...string) (output string) {
 	t.Helper()
 	path := "/usr/bin:" + filepath.Dir(gatewayBinary(t)) + ":" + os.Getenv("PATH")

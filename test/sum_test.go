@@ -127,7 +127,7 @@ func TestSummedOrReplaced(t *testing.T) {
 	// From replaced to summed, after a DELETE.
 	p.push(t, http.MethodPut, "/metrics/job/a", one)
 	wantSummed("a", false)
-	p.rejected(t, http.MethodPost, sum("a"), one, "merge=sum", "DELETE", "/metrics/job/a", "PUT")
+	p.rejected(t, http.MethodPost, sum("a"), one, "merge=sum", "DELETE", "/metrics/job/a")
 	if p.info(t, "/metrics/job/a").LastFailure == nil {
 		t.Error("the rejected push did not set the group's failure time")
 	}
@@ -142,7 +142,7 @@ func TestSummedOrReplaced(t *testing.T) {
 
 	// A push cannot replace a part of sums.
 	for _, merge := range []string{"", "?merge=family", "?merge=series"} {
-		p.rejected(t, http.MethodPost, "/metrics/job/a"+merge, one, "merge=sum", "PUT", "delete")
+		p.rejected(t, http.MethodPost, "/metrics/job/a"+merge, one, "merge=sum", "PUT", "merge=group")
 		p.rejected(t, http.MethodPost, "/metrics/job/a"+merge, "# TYPE other counter\nother 1\n", "merge=sum")
 	}
 	p.wantPushed(t, "a", "c 2")
