@@ -27,14 +27,19 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
+// sentence is the text of an error that is shown as it is: on a page, or in upstream's words.
+type sentence string
+
+func (s sentence) Error() string { return string(s) }
+
 var (
 	errAdminDisabled = &statusError{http.StatusNotFound, "Not enabled",
 		errors.New("the admin API is not enabled: start the gateway with --web.enable-admin-api")}
 	errUndecided         = &statusError{http.StatusForbidden, "Forbidden", errors.New("the route does not say which right it needs")}
-	errLifecycleDisabled = &statusError{http.StatusForbidden, "", errors.New("Lifecycle API is not enabled.")}
-	errOnlyPostOrPut     = &statusError{http.StatusMethodNotAllowed, "", errors.New("Only POST or PUT requests allowed.")}
+	errLifecycleDisabled = &statusError{http.StatusForbidden, "", sentence("Lifecycle API is not enabled.")}
+	errOnlyPostOrPut     = &statusError{http.StatusMethodNotAllowed, "", sentence("Only POST or PUT requests allowed.")}
 	errOtherSite         = &statusError{http.StatusForbidden, "Not deleted",
-		errors.New("This request comes from the page of another site, which must not change anything here.")}
+		sentence("This request comes from the page of another site, which must not change anything here.")}
 )
 
 // badRequest returns an error that is answered with 400.
@@ -162,7 +167,7 @@ func (s *Server) answerErrorPage(w http.ResponseWriter, r *request, err error) {
 		page = e
 	} else if _, ok := errors.AsType[*loadingError](err); ok {
 		page.title = "Loading"
-		page.err = errors.New("The persisted groups are still being loaded. This page shows them as soon as they are there.")
+		page.err = sentence("The persisted groups are still being loaded. This page shows them as soon as they are there.")
 	} else if page.status == http.StatusUnauthorized {
 		c := &s.config
 		err := c.Pages.SignIn(w, r.Request, c.visitor(r), c.depth(r), page.status, c.signInFor(r, err))

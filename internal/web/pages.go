@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -123,7 +122,7 @@ func (h *pageHandler) findKey(l *search.Listing, ref string, path groupPath) (me
 		}
 	} else if key.ID() == "" {
 		return key, &statusError{http.StatusNotFound, "No such group",
-			errors.New("There is no such group: it may have been deleted or have expired.")}
+			sentence("There is no such group: it may have been deleted or have expired.")}
 	}
 	return key, nil
 }
@@ -210,7 +209,7 @@ func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, e
 	case fields.Get("all") == "yes":
 		if !h.config.AdminAPI {
 			return d, &statusError{http.StatusForbidden, "Not allowed",
-				errors.New("To delete all groups at once, start the gateway with --web.enable-admin-api.")}
+				sentence("To delete all groups at once, start the gateway with --web.enable-admin-api.")}
 		}
 		if err := r.principal.Check(access.Admin); err != nil {
 			h.audit.denied(r, err)
@@ -228,7 +227,7 @@ func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, e
 			return d, &statusError{http.StatusBadRequest, "Not a search", err}
 		}
 		if !some {
-			return d, &statusError{http.StatusBadRequest, "Nothing chosen", errors.New("Search for the groups to delete, or choose one.")}
+			return d, &statusError{http.StatusBadRequest, "Nothing chosen", sentence("Search for the groups to delete, or choose one.")}
 		}
 		for _, row := range view.Find(query).Rows {
 			if r.principal.May(access.Delete, row.Group.Key) {
@@ -237,7 +236,7 @@ func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, e
 		}
 		if len(d.Groups) > 1 && !h.config.AdminAPI {
 			return d, &statusError{http.StatusForbidden, "Not allowed",
-				errors.New("To delete more than one group at once, start the gateway with --web.enable-admin-api.")}
+				sentence("To delete more than one group at once, start the gateway with --web.enable-admin-api.")}
 		}
 	}
 	d.Token = h.token(d.Groups)
