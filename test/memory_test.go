@@ -123,7 +123,7 @@ func TestMemoryOfOnePush(t *testing.T) {
 				return time.Since(answered) > givenBackAfter && settled == before
 			})
 			if taken := peak - settled; taken > factor*size {
-				t.Errorf("%d MiB, of which %d are given back: more than %d times the body of %d MiB", peak>>20, taken>>20, factor, size>>20)
+				t.Errorf("%d MiB, %d of them given back: more than %d times the body of %d MiB", peak>>20, taken>>20, factor, size>>20)
 			} else {
 				t.Logf("%d MiB at most, %d once settled: %.1f times the body", peak>>20, settled>>20, float64(taken)/size)
 			}

@@ -63,8 +63,8 @@ func TestPrometheus3ReadsMixedHistograms(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Other kinds of histograms, before and after others of their name, and what stands beside
-	// them.
+	// Other kinds of histograms, before and after others of their name, and their
+	// neighbors.
 	float := &dto.Histogram{
 		SampleCountFloat: proto.Float64(2.5), SampleSum: proto.Float64(5), Schema: proto.Int32(0), ZeroThreshold: proto.Float64(0.5),
 		ZeroCountFloat: proto.Float64(0), PositiveSpan: []*dto.BucketSpan{{Offset: proto.Int32(0), Length: proto.Uint32(1)}},

@@ -78,14 +78,14 @@ func parseFlags(program string, args []string) options {
 	var externalURL *url.URL
 	app := kingpin.New(program, "The Pushgateway: batch jobs push their metrics here, and Prometheus scrapes them.\n\n"+
 		"Instead of flags: \"check FILE\" verifies a persistence file, \"dump FILE\" prints its metrics, "+
-		"\"check-config FILE\" verifies a rules file.")
+		"\"check-config FILE\" verifies a rules file, \"auth\" helps with an auth file.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("pushgateway"))
 
 	o.web = toolkitflag.AddFlags(app, ":9091")
 	app.Flag("config.file", "Rules file (YAML) that sets push options, such as expiry and summing, by group. Reloaded on SIGHUP and by /-/reload.").
 		Default("").StringVar(&o.configFile)
-	app.Flag("auth.file", "YAML file of users and what they may do. If empty, everybody may do everything that other flags allow. Read again on SIGHUP and by /-/reload.").
+	app.Flag("auth.file", "Auth file (YAML) of users and their rights. If empty, anyone can do everything that other flags allow. Reloaded on SIGHUP and by /-/reload.").
 		Default("").StringVar(&o.authFile)
 	app.Flag("web.telemetry-path", "Path under which to expose metrics.").
 		Default("/metrics").StringVar(&o.telemetryPath)

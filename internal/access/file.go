@@ -309,7 +309,7 @@ func (r *fileReader) user(text *userText, number int) {
 	u := &user{Principal: Principal{name: name}, credentials: map[credential]bool{}}
 	switch {
 	case name == Anonymous:
-		r.report(&text.Name, "name: what is allowed without a credential stands under the key anonymous, beside users")
+		r.report(&text.Name, "name: rights of requests without a credential belong under the key anonymous, next to users")
 	case r.policy.byName[name] != nil:
 		r.report(&text.Name, "name: another user has it already")
 	}

@@ -135,7 +135,7 @@ func TestFamilies(t *testing.T) {
 	})}},
 		`"type":"GAUGE_HISTOGRAM","metrics":[{"labels":_,"buckets":[],"count":"0","sum":"0"}]`)
 	f(metric.Family{Type: metric.Histogram, Metrics: []metric.Metric{histogram(metric.HistogramValue{
-		Count: 2, Schema: -53, // custom buckets, of which protobuf cannot carry the bounds
+		Count: 2, Schema: -53, // custom buckets: protobuf cannot carry their bounds
 		Positive: metric.NativeBuckets{Spans: []metric.Span{{Length: 1}}, Deltas: []int64{2}},
 	})}},
 		`"type":"HISTOGRAM","metrics":[{"labels":_,"buckets":[[3,"-Inf","+Inf","2"]],"count":"2","sum":"0"}]`)

@@ -55,8 +55,8 @@ func TestUpstreamAnswer(t *testing.T) {
 	same(t, readGroups(t, write(t, p.Store)), readGroups(t, string(recorded)))
 }
 
-// TestConformance applies the steps of the recorded cases to a store, as far as they
-// need nothing else, and expects the recorded data.
+// TestConformance applies the steps of those recorded cases that need nothing else to a
+// store, and expects the recorded data.
 func TestConformance(t *testing.T) {
 	text, err := os.ReadFile("../../test/testdata/conformance.json")
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 )
 
 // powerDisk is a disk whose power can fail: it knows what of each file is on disk, and
-// what was written since the last sync, of which a failure leaves some sectors.
+// what was written since the last sync. A failure leaves some sectors of that.
 type powerDisk struct {
 	mu    sync.Mutex // guards all below
 	files map[uint64]*powerFile
-	may   []records // states of which one must be found: the last acknowledged one comes first
+	may   []records // one of these states must be found; the last acknowledged one comes first
 	tried int
 	t     *testing.T
 	rand  *rand.Rand

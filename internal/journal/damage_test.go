@@ -273,8 +273,8 @@ func TestDivergedCopies(t *testing.T) {
 	}
 }
 
-// TestCutWhereItGrew cuts a file to the sizes that it had, of which each ends with zeros
-// or with a batch.
+// TestCutWhereItGrew cuts a file to the sizes that it had. Each ends with zeros or with a
+// batch.
 func TestCutWhereItGrew(t *testing.T) {
 	dir := memoryDir(t)
 	f, err := os.Create(filepath.Join(dir, "grown.db"))

@@ -28,7 +28,7 @@
 //
 // A batch is acknowledged once it is written and synced, and only then is the next one
 // written. So only the last batch can be one that nobody was told of. It was written over
-// zeros that were on disk, in sectors of its own, of which each reaches the disk as a whole
+// zeros that were on disk, in sectors of its own. Each sector reaches the disk as a whole
 // or not at all. If some did not, the batch is dropped: a sector is still zero, or zeros
 // follow from some byte of it on, and no batch comes after it. Anything else that is wrong
 // is damage, as each batch says which one it follows and how long the file is at least:

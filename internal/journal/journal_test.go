@@ -251,8 +251,8 @@ func TestTakeOverCutOff(t *testing.T) {
 	}
 }
 
-// TestKeptFileIsNotOverwritten: a file that has the name under which the original's
-// is to be kept is somebody's.
+// TestKeptFileIsNotOverwritten: if a file already has the name under which upstream's file
+// would be kept, it stays.
 func TestKeptFileIsNotOverwritten(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	copyFile(t, "testdata/v1.11.3.store", path)
@@ -268,8 +268,7 @@ func TestKeptFileIsNotOverwritten(t *testing.T) {
 	wantOnly(t, path, "f.db", "f.db.original")
 }
 
-// TestKeepWithoutLinks: where the file system has no links the original's file is
-// copied.
+// TestKeepWithoutLinks: if the file system has no hard links, upstream's file is copied.
 func TestKeepWithoutLinks(t *testing.T) {
 	for _, no := range []error{syscall.EPERM, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.EXDEV, syscall.ENOSYS} {
 		path := filepath.Join(memoryDir(t), "f.db")

@@ -134,8 +134,8 @@ func TestReadOnlyDirectoryWarns(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDirectoryWithOriginal: the original's file cannot be replaced there, and
-// is left as it is.
+// TestReadOnlyDirectoryWithOriginal: upstream's file cannot be replaced there, and is left
+// as it is.
 func TestReadOnlyDirectoryWithOriginal(t *testing.T) {
 	original := readFile(t, "testdata/v1.11.3.store")
 	path := singleFile(t, original, nil)

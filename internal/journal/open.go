@@ -57,8 +57,8 @@ func (j *Journal) open(ctx context.Context) (groups []*store.Group, err error) {
 	return is.groups, nil
 }
 
-// use has the journal go on with a log, of which all that is written counts. The caller
-// holds turn and mu.
+// use has the journal go on with a log; everything written to it counts. The caller holds
+// turn and mu.
 func (j *Journal) use(l *log) {
 	j.log, j.committed, j.start, j.size = l, l.position, l.start, l.bytes()
 }

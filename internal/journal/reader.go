@@ -17,7 +17,7 @@ import (
 // memory that space returns and then given to visit without its head, once it has been
 // checked. h and at are the header and the position behind the last batch; dirty is not
 // zero if an unfinished batch follows, which ends before it. Any error but a *NewerError
-// is damage, and then at is as far as everything is right.
+// is damage; at is then the end of what is intact.
 func scan(f io.ReaderAt, size int64, space func(n int64) []byte, visit func(records []byte) error) (h header, at position, dirty int64, err error) {
 	first := make([]byte, sectorSize)
 	n, err := f.ReadAt(first, 0)

@@ -41,7 +41,7 @@ func (m *upstreamMessage) GobDecode(b []byte) error {
 	return nil
 }
 
-// readUpstream reads a file of the original.
+// readUpstream reads a file of the upstream Pushgateway.
 func readUpstream(in io.Reader) (groups map[string]upstreamGroup, err error) {
 	defer func() {
 		if p := recover(); p != nil { // gob has been seen to on bad input

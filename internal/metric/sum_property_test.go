@@ -22,7 +22,7 @@ import (
 // pick returns one of its arguments.
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// exact returns a number of which thousands can be added without rounding.
+// exact returns a number. Thousands of these can be added without rounding.
 func exact(r *rand.Rand) float64 { return float64(r.IntN(1<<16)-1<<15) / 64 }
 
 // randomBounds returns sorted upper bounds, at times with that of +Inf.

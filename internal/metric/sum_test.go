@@ -564,9 +564,9 @@ func TestStoredNeedsNoCheck(t *testing.T) {
 	}
 }
 
-// TestNativeWithExemplarBucket adds native histograms of which some have a lone bucket
-// for +Inf, as client_golang makes it where an exemplar lies above all others: that is
-// no classic histogram beside the native one.
+// TestNativeWithExemplarBucket adds native histograms. Some have a lone bucket for +Inf,
+// which client_golang adds if an exemplar is above all other buckets. That is no classic
+// histogram beside the native one.
 func TestNativeWithExemplarBucket(t *testing.T) {
 	native := func(exemplar bool) metric.Family {
 		h := &metric.HistogramValue{Count: 3, Sum: 6, Schema: 3, ZeroThreshold: 1e-9,

@@ -73,9 +73,9 @@ func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
 	})
 }
 
-// DeleteAll deletes, in one step, the groups that are still there and, unless still
-// is nil, of which it still holds. It returns them as they were. still can be called
-// several times for a group.
+// DeleteAll deletes, in one step, those of the groups that are still there and, unless
+// still is nil, for which it reports true. It returns them as they were. still can be
+// called several times for a group.
 func (s *Store) DeleteAll(keys []metric.GroupingKey, still func(*Group) bool) (deleted []*Group, err error) {
 	return commit(s, func(b *batch) (deleted []*Group, err error) {
 		for _, key := range keys {

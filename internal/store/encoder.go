@@ -125,8 +125,8 @@ type Draft struct {
 	dropped  int
 }
 
-// Suspend returns the push of which all batches so far went to Add, or which is done after
-// several batches, so that the Encoder can be used for another.
+// Suspend returns the push, with all batches that went to Add so far, so that the Encoder
+// can be used for another one.
 func (e *Encoder) Suspend() Draft {
 	return Draft{e.key, e.options, e.metrics, e.rejected, e.pieces, e.dropped + e.normalizer.Dropped()}
 }

@@ -10,8 +10,8 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// ExpiryPolicy returns when a group expires, as far as its last push did not say.
-// It is called often and concurrently, and must be fast.
+// ExpiryPolicy returns when a group expires, unless its last push set that. It is called
+// often and concurrently, and must be fast.
 type ExpiryPolicy func(metric.GroupingKey) metric.Expiry
 
 func noExpiry(metric.GroupingKey) metric.Expiry { return metric.Expiry{} }

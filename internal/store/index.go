@@ -150,7 +150,7 @@ func (s *Store) announce(p *Push) {
 	})
 }
 
-// forget undoes announce as far as the push did not add the families.
+// forget undoes announce for families that the push did not add.
 func (s *Store) forget(p *Push) {
 	s.inSlices(p, func(e *EncodedFamily) {
 		f := e.family

@@ -122,10 +122,10 @@ func TestRightsOfEveryRoute(t *testing.T) {
 			case row.path == apiPushPath:
 				path += "?group_by=job"
 			}
-			if w := do(s, row.method, path, ""); row.needs == free && refusedForRights(w.Code) || row.needs != free && w.Code != 401 {
+			if w := do(s, row.method, path, ""); row.needs == free && deniedForRights(w.Code) || row.needs != free && w.Code != 401 {
 				t.Errorf("anonymous: %d", w.Code)
 			}
-			if w := as(s, "nonsense", row.method, path, ""); row.needs == free && refusedForRights(w.Code) || row.needs != free && w.Code != 401 {
+			if w := as(s, "nonsense", row.method, path, ""); row.needs == free && deniedForRights(w.Code) || row.needs != free && w.Code != 401 {
 				t.Errorf("with a wrong token: %d", w.Code)
 			}
 			for _, who := range senders {
@@ -144,7 +144,7 @@ func TestRightsOfEveryRoute(t *testing.T) {
 				if row.path == apiPushPath && who.match == `{job="other"}` {
 					allowed = false // of the groups in its body
 				}
-				if got := !refusedForRights(w.Code); got != allowed {
+				if got := !deniedForRights(w.Code); got != allowed {
 					t.Errorf("with %v for %q: %d %s, want allowed: %v", who.rights, who.match, w.Code, w.Body, allowed)
 				}
 			}
@@ -152,7 +152,7 @@ func TestRightsOfEveryRoute(t *testing.T) {
 	}
 }
 
-func refusedForRights(status int) bool { return status == 401 || status == 403 }
+func deniedForRights(status int) bool { return status == 401 || status == 403 }
 
 func TestARowWithoutADecisionServesNobody(t *testing.T) {
 	s, _ := newTestServer(t, nil)

@@ -82,8 +82,7 @@ type reservation struct {
 	evicted   bool         // guarded by budget.mu
 }
 
-// reserve returns a reservation for a push that takes factor times its body, of which it
-// has nothing yet.
+// reserve returns an empty reservation for a push that takes factor times its body.
 func (b *budget) reserve(factor int64) *reservation { return &reservation{budget: b, factor: factor} }
 
 // growFor returns a function that enlarges the reservation for a body of the given size,

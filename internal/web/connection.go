@@ -146,7 +146,7 @@ type response struct {
 }
 
 // newResponse returns the response to a request, and the request with a body that moves the
-// deadlines. net/http looks at the body of the original, so that one stays as it is.
+// deadlines. net/http looks at the body of the request it was given, so that one stays as it is.
 func newResponse(w http.ResponseWriter, r *http.Request, timeout time.Duration) (*response, *http.Request) {
 	response := &response{ResponseWriter: w, exchange: exchange{controller: http.NewResponseController(w), timeout: timeout}}
 	if r.Body == nil || r.Body == http.NoBody {

@@ -243,8 +243,8 @@ func fixText(e *metric.RejectionError, address string) string {
 // shellQuote quotes a URL for a POSIX shell.
 func shellQuote(url string) string { return "'" + strings.ReplaceAll(url, "'", `'\''`) + "'" }
 
-// challenge names the ways to send a credential. Browsers open a window of their own for
-// basic auth, instead of which they get the sign-in page.
+// challenge names the ways to send a credential. Browsers get the sign-in page instead: they
+// would open a window of their own for basic auth.
 func challenge(h http.Header, r *request) {
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		h.Add("WWW-Authenticate", `Basic realm="Pushgateway", charset="UTF-8"`)
