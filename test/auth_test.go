@@ -171,3 +171,12 @@ func TestAWrongAuthFileStopsTheStart(t *testing.T) {
 		t.Errorf("%v %s", err, out)
 	}
 }
+
+func TestUsersInTwoFilesStopTheStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	authFile, webFile := filepath.Join(dir, "auth.yml"), filepath.Join(dir, "web.yml")
+	writeFile(t, authFile, []byte("anonymous: {allow: [push]}"))
+	writeFile(t, webFile, []byte("basic_auth_users: {a: $2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi}"))
+	wantText(t, startFails(t, "--auth.file="+authFile, "--web.config.file="+webFile), "basic_auth_users, which do not go with --auth.file")
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
+	"go.yaml.in/yaml/v3"
 
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
@@ -163,11 +164,34 @@ func newGuard(o options, clock store.Clock, logger *slog.Logger) (*access.Guard,
 	if o.authFile == "" {
 		return nil, nil
 	}
+	if err := rejectWebUsers(*o.web.WebConfigFile); err != nil {
+		return nil, err
+	}
 	return access.NewGuard(access.Config{
 		Load:   func() (*access.Policy, error) { return access.Load(o.authFile) },
 		Now:    clock.Now,
 		Logger: logger,
 	})
+}
+
+// rejectWebUsers returns an error if the file for --web.config.file has users: they and those
+// of the auth file cannot both be in the Authorization header of a request.
+func rejectWebUsers(file string) error {
+	if file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read --web.config.file: %w", err)
+	}
+	var config struct {
+		Users map[string]string `yaml:"basic_auth_users"`
+	}
+	// The toolkit reports what is wrong with the file otherwise.
+	if yaml.Unmarshal(text, &config) == nil && len(config.Users) > 0 {
+		return fmt.Errorf("%s has basic_auth_users, which do not go with --auth.file: move them there, as username and password_bcrypt", file)
+	}
+	return nil
 }
 
 // reloadOnHangup reloads the rules and the auth file at each SIGHUP until ctx ends.

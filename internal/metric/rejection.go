@@ -50,6 +50,8 @@ type RejectionError struct {
 	Fix Fix
 	// Group is the group that Fix is about, if it is about one.
 	Group GroupingKey
+	// Others are the groups that Message names besides the one pushed to; see Discreet.
+	Others []GroupingKey
 	// Labels are the label names that Fix is about, if it is about some.
 	Labels []string
 }
@@ -76,11 +78,33 @@ func (e *RejectionError) With(fix Fix) *RejectionError {
 	return e
 }
 
+// Naming returns e with the groups, other than the one pushed to, that its message names.
+func (e *RejectionError) Naming(others ...GroupingKey) *RejectionError {
+	e.Others = others
+	return e
+}
+
+// Discreet returns the message without the names of other groups.
+func (e *RejectionError) Discreet() string {
+	if len(e.Others) > 0 && strings.Contains(e.Message, cut) {
+		return "the push does not fit beside another group: push it under other names, or with other labels"
+	}
+	text := e.Message
+	for _, other := range e.Others {
+		text = strings.ReplaceAll(text, "group "+other.String(), "another group")
+		text = strings.ReplaceAll(text, other.String(), "another one")
+	}
+	return text
+}
+
 // Reject returns a RejectionError with the formatted message, cut by Shorten: whoever
 // pushes chooses how long the names and values in it are.
 func Reject(reason Reason, format string, args ...any) *RejectionError {
 	return &RejectionError{Reason: reason, Message: Shorten(fmt.Sprintf(format, args...))}
 }
+
+// cut stands in for what Shorten cuts.
+const cut = " […] "
 
 // Shorten cuts from the middle of a text that is too long for a log line or an
 // answer.
@@ -89,5 +113,5 @@ func Shorten(text string) string {
 	if len(text) <= maxLength {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxLength-tail], "") + " […] " + strings.ToValidUTF8(text[len(text)-tail:], "")
+	return strings.ToValidUTF8(text[:maxLength-tail], "") + cut + strings.ToValidUTF8(text[len(text)-tail:], "")
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -37,6 +38,9 @@ func (b *batch) check(p *Push, old *Group) error {
 		// checked against it in turn.
 		if same == nil || same.Type() != p.families[i].Type {
 			if err := c.checkFamily(i, same); err != nil {
+				if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {
+					rejection.Others = c.named
+				}
 				return err
 			}
 		}
@@ -65,7 +69,7 @@ func (b *batch) checkConflictingGroup(key metric.GroupingKey) error {
 	return metric.Reject(metric.DuplicateSeries,
 		"the groups %s and %s would have the same series, since metrics without an instance label get an empty one: push to %s, "+
 			"or set an instance that is not empty",
-		key, other, other)
+		key, other, other).Naming(other)
 }
 
 // check is one push being checked.
@@ -73,8 +77,9 @@ type check struct {
 	*batch
 	push     *Push
 	old      *Group
-	replaces bool  // nothing of old stays
-	shape    shape // of the push's key
+	replaces bool                 // nothing of old stays
+	shape    shape                // of the push's key
+	named    []metric.GroupingKey // by holder
 }
 
 // others returns the families of this name in all groups but the one pushed to, which has
@@ -115,7 +120,7 @@ func (c *check) holder(name string) string {
 		if e == nil || g.Key.ID() == id {
 			return false
 		}
-		found = "group " + g.Key.String()
+		found, c.named = "group "+g.Key.String(), append(c.named, g.Key)
 		return e.Type() != metric.Untyped
 	}
 	for _, changed := range c.changed {
@@ -266,7 +271,7 @@ func (c *check) checkSeries(i int, same *EncodedFamily) error {
 		if owner != nil {
 			return metric.Reject(metric.DuplicateSeries,
 				"the series %s%s is pushed to group %s, but group %s holds it: give it a label that differs",
-				f.Name, metric.FormatLabels(m.Labels), c.push.key, owner.Key)
+				f.Name, metric.FormatLabels(m.Labels), c.push.key, owner.Key).Naming(owner.Key)
 		}
 	}
 	return nil

@@ -506,3 +506,30 @@ func TestWithoutAnAuthFileNobodySignsIn(t *testing.T) {
 		t.Error("there are metrics about rights")
 	}
 }
+
+// A push that does not fit beside a group of others is told so, but not which.
+func TestConflictsDoNotNameTheGroupsOfOthers(t *testing.T) {
+	s, log := newTeams(t, nil)
+	as(s, "o", "PUT", "/metrics/job/secretjob/team/billing", "# TYPE m counter\nm 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 1\n")
+	for _, body := range []string{"# TYPE m gauge\nm 1\n", "h_count 1\n"} {
+		w := as(s, "c", "PUT", "/metrics/job/a/team/checkout", body)
+		if w.Code != 400 || strings.Contains(w.Body.String(), "secretjob") || !strings.Contains(w.Body.String(), "another group") {
+			t.Errorf("PUT %q: %d %s", body, w.Code, w.Body)
+		}
+		w = as(s, "c", "POST", "/api/v1/push?group_by=job,team", strings.NewReplacer("m 1", `m{job="a",team="checkout"} 1`, "h_count 1", `h_count{job="a",team="checkout"} 1`).Replace(body))
+		if w.Code != 400 || strings.Contains(w.Body.String(), "secretjob") {
+			t.Errorf("bulk push of %q: %d %s", body, w.Code, w.Body)
+		}
+		if w := as(s, "o", "PUT", "/metrics/job/a/team/checkout", body); !strings.Contains(w.Body.String(), "secretjob") {
+			t.Errorf("the operator: %s", w.Body)
+		}
+	}
+	for _, path := range []string{"/groups/job/a/team/checkout", "/api/v1/groups/job/a/team/checkout", "/status", "/"} {
+		if w := as(s, "c", "GET", path, ""); w.Code != 200 || strings.Contains(w.Body.String(), "secretjob") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if !strings.Contains(log.String(), "secretjob") {
+		t.Error("the log does not name the group")
+	}
+}

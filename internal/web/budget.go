@@ -20,7 +20,7 @@ const (
 	defaultPushMemory = 1 << 30
 	// limitShare is the share of the memory limit that they have otherwise.
 	limitShare = 4
-	// maxPushWait is how long a push waits for memory.
+	// maxPushWait is how long a push waits for memory in all.
 	maxPushWait = 10 * time.Second
 	// evictAfter is how long a push waits for memory before the slowest sender of another
 	// push that holds some is cut off.
@@ -76,10 +76,11 @@ type reservation struct {
 	factor int64
 	n      int64 // changed by its push only, and with budget.mu held
 
-	received  atomic.Int64 // bytes of the body
-	started   time.Time    // when the body began to arrive
-	interrupt func()       // makes reading the body fail
-	evicted   bool         // guarded by budget.mu
+	waited    time.Duration // for memory
+	received  atomic.Int64  // bytes of the body
+	started   time.Time     // when the body began to arrive
+	interrupt func()        // makes reading the body fail
+	evicted   bool          // guarded by budget.mu
 }
 
 // reserve returns an empty reservation for a push that takes factor times its body.
@@ -150,7 +151,10 @@ func (r *reservation) grow(ctx context.Context, size int64) error {
 	if more <= 0 {
 		return nil
 	}
-	if err := b.take(ctx, more); err != nil {
+	// It may wait several times, as its size becomes known, but no longer in all.
+	began := time.Now()
+	err := b.take(ctx, more, maxPushWait-r.waited)
+	if r.waited += time.Since(began); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -167,7 +171,7 @@ func (r *reservation) release() {
 	}
 }
 
-func (b *budget) take(ctx context.Context, n int64) error {
+func (b *budget) take(ctx context.Context, n int64, maxWait time.Duration) error {
 	b.mu.Lock()
 	if b.free >= n && b.waiting.Len() == 0 {
 		b.free -= n
@@ -178,7 +182,7 @@ func (b *budget) take(ctx context.Context, n int64) error {
 	element := b.waiting.PushBack(w)
 	b.mu.Unlock()
 
-	timeout := time.NewTimer(maxPushWait)
+	timeout := time.NewTimer(maxWait)
 	defer timeout.Stop()
 	evict := time.NewTicker(evictAfter)
 	defer evict.Stop()
@@ -218,6 +222,13 @@ func (b *budget) wake() {
 		b.waiting.Remove(element)
 		close(w.ready)
 	}
+}
+
+// reserved returns how much of the budget is reserved.
+func (b *budget) reserved() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.size - b.free
 }
 
 func (b *budget) giveBack(n int64) {

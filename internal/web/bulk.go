@@ -70,6 +70,7 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 			logged++
 			h.recorder.reject(r, o)
 		}
+		p.Err = discreet(p.Err, r.principal)
 	}
 	return answerBulk(w, pushed)
 }

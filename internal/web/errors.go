@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -216,6 +217,17 @@ func explain(err error, address string) error {
 	explained := *rejection
 	explained.Message, explained.Fix = rejection.Message+fixText(rejection, address), metric.NoFix
 	return &explained
+}
+
+// discreet returns err without the names of groups that the sender may not read.
+func discreet(err error, sender *access.Principal) error {
+	rejection, ok := errors.AsType[*metric.RejectionError](err)
+	if !ok || !slices.ContainsFunc(rejection.Others, func(key metric.GroupingKey) bool { return !sender.May(access.Read, key) }) {
+		return err
+	}
+	without := *rejection
+	without.Message, without.Others = rejection.Discreet(), nil
+	return &without
 }
 
 // fixText puts the fix of a rejection into words that continue its message.

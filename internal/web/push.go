@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"pushgateway/internal/access"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
@@ -58,6 +60,17 @@ func newPushHandler(s *Server) *pushHandler {
 	if c.Unchecked {
 		h.accepted = http.StatusAccepted
 	}
+	s.metrics.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pushgateway_push_memory_bytes", Help: "Memory that is reserved for pushes that are being read, see --push.max-inflight-bytes.",
+		}, func() float64 { return float64(h.memory.reserved()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pushgateway_pushes_running", Help: "Pushes that are being applied, see --push.max-concurrency.",
+		}, func() float64 { return float64(len(h.admission.turns)) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pushgateway_pushes_waiting", Help: "Pushes whose bodies have arrived and that wait until others are applied.",
+		}, func() float64 { return float64(h.admission.waiting.Load()) }),
+	)
 	return h
 }
 
@@ -85,7 +98,7 @@ func (h *pushHandler) push(w http.ResponseWriter, r *request) error {
 	h.recorder.remember(r, o)
 	if err != nil {
 		h.recorder.reject(r, o)
-		return err
+		return discreet(err, r.principal)
 	}
 	if replayed {
 		w.Header().Set(replayedHeader, "true")

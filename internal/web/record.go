@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -30,6 +31,11 @@ type recorder struct {
 	metrics *metrics
 	logger  *slog.Logger
 	now     func() time.Time
+	// discreet leaves names of other groups out of the history, since not every reader of
+	// a group may read the others.
+	discreet bool
+	// overload logs what may happen to many pushes at the same time.
+	overload *limitedLogger
 }
 
 // outcome is the outcome of a push to one group.
@@ -51,6 +57,9 @@ func (rec *recorder) remember(r *request, o outcome) {
 	}
 	if o.err != nil {
 		e.Reason, e.Message = reasonOf(o.err), o.err.Error()
+		if rejection, ok := errors.AsType[*metric.RejectionError](o.err); ok && rec.discreet {
+			e.Message = rejection.Discreet()
+		}
 	}
 	rec.history.Record(e)
 }
@@ -62,6 +71,11 @@ func (rec *recorder) reject(r *request, o outcome) {
 		group = o.key.String()
 	}
 	rec.metrics.countRejection(o.err)
+	if _, ok := errors.AsType[*temporaryRejection](o.err); ok {
+		rec.overload.log(slog.LevelWarn, "push rejected for the moment", "remote_addr", r.RemoteAddr, "group", metric.Shorten(group),
+			"reason", string(reasonOf(o.err)), "err", o.err)
+		return
+	}
 	rec.logger.Warn("push rejected", "method", r.Method, "remote_addr", r.RemoteAddr, "group", metric.Shorten(group),
 		"reason", string(reasonOf(o.err)), "err", o.err)
 }

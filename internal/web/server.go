@@ -88,7 +88,7 @@ func New(config Config) (*Server, error) {
 		panics:  limitedLogger{logger: config.Logger},
 	}
 	s.audit = &auditor{config.Logger, config.Guard != nil, s.metrics}
-	s.recorder = recorder{s.history, s.metrics, config.Logger, config.Clock.Now}
+	s.recorder = recorder{s.history, s.metrics, config.Logger, config.Clock.Now, config.Guard != nil, &limitedLogger{logger: config.Logger}}
 	if external := config.ExternalURL; external.Host != "" {
 		// Behind a proxy, requests may carry the proxy's own name for the gateway.
 		if err := s.protection.AddTrustedOrigin(external.Scheme + "://" + external.Host); err != nil {
