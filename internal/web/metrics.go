@@ -162,6 +162,21 @@ func (m *metrics) registerAuth(guard *access.Guard) {
 		}, func() float64 { return float64(guard.Status().Loaded.UnixNano()) / 1e9 }))
 }
 
+// registerLoad registers the metrics about pushes under way.
+func (m *metrics) registerLoad(a *admission, b *budget) {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	m.registry.MustRegister(
+		gauge("pushgateway_push_memory_bytes", "Memory that is reserved for pushes that are being read, see --push.max-inflight-bytes.",
+			func() float64 { return float64(b.reserved()) }),
+		gauge("pushgateway_pushes_running", "Pushes that are being applied, see --push.max-concurrency.",
+			func() float64 { return float64(len(a.turns)) }),
+		gauge("pushgateway_pushes_waiting", "Pushes whose bodies have arrived and that wait until others are applied.",
+			func() float64 { return float64(a.waiting.Load()) }),
+	)
+}
+
 func (m *metrics) countDenied(right access.Right) { m.denied.WithLabelValues(right.String()).Inc() }
 
 func (m *metrics) countAuthFailure(err error) {

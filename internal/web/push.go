@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"pushgateway/internal/access"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
@@ -51,8 +49,8 @@ func newPushHandler(s *Server) *pushHandler {
 		recorder: s.recorder,
 		metrics:  s.metrics,
 		guard:    c.Guard, limits: c.Limits,
-		admission: newAdmission(c.MaxPushConcurrency, c.PushRate),
-		memory:    newBudget(c.MaxPushMemory),
+		admission: s.admission,
+		memory:    s.memory,
 		audit:     s.audit,
 		received:  sync.Pool{New: func() any { return new([]byte) }},
 		buffers:   sync.Pool{New: func() any { return new(pushBuffers) }},
@@ -60,17 +58,6 @@ func newPushHandler(s *Server) *pushHandler {
 	if c.Unchecked {
 		h.accepted = http.StatusAccepted
 	}
-	s.metrics.registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "pushgateway_push_memory_bytes", Help: "Memory that is reserved for pushes that are being read, see --push.max-inflight-bytes.",
-		}, func() float64 { return float64(h.memory.reserved()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "pushgateway_pushes_running", Help: "Pushes that are being applied, see --push.max-concurrency.",
-		}, func() float64 { return float64(len(h.admission.turns)) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "pushgateway_pushes_waiting", Help: "Pushes whose bodies have arrived and that wait until others are applied.",
-		}, func() float64 { return float64(h.admission.waiting.Load()) }),
-	)
 	return h
 }
 

@@ -75,6 +75,9 @@ type Server struct {
 	routes   *routeTable
 	audit    *auditor
 
+	admission *admission // of pushes
+	memory    *budget    // of pushes that are being read
+
 	protection http.CrossOriginProtection
 	panics     limitedLogger
 }
@@ -89,6 +92,8 @@ func New(config Config) (*Server, error) {
 	}
 	s.audit = &auditor{config.Logger, config.Guard != nil, s.metrics}
 	s.recorder = recorder{s.history, s.metrics, config.Logger, config.Clock.Now, config.Guard != nil, &limitedLogger{logger: config.Logger}}
+	s.admission, s.memory = newAdmission(config.MaxPushConcurrency, config.PushRate), newBudget(config.MaxPushMemory)
+	s.metrics.registerLoad(s.admission, s.memory)
 	if external := config.ExternalURL; external.Host != "" {
 		// Behind a proxy, requests may carry the proxy's own name for the gateway.
 		if err := s.protection.AddTrustedOrigin(external.Scheme + "://" + external.Host); err != nil {
