@@ -97,7 +97,9 @@ func testList(t *testing.T, browser context.Context) {
 	b.click(`a[href*="sort=-series"]`)
 	b.await("sorted within the filter", `location.search.includes("state=failed") && location.search.includes("sort=-series")`)
 	b.visit("/?age=1s")
-	time.Sleep(1100 * time.Millisecond) // until groups are older than that
+	until(t, "the groups are older than a second", func() bool {
+		return strings.Contains(p.get(t, "/?age=1s&state=old"), "120 of 121 groups")
+	})
 	b.visit("/?age=1s&state=old")
 	b.await("all but the failed one are old", `document.getElementById("search-result").innerText === "120 of 121 groups"`)
 	b.visit("/?sort=-series")
