@@ -75,7 +75,7 @@ func TestProblemsNameTheirLine(t *testing.T) {
 		{"no credential", user, "line 2: user a: no credential"},
 		{"no rights", "users:\n  - name: a\n    client_cert_name: a", "line 2: user a: allow: missing; list the rights: push, delete, scrape, read, admin"},
 		{"unknown right", "users:\n  - name: a\n    client_cert_name: a\n    allow: [pusch]", "line 4: user a: allow: pusch is not a right"},
-		{"reserved name", "users:\n  - name: anonymous\n    client_cert_name: a\n    allow: []", "line 2: user anonymous: name: what is allowed without a credential"},
+		{"reserved name", "users:\n  - name: anonymous\n    client_cert_name: a\n    allow: []", "line 2: user anonymous: name: rights of requests without a credential"},
 		{"name twice", "users:\n  - name: a\n    client_cert_name: a\n    allow: []\n  - name: a\n    client_cert_name: b\n    allow: []", "line 5: user a: name: another user has it already"},
 		{"certificate twice", "users:\n  - name: a\n    client_cert_name: x\n    allow: []\n  - name: b\n    client_cert_name: x\n    allow: []", "line 6: user b: client_cert_name: x belongs to user a already"},
 		{"token twice", "users:\n  - name: a\n    bearer_token_sha256: " + tokenHash + "\n    allow: []\n  - name: b\n    bearer_token_sha256: " + tokenHash + "\n    allow: []", "line 6: user b: bearer_token_sha256: user a has it already"},
