@@ -14,7 +14,7 @@ import (
 )
 
 // EncodedFamily is one metric family of one group, encoded as it is exposed: as protobuf
-// from the beginning, as text once that is first asked for. It is immutable to its
+// from the beginning, as text once that has been asked for twice. It is immutable to its
 // readers and has no pointer per series. All methods are safe for concurrent use.
 type EncodedFamily struct {
 	header   unique.Handle[header]
@@ -23,6 +23,7 @@ type EncodedFamily struct {
 	text     atomic.Pointer[[]byte]
 	time     int64 // Unix nanoseconds
 	series   int32
+	asked    atomic.Bool // Text was called
 	plain    bool
 
 	// Set while the encoded family is in the store, and guarded by its locks.
@@ -70,13 +71,11 @@ func (e *EncodedFamily) Plain() bool { return e.plain }
 func (e *EncodedFamily) Protobuf() []byte { return e.protobuf }
 
 // Text returns the samples in the text format, without HELP and TYPE. The caller must
-// not change it. Cost: O(bytes) the first time.
+// not change it. Cost: O(bytes) the first two times.
 func (e *EncodedFamily) Text() []byte {
 	if text := e.text.Load(); text != nil {
 		return *text
 	}
-	// Most pushes are replaced before anyone scrapes them, so their text is not made
-	// before it is needed. Two readers may both make it.
 	w := textWriters.Get().(*wire.TextWriter)
 	defer textWriters.Put(w)
 	written, err := w.Text(e.Name(), e.Type(), e.protobuf)
@@ -84,7 +83,12 @@ func (e *EncodedFamily) Text() []byte {
 		panic(e.undecodable(err))
 	}
 	text := append(make([]byte, 0, len(written)), written...)
-	e.text.Store(&text)
+	// Most texts are never needed again: the push is replaced, or its segment is
+	// compressed and the compressed form cached. So only the second reader has the
+	// text cached. Two readers at a time may both make it.
+	if e.asked.Swap(true) {
+		e.text.Store(&text)
+	}
 	return text
 }
 
