@@ -21,6 +21,15 @@ LDFLAGS = -s -w \
 GOTESTSUM = gotest.tools/gotestsum@v1.12.3
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.5.0
+GOSEC = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
+# Left out, as they find nothing here that could be wrong in one place only:
+# G104 errors that are ignored: an ignored error is assigned to _, but for those of
+#      strings.Builder, bytes.Buffer and hashes, which never fail.
+# G115 conversions of integers: sizes are bounded by that of a body or file, and what is
+#      read is checked; the fuzzers of wire, metric and journal look for the rest.
+# G304, G703 names of files from variables: the operator gives them on the command line.
+# bench and scripts are not part of the program.
+GOSECFLAGS = -quiet -exclude=G104,G115,G304,G703 -exclude-dir=bench -exclude-dir=scripts
 GOVULNDB ?= https://vuln.go.dev
 
 IMAGE ?= pushgateway:$(VERSION)
@@ -46,6 +55,7 @@ check:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt -w these: $$files"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
+	go run $(GOSEC) $(GOSECFLAGS) ./...
 	go test -race ./internal/...
 	@if curl -sfI --max-time 5 -o /dev/null $(GOVULNDB)/index/db.json.gz; then \
 		go run $(GOVULNCHECK) -db $(GOVULNDB) ./...; \

@@ -32,6 +32,7 @@ func TestPagesInBrowser(t *testing.T) {
 		{"prefix and external URL", testPrefix},
 		{"without script", testWithoutScript},
 		{"accessible", testAccessible},
+		{"sign in and out", testSignIn},
 		{"100,000 groups", testHundredThousand},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, browser) })

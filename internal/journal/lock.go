@@ -32,7 +32,7 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 }
 
 func openLock(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NONBLOCK, 0o644)
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NONBLOCK, 0o600)
 	if forbidden(err) {
 		// One that is there can be locked without being written to.
 		if there, openErr := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0); openErr == nil {

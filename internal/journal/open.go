@@ -26,7 +26,7 @@ func (j *Journal) open(ctx context.Context) (groups []*store.Group, err error) {
 	defer j.turn.release()
 	defer j.now("opening")()
 	if j.options.Optional {
-		if err := os.MkdirAll(filepath.Dir(j.options.Path), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(j.options.Path), 0o755); err != nil { // #nosec G301 -- the files in it are not readable by others
 			return nil, err
 		}
 	}

@@ -38,7 +38,7 @@ func (j *Journal) writeNew(ctx context.Context, groups iter.Seq[*store.Group], c
 	if err := removeIfThere(temporary); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, describeOpen(temporary, err)
 	}

@@ -132,7 +132,7 @@ const byteOrderMark = "\ufeff"
 
 // Alias returns b as a string without copying it. The caller must not change b while
 // the string is in use.
-func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } // #nosec G103 -- the comment says what callers must not do
 
 // excerpt quotes the beginning of s for an error message.
 func excerpt(s string) string {
