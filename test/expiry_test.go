@@ -93,7 +93,9 @@ func TestExpiresAt(t *testing.T) {
 		})
 	}
 	// A group whose pushes were all rejected expires, too.
-	p.rejected(t, http.MethodPut, "/metrics/job/new", "# TYPE m gauge\nm 1\n", "m")
+	p.push(t, http.MethodPut, "/metrics/job/typed", "# TYPE n counter\nn 1\n")
+	p.rejected(t, http.MethodPut, "/metrics/job/new", "# TYPE n gauge\nn 1\n", "n")
+	p.do(t, http.MethodDelete, "/metrics/job/typed", "")
 	rejected := p.info(t, "/metrics/job/new")
 	if got := rejected.ttl(); got != "30m0s" {
 		t.Errorf("a group whose pushes were all rejected has ttl %s, want 30m0s", got)
