@@ -11,9 +11,9 @@ import (
 	"pushgateway/internal/store"
 )
 
-// Backup calls send with a copy of the file, as it is at one moment and with all that is
-// pending, and its size. Changes go on meanwhile, and the file may be replaced. Backup
-// works while the journal is unavailable, too: it sends what was accepted.
+// Backup calls send with a copy of the file at one moment, including pending changes, and
+// its size. Meanwhile, changes continue and the file may be replaced. Backup also works
+// while the journal is unavailable: it sends what was accepted.
 func (j *Journal) Backup(ctx context.Context, send func(size int64, content io.Reader) error) error {
 	if m := j.memory.Load(); m != nil {
 		return m.Backup(ctx, send)

@@ -36,9 +36,9 @@
 //   - a changed byte: the checksum of its batch is wrong, but all of its sectors are there;
 //   - a batch that is missing, old, of another file or at another place: the next one says
 //     that it follows another one;
-//   - a broken batch that another one follows;
+//   - an incomplete batch that another one follows;
 //   - a file that is cut: it is shorter than its last batch, or its header, says.
 //
-// What cannot be told from an unfinished write is damage that leaves nothing but zeros of
-// a sector of the last batch. An orderly stop therefore appends an empty batch.
+// One kind of damage looks like an unfinished write: a sector of the last batch that has
+// become all zeros. An orderly stop therefore appends an empty batch.
 package journal

@@ -9,18 +9,18 @@ import (
 	"pushgateway/internal/store"
 )
 
-// Inspection is what a file turned out to be and to have in it.
+// Inspection describes a file and its content.
 type Inspection struct {
 	Upstream bool           // it is of the upstream Pushgateway
 	Version  int            // of the format, otherwise
-	Groups   []*store.Group // by their IDs
+	Groups   []*store.Group // sorted by ID
 	// Guessed says that the file is damaged and Groups are what could be found in it,
 	// which may include groups that were deleted since.
 	Guessed bool
 }
 
-// Inspect reads a file without changing it or anything beside it. With damage the
-// error is a *DamageError, and the groups are those that can still be read.
+// Inspect reads a file without changing it or anything else in its directory. If the file
+// is damaged, the error is a *DamageError, and the groups are those that can still be read.
 func Inspect(path string) (found Inspection, err error) {
 	f, err := openRegular(path, os.O_RDONLY)
 	if err != nil {

@@ -40,9 +40,9 @@ type Options struct {
 	Interval time.Duration // of SyncInterval
 	Logger   *slog.Logger
 
-	// Optional has the journal go on in memory, with the reason in its Status, if the
-	// file cannot be used for another reason than what is in it. The file's directory
-	// is made if it is missing.
+	// Optional has the journal continue in memory, with the reason in its Status, if the
+	// file cannot be used for a reason other than its content. The file's directory is
+	// created if it is missing.
 	Optional bool
 }
 
@@ -58,14 +58,14 @@ type Journal struct {
 
 	// status is what readers see, who never wait for a disk.
 	status atomic.Pointer[store.JournalStatus]
-	// doing is what whoever holds turn is doing, for Close to say what it waits for.
+	// doing is what the holder of turn is doing, so that Close can say what it waits for.
 	doing atomic.Pointer[string]
 
 	background sync.WaitGroup
 	ctx        context.Context // ends with Close
 	stop       context.CancelFunc
 
-	// turn is held by whoever reads or changes the file or what its name stands for.
+	// Whoever reads or changes the file, or what its name refers to, holds turn.
 	// It guards what log points to, and the following.
 	turn    semaphore
 	path    string   // without symbolic links
@@ -111,9 +111,10 @@ func New(o Options) *Journal {
 	return j
 }
 
-// Load opens the file and returns the groups in it, by their IDs. It returns once ctx
-// ends, whatever the disk does. With an error nothing was changed; a *DamageError says
-// that the file cannot be trusted, a *NewerError that a newer program wrote it.
+// Load opens the file and returns the groups in it, sorted by ID. It returns once ctx
+// ends, even if the disk hangs. If it returns an error, nothing was changed: a
+// *DamageError says that the file cannot be trusted, a *NewerError that a newer program
+// wrote it.
 func (j *Journal) Load(ctx context.Context, current func() iter.Seq[*store.Group]) ([]*store.Group, error) {
 	type result struct {
 		groups []*store.Group
@@ -280,8 +281,8 @@ func (j *Journal) now(doing string) (done func()) {
 	return func() { j.doing.Store(nil) }
 }
 
-// Close writes what is pending and closes the file. It returns an error if changes that
-// were accepted are not in it, or if ctx ends first, with what it was waiting for.
+// Close writes what is pending and closes the file. It returns an error if accepted
+// changes are not in it. If ctx ends first, the error says what Close was waiting for.
 func (j *Journal) Close(ctx context.Context) error {
 	j.stop()
 	closed := make(chan error, 1)

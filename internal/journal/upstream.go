@@ -20,8 +20,8 @@ import (
 	"pushgateway/internal/wire"
 )
 
-// The upstream Pushgateway stores a gob: a map from grouping key to group. Gob goes by
-// the names of types' fields, so these have those that are needed.
+// The upstream Pushgateway stores a gob: a map from grouping key to group. Gob
+// matches fields by name, so these types have only the fields that are needed.
 type (
 	upstreamGroup struct {
 		Labels  map[string]string
@@ -79,8 +79,8 @@ func readUpstreamFile(path string) (groups []*store.Group, rejected []error, err
 	return slices.Collect(scratch.Groups()), rejected, nil
 }
 
-// importUpstream reads upstream's file, replaces it by one of ours, and leaves
-// upstream's beside it. At no moment is there no file under the name.
+// importUpstream reads upstream's file, replaces it with one of ours, and leaves
+// upstream's next to it. At every moment there is a file of that name.
 func (j *Journal) importUpstream(ctx context.Context) (*log, []*store.Group, error) {
 	groups, rejected, err := readUpstreamFile(j.path)
 	if err == nil {

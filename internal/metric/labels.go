@@ -1,7 +1,7 @@
 // Package metric defines what is pushed: labels, grouping keys, metric families and
 // their metrics, and the options of a push. It validates families, gives them the
-// labels of their group, and adds them up. It does no I/O and decodes no format. Of
-// HTTP it knows a single thing: the URL path of a grouping key.
+// labels of their group, and adds them up. It does no I/O and decodes no format. All
+// that it knows of HTTP is the URL path of a grouping key.
 package metric
 
 import (
@@ -131,7 +131,7 @@ func FormatLabels(labels []Label) string {
 var labelValueEscaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
 // Path returns the URL path of the group behind the gateway's address, such as
-// /metrics/job/a/instance/b. Values that a path cannot hold are in base64.
+// /metrics/job/a/instance/b. Values that a path cannot contain are in base64.
 func (k GroupingKey) Path() string {
 	var b strings.Builder
 	b.WriteString("/metrics")

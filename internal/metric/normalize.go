@@ -15,7 +15,7 @@ type Normalizer struct {
 	// DropEmptyLabels drops a metric's own labels that are empty. Prometheus treats
 	// them as absent, so metrics that differ only in them are one series.
 	DropEmptyLabels bool
-	// DropLabels are names of labels that metrics lose, sorted. Those of the group stay.
+	// DropLabels are the names of labels to drop from metrics, sorted. Labels of the group stay.
 	DropLabels []string
 	// KeepDuplicates lets metrics have the same labels, for CombineDuplicates to combine.
 	KeepDuplicates bool
@@ -67,8 +67,8 @@ func (n *Normalizer) Dropped() int { return n.dropped }
 // Normalize gives every metric of f the key's labels, which overwrite the metric's own,
 // and an empty instance label if there is none, and sorts labels and metrics. It
 // rejects invalid names, text that is not UTF-8, timestamps, duplicate series, and
-// values that do not fit the type. Names need not be legacy names: it is up to a format
-// what it can carry. The error is a *RejectionError.
+// values that do not fit the type. Names need not be legacy names: each format
+// decides which names it can carry. The error is a *RejectionError.
 //
 // A rejection leaves f in an undefined state. Cost: O(n log n) in the family's
 // metrics, O(n) if they are sorted already.
@@ -142,8 +142,8 @@ func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
 	return e
 }
 
-// RejectIndistinct rejects a push that has a series of the family twice without the labels
-// that were dropped.
+// RejectIndistinct rejects a push in which two series of the family are the same without
+// the labels that were dropped.
 func RejectIndistinct(dropped []string, family string, labels []Label) *RejectionError {
 	return Reject(DuplicateSeries,
 		"without the labels to drop (%s), the push holds the series %s%s twice: push with merge=sum to add the two up, or "+

@@ -67,7 +67,7 @@ type Expiry struct {
 // comparable.
 type LabelNames string
 
-// NewLabelNames returns the set of the names, none of which has a comma.
+// NewLabelNames returns the set of the names, which must not contain commas.
 func NewLabelNames(names ...string) LabelNames {
 	names = slices.Clone(names)
 	slices.Sort(names)
@@ -91,7 +91,7 @@ type Options struct {
 	DropLabels LabelNames // labels that the pushed metrics lose; those of the group stay
 }
 
-// Or returns o with the options that it leaves open set to those of others.
+// Or returns o, with the options that it leaves open taken from others.
 func (o Options) Or(others Options) Options {
 	o.Expiry = o.Expiry.Or(others.Expiry)
 	if o.Merge == MergeDefault {
@@ -109,7 +109,7 @@ func (o Options) Or(others Options) Options {
 	return o
 }
 
-// Or returns e with what it leaves open set to that of other.
+// Or returns e, with what it leaves open taken from other.
 func (e Expiry) Or(other Expiry) Expiry {
 	if !e.Set {
 		e.Set, e.TTL = other.Set, other.TTL

@@ -27,7 +27,7 @@ type Splitter struct {
 	touched    []int // groups that have families of the batch
 }
 
-// NewSplitter returns a Splitter by the labels with the given names, one of which is job.
+// NewSplitter returns a Splitter by the labels with the given names, which include job.
 // The key of a metric's group consists of the metric's labels with these names; a label
 // that is absent or empty is not in the key.
 func NewSplitter(names []string) *Splitter {

@@ -61,10 +61,11 @@ func (f *Family) CheckSummable(gauges GaugeMerge) error {
 //   - Counters add up, and so do count and sum of summaries. Quantiles are dropped.
 //   - Histograms add up bucket by bucket. Native and classic ones do not mix. If the
 //     bounds of classic buckets differ, the sum has the bounds of both sides, and an
-//     observation counts from the bound on under which it was pushed. Native ones add
-//     up like FloatHistogram.Add of github.com/prometheus/prometheus/model/histogram:
-//     with the lower of both resolutions and a zero bucket that holds both. Counts stay
-//     integers if both sides have integers.
+//     observation counts in the bucket with the bound under which it was pushed and in
+//     all above. Native ones add up like FloatHistogram.Add of
+//     github.com/prometheus/prometheus/model/histogram: with the lower of both
+//     resolutions and a zero bucket that covers both. Counts stay integers if both sides
+//     have integers.
 //   - Gauges and gauge histograms are merged as gauges says.
 //   - The newest exemplar wins; of native histograms the ten newest. One without a
 //     timestamp counts as older if it is stored, as newer if it is pushed. The earliest

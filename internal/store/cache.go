@@ -3,7 +3,7 @@ package store
 import "sync/atomic"
 
 // Form names a value that readers derive from a segment or a family, such as its
-// compressed bytes. A cache holds one value of each kind: of the variant asked for last.
+// compressed bytes. A cache has one value of each kind: that of the variant requested last.
 type Form struct {
 	Kind    uint8
 	Variant string

@@ -6,12 +6,12 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Apply makes the push part of its group as its options say. It returns once the push is
-// persisted and visible or, with replayed, if one with the same idempotency key was
-// applied before; then nothing has changed. On a *metric.RejectionError only the group's
-// failure time has changed. Cost: O(series pushed or replaced), not O(store); if series
-// are merged, also those that the group has of the pushed families. Others wait only for
-// a part of that, however large the push is.
+// Apply changes the push's group as the push's options say. It returns once the push is
+// persisted and visible. replayed reports that a push with the same idempotency key was
+// applied before; then nothing has changed. On a *metric.RejectionError, only the group's
+// failure time has changed. Cost: O(series pushed or replaced), whatever else is stored;
+// if series are merged, also those that the group has of the pushed families. However
+// large the push is, others wait only for a part of that.
 func (s *Store) Apply(p *Push) (replayed bool, err error) {
 	s.announce(p)
 	defer s.forget(p)

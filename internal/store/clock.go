@@ -2,8 +2,8 @@ package store
 
 import "time"
 
-// Clock is a source of time. Groups expire by Elapsed: setting the time of day makes
-// none expire early or late. How old a group is when it is loaded follows from Now.
+// Clock is a source of time. Groups expire by Elapsed, so that setting the time of day
+// does not make them expire early or late. The age of a loaded group follows from Now.
 type Clock struct {
 	Now     func() time.Time     // the time of day, which can be set
 	Elapsed func() time.Duration // since some moment; it only grows

@@ -14,13 +14,13 @@ import (
 	"pushgateway/internal/wire"
 )
 
-// Encoder checks and encodes pushes. It is a wire.Sink: a large push comes in batches, each
-// of which is encoded at once, so that a push takes little more memory than what is then
-// stored.
+// Encoder checks and encodes pushes. It is a wire.Sink: a large push comes in batches. Each
+// batch is encoded when it arrives, so a push takes little more memory than what is stored
+// in the end.
 //
 // For each push call Begin, then either Done with all families, or Add for each batch and
-// Done with the last one, then Finish. Reuse saves allocations, but the push made last must
-// have been applied before. The zero value is ready for use. An Encoder is not safe for
+// Done with the last one, then Finish. An Encoder can be reused, which saves allocations, once
+// its last push has been applied. The zero value is ready for use. An Encoder is not safe for
 // concurrent use.
 type Encoder struct {
 	key        metric.GroupingKey
@@ -115,7 +115,7 @@ func (e *Encoder) combines() bool {
 	return len(e.options.DropLabels) > 0 && e.options.Merge == metric.MergeSum
 }
 
-// Draft is a push that has been started and is not finished. The zero value is none.
+// Draft is a push that was begun and is not finished. The zero value is no push.
 type Draft struct {
 	key      metric.GroupingKey
 	options  PushOptions
@@ -131,7 +131,7 @@ func (e *Encoder) Suspend() Draft {
 	return Draft{e.key, e.options, e.metrics, e.rejected, e.pieces, e.dropped + e.normalizer.Dropped()}
 }
 
-// Resume goes on with a push that was suspended.
+// Resume continues a push that was suspended.
 func (e *Encoder) Resume(d Draft) {
 	e.Begin(d.key, d.options)
 	e.metrics, e.rejected, e.pieces, e.dropped = d.metrics, d.rejected, d.pieces, d.dropped
@@ -140,7 +140,7 @@ func (e *Encoder) Resume(d Draft) {
 // Rejected returns the error that Add or Done returned since Begin or Reset, if any.
 func (e *Encoder) Rejected() error { return e.rejected }
 
-// Add checks and encodes a batch, after which others follow. The error is a
+// Add checks and encodes a batch that is not the last one. The error is a
 // *metric.RejectionError.
 func (e *Encoder) Add(families []metric.Family) error {
 	e.rejected = e.add(families)
@@ -169,7 +169,7 @@ func (e *Encoder) add(families []metric.Family) error {
 	return nil
 }
 
-// Done checks and encodes the last batch, which is used until the push has been applied.
+// Done checks and encodes the last batch, and uses it until the push has been applied.
 // The error is a *metric.RejectionError.
 func (e *Encoder) Done(families []metric.Family) error {
 	if len(e.pieces) == 0 {
@@ -242,7 +242,7 @@ func (e *Encoder) checkSize() error {
 	return nil
 }
 
-// Finish returns the push, which succeeded at the given time, after Done.
+// Finish returns the push, with the time at which it succeeded. It is called after Done.
 func (e *Encoder) Finish(at time.Time) *Push {
 	p := &Push{
 		key: e.key, at: at, options: e.options, dropped: e.dropped + e.normalizer.Dropped(),

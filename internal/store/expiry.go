@@ -62,10 +62,10 @@ func (e expiryQueue) due(now time.Duration, limit int) []string {
 	return ids
 }
 
-// SetExpiry has groups expire by the policy from now on, those that are stored as
-// well; nil leaves it to their pushes. It returns how many groups have expired by it
-// and are not deleted yet. It is called by one caller at a time. Cost: O(groups);
-// it waits for no disk, and changes and readers go on meanwhile.
+// SetExpiry sets the policy by which groups expire, stored ones as well. With nil, only
+// pushes set a TTL. It returns how many groups have now expired and are not deleted yet.
+// It must not be called concurrently with itself. Cost: O(groups). It does not wait for
+// a disk, and changes and readers continue meanwhile.
 func (s *Store) SetExpiry(policy ExpiryPolicy) (due int) {
 	if policy == nil {
 		policy = noExpiry
@@ -129,8 +129,8 @@ func (g *Group) startTTL(old *Group, clock Clock) {
 	}
 }
 
-// TTLStart returns from when the group's TTL counts: its last successful push or, if
-// there was none, the rejected one that made it.
+// TTLStart returns the time from which the group's TTL counts: that of its last
+// successful push or, if there was none, of the rejected push that created the group.
 func (g *Group) TTLStart() time.Time {
 	if pushTime := g.Family(PushTime); g.Pushed.IsZero() && pushTime != nil {
 		return pushTime.Time()
@@ -154,7 +154,7 @@ func (p *ExpiryPolicy) expiryOf(g *Group) (time.Duration, bool) {
 }
 
 // ExpiresAt returns when a group of a snapshot expires, and whether its two push
-// times stay then; the zero time if it does not expire.
+// times stay then. The time is zero if the group does not expire.
 func (s *Store) ExpiresAt(g *Group) (at time.Time, keepPushTimes bool) {
 	e, expires := s.expiryPolicy.Load().of(g)
 	if !expires {
@@ -225,8 +225,8 @@ func (g *Group) onlyPushTimes() *Group {
 	return next
 }
 
-// Few groups expire in one step, so that no push waits for long, with a pause for
-// those that do. Groups that are neighbours in a file go together.
+// Groups expire in small steps with pauses in between, so that no push waits for long.
+// Groups that are neighbors in a file expire together.
 const (
 	maxExpiredAtOnce = 64
 	expiryPause      = 2 * time.Millisecond

@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// Journal persists batches of changes in one order.
+// Journal persists batches of changes in order.
 //
-// The store calls Load once, before anything else but Ready and Status, and Begin
-// and Commit from one goroutine at a time, always in turn. Ready, Status and Backup
-// are called concurrently with all others.
+// The store calls Load once, before all other methods except Ready and Status. It
+// calls Begin and Commit alternately, from one goroutine at a time. It calls Ready,
+// Status and Backup concurrently with all others.
 type Journal interface {
-	// Load opens the journal and returns the groups in it. It calls current, also
-	// later on, to iterate over the groups the store has published: what a journal
-	// needs to rewrite itself. Within Begin, all that was committed is published.
-	// When Load returns an error, the journal is closed.
+	// Load opens the journal and returns the groups in it. current iterates over the
+	// groups that the store has published. The journal may call it during and after
+	// Load, to rewrite itself. Within Begin, everything committed is published. If
+	// Load returns an error, the journal is closed.
 	Load(ctx context.Context, current func() iter.Seq[*Group]) ([]*Group, error)
 	// Begin takes the turn to change groups and returns what others have committed
-	// since the last call. An error that may pass is an *UnavailableError. With an
-	// error no turn is taken.
+	// since the last call. A temporary error is an *UnavailableError. After an error
+	// no turn is taken.
 	Begin(ctx context.Context) (foreign Changes, err error)
-	// Commit ends the turn. Once it returns nil, the changes survive as the journal
-	// promises, all of them; after an error none may be found, unless the process
-	// ends before the journal was able to drop them. An error that may pass is an
+	// Commit ends the turn. Once it returns nil, all changes are as durable as the
+	// journal promises. After an error, a later Load must find none of them, unless
+	// the process ended before the journal could drop them. A temporary error is an
 	// *UnavailableError. Empty Changes end the turn at no cost.
 	Commit(Changes) error
 	// Ready returns nil if changes are accepted, otherwise an *UnavailableError.

@@ -23,19 +23,19 @@ type PushOptions struct {
 	Expiry metric.Expiry
 	// DropTimestamps drops timestamps. Otherwise a push that has any is rejected.
 	DropTimestamps bool
-	// DropLabels are names of labels that metrics lose, sorted. Those of the group stay.
+	// DropLabels are the names of labels to drop from metrics, sorted. Labels of the group stay.
 	// With metric.MergeSum, metrics that are then the same series are added up.
 	DropLabels []string
 	// IdempotencyKey makes the push have no effect if one with the same key was applied
 	// to the group within ReplayWindow; empty for none.
 	IdempotencyKey string
-	// Limits bound the push and its group. limits.Groups and limits.TotalSeries are not
-	// looked at; see Quota.
+	// Limits bound the push and its group. limits.Groups and limits.TotalSeries are
+	// ignored; see Quota.
 	Limits limits.Limits
 }
 
-// Push is a push that is ready to be applied. It has been checked in itself and encoded,
-// which is most of its cost and needs nothing of the store.
+// Push is a push that is ready to be applied. It has been checked on its own and encoded.
+// That is most of its cost, and does not need the store.
 type Push struct {
 	key      metric.GroupingKey
 	at       time.Time

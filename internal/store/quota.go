@@ -7,13 +7,13 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Quota bounds what is stored. Only growth is rejected: if a bound is exceeded, as when it
-// was lowered, groups can still be replaced by what is not larger.
+// Quota bounds what is stored. Only growth is rejected: even if a bound is exceeded, for
+// example after it was lowered, a group can be replaced by one that is not larger.
 type Quota struct {
 	// Groups, Series and Bytes bound the store as a whole, as Totals counts; 0 is no bound.
 	Groups, Series, Bytes int64
-	// Rules are the limits of the rules. Of each, limits.Groups and limits.TotalSeries bound
-	// the groups together that the rule is for.
+	// Rules are the limits of the rules. limits.Groups and limits.TotalSeries of a rule bound
+	// all groups together to which the rule applies.
 	Rules []limits.Limits
 	// RuleOf returns the index in Rules of the rule for a group, or -1. It may be nil if
 	// there are no rules.

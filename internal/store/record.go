@@ -14,7 +14,7 @@ import (
 
 // A record is a group as journals persist it: a checksum and then, in the order below,
 // lengths and counts as unsigned varints, times as signed varints, texts after their
-// lengths. docs/OPERATING.md describes the file that has them.
+// lengths. docs/OPERATING.md describes the file that contains them.
 //
 //	CRC-32C of all that follows, 4 bytes, little endian
 //	number of labels; for each its name and value

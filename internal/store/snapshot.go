@@ -110,8 +110,9 @@ func items[T any](segments []*Segment[T]) iter.Seq[T] {
 	}
 }
 
-// Snapshot returns all that is stored, whole pushes only. Cost: O(families) after a
-// change, and a pointer per segment of those that changed; O(1) otherwise.
+// Snapshot returns all that is stored. It shows each push as a whole or not at all. Cost:
+// O(1) if nothing has changed since the last call; otherwise O(families), plus a pointer
+// per segment of the families that changed.
 func (s *Store) Snapshot() *Snapshot {
 	s.visible.Lock()
 	defer s.visible.Unlock()
@@ -141,8 +142,9 @@ func (s *Store) Totals() Totals {
 }
 
 // HiddenFamilies returns the names of stored families that cannot be exposed, since
-// metrics of other types have these names; see Reserve. Pushes bring no such family;
-// a journal can that was written while fewer names were reserved. Cost: O(families).
+// metrics of other types have these names; see Reserve. Pushes cannot add such a
+// family, but a journal may have one that was written when fewer names were reserved. Cost:
+// O(families).
 func (s *Store) HiddenFamilies() []string {
 	s.visible.Lock()
 	reserved := s.reserved

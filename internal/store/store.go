@@ -98,9 +98,10 @@ var (
 // ended.
 const loadGrace = time.Second
 
-// Open loads the groups from the journal, which were checked when they were pushed,
-// and has the store accept changes. It returns soon after ctx has ended, even if the
-// journal hangs. After an error the store stays closed. It is called once.
+// Open loads the groups from the journal and has the store accept changes. The groups
+// were checked when they were pushed and are not checked again. Open returns soon after
+// ctx ends, even if the journal hangs. After an error the store stays closed. Open is
+// called once.
 func (s *Store) Open(ctx context.Context) error {
 	var groups []*Group
 	var err error
@@ -139,8 +140,8 @@ func (s *Store) open(groups []*Group) {
 	s.unready.Store(nil)
 }
 
-// Close has the journal persist what is pending and close. Changes are not accepted
-// any more. It waits for the batch that is being committed, and returns an error if
+// Close stops accepting changes, and has the journal persist what is pending and close.
+// It waits for the batch that is being committed, and returns an error if
 // ctx ends before all is persisted. On a store that is not open it does nothing.
 func (s *Store) Close(ctx context.Context) error {
 	if !s.unready.CompareAndSwap(nil, &UnavailableError{Reason: errStopping, RetryAfter: retryAfter}) {
@@ -193,8 +194,8 @@ func (s *Store) Backup(ctx context.Context, send func(size int64, content io.Rea
 	return s.journal.Backup(ctx, send)
 }
 
-// Reserve has pushes be checked against metrics that are exposed beside the pushed
-// ones, by their names and types. Stored families with other types are not affected;
+// Reserve has pushes checked against metrics that are exposed together with the pushed
+// ones: types has their types by name. Stored families with other types are not affected;
 // see HiddenFamilies.
 func (s *Store) Reserve(types map[string]metric.Type) {
 	s.committing.Lock()

@@ -8,15 +8,15 @@ import (
 
 // An exposition has one type for each name. Groups whose families of a name have the same
 // type fit together. Untyped gives way: if some groups have a family as untyped and
-// others as counter (or as gauge), all of it is exposed as counter. So a client can begin
-// to send a type, one group after the other. A group's own family stays as it was
-// pushed: when no group has the type any more, the rest is untyped again.
+// others as counter (or as gauge), all of it is exposed as counter. So clients can begin
+// to send a type one by one. A group's own family stays as it was pushed: once no group
+// has the type anymore, the rest is untyped again.
 
-// types counts the groups that have the families of a name, by what matters for its type.
+// types counts the groups that have a family of one name, and those that give it a type.
 type types struct {
 	groups int
-	typed  int         // of the groups, with another type than untyped
-	typ    metric.Type // of all of those
+	typed  int         // groups whose type is not untyped
+	typ    metric.Type // the type of these groups
 }
 
 func (t *types) add(typ metric.Type) {

@@ -26,8 +26,9 @@ const (
 	openMetricsType = "application/openmetrics-text"
 )
 
-// bodyReader decompresses and parses pushed bodies. It reuses its buffers: the strings that
-// it gives to a sink are valid until the next body, and as long as the body as received.
+// bodyReader decompresses and parses pushed bodies. It reuses its buffers: strings
+// that it gives to a sink are valid until it reads the next body, and only as long as the
+// received bytes stay unchanged.
 type bodyReader struct {
 	body   []byte // decompressed
 	parser wire.Parser
@@ -62,10 +63,11 @@ var errEvicted = errors.New("the body arrived too slowly while other pushes wait
 // reusable reports whether the reader should read another body.
 func (b *bodyReader) reusable() bool { return cap(b.body) <= maxIdleBuffer }
 
-// receive reads the body of a push as it is sent to dst, which is empty. limit is the
-// maximum of its size decompressed, or 0 if there is none. It enlarges memory, what the
-// push has of the memory for pushes, before it reads a body that is not small. interrupt
-// makes reading the body fail. The error is that of memory or a *metric.RejectionError.
+// receive reads the body of a push, still compressed, into dst, which is empty. limit is
+// the maximum decompressed size, or 0 if there is none. memory is what the push has
+// reserved of the memory for pushes; receive enlarges it before it reads a body that is not
+// small. interrupt makes reading the body fail. The error is that of memory or a
+// *metric.RejectionError.
 func receive(dst []byte, r *http.Request, limit int64, memory *reservation, interrupt func()) ([]byte, error) {
 	if isRemoteWrite(r.Header) {
 		return dst, metric.Reject(metric.WrongProtocol, "this is a Prometheus remote write request, which a Pushgateway does not accept: "+

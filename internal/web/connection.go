@@ -17,14 +17,14 @@ type Timeouts struct {
 	Header time.Duration
 	// Idle is how long a connection may be without a request.
 	Idle time.Duration
-	// Progress is how long a body or a response may take without any byte, and how long the
-	// rest of the body of a rejected request may take. After the first Progress, a body
+	// Progress is how long a body or a response may go without any byte, and how long the
+	// rest of the body of a rejected request may take. Once this time has passed, a body
 	// must also have arrived at minRate.
 	Progress time.Duration
 }
 
-// DefaultTimeouts are for clients that are up to two minutes apart from one scrape or push
-// to the next, and for slow networks.
+// DefaultTimeouts suit slow networks, and clients that scrape or push at least every two
+// minutes.
 var DefaultTimeouts = Timeouts{Header: 30 * time.Second, Idle: 5 * time.Minute, Progress: time.Minute}
 
 const (

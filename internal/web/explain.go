@@ -32,7 +32,7 @@ func (n need) String() string {
 	return "a decision that nobody has made"
 }
 
-// A Decision is whether a request would be allowed.
+// A Decision says whether a request would be allowed, and why.
 type Decision struct {
 	Allowed bool
 	Status  int    // 401 or 403 if it is not allowed

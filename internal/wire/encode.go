@@ -9,9 +9,9 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// For each family, an exposition has a header and then the metrics of each group, in
-// the text format as well as in protobuf, where a repeated field may come in pieces. So
-// the metrics of a group are encoded once, when they are pushed, and copied from then on.
+// For each family, an exposition has a header and then the metrics of each group. That
+// holds for the text format and for protobuf, in which a repeated field may come in pieces.
+// So the metrics of a group are encoded once, when they are pushed, and copied from then on.
 
 // AppendTextHeader appends the HELP line, if there is a help text, and the TYPE line of
 // a family.

@@ -11,8 +11,8 @@ import (
 )
 
 // OpenMetricsPart is a part of the samples of a family. A family that OpenMetrics cannot
-// hold in one piece with its type is exposed in parts without types, one for each of its
-// sample names.
+// represent with its type is exposed in parts of type unknown, one for each of its sample
+// names.
 type OpenMetricsPart uint8
 
 const (
@@ -48,8 +48,8 @@ func OpenMetricsName(name string, typ metric.Type) string {
 	return name
 }
 
-// FitsOpenMetrics reports whether OpenMetrics 1.0 can hold the metrics with the family's
-// type, by all rules that readers check. Names are not checked.
+// FitsOpenMetrics reports whether OpenMetrics 1.0 can represent the metrics with the
+// family's type, by all rules that readers check. Names are not checked.
 func FitsOpenMetrics(typ metric.Type, metrics []metric.Metric) bool {
 	if typ == metric.GaugeHistogram {
 		return false // its samples have other names than in the text format
@@ -102,8 +102,9 @@ func histogramFits(h *metric.HistogramValue) bool {
 	return true
 }
 
-// AppendOpenMetricsHeader appends the lines that describe a family or, as of no type, a
-// part of one. A unit that is not the suffix of the name is left out, as the format has it.
+// AppendOpenMetricsHeader appends the lines that describe a family or, with type unknown,
+// a part of one. A unit is left out unless it is the suffix of the name, as the format
+// demands.
 func AppendOpenMetricsHeader(dst []byte, name, help, unit string, typ metric.Type, part OpenMetricsPart) []byte {
 	kind := "unknown"
 	if part != Whole {
@@ -135,8 +136,8 @@ func AppendOpenMetricsHeader(dst []byte, name, help, unit string, typ metric.Typ
 	return dst
 }
 
-// AppendOpenMetrics appends the samples of f in OpenMetrics 1.0: all of them with Whole,
-// for which the metrics must fit, otherwise those of the part.
+// AppendOpenMetrics appends samples of f in OpenMetrics 1.0: those of the part. Whole means
+// all of them; the metrics must then fit (FitsOpenMetrics).
 func AppendOpenMetrics(dst []byte, f *metric.Family, part OpenMetricsPart) []byte {
 	plain := metric.LegacyMetricName(f.Name)
 	var scratch [256]byte

@@ -4,8 +4,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// HistogramKinds reports whether a histogram family's metrics, as of
-// AppendProtobufMetrics, have native histograms and others among them.
+// HistogramKinds reports whether native and classic histograms are among a family's metrics,
+// which AppendProtobufMetrics encoded.
 func HistogramKinds(metrics []byte) (native, classic bool, err error) {
 	err = eachField(metrics, func(m field) error {
 		is, err := isNative(m.bytes)

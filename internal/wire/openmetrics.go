@@ -16,14 +16,14 @@ import (
 // others come in the order of their first appearance. They alias src. The error is a
 // *metric.RejectionError that names the line.
 //
-// The specification holds, with these exceptions. Line ends may be CRLF, and the line
+// It follows the specification, with these exceptions. Line ends may be CRLF, and the line
 // # EOF may be missing. A quoted string in a label set may name a metric or label, as in
 // Prometheus. HELP texts may contain bare double quotes, which official clients write.
-// Two families may have the same name if their samples have not, as a gauge foo and a
+// Two families may have the same name if their samples do not, as a gauge foo and a
 // counter foo. A gauge histogram may have samples _sum, _count and _created, as Go's
-// client names them. Not checked, as in the other formats, is how the numbers of a
-// metric relate (buckets that do not add up, the sum of negative observations) and
-// whether its lines are next to each other.
+// client names them. As in the other formats, it does not check how the numbers of a
+// metric relate (buckets that do not add up, the sum of negative observations), nor that
+// its lines are next to each other.
 //
 // Cost: O(n log n) in the labels of one line, O(n) in all else.
 func ParseOpenMetrics(src string, names metric.ValidationScheme) ([]metric.Family, error) {

@@ -13,10 +13,10 @@ import (
 // TextParser parses the text format 0.0.4. It accepts what expfmt.TextParser
 // (github.com/prometheus/common/expfmt) accepts, with the same result, and beyond that
 // what Prometheus' scraper ignores: a missing final newline, CRLF line ends, a byte
-// order mark, blanks at the end of a line, HELP and TYPE lines that come again, and
+// order mark, blanks at the end of a line, repeated HELP and TYPE lines, and
 // backslashes that escape nothing. Names with zero bytes are rejected.
 //
-// The zero value is ready but for Names. Reuse saves allocations. A parser is not safe
+// The zero value is ready once Names is set. Reuse saves allocations. A parser is not safe
 // for concurrent use.
 type TextParser struct {
 	Names metric.ValidationScheme
@@ -79,7 +79,7 @@ const (
 )
 
 // Parse parses a body. The families come in the order of their first appearance. They
-// alias src, and the parser until its next use. The error is a *metric.RejectionError
+// alias src and, until its next use, memory of the parser. The error is a *metric.RejectionError
 // that names the line.
 func (p *TextParser) Parse(src string) ([]metric.Family, error) {
 	var whole Families

@@ -20,19 +20,19 @@ import (
 	"pushgateway/internal/metric"
 )
 
-// Sink receives the families of a body while it is parsed, in batches, so that a large
+// Sink receives the families of a body in batches while the body is parsed. So a large
 // body is never in memory as a whole in decoded form. A small body is one batch. A sink
 // may change the families.
 type Sink interface {
-	// Add takes a batch, after which others follow. A family can come in several
-	// batches, with the same type and further metrics; its help text and unit may be
-	// missing in any of them, and so may its metrics. The families are valid until Add
-	// returns, but their strings as long as the body.
+	// Add receives a batch that is not the last one. A family can come in several
+	// batches, with the same type and further metrics. Any of them may lack the help
+	// text, the unit or metrics. The families are valid until Add returns, their strings
+	// as long as the body.
 	Add(families []metric.Family) error
-	// Done takes the last batch, which is valid until the parser is used again. Done
+	// Done receives the last batch, which is valid until the parser is used again. Done
 	// also rejects series that came in two batches.
 	Done(families []metric.Family) error
-	// Reset drops what was added: the body is parsed anew, from its beginning.
+	// Reset drops what was added, because the body is parsed again from its beginning.
 	Reset()
 }
 
@@ -72,14 +72,14 @@ const (
 // allocations. A Parser is not safe for concurrent use.
 type Parser struct{ text TextParser }
 
-// ParseTo parses a body, whose names must be valid by names unless it is in protobuf, and
-// gives its families to the sink. Strings of the families alias the body.
+// ParseTo parses a body and gives its families to the sink. Names must be valid by the
+// scheme, except in protobuf. Strings of the families alias the body.
 //
-// A body that is said to be OpenMetrics but is not is taken as text if it is that: clients
+// If a body is declared as OpenMetrics but is not, it is parsed as the text format: clients
 // are known to send text under that header, and the Prometheus Pushgateway accepts it.
 //
-// The error is that of the sink or a *metric.RejectionError. Cost: O(n) in the body, in
-// memory O(1) beside the sink's, apart from the names of families.
+// The error is that of the sink or a *metric.RejectionError. Cost: O(n) time in the body.
+// Apart from the sink's memory and the names of families, it takes O(1) memory.
 func (p *Parser) ParseTo(body []byte, format Format, names metric.ValidationScheme, sink Sink) error {
 	src := Alias(body)
 	p.text.Names = names
