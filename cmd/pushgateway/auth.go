@@ -156,7 +156,11 @@ func describeUsers(file string, policy *access.Policy, out io.Writer) {
 	fmt.Fprintf(out, "%s: %d %s\n", file, len(policy.Users()), noun)
 	for _, name := range append(policy.Users(), access.Anonymous) {
 		if p := policy.Principal(name); p != nil {
-			fmt.Fprintf(out, "%s: may %s\n", name, p.Describe())
+			rights := p.Describe()
+			if rights == "none" {
+				rights = "do nothing"
+			}
+			fmt.Fprintf(out, "%s: may %s\n", name, rights)
 		}
 	}
 }

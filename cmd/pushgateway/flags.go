@@ -29,7 +29,7 @@ import (
 const defaultFile = "data/pushgateway.db"
 
 // defaultMaxConnections is enough for thousands of jobs that push in the same minute, and
-// takes at most about 150 MB. Prometheus' own 512 are for a few people and servers.
+// takes about 200 MB if all are in use. Prometheus' own 512 are for a few people and servers.
 const defaultMaxConnections = 8192
 
 // options are the values of the flags.

@@ -52,7 +52,7 @@ func (s rightSet) String() string {
 		}
 	}
 	if names == nil {
-		return "nothing"
+		return "none"
 	}
 	return strings.Join(names, ", ")
 }
@@ -196,7 +196,7 @@ func (e *DeniedError) Error() string {
 	if e.Group.ID() != "" && e.principal.Has(e.Right) {
 		fmt.Fprintf(&b, " for the group %s: it has it for %s only", e.Group, e.principal.Match())
 	} else {
-		fmt.Fprintf(&b, ": it may %s", e.principal.Allows())
+		fmt.Fprintf(&b, ": it has %s", e.principal.Allows())
 	}
 	if e.Anonymous() {
 		b.WriteString("; send a credential that has it")

@@ -65,6 +65,9 @@ func (s *Store) SetQuota(q Quota) {
 	defer s.visible.Unlock()
 	s.quota, s.ruleUsage = &q, nil
 	if !q.countsRules() {
+		if q.Groups == 0 && q.Series == 0 && q.Bytes == 0 {
+			s.quota = nil // nothing to count
+		}
 		return
 	}
 	s.ruleUsage = make([]size, len(q.Rules))

@@ -46,15 +46,15 @@ func newAdmission(maxConcurrency int, perSec float64) *admission {
 	return a
 }
 
-// arrive rejects a push before its body is read.
-func (a *admission) arrive(client string, now time.Time) error {
+// arrive rejects a push before its body is read. client returns who sends it.
+func (a *admission) arrive(client func() string, now time.Time) error {
 	if a.turns != nil && a.waiting.Load() >= int64(waitersPerTurn*cap(a.turns)) {
 		return overloaded(cap(a.turns))
 	}
 	if a.clients == nil {
 		return nil
 	}
-	if _, wait := a.clients.Take(client, now); wait > 0 {
+	if _, wait := a.clients.Take(client(), now); wait > 0 {
 		return &temporaryRejection{
 			metric.Reject(metric.RateLimited, "this client has sent more than the limit of %g pushes per second (push.rate-limit): "+
 				"push less often, or many groups in one request", a.perSec),

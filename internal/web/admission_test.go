@@ -10,6 +10,8 @@ import (
 	"pushgateway/internal/metric"
 )
 
+func named(client string) func() string { return func() string { return client } }
+
 // TestAdmission has more pushes than may be applied: some wait, and others are rejected
 // before their bodies are read, until those before them are done.
 func TestAdmission(t *testing.T) {
@@ -36,7 +38,7 @@ func TestAdmission(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		err := a.arrive("c", time.Now())
+		err := a.arrive(named("c"), time.Now())
 		if rejected, ok := errors.AsType[*temporaryRejection](err); !ok || statusOf(err) != 503 || rejected.retryAfter != overloadRetry || reasonOf(err) != metric.Overloaded {
 			t.Errorf("a push that comes when enough others wait: %v", err)
 		}
@@ -46,7 +48,7 @@ func TestAdmission(t *testing.T) {
 				t.Errorf("one that waited: %v", err)
 			}
 		}
-		if err := a.arrive("c", time.Now()); err != nil {
+		if err := a.arrive(named("c"), time.Now()); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
 
@@ -80,18 +82,18 @@ func TestRateLimitIsPerClient(t *testing.T) {
 	a := newAdmission(0, 2)
 	now := time.Now()
 	for i := range 20 {
-		if err := a.arrive("a", now); err != nil {
+		if err := a.arrive(named("a"), now); err != nil {
 			t.Fatalf("push %d of the burst: %v", i+1, err)
 		}
 	}
-	err := a.arrive("a", now)
+	err := a.arrive(named("a"), now)
 	if rejected, ok := errors.AsType[*temporaryRejection](err); !ok || statusOf(err) != 429 || rejected.retryAfter != 500*time.Millisecond || reasonOf(err) != metric.RateLimited {
 		t.Errorf("beyond the rate: %v", err)
 	}
-	if err := a.arrive("b", now); err != nil {
+	if err := a.arrive(named("b"), now); err != nil {
 		t.Errorf("another client: %v", err)
 	}
-	if err := a.arrive("a", now.Add(time.Second)); err != nil {
+	if err := a.arrive(named("a"), now.Add(time.Second)); err != nil {
 		t.Errorf("a second later: %v", err)
 	}
 }
