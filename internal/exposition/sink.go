@@ -33,7 +33,7 @@ type sink interface {
 }
 
 // minCached is the minimum size of a segment, in stored bytes, whose compressed form is
-// cached. Smaller segments compress better together with their neighbours.
+// cached. Smaller segments compress better together with their neighbors.
 const minCached = 4 << 10
 
 func worthCaching(s *segment) bool {

@@ -11,35 +11,34 @@ import (
 )
 
 const (
-	// spareSpace is how much of a file may be dead without being worth a thought.
+	// spareSpace is how many outdated bytes a file may have before compaction is considered.
 	spareSpace = 4 << 20
 
-	// minDeletions is how many groups must have been deleted at least for that to be a
-	// reason to look whether a compaction is due.
+	// minDeletions is the minimum number of deleted groups that makes it worth checking
+	// whether a compaction is due.
 	minDeletions = 100
 
-	// smallRest is how much of what changed meanwhile is left to the moment in which
-	// the new file replaces the old one, while changes wait.
+	// smallRest is how much of what changed meanwhile may be left to write when the new
+	// file replaces the old one, while changes wait.
 	smallRest = 256 << 10
-	// maxRounds is how often what changed meanwhile is written before that, however
-	// much is left: each time is shorter than the one before, unless the disk is slower
+	// maxRounds is how many times what changed meanwhile is written before that, however
+	// much is left. Each round is shorter than the one before, unless the disk is slower
 	// than the changes.
 	maxRounds = 3
 )
 
-// sizeLimit is the size up to which the log may grow if so many bytes live.
+// sizeLimit returns the size up to which the log may grow if live bytes of it are in use.
 func (j *Journal) sizeLimit(live int64) int64 { return live + max(j.spare, live*2/5) }
 
-// compaction is a new file in the making, while changes go on into the old one.
+// compaction is a new file that is being written while changes still go to the old one.
 type compaction struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	since  changeSet // what was written to the old file since it began; guarded by Journal.mu
 }
 
-// compactIfDue starts to write a new file if what is dead in this one may outweigh what
-// lives. The caller holds mu and is Begin: the store has published all that was
-// committed.
+// compactIfDue starts to write a new file if too much of this one may be outdated. Begin
+// calls it, holding mu: the store has published everything that was committed.
 func (j *Journal) compactIfDue() {
 	used := j.committed.end - j.start.end
 	due := used >= j.compactAt || j.deletions <= 0 && used > j.spare

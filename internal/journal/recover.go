@@ -12,18 +12,18 @@ import (
 	"pushgateway/internal/store"
 )
 
-// maxPause is the most time between two tries.
+// maxPause is the maximum time between two attempts.
 const maxPause = 30 * time.Second
 
-// pause is how long to wait after a try that took so long. A try may have to write
-// the whole file, so trying takes at most a tenth of the time.
+// pause returns how long to wait after an attempt that took the given time. An attempt may
+// have to write the whole file, so attempts take at most about a tenth of the time.
 func pause(took time.Duration) time.Duration {
 	return min(max(retryAfter, 10*took), maxPause)
 }
 
-// fail takes the file out of use after an error. What of the last batch reached the disk
-// is unknown, so nothing is written to the file before it was checked or replaced. The
-// caller holds turn.
+// fail takes the file out of use after an error. It is unknown which part of the last
+// batch reached the disk, so nothing is written to the file until it has been checked or
+// replaced. The caller holds turn.
 func (j *Journal) fail(err error) {
 	j.metrics.errors.Inc()
 	j.mu.Lock()
@@ -37,7 +37,7 @@ func (j *Journal) fail(err error) {
 }
 
 // suspectAfter returns the error with the file's name, and notes that the file cannot be
-// trusted after it, unless it is want of space. The caller holds turn and mu.
+// trusted after it, unless the disk was full. The caller holds turn and mu.
 func (j *Journal) suspectAfter(err error) error {
 	err = fmt.Errorf("write %s: %w", j.path, err)
 	if !outOfSpace(err) {
@@ -75,8 +75,8 @@ func (j *Journal) keepGoing() {
 	}
 }
 
-// checkName takes the file out of use if its name has come to name another one, or
-// none. A commit under way will see that itself.
+// checkName takes the file out of use if its name now refers to another file, or to none.
+// A commit under way notices that itself.
 func (j *Journal) checkName() {
 	if j.Ready() != nil || !j.turn.tryAcquire() {
 		return
@@ -99,7 +99,7 @@ func (j *Journal) Flush(ctx context.Context) error {
 	return j.flush()
 }
 
-// flush is Flush for who holds turn.
+// flush is Flush for a caller that holds turn.
 func (j *Journal) flush() error {
 	if err := j.Ready(); err != nil {
 		return err

@@ -122,14 +122,14 @@ type Bucket struct {
 }
 
 // NativeBuckets is one side of a native histogram. Integer histograms use Deltas,
-// the differences between neighbouring buckets; float histograms use Counts.
+// the differences between neighboring buckets; float histograms use Counts.
 type NativeBuckets struct {
 	Spans  []Span
 	Deltas []int64
 	Counts []float64
 }
 
-// Span is a run of Length neighbouring native buckets. Offset is its distance to the
+// Span is a run of Length neighboring native buckets. Offset is its distance to the
 // run before it, or to bucket 0.
 type Span struct {
 	Offset int32

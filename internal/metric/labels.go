@@ -89,7 +89,7 @@ func keyID(labels []Label) string {
 func (k GroupingKey) Labels() []Label { return k.labels }
 
 // ID returns a string that identifies the group: two keys have the same ID if and only
-// if they have the same labels. Sorted as bytes, the groups of one job are neighbours.
+// if they have the same labels. Sorted as bytes, the groups of one job are neighbors.
 func (k GroupingKey) ID() string { return k.id }
 
 // Value returns the value of the label called name, and whether there is one.

@@ -178,7 +178,7 @@ func (r *run[T]) split(i int) {
 	r.leaves = slices.Insert(r.leaves, i+1, upper)
 }
 
-// join joins leaf i with a neighbour if both together stay small.
+// join joins leaf i with a neighbor if both together stay small.
 func (r *run[T]) join(i int) {
 	i = min(i, len(r.leaves)-2)
 	if i < 0 || r.leaves[i].weight+r.leaves[i+1].weight > maxSegmentWeight/2 {

@@ -18,13 +18,13 @@ const (
 	waitersPerTurn = 4
 	// maxClients bounds how many clients are told apart by a rate limit.
 	maxClients = 50_000
-	// overloadRetry is when a push is worth trying again that came when too many others
-	// were waiting.
+	// overloadRetry is after how long a client should retry a push that was rejected
+	// because too many others were waiting.
 	overloadRetry = time.Second
 )
 
 // admission decides which pushes are accepted for now. A push counts from the moment when
-// its body has arrived until it is answered, so a slow sender keeps out nobody.
+// its body has arrived until it is answered, so a slow sender does not keep others out.
 type admission struct {
 	clients *limits.Clients // nil if pushes are not limited by client
 	perSec  float64

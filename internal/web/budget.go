@@ -98,7 +98,7 @@ func (r *reservation) growFor(ctx context.Context) func(size int) error {
 }
 
 // receiving says that the body begins to arrive. Until done is called, reading it can be
-// interrupted in favour of others that wait; then done returns true.
+// interrupted in favor of others that wait; then done returns true.
 func (r *reservation) receiving(interrupt func()) (done func() (evicted bool)) {
 	b := r.budget
 	r.started, r.interrupt = time.Now(), interrupt

@@ -125,7 +125,7 @@ func (h *pushHandler) readBulk(r *request, body []byte, reader *bodyReader, memo
 }
 
 // groupBy returns the names of the labels by which a bulk push is split into groups.
-// Unknown parameters are errors: no client of another gateway sends requests here.
+// Unknown parameters are errors: clients of other Pushgateways send no requests here.
 func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error) {
 	var names []string
 	for name := range query {

@@ -99,8 +99,8 @@ func (s *Server) check(n need, r *request) error {
 	return errUndecided
 }
 
-// requireLoaded answers 503 until the store has loaded the persisted groups: a part of
-// them would look like all.
+// requireLoaded answers 503 until the store has loaded the persisted groups: an incomplete
+// set of groups would look complete.
 func (s *Server) requireLoaded(h handler) handler {
 	return func(w http.ResponseWriter, r *request) error {
 		if s.config.Store.Status().Loading {

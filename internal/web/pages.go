@@ -175,7 +175,7 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 }
 
 // deletion returns the groups that the fields of the delete page select: one group, the
-// groups of a search, or all. To delete several at once is for the admin API. Groups that
+// groups of a search, or all. Deleting several at once needs the admin API. Groups that
 // the visitor may not read, or not delete, are left out of a search.
 func (h *pageHandler) deletion(r *request, fields url.Values) (webui.Deletion, error) {
 	view := viewFor(r, h.views)

@@ -122,7 +122,8 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 }
 
 // withBody receives the body of a push and then, when it is its turn, calls handle. The
-// push takes factor times its body in memory, whose maximum is limit, or 0 for none.
+// push takes factor times its body in memory. limit is the maximum size of the body, or 0
+// for none.
 func (h *pushHandler) withBody(r *request, factor, limit int64, handle func(body []byte, memory *reservation) error) error {
 	if err := h.admission.arrive(func() string { return h.guard.Client(r.principal, r.Request) }, h.now()); err != nil {
 		return err

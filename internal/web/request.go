@@ -113,7 +113,7 @@ func cutDecoded(escaped, prefix string) (rest string, ok bool) {
 	return escaped, true
 }
 
-// ServeHTTP serves a request by the row of the route table for its method and path.
+// ServeHTTP serves a request as the row of the route table for its method and path says.
 func (s *Server) ServeHTTP(writer http.ResponseWriter, httpRequest *http.Request) {
 	w, httpRequest := newResponse(writer, httpRequest, s.config.Progress)
 	r := s.newRequest(httpRequest)
@@ -164,7 +164,7 @@ func (s *Server) findRow(r *request) *servedRoute {
 	return s.routes.find(r.path)[r.Method]
 }
 
-// answerUnrouted answers a request that no row of the route table is for.
+// answerUnrouted answers a request that matches no row of the route table.
 func (s *Server) answerUnrouted(w http.ResponseWriter, r *request) error {
 	if size := len(r.URL.Path) + len(r.URL.RawQuery); size > maxURL {
 		return s.rejectURL(r, http.StatusRequestURITooLong, metric.Reject(metric.BadPath,

@@ -18,21 +18,21 @@ import (
 type Subject struct {
 	Journal store.Journal // not loaded yet
 
-	// Another returns a journal that is not loaded and finds what a new process would
-	// find now. Journal may be open still: then it is as if its process died. It is nil
-	// if nothing is persisted.
+	// Another returns a journal, not loaded yet, that finds what a new process would
+	// find now. If Journal is still open, that is as if its process had died. Another is
+	// nil if nothing is persisted.
 	Another func(t *testing.T) store.Journal
-	// Restored returns a journal that is not loaded and finds a backup. It is nil if
-	// there are none.
+	// Restored returns a journal, not loaded yet, that finds a backup. It is nil if
+	// there are no backups.
 	Restored func(t *testing.T, backup []byte) store.Journal
-	// Flush has all accepted changes persisted. It is nil if Commit does that.
+	// Flush persists all accepted changes. It is nil if Commit does that.
 	Flush func() error
 
 	// Faults are the ways in which a write can be made to fail.
 	Faults []Fault
-	// Fail has the next write fail in this way, and all others until Recover.
+	// Fail makes all writes fail in this way until Recover is called.
 	Fail func(t *testing.T, f Fault)
-	// Recover has writes work again, and the journal notice.
+	// Recover makes writes succeed again, and returns once the journal has noticed.
 	Recover func(t *testing.T)
 }
 
