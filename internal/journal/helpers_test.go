@@ -63,7 +63,7 @@ func pushText(s *store.Store, key metric.GroupingKey, body string, at time.Time,
 	return err
 }
 
-// records is what is held, encoded, by group: equal where nothing differs.
+// records has the encoded stored groups by ID, to be compared.
 type records map[string]string
 
 func recordsOf(groups iter.Seq[*store.Group]) records {
@@ -76,7 +76,7 @@ func recordsOf(groups iter.Seq[*store.Group]) records {
 
 func (r records) equal(other records) bool { return maps.Equal(r, other) }
 
-// text returns what a gateway exposes that holds the groups.
+// text returns what a gateway with the groups exposes.
 func text(t testing.TB, groups []*store.Group) string {
 	t.Helper()
 	return exposed(t, store.InMemory(copies(t, slices.Values(groups))...))
@@ -111,8 +111,8 @@ func exposed(t testing.TB, s *store.Store) string {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// open opens the file for a new store. The journal takes changes, but nothing
-// happens in the background: the test says when it flushes and mends.
+// open opens the file for a new store. The journal accepts changes, but nothing
+// happens in the background: the test says when it flushes and recovers.
 func open(t testing.TB, path string, sync Sync) (*Journal, *store.Store) {
 	t.Helper()
 	return openWith(t, path, sync, func(j still) store.Journal { return j })

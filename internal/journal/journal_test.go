@@ -192,7 +192,7 @@ func TestSymlink(t *testing.T) {
 	}
 }
 
-// TestOriginalFiles takes over the files that real gateways wrote.
+// TestOriginalFiles imports files that the upstream Pushgateway wrote.
 func TestOriginalFiles(t *testing.T) {
 	for _, name := range []string{"v1.11.3", "v1.5.1"} {
 		path := filepath.Join(memoryDir(t), "f.db")

@@ -86,7 +86,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 			j.tryToRecover()
 			err := j.Ready()
 			if err == nil {
-				t.Fatalf("%s: mended after a failed sync", what)
+				t.Fatalf("%s: recovered after a failed sync", what)
 			}
 			for _, want := range []string{"input/output error", "anew", path + ".lock: read-only file system", "directory " + filepath.Dir(path)} {
 				if !strings.Contains(err.Error(), want) {

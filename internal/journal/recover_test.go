@@ -34,7 +34,7 @@ func (j meanwhile) Commit(changes store.Changes) error {
 }
 
 // TestFailureBeforeTheChangeShows: a change that was acknowledged, but that the store
-// does not show yet, is in the file that is mended from what the store shows.
+// does not show yet, is in the file that is rewritten from what the store shows.
 func TestFailureBeforeTheChangeShows(t *testing.T) {
 	for _, mode := range []Sync{SyncEachPush, SyncInterval} {
 		for _, failure := range []error{syscall.EIO, fullDisk} {
@@ -67,7 +67,7 @@ func TestFailureBeforeTheChangeShows(t *testing.T) {
 }
 
 // TestRejectedDeleteStaysUndone: where a delete fails, what was pending before is
-// written when the journal is mended, and the delete is not.
+// written when the journal recovers, and the delete is not.
 func TestRejectedDeleteStaysUndone(t *testing.T) {
 	for what, remove := range map[string]func(*store.Store) error{
 		"delete": func(s *store.Store) error { _, err := s.Delete(groupKey("job", "a")); return err },
@@ -87,7 +87,7 @@ func TestRejectedDeleteStaysUndone(t *testing.T) {
 		*j.disk = *newDisk()
 		j.tryToRecover()
 		if n := j.Status().PendingGroups; n != 0 {
-			t.Errorf("%s: %d groups are pending once the journal is mended", what, n)
+			t.Errorf("%s: %d groups are pending once the journal has recovered", what, n)
 		}
 		if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want || !strings.Contains(got, `job="a"`) {
 			t.Errorf("%s: the file holds\n%s\nbut shown is\n%s", what, got, want)
@@ -143,7 +143,7 @@ func TestSameFileAfterFullDisk(t *testing.T) {
 			}
 			j.tryToRecover()
 			if err := j.Ready(); err != nil {
-				t.Errorf("%s, sync %v: not mended: %v", c.what, mode, err)
+				t.Errorf("%s, sync %v: not recovered: %v", c.what, mode, err)
 				continue
 			}
 			after, err := os.Stat(path)
@@ -169,7 +169,7 @@ func overwrite(t *testing.T, path string, at int64) {
 	}
 }
 
-// TestDoubtLasts: once a sync has failed, an attempt to mend the file that fails for
+// TestDoubtLasts: once a sync has failed, an attempt to recover that fails for
 // another reason does not make the file trustworthy.
 func TestDoubtLasts(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
@@ -194,7 +194,7 @@ func TestDoubtLasts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.SameFile(before, after) || j.Ready() != nil {
-		t.Errorf("mended with the file whose sync failed: %v; ready: %v", os.SameFile(before, after), j.Ready())
+		t.Errorf("recovered with the file whose sync failed: %v; ready: %v", os.SameFile(before, after), j.Ready())
 	}
 
 	// The new file is trusted.
@@ -233,7 +233,7 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// TestTriesByItself: a broken journal that nobody asks anything gets going again as
+// TestTriesByItself: an unavailable journal that nobody uses recovers by itself as
 // soon as it can.
 func TestTriesByItself(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
@@ -246,7 +246,7 @@ func TestTriesByItself(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if j.Ready() == nil {
-			t.Error("mended though the file could not be written")
+			t.Error("recovered though the file could not be written")
 		}
 		unblock()
 		time.Sleep(retryAfter)

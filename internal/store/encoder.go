@@ -313,7 +313,7 @@ func (e *Encoder) joinPieces() error {
 	return nil
 }
 
-// joinFamily joins the pieces of one family, each of which is sorted. It drops them to
+// joinFamily joins the sorted pieces of one family. It drops them to
 // give their memory back.
 func (e *Encoder) joinFamily(pieces []piece) (piece, error) {
 	all := piece{name: pieces[0].name, typ: pieces[0].typ, plain: true}
@@ -422,7 +422,7 @@ func (c *cursors) Pop() any {
 	return top
 }
 
-// mergePieces merges the metrics of the pieces, each of which is sorted, into all. Cost:
+// mergePieces merges the metrics of the pieces, which are sorted, into all. Cost:
 // O(n log p) in the metrics and pieces.
 func (e *Encoder) mergePieces(all *piece, pieces []piece) error {
 	var open cursors
