@@ -282,7 +282,8 @@ func TestMalformedHTTP(t *testing.T) {
 	for _, request := range []string{
 		"\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "PUT /metrics/job/a\r\n\r\n",
 		"PUT /metrics/job/a HTTP/9.9\r\nHost: x\r\n\r\n", "PUT /metrics/job/a HTTP/1.1\r\n\r\n",
-		put + "Content-Length: -1\r\n\r\n", put + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nm", put + "Content-Length: 99999999999999999999\r\n\r\n",
+		put + "Content-Length: -1\r\n\r\n", put + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nm",
+		put + "Content-Length: 99999999999999999999\r\n\r\n",
 		put + "Transfer-Encoding: chunked\r\n\r\nzz\r\nm 1\n\r\n0\r\n\r\n", put + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
 		put + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n4\r\nm 1\n\r\n0\r\n\r\n",
 		put + "Authorization: Bearer\x00" + token + "\r\nContent-Length: 4\r\n\r\nm 1\n",

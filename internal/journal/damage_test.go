@@ -52,7 +52,8 @@ func makeSample(t testing.TB, closed bool) sample {
 		if n%9 == 8 {
 			_, err = s.Delete(key)
 		} else {
-			err = pushText(s, key, fmt.Sprintf("# HELP m Help.\n# TYPE m counter\n%s", largeBody(1+random.IntN(1+n%40))), stepTime(n), metric.MergeGroup)
+			body := "# HELP m Help.\n# TYPE m counter\n" + largeBody(1+random.IntN(1+n%40))
+			err = pushText(s, key, body, stepTime(n), metric.MergeGroup)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -271,9 +271,18 @@ func TestChangeSet(t *testing.T) {
 	}{
 		{nil, store.Changes{Groups: []store.Change{{ID: "x", Group: a}}}, map[string]*store.Group{"x": a}},
 		{map[string]*store.Group{"x": a}, store.Changes{}, map[string]*store.Group{"x": a}},
-		{map[string]*store.Group{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "y", Group: c}}}, map[string]*store.Group{"x": a, "y": c}},
-		{map[string]*store.Group{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "x"}, {ID: "z", Group: c}}}, map[string]*store.Group{"x": nil, "y": b, "z": c}},
-		{map[string]*store.Group{"x": a}, store.Changes{Wiped: true, Groups: []store.Change{{ID: "y", Group: b}}}, map[string]*store.Group{"y": b}},
+		{
+			map[string]*store.Group{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "y", Group: c}}},
+			map[string]*store.Group{"x": a, "y": c},
+		},
+		{
+			map[string]*store.Group{"x": a, "y": b}, store.Changes{Groups: []store.Change{{ID: "x"}, {ID: "z", Group: c}}},
+			map[string]*store.Group{"x": nil, "y": b, "z": c},
+		},
+		{
+			map[string]*store.Group{"x": a}, store.Changes{Wiped: true, Groups: []store.Change{{ID: "y", Group: b}}},
+			map[string]*store.Group{"y": b},
+		},
 	} {
 		pending := changeSet{groups: maps.Clone(test.pending)}
 		changes := pending.before(test.changes)

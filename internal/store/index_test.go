@@ -123,7 +123,8 @@ func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T)
 		}
 		if len(l.segment.Items) == 0 || l.first != l.segment.Items[0].order() || l.weight != weight ||
 			weight > maxSegmentWeight && len(l.segment.Items) > 1 && weight-l.segment.Items[len(l.segment.Items)-1].weight() > maxSegmentWeight {
-			t.Fatalf("%s: segment %d of %d items begins at %q, weighs %d, is said to weigh %d", name, i, len(l.segment.Items), l.first, weight, l.weight)
+			t.Fatalf("%s: segment %d of %d items begins at %q, weighs %d, is said to weigh %d",
+				name, i, len(l.segment.Items), l.first, weight, l.weight)
 		}
 	}
 	if !slices.Equal(got, slices.Collect(want)) || r.count != len(got) {

@@ -220,7 +220,8 @@ func TestBatchIsOneCommit(t *testing.T) {
 			wantFailed, wantGroups = 12, 0
 		}
 		if int(failed.Load()) != wantFailed || s.Totals().Groups != wantGroups {
-			t.Errorf("journal fails %v: %d callers got an error, want %d; %d groups, want %d", fails, failed.Load(), wantFailed, s.Totals().Groups, wantGroups)
+			t.Errorf("journal fails %v: %d callers got an error, want %d; %d groups, want %d",
+				fails, failed.Load(), wantFailed, s.Totals().Groups, wantGroups)
 		}
 	}
 }

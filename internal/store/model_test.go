@@ -189,7 +189,8 @@ func TestAgainstModel(t *testing.T) {
 			got := pushText(s, key, bodies, replace, at)
 			want := m.push(key, parseModel(t, bodies, key), replace, float64(at.Unix()))
 			if (got == nil) != (want == nil) {
-				t.Fatalf("round %d step %d: push to %s (replace %v) of\n%s\ngot %v\nthe model says %v", round, step, key, replace, strings.Join(bodies, ""), got, want)
+				t.Fatalf("round %d step %d: push to %s (replace %v) of\n%s\ngot %v\nthe model says %v",
+					round, step, key, replace, strings.Join(bodies, ""), got, want)
 			}
 			if got == nil {
 				applied++
@@ -265,7 +266,8 @@ func randomBodies(random *rand.Rand) []string {
 			if l == "{" {
 				separator = ""
 			}
-			fmt.Fprintf(&body, "# TYPE %s histogram\n%s_bucket%s%sle=\"1\"} 1\n%s_sum%s} 2\n%s_count%s} 2\n", name, name, l, separator, name, l, name, l)
+			fmt.Fprintf(&body, "# TYPE %s histogram\n%s_bucket%s%sle=\"1\"} 1\n%s_sum%s} 2\n%s_count%s} 2\n",
+				name, name, l, separator, name, l, name, l)
 		case "summary":
 			l := labels("")
 			fmt.Fprintf(&body, "# TYPE %s summary\n%s_sum%s 2\n%s_count%s 2\n", name, name, l, name, l)

@@ -235,7 +235,11 @@ func BenchmarkPushUnderQuota(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			s.SetQuota(store.Quota{Groups: 1 << 30, Rules: []limits.Limits{limits.Limits{}.With(limits.Groups, 1<<30)}, RuleOf: func(metric.GroupingKey) int { return 0 }})
+			s.SetQuota(store.Quota{
+				Groups: 1 << 30,
+				Rules:  []limits.Limits{limits.Limits{}.With(limits.Groups, 1<<30)},
+				RuleOf: func(metric.GroupingKey) int { return 0 },
+			})
 			for b.Loop() {
 				if _, err := pushAs(s, "1", lines(3), noon, store.PushOptions{}); err != nil {
 					b.Fatal(err)

@@ -142,9 +142,11 @@ func TestRecordRoundTrip(t *testing.T) {
 // describeGroup writes all that a group shows to its readers.
 func describeGroup(g *store.Group) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %q pushed %d failed %d, summed %v, expired %v, %+v\n", g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Expired, g.Expiry)
+	fmt.Fprintf(&b, "%s %q pushed %d failed %d, summed %v, expired %v, %+v\n",
+		g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Expired, g.Expiry)
 	for _, c := range g.Families {
-		fmt.Fprintf(&b, "%q %q %q %s at %d, %d series, plain %v\n%s%x\n", c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), c.Text(), c.Protobuf())
+		fmt.Fprintf(&b, "%q %q %q %s at %d, %d series, plain %v\n%s%x\n",
+			c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), c.Text(), c.Protobuf())
 	}
 	return b.String()
 }

@@ -61,7 +61,12 @@ func exposedTypes(t *testing.T, s *store.Store) string {
 // TestUntypedGivesWay: groups change from untyped to a type one after the other, and back;
 // at each moment the family has one type. A restart in between changes nothing.
 func TestUntypedGivesWay(t *testing.T) {
-	const untyped, counter, gauge, summary = "m %d\n", "# TYPE m counter\nm %d\n", "# TYPE m gauge\nm %d\n", "# TYPE m summary\nm_sum %d\nm_count 1\n"
+	const (
+		untyped = "m %d\n"
+		counter = "# TYPE m counter\nm %d\n"
+		gauge   = "# TYPE m gauge\nm %d\n"
+		summary = "# TYPE m summary\nm_sum %d\nm_count 1\n"
+	)
 	s := store.InMemory()
 	at := time.Unix(1_700_000_000, 0)
 	for i, c := range []struct {

@@ -179,10 +179,13 @@ func (j *joiner) Reset() {
 func FuzzBatches(f *testing.F) {
 	for _, body := range []string{
 		"a 1\nb 2\na{l=\"1\"} 3\n# HELP a late\n",
-		"# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 1\nh_bucket{a=\"2\",le=\"1\"} 2\nh_bucket{a=\"3\",le=\"1\"} 2\nh_bucket{le=\"2\",a=\"1\"} 3\nh_sum{a=\"1\"} 2.5\n",
+		"# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 1\nh_bucket{a=\"2\",le=\"1\"} 2\nh_bucket{a=\"3\",le=\"1\"} 2\n" +
+			"h_bucket{le=\"2\",a=\"1\"} 3\nh_sum{a=\"1\"} 2.5\n",
 		"# TYPE s summary\ns{quantile=\"0.5\"} 1\nx 1\ny 1\nz 1\ns_sum 3\ns_count 2\ns_sum{l=\"m\"} 2\n",
-		"# TYPE c counter\nc_total{l=\"1\"} 1 # {e=\"x\"} 1\nc_created{l=\"1\"} 1\nc_total{l=\"2\"} 2 # {e=\"y\"} 1\nc_total{l=\"3\"} 2\nc_created{l=\"2\"} 1\n# EOF\n",
-		"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {c=\"d\"} 2\nh_bucket{le=\"+Inf\"} 2.5\nh_sum 1\nh_bucket{a=\"b\",le=\"+Inf\"} 2 # {e=\"f\"} 1\nh_count 2\nh_created 1\n# EOF\n",
+		"# TYPE c counter\nc_total{l=\"1\"} 1 # {e=\"x\"} 1\nc_created{l=\"1\"} 1\n" +
+			"c_total{l=\"2\"} 2 # {e=\"y\"} 1\nc_total{l=\"3\"} 2\nc_created{l=\"2\"} 1\n# EOF\n",
+		"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {c=\"d\"} 2\nh_bucket{le=\"+Inf\"} 2.5\nh_sum 1\n" +
+			"h_bucket{a=\"b\",le=\"+Inf\"} 2 # {e=\"f\"} 1\nh_count 2\nh_created 1\n# EOF\n",
 		"# TYPE a gauge\na{l=\"1\"} 1\na{l=\"2\"} 1\na{l=\"3\"} 1\n# TYPE a counter\na_total{l=\"1\"} 1\na_total{l=\"2\"} 1\n# EOF\n",
 	} {
 		for limit := range 4 {
