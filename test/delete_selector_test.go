@@ -166,8 +166,8 @@ func TestDeleteOlder(t *testing.T) {
 	p.wantPaths(t, "after a DELETE of old ones", without(all, old)...)
 }
 
-// TestDeleteMany: the answer lists the first 100 groups, and scrapes see all or none.
-func TestDeleteMany(t *testing.T) {
+// TestDeleteManyGroups: the answer lists the first 100 groups, and scrapes see all or none.
+func TestDeleteManyGroups(t *testing.T) {
 	t.Parallel()
 	const groups = 1500
 	p := gateway(t, filepath.Join(t.TempDir(), "f.db"), "--web.enable-admin-api")

@@ -25,11 +25,11 @@ import (
 
 // Stopping takes at most maxDrain and then maxClose.
 const (
-	maxDrain = 8 * time.Second  // for requests under way
+	maxDrain = 8 * time.Second  // for requests in flight
 	maxClose = 10 * time.Second // for the journal
 )
 
-// serve serves until ctx ends, then lets requests under way finish.
+// serve serves until ctx ends, then lets requests in flight finish.
 func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Logger) error {
 	listeners, err := listen(o.web, logger)
 	if err != nil {
@@ -55,7 +55,7 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	logger.Info("stopping: waiting for requests under way", "at_most", maxDrain)
+	logger.Info("stopping: waiting for requests in flight", "at_most", maxDrain)
 	drain, cancel := context.WithTimeout(context.Background(), maxDrain)
 	defer cancel()
 	var shutdown errgroup.Group
@@ -64,7 +64,7 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 	}
 	if err := shutdown.Wait(); err != nil {
 		closeAll(servers)
-		return fmt.Errorf("finish the requests under way: %w", err)
+		return fmt.Errorf("finish the requests in flight: %w", err)
 	}
 	for range servers {
 		if err := <-failed; !errors.Is(err, http.ErrServerClosed) {

@@ -135,9 +135,9 @@ func TestSlowBackupHoldsNothingUp(t *testing.T) {
 	}
 }
 
-// TestBrokenFileStaysOurs: a journal that cannot write keeps others from the file,
+// TestUnavailableFileStaysLocked: a journal that cannot write keeps others from the file,
 // since it writes it anew once it can.
-func TestBrokenFileStaysOurs(t *testing.T) {
+func TestUnavailableFileStaysLocked(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	j, s := open(t, path, SyncEachPush)
 	mustPush(t, s, "first", "m 1\n")
@@ -192,8 +192,8 @@ func TestSymlink(t *testing.T) {
 	}
 }
 
-// TestOriginalFiles imports files that the upstream Pushgateway wrote.
-func TestOriginalFiles(t *testing.T) {
+// TestUpstreamFiles imports files that the upstream Pushgateway wrote.
+func TestUpstreamFiles(t *testing.T) {
 	for _, name := range []string{"v1.11.3", "v1.5.1"} {
 		path := filepath.Join(memoryDir(t), "f.db")
 		copyFile(t, "testdata/"+name+".store", path)
@@ -217,9 +217,9 @@ func sortedLines(text string) string {
 	return strings.Join(slices.Sorted(strings.SplitSeq(text, "\n")), "\n")
 }
 
-// TestTakeOverCutOff: a process that dies between the steps of a takeover leaves
+// TestImportCutOff: a process that dies between the steps of a takeover leaves
 // what the next one completes.
-func TestTakeOverCutOff(t *testing.T) {
+func TestImportCutOff(t *testing.T) {
 	want := string(readFile(t, "testdata/v1.11.3.metrics"))
 	for what, leave := range map[string]func(path string) error{
 		"kept only":      func(path string) error { return os.Link(path, path+".original") },
@@ -251,9 +251,9 @@ func TestTakeOverCutOff(t *testing.T) {
 	}
 }
 
-// TestKeptFileIsNotOverwritten: if a file already has the name under which upstream's file
+// TestOriginalCopyIsNotOverwritten: if a file already has the name under which upstream's file
 // would be kept, it stays.
-func TestKeptFileIsNotOverwritten(t *testing.T) {
+func TestOriginalCopyIsNotOverwritten(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	copyFile(t, "testdata/v1.11.3.store", path)
 	if err := os.WriteFile(path+".original", []byte("precious"), 0o600); err != nil {
@@ -306,8 +306,8 @@ func TestKeepWithoutLinks(t *testing.T) {
 	wantOnly(t, path, "f.db")
 }
 
-// TestTakeOverFails: a takeover that cannot be completed leaves all as it was.
-func TestTakeOverFails(t *testing.T) {
+// TestImportFails: a takeover that cannot be completed leaves all as it was.
+func TestImportFails(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	copyFile(t, "testdata/v1.11.3.store", path)
 	unblock := blockNewFile(t, path)

@@ -134,9 +134,9 @@ func TestReadOnlyDirectoryWarns(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDirectoryWithOriginal: upstream's file cannot be replaced there, and is left
+// TestReadOnlyDirectoryWithUpstreamFile: upstream's file cannot be replaced there, and is left
 // as it is.
-func TestReadOnlyDirectoryWithOriginal(t *testing.T) {
+func TestReadOnlyDirectoryWithUpstreamFile(t *testing.T) {
 	original := readFile(t, "testdata/v1.11.3.store")
 	path := singleFile(t, original, nil)
 	j := New(Options{Path: path, Logger: quiet})

@@ -71,16 +71,16 @@ func scan(f io.ReaderAt, size int64, space func(n int64) []byte, visit func(reco
 // crash can leave of one batch that was never acknowledged. Its place held zeros that
 // were on disk, and a sector is written as a whole or not at all, so there must be a
 // sector that is still zero, or the batch must break off, with zeros from there on. If
-// a good batch follows, the broken one was acknowledged. broken is the head of the batch
+// a good batch follows, the damaged one was acknowledged. damaged is the head of the batch
 // at end, if at least that is right.
 //
 // checkTail returns where the unfinished batch ends, 0 if there is none. An error is
 // damage.
-func checkTail(f io.ReaderAt, size int64, salt uint64, end int64, broken head) (dirty int64, err error) {
+func checkTail(f io.ReaderAt, size int64, salt uint64, end int64, damaged head) (dirty int64, err error) {
 	firstIsZero, gap := true, false
 	batchEnd := int64(0) // 0 if unknown
-	if broken.sequence != 0 {
-		batchEnd = end + broken.used()
+	if damaged.sequence != 0 {
+		batchEnd = end + damaged.used()
 	}
 	buffer := make([]byte, 256*sectorSize)
 	for at := end; at < size; at += int64(len(buffer)) {
@@ -100,7 +100,7 @@ func checkTail(f io.ReaderAt, size int64, salt uint64, end int64, broken head) (
 			if from == end {
 				firstIsZero = false
 			} else if _, ok := parseHead(sector, salt); ok {
-				return 0, fmt.Errorf("the batch at byte %d is broken, but another one follows at byte %d", end, from)
+				return 0, fmt.Errorf("the batch at byte %d is damaged, but another one follows at byte %d", end, from)
 			}
 			dirty = from + int64(len(bytes.TrimRight(sector, "\x00")))
 		}
@@ -113,7 +113,7 @@ func checkTail(f io.ReaderAt, size int64, salt uint64, end int64, broken head) (
 	case dirty < batchEnd, dirty == batchEnd && gap:
 		return dirty, nil
 	}
-	return 0, fmt.Errorf("the batch at byte %d is broken", end)
+	return 0, fmt.Errorf("the batch at byte %d is damaged", end)
 }
 
 // loaded is what a file holds.
@@ -131,15 +131,15 @@ type loaded struct {
 func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 	var l loaded
 	var err error
-	chunks := make(chan *chunk, runtime.GOMAXPROCS(0))
-	free := make(chan []byte, cap(chunks)+2)
+	spans := make(chan *span, runtime.GOMAXPROCS(0))
+	free := make(chan []byte, cap(spans)+2)
 	go func() {
-		defer close(chunks)
-		current := newChunk(free, int(min(chunkSize, size)))
+		defer close(spans)
+		current := newSpan(free, int(min(spanSize, size)))
 		send := func() {
-			chunks <- current
+			spans <- current
 			go current.decode()
-			current = newChunk(free, int(min(chunkSize, size)))
+			current = newSpan(free, int(min(spanSize, size)))
 		}
 		l.header, l.position, l.dirty, err = scan(f, size, func(n int64) []byte {
 			if len(current.records) > 0 && n > int64(cap(current.memory)-len(current.memory)) {
@@ -156,7 +156,7 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 	}()
 	var groups groupSet
 	var failed error
-	for c := range chunks {
+	for c := range spans {
 		<-c.decoded
 		if failed == nil {
 			failed = c.err
@@ -174,11 +174,11 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 	return l, err
 }
 
-// chunkSize is about how much of a file is decoded at once.
-const chunkSize = 1 << 20
+// spanSize is about how much of a file is decoded at once.
+const spanSize = 1 << 20
 
-// chunk is some batches of a file.
-type chunk struct {
+// span is some batches of a file.
+type span struct {
 	memory  []byte
 	records []record       // in memory
 	groups  []*store.Group // of each record that has one
@@ -186,19 +186,19 @@ type chunk struct {
 	decoded chan struct{}
 }
 
-func newChunk(free <-chan []byte, size int) *chunk {
-	c := &chunk{decoded: make(chan struct{})}
+func newSpan(free <-chan []byte, size int) *span {
+	c := &span{decoded: make(chan struct{})}
 	select {
 	case c.memory = <-free:
 	default:
 	}
-	if cap(c.memory) < size || cap(c.memory) > 4*chunkSize {
+	if cap(c.memory) < size || cap(c.memory) > 4*spanSize {
 		c.memory = make([]byte, 0, size)
 	}
 	return c
 }
 
-func (c *chunk) decode() {
+func (c *span) decode() {
 	defer close(c.decoded)
 	c.groups = make([]*store.Group, len(c.records))
 	for i, r := range c.records {

@@ -214,4 +214,4 @@ func (j *Journal) accepted() (iter.Seq[*store.Group], []store.Changes) {
 	return groups, changes
 }
 
-var errAbandoned = errors.New("the file that was to be made smaller is not in use any more")
+var errAbandoned = errors.New("the file that was being compacted is no longer in use")

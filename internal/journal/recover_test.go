@@ -169,9 +169,9 @@ func overwrite(t *testing.T, path string, at int64) {
 	}
 }
 
-// TestDoubtLasts: once a sync has failed, an attempt to recover that fails for
+// TestSuspectFileStaysSuspect: once a sync has failed, an attempt to recover that fails for
 // another reason does not make the file trustworthy.
-func TestDoubtLasts(t *testing.T) {
+func TestSuspectFileStaysSuspect(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	j, s := open(t, path, SyncEachPush)
 	mustPush(t, s, "a", "m 1\n")

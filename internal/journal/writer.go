@@ -241,7 +241,7 @@ func (l *log) writeGroups(ctx context.Context, groups iter.Seq[*store.Group]) er
 	}
 	for g := range groups {
 		changes.Groups = append(changes.Groups, store.Change{ID: g.Key.ID(), Group: g})
-		if size += recordSize(g); size > chunkSize/2 {
+		if size += recordSize(g); size > spanSize/2 {
 			if err := flush(); err != nil {
 				return err
 			}

@@ -80,9 +80,9 @@ func TestSplitNeedsJobs(t *testing.T) {
 	}
 }
 
-// TestSplitTakesNoBrokenKeys: what would be a key of another group, or of none that can
+// TestSplitRejectsInvalidKeys: what would be a key of another group, or of none that can
 // be exposed, is rejected before any group is touched.
-func TestSplitTakesNoBrokenKeys(t *testing.T) {
+func TestSplitRejectsInvalidKeys(t *testing.T) {
 	for _, job := range []string{"a\xff\xfe", "a\xffi\xffb", "\xc3"} {
 		families := []metric.Family{{Name: "m", Type: metric.Gauge,
 			Metrics: []metric.Metric{gaugeWith(metric.Label{Name: "job", Value: job})}}}

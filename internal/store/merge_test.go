@@ -261,7 +261,7 @@ func TestSumsInAnyOrder(t *testing.T) {
 	}
 }
 
-func TestRepeatedPush(t *testing.T) {
+func TestReplayedPush(t *testing.T) {
 	s := store.InMemory()
 	push := func(key string, at time.Time) bool {
 		t.Helper()
@@ -313,8 +313,8 @@ func TestReplayOfAFailedPush(t *testing.T) {
 	wantSamples(t, s, "a", "c 1\n")
 }
 
-// TestKeysAreKept: the keys of a group are in its record, the last 1,000 of them.
-func TestKeysAreKept(t *testing.T) {
+// TestKeysArePersisted: the keys of a group are in its record, the last 1,000 of them.
+func TestKeysArePersisted(t *testing.T) {
 	s := store.InMemory()
 	m := store.PushOptions{Merge: metric.MergeSum}
 	const pushes = 1500

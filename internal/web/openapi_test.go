@@ -190,7 +190,7 @@ func names(parameters []map[string]any) []string {
 	return all
 }
 
-func TestOpenAPIDescribesPushesToMany(t *testing.T) {
+func TestOpenAPIDescribesBulkPushes(t *testing.T) {
 	d := document(t)
 	s, _ := newTestServer(t, nil)
 	const path = "/api/v1/push"
