@@ -545,3 +545,28 @@ func TestAFailedReloadChangesNothing(t *testing.T) {
 		t.Errorf("got %v, %v", p, err)
 	}
 }
+
+// A request costs microseconds, whatever its credential, once a password is known.
+func BenchmarkIdentify(b *testing.B) {
+	g, _, _ := newTestGuard(b, `
+users:
+  - {name: t, bearer_token_sha256: `+tokenHash+`, allow: [push]}
+  - {name: p, password_bcrypt: "`+hashOf(b, "right")+`", allow: [push]}
+`)
+	in, err := g.SignInToken("test")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, r := range map[string]*http.Request{
+		"token": request("192.0.2.1:1", "Authorization", "Bearer test"), "password": withPassword("192.0.2.1:1", "p", "right"),
+		"session": request("192.0.2.1:1", "Cookie", SessionCookie+"="+in.Secret), "anonymous": request("192.0.2.1:1"),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := g.Identify(r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

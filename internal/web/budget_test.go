@@ -90,12 +90,17 @@ func TestBudget(t *testing.T) {
 				}
 				r.release()
 			}
-			if b.freeing == nil {
+			planned := func() bool {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				return b.freeing != nil
+			}
+			if !planned() {
 				t.Error("nothing planned")
 			}
 			time.Sleep(freeAfter)
 			synctest.Wait()
-			if b.freeing != nil {
+			if planned() {
 				t.Error("still planned")
 			}
 			b.size, b.free = 4*unit, 4*unit
