@@ -67,31 +67,67 @@ func TestProblemsNameTheirLine(t *testing.T) {
 		{"syntax", "users: [", "line 1: did not find expected node content"},
 		{"unknown key", "user: []", "line 1: unknown key user: the keys here are users, anonymous, trusted_proxy, session_lifetime"},
 		{"unknown key of a user", user + "    allows: []", "line 4: unknown key allows: the keys here are name, bearer_token_sha256"},
-		{"plain password", user + "    password: x", "line 4: unknown key password: passwords are stored as password_bcrypt; pushgateway auth hash makes one"},
-		{"plain token", user + "    bearer_token: x", "line 4: unknown key bearer_token: tokens are stored as bearer_token_sha256; pushgateway auth token makes one"},
+		{
+			"plain password", user + "    password: x",
+			"line 4: unknown key password: passwords are stored as password_bcrypt; pushgateway auth hash makes one",
+		},
+		{
+			"plain token", user + "    bearer_token: x",
+			"line 4: unknown key bearer_token: tokens are stored as bearer_token_sha256; pushgateway auth token makes one",
+		},
 		{"key twice", user + "    allow: []", `line 4: mapping key "allow" already defined at line 3`},
 		{"two documents", "users: []\n---\nusers: []", "a second YAML document begins"},
 		{"no name", "users:\n  - allow: [push]", "line 2: user 1: name: missing"},
 		{"no credential", user, "line 2: user a: no credential"},
-		{"no rights", "users:\n  - name: a\n    client_cert_name: a", "line 2: user a: allow: missing; list the rights: push, delete, scrape, read, admin"},
+		{
+			"no rights", "users:\n  - name: a\n    client_cert_name: a",
+			"line 2: user a: allow: missing; list the rights: push, delete, scrape, read, admin",
+		},
 		{"unknown right", "users:\n  - name: a\n    client_cert_name: a\n    allow: [pusch]", "line 4: user a: allow: pusch is not a right"},
-		{"reserved name", "users:\n  - name: anonymous\n    client_cert_name: a\n    allow: []", "line 2: user anonymous: name: rights of requests without a credential"},
-		{"name twice", "users:\n  - name: a\n    client_cert_name: a\n    allow: []\n  - name: a\n    client_cert_name: b\n    allow: []", "line 5: user a: name: another user has it already"},
-		{"certificate twice", "users:\n  - name: a\n    client_cert_name: x\n    allow: []\n  - name: b\n    client_cert_name: x\n    allow: []", "line 6: user b: client_cert_name: x belongs to user a already"},
-		{"token twice", "users:\n  - name: a\n    bearer_token_sha256: " + tokenHash + "\n    allow: []\n  - name: b\n    bearer_token_sha256: " + tokenHash + "\n    allow: []", "line 6: user b: bearer_token_sha256: user a has it already"},
+		{
+			"reserved name", "users:\n  - name: anonymous\n    client_cert_name: a\n    allow: []",
+			"line 2: user anonymous: name: rights of requests without a credential",
+		},
+		{
+			"name twice", "users:\n  - name: a\n    client_cert_name: a\n    allow: []" +
+				"\n  - name: a\n    client_cert_name: b\n    allow: []",
+			"line 5: user a: name: another user has it already",
+		},
+		{
+			"certificate twice", "users:\n  - name: a\n    client_cert_name: x\n    allow: []" +
+				"\n  - name: b\n    client_cert_name: x\n    allow: []",
+			"line 6: user b: client_cert_name: x belongs to user a already",
+		},
+		{
+			"token twice", "users:\n  - name: a\n    bearer_token_sha256: " + tokenHash + "\n    allow: []" +
+				"\n  - name: b\n    bearer_token_sha256: " + tokenHash + "\n    allow: []",
+			"line 6: user b: bearer_token_sha256: user a has it already",
+		},
 		{"no hash of a token", user + "    bearer_token_sha256: secret", "line 4: user a: bearer_token_sha256: not a SHA-256 hash"},
 		{"no hash of a password", user + "    password_bcrypt: secret", "line 4: user a: password_bcrypt: not a bcrypt hash"},
-		{"costly hash", user + "    password_bcrypt: " + strings.Replace(passwordHash, "$10$", "$31$", 1), "line 4: user a: password_bcrypt: has cost 31"},
+		{
+			"costly hash", user + "    password_bcrypt: " + strings.Replace(passwordHash, "$10$", "$31$", 1),
+			"line 4: user a: password_bcrypt: has cost 31",
+		},
 		{"user name without password", user + "    username: x", "line 4: user a: username: needs password_bcrypt"},
 		{"colon", user + "    username: a:b\n    password_bcrypt: " + passwordHash, "line 4: user a: username: cannot contain a colon"},
 		{"selector", user + "    client_cert_name: a\n    match: '{team=}'", "line 5: user a: match: "},
-		{"selector without quotes", user + "    client_cert_name: a\n    match: {team: x}", "line 5: user a: match: a selector must be in quotes"},
+		{
+			"selector without quotes", user + "    client_cert_name: a\n    match: {team: x}",
+			"line 5: user a: match: a selector must be in quotes",
+		},
 		{"selector of a metric", user + "    client_cert_name: a\n    match: 'up'", "line 5: user a: match: up asks for the metric name up"},
 		{"proxy user without proxy", user + "    proxy_user: a", "line 4: user a: proxy_user: needs trusted_proxy with its user_header"},
 		{"proxy address", "trusted_proxy:\n  addresses: [localhost]\n", "line 2: trusted_proxy: addresses: localhost is not an IP address"},
 		{"proxy without address", "trusted_proxy:\n  user_header: X-User\n", "line 2: trusted_proxy: addresses: missing"},
-		{"proxy header", "trusted_proxy:\n  addresses: [127.0.0.1]\n  user_header: Authorization\n", "line 3: trusted_proxy: user_header: Authorization is not"},
-		{"session lifetime", "anonymous:\n  allow: []\nsession_lifetime: 1y\n", "line 3: session_lifetime: 1y is not a duration such as 8h, of at most 30d"},
+		{
+			"proxy header", "trusted_proxy:\n  addresses: [127.0.0.1]\n  user_header: Authorization\n",
+			"line 3: trusted_proxy: user_header: Authorization is not",
+		},
+		{
+			"session lifetime", "anonymous:\n  allow: []\nsession_lifetime: 1y\n",
+			"line 3: session_lifetime: 1y is not a duration such as 8h, of at most 30d",
+		},
 		{"alias", "users:\n  - name: &a a\n    client_cert_name: *a\n    allow: []", "line 3: user a: client_cert_name: must be a single value"},
 		{"control characters", "users:\n  - name: \"a\\nb\"\n    allow: []", "line 2: user 1: name: has characters that cannot be printed"},
 	} {
@@ -109,7 +145,8 @@ func TestProblemsNameTheirLine(t *testing.T) {
 }
 
 func TestProblemsAreBoundedAndSecretsStayOut(t *testing.T) {
-	text := "users:\n" + strings.Repeat("  - name: a\n    bearer_token_sha256: hunter2\n    password_bcrypt: hunter2\n    allow: [push]\n", 1000)
+	const user = "  - name: a\n    bearer_token_sha256: hunter2\n    password_bcrypt: hunter2\n    allow: [push]\n"
+	text := "users:\n" + strings.Repeat(user, 1000)
 	_, err := Parse([]byte(text))
 	invalid, ok := errors.AsType[*InvalidError](err)
 	if !ok || len(invalid.Problems) > maxProblems {

@@ -510,7 +510,9 @@ trusted_proxy: {addresses: [192.0.2.0/24], user_header: X-User}
 	f.Add("", "a=b; "+SessionCookie+"=\"x\"; "+SessionCookie+"=y", "carol", "1.2.3.4, ::1%a")
 	f.Fuzz(func(t *testing.T, authorization, cookie, user, forwarded string) {
 		r := request("192.0.2.1:1")
-		for name, value := range map[string]string{"Authorization": authorization, "Cookie": cookie, "X-User": user, "X-Forwarded-For": forwarded} {
+		for name, value := range map[string]string{
+			"Authorization": authorization, "Cookie": cookie, "X-User": user, "X-Forwarded-For": forwarded,
+		} {
 			if value != "" {
 				r.Header[name] = []string{value}
 			}

@@ -193,12 +193,15 @@ func TestTeamsSeeOnlyTheirOwn(t *testing.T) {
 	as(s, "o", "PUT", "/metrics/jobs", "x 1 1\n")
 	as(s, "o", "PUT", "/metrics/job/x/wrongpath", "x 1\n")
 	for _, path := range []string{
-		"/", "/?search=billing", "/?search=job", "/?search=secret_metric", "/?state=failed", "/status", "/groups/job/b/team/billing", "/groups/job/secretjob",
+		"/", "/?search=billing", "/?search=job", "/?search=secret_metric", "/?state=failed", "/status",
+		"/groups/job/b/team/billing", "/groups/job/secretjob",
 		"/groups/job/rejectedjob/team/billing", "/delete?search=job", "/delete?group=job/secretjob",
 		"/api/v1/groups", "/api/v1/groups?search=billing", "/api/v1/groups?sort=-series", "/api/v1/metrics", "/api/v1/groups/job/b/team/billing",
 	} {
 		w := as(s, "c", "GET", path, "")
-		for _, secret := range []string{"secretjob", "rejectedjob", `"b"`, ">b<", "wrongpath", "2 groups", "3 groups", "4 groups", `"total":2`, `"total":3`} {
+		for _, secret := range []string{
+			"secretjob", "rejectedjob", `"b"`, ">b<", "wrongpath", "2 groups", "3 groups", "4 groups", `"total":2`, `"total":3`,
+		} {
 			// What was asked for may be repeated.
 			if strings.Contains(w.Body.String(), secret) && !strings.Contains(path, strings.Trim(secret, `"><`)) {
 				t.Errorf("%s shows %s: %s", path, secret, w.Body)
@@ -209,7 +212,8 @@ func TestTeamsSeeOnlyTheirOwn(t *testing.T) {
 	for _, path := range []string{"/api/v1/groups/job/%s/team/billing", "/groups/job/%s/team/billing", "/delete?group=job/%s/team/billing"} {
 		there, absent := as(s, "c", "GET", fmt.Sprintf(path, "b"), ""), as(s, "c", "GET", fmt.Sprintf(path, "n"), "")
 		normal := func(w *httptest.ResponseRecorder) string {
-			return strings.NewReplacer("job/b", "job/n", `job=&#34;b&#34;`, `job=&#34;n&#34;`, `job="b"`, `job="n"`, `job=\"b\"`, `job=\"n\"`).Replace(w.Body.String())
+			return strings.NewReplacer("job/b", "job/n", `job=&#34;b&#34;`, `job=&#34;n&#34;`,
+				`job="b"`, `job="n"`, `job=\"b\"`, `job=\"n\"`).Replace(w.Body.String())
 		}
 		if there.Code != absent.Code || normal(there) != normal(absent) {
 			t.Errorf("%s: %d %s\nbut %d %s", path, there.Code, there.Body, absent.Code, absent.Body)
@@ -224,8 +228,9 @@ func TestTeamsSeeOnlyTheirOwn(t *testing.T) {
 	if w := as(s, "c", "GET", "/status", ""); !strings.Contains(w.Body.String(), "<dt>Groups</dt><dd>1</dd>") {
 		t.Errorf("the status page counts more than the own group: %s", w.Body)
 	}
-	if w := as(s, "o", "GET", "/status", ""); !strings.Contains(w.Body.String(), "wrongpath") || !strings.Contains(w.Body.String(), "rejectedjob") {
-		t.Errorf("the operator sees less than all: %s", w.Body)
+	status := as(s, "o", "GET", "/status", "").Body.String()
+	if !strings.Contains(status, "wrongpath") || !strings.Contains(status, "rejectedjob") {
+		t.Errorf("the operator sees less than all: %s", status)
 	}
 	// The same page as another user has another version.
 	first := as(s, "c", "GET", "/", "").Header().Get("ETag")
@@ -295,7 +300,8 @@ func TestBulkPushChecksEachGroup(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	for _, g := range answer.Data.Groups {
-		if denied := !strings.Contains(g.Path, "checkout"); denied != (g.State == "rejected" && g.Reason == "right" && strings.Contains(g.Message, "lacks the right push")) {
+		denied := g.State == "rejected" && g.Reason == "right" && strings.Contains(g.Message, "lacks the right push")
+		if denied == strings.Contains(g.Path, "checkout") {
 			t.Errorf("%+v", g)
 		}
 	}
@@ -406,7 +412,10 @@ func TestSigningInAndOut(t *testing.T) {
 	if w := do(s, "GET", "/", "", "Cookie", cookie); w.Code != 401 {
 		t.Errorf("after signing out: %d", w.Code)
 	}
-	for _, want := range []string{"event=sign-in client=192.0.2.1:1234 user=checkout", `event="sign-in failed"`, "event=sign-out client=192.0.2.1:1234 user=checkout"} {
+	for _, want := range []string{
+		"event=sign-in client=192.0.2.1:1234 user=checkout", `event="sign-in failed"`,
+		"event=sign-out client=192.0.2.1:1234 user=checkout",
+	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q: %s", want, log)
 		}
@@ -418,14 +427,18 @@ func TestSigningInAndOut(t *testing.T) {
 
 func TestSigningInLeadsToNoOtherSite(t *testing.T) {
 	s, _ := newTeams(t, nil)
-	for _, next := range []string{"https://evil.example/", "//evil.example/", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)", "/a\r\nSet-Cookie: x=y", "///evil.example", "%2f%2fevil.example"} {
+	for _, next := range []string{
+		"https://evil.example/", "//evil.example/", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)",
+		"/a\r\nSet-Cookie: x=y", "///evil.example", "%2f%2fevil.example",
+	} {
 		w := signIn(s, url.Values{"token": {"c"}, "next": {next}})
 		location := w.Header().Get("Location")
 		target, err := url.Parse("http://gateway.example/sign-in")
 		if err == nil {
 			target, err = target.Parse(location)
 		}
-		if err != nil || w.Code != 303 || !strings.HasPrefix(location, "./") || target.Host != "gateway.example" || len(w.Header()["Set-Cookie"]) != 1 {
+		if err != nil || w.Code != 303 || !strings.HasPrefix(location, "./") || target.Host != "gateway.example" ||
+			len(w.Header()["Set-Cookie"]) != 1 {
 			t.Errorf("%q leads to %q", next, location)
 		}
 	}
@@ -510,13 +523,15 @@ func TestWithoutAnAuthFileNobodySignsIn(t *testing.T) {
 // A push that does not fit beside a group of others is told so, but not which.
 func TestConflictsDoNotNameTheGroupsOfOthers(t *testing.T) {
 	s, log := newTeams(t, nil)
-	as(s, "o", "PUT", "/metrics/job/secretjob/team/billing", "# TYPE m counter\nm 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 1\n")
+	as(s, "o", "PUT", "/metrics/job/secretjob/team/billing",
+		"# TYPE m counter\nm 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 1\n")
 	for _, body := range []string{"# TYPE m gauge\nm 1\n", "h_count 1\n"} {
 		w := as(s, "c", "PUT", "/metrics/job/a/team/checkout", body)
 		if w.Code != 400 || strings.Contains(w.Body.String(), "secretjob") || !strings.Contains(w.Body.String(), "another group") {
 			t.Errorf("PUT %q: %d %s", body, w.Code, w.Body)
 		}
-		w = as(s, "c", "POST", "/api/v1/push?group_by=job,team", strings.NewReplacer("m 1", `m{job="a",team="checkout"} 1`, "h_count 1", `h_count{job="a",team="checkout"} 1`).Replace(body))
+		bulk := strings.NewReplacer("m 1", `m{job="a",team="checkout"} 1`, "h_count 1", `h_count{job="a",team="checkout"} 1`).Replace(body)
+		w = as(s, "c", "POST", "/api/v1/push?group_by=job,team", bulk)
 		if w.Code != 400 || strings.Contains(w.Body.String(), "secretjob") {
 			t.Errorf("bulk push of %q: %d %s", body, w.Code, w.Body)
 		}

@@ -39,7 +39,8 @@ func TestAdmission(t *testing.T) {
 		}
 		synctest.Wait()
 		err := a.arrive(named("c"), time.Now())
-		if rejected, ok := errors.AsType[*temporaryRejection](err); !ok || statusOf(err) != 503 || rejected.retryAfter != overloadRetry || reasonOf(err) != metric.Overloaded {
+		rejected, ok := errors.AsType[*temporaryRejection](err)
+		if !ok || statusOf(err) != 503 || rejected.retryAfter != overloadRetry || reasonOf(err) != metric.Overloaded {
 			t.Errorf("a push that comes when enough others wait: %v", err)
 		}
 		leave[0]()
@@ -87,7 +88,8 @@ func TestRateLimitIsPerClient(t *testing.T) {
 		}
 	}
 	err := a.arrive(named("a"), now)
-	if rejected, ok := errors.AsType[*temporaryRejection](err); !ok || statusOf(err) != 429 || rejected.retryAfter != 500*time.Millisecond || reasonOf(err) != metric.RateLimited {
+	rejected, ok := errors.AsType[*temporaryRejection](err)
+	if !ok || statusOf(err) != 429 || rejected.retryAfter != 500*time.Millisecond || reasonOf(err) != metric.RateLimited {
 		t.Errorf("beyond the rate: %v", err)
 	}
 	if err := a.arrive(named("b"), now); err != nil {
