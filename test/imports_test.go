@@ -11,9 +11,9 @@ import (
 // order.
 func TestImportsPointOneWay(t *testing.T) {
 	order := []string{
-		"cmd/pushgateway", "internal/web", "internal/webui", "internal/api", "internal/groupview",
-		"internal/search", "internal/history", "internal/journal/journaltest", "internal/exposition", "internal/journal", "internal/store",
-		"internal/wire", "internal/rules", "internal/pushoptions", "internal/access", "internal/limits",
+		"cmd/pushgateway", "internal/web", "internal/httpserver", "internal/pushbody", "internal/webui", "internal/api",
+		"internal/groupview", "internal/search", "internal/history", "internal/journal/journaltest", "internal/exposition",
+		"internal/journal", "internal/store", "internal/wire", "internal/rules", "internal/pushoptions", "internal/access", "internal/limits",
 		"internal/selector", "internal/metric", "internal/sorted",
 	}
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "pushgateway/cmd/...", "pushgateway/internal/...")

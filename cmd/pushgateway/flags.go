@@ -16,12 +16,12 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	toolkitflag "github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
+	"pushgateway/internal/httpserver"
 	"pushgateway/internal/journal"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/store"
-	"pushgateway/internal/web"
 )
 
 // defaultFile is where metrics are persisted unless the command line says otherwise,
@@ -62,7 +62,7 @@ type options struct {
 	rateLimit      float64       // pushes per second of a client; 0 means no limit
 	quota          store.Quota   // of the store as a whole
 	maxConnections int           // 0 means no limit
-	timeouts       web.Timeouts
+	timeouts       httpserver.Timeouts
 	probesFree     bool // no password for probes
 
 	memoryLimit      bool // set GOMEMLIMIT
@@ -179,11 +179,11 @@ func addLimitFlags(app *kingpin.Application, o *options) map[limits.Kind]*int64 
 	app.Flag("web.max-connections", "Maximum number of connections per listener. When all are in use, the one that has been idle for longest is closed. 0 means no limit.").
 		Default(strconv.Itoa(defaultMaxConnections)).IntVar(&o.maxConnections)
 	app.Flag("web.header-timeout", "How long the header of a request may take to arrive.").
-		Default(web.DefaultTimeouts.Header.String()).DurationVar(&o.timeouts.Header)
+		Default(httpserver.DefaultTimeouts.Header.String()).DurationVar(&o.timeouts.Header)
 	app.Flag("web.idle-timeout", "How long a connection may be idle between requests.").
-		Default(web.DefaultTimeouts.Idle.String()).DurationVar(&o.timeouts.Idle)
+		Default(httpserver.DefaultTimeouts.Idle.String()).DurationVar(&o.timeouts.Idle)
 	app.Flag("web.read-timeout", "How long the body of a request may make no progress, or the client may not read the response.").
-		Default(web.DefaultTimeouts.Progress.String()).DurationVar(&o.timeouts.Progress)
+		Default(httpserver.DefaultTimeouts.Progress.String()).DurationVar(&o.timeouts.Progress)
 	app.Flag("web.probes-without-auth", "Answer /-/healthy and /-/ready without the password that --web.config.file asks for.").
 		Default("false").BoolVar(&o.probesFree)
 	return values

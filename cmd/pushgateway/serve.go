@@ -18,9 +18,9 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/sync/errgroup"
 
+	"pushgateway/internal/httpserver"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/store"
-	"pushgateway/internal/web"
 )
 
 // Stopping takes at most maxDrain and then maxClose.
@@ -40,7 +40,7 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 	servers := make([]*http.Server, len(listeners))
 	failed := make(chan error, len(listeners))
 	for i, listener := range listeners {
-		server := web.NewHTTPServer(handler, o.timeouts, logger)
+		server := httpserver.New(handler, o.timeouts, logger)
 		connections := limits.NewConnections(o.maxConnections)
 		server.ConnState = connections.Track
 		if o.probesFree {

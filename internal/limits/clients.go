@@ -1,5 +1,5 @@
-// Package limits bounds what clients may ask of the gateway: how often, and how
-// large a push and what is stored may be.
+// Package limits bounds what clients may ask of the gateway: how often and how many at the
+// same time, and how large a push and what is stored may be.
 package limits
 
 import (

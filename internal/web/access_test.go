@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pushgateway/internal/access"
+	"pushgateway/internal/httpserver"
 )
 
 // newGuard returns the guard of an auth file's text, in which TOKEN(name) stands for the
@@ -158,7 +159,8 @@ func TestARowWithoutADecisionServesNobody(t *testing.T) {
 	s, _ := newTestServer(t, nil)
 	serve := s.serve(route{http.MethodGet, "/new", undecided, 0, textForm, "", answerOK})
 	w := httptest.NewRecorder()
-	serve(&response{ResponseWriter: w}, &request{Request: httptest.NewRequest("GET", "/new", nil), path: "/new"})
+	response, r := httpserver.NewResponse(w, httptest.NewRequest("GET", "/new", nil), 0)
+	serve(response, &request{Request: r, path: "/new"})
 	if w.Code != 403 {
 		t.Errorf("got %d", w.Code)
 	}

@@ -13,6 +13,7 @@ import (
 	"pushgateway/internal/api"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pushbody"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/store"
 )
@@ -36,10 +37,10 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 	}
 	address := h.pages.Address(r.Request)
 	var pushed []api.Pushed
-	err := h.withBody(r, bulkMemory, h.limits.Max(limits.BodySize), func(body []byte, memory *reservation) error {
+	err := h.withBody(r, pushbody.AtOnce, h.limits.Max(limits.BodySize), func(body *pushbody.Body) error {
 		buffers := h.borrow()
 		defer h.giveBack(buffers)
-		sink, err := h.readBulk(r, body, &buffers.reader, memory)
+		sink, err := h.readBulk(r, body, &buffers.reader)
 		if err == nil {
 			pushed = h.applyAll(sink, r.principal)
 		}
@@ -102,7 +103,7 @@ func isDenied(err error) bool {
 func isTemporary(err error) bool { return reasonOf(err) == "" && !isDenied(err) }
 
 // readBulk reads a bulk push and splits it by group.
-func (h *pushHandler) readBulk(r *request, body []byte, reader *bodyReader, memory *reservation) (*bulkSink, error) {
+func (h *pushHandler) readBulk(r *request, body *pushbody.Body, reader *pushbody.Reader) (*bulkSink, error) {
 	asked, err := parseRequestOptions(r)
 	if err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ func (h *pushHandler) readBulk(r *request, body []byte, reader *bodyReader, memo
 	}
 	sink := &bulkSink{handler: h, asked: asked, names: names}
 	sink.Reset()
-	err = reader.read(r.Context(), r.Header, body, h.limits.Max(limits.BodySize), memory, h.validation, sink)
+	err = reader.Read(body, h.validation, sink)
 	if err != nil && err != sink.duplicate {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ import (
 
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
+	"pushgateway/internal/httpserver"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
@@ -63,9 +65,6 @@ func statusOf(err error) int {
 	if e, ok := errors.AsType[*statusError](err); ok {
 		return e.status
 	}
-	if e, ok := errors.AsType[*temporaryRejection](err); ok {
-		return e.status
-	}
 	if _, ok := errors.AsType[*store.UnavailableError](err); ok {
 		return http.StatusServiceUnavailable
 	}
@@ -94,8 +93,10 @@ func statusOf(err error) int {
 		return http.StatusUnsupportedMediaType
 	case metric.TooLarge:
 		return http.StatusRequestEntityTooLarge
-	case metric.QuotaExceeded:
+	case metric.QuotaExceeded, metric.RateLimited:
 		return http.StatusTooManyRequests
+	case metric.Overloaded:
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest
 }
@@ -125,8 +126,8 @@ func kindOf(err error) string {
 
 // answerError answers a request with an error in the given form. If the response has
 // started already, it aborts the connection, so that nobody takes a part for the whole.
-func (s *Server) answerError(w *response, r *request, form errorForm, err error) {
-	if w.status != 0 {
+func (s *Server) answerError(w *httpserver.Response, r *request, form errorForm, err error) {
+	if w.Started() {
 		level := slog.LevelError
 		if clientFailed(r.Request, err) {
 			level = slog.LevelDebug
@@ -134,8 +135,8 @@ func (s *Server) answerError(w *response, r *request, form errorForm, err error)
 		s.config.Logger.Log(r.Context(), level, "response cut short", "path", r.path, "remote_addr", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
 	}
-	w.drain(r.Request)
-	if w.body.timedOut() {
+	w.DrainBody()
+	if w.BodyTimedOut() {
 		err = &statusError{http.StatusRequestTimeout, "Timeout", err}
 	}
 	err = explain(err, s.config.Pages.Address(r.Request))
@@ -193,8 +194,8 @@ func setRetryAfter(h http.Header, err error) {
 		after = unavailable.RetryAfter
 	} else if throttled, ok := errors.AsType[*access.ThrottledError](err); ok {
 		after = throttled.RetryAfter
-	} else if rejected, ok := errors.AsType[*temporaryRejection](err); ok {
-		after = rejected.retryAfter
+	} else if rejected, ok := errors.AsType[*limits.TemporaryRejection](err); ok {
+		after = rejected.RetryAfter
 	}
 	if after > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))

@@ -2,11 +2,32 @@ package web
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 )
+
+// TestStatusOfRejections: what a client should send again later, and what is too much, have
+// statuses of their own.
+func TestStatusOfRejections(t *testing.T) {
+	for reason, want := range map[metric.Reason]int{
+		metric.TooLarge: 413, metric.RateLimited: 429, metric.Overloaded: 503, metric.QuotaExceeded: 429, metric.WrongProtocol: 415,
+		metric.Malformed: 400, metric.BadEncoding: 400,
+	} {
+		if got := statusOf(metric.Reject(reason, "wrong")); got != want {
+			t.Errorf("%s: %d, want %d", reason, got, want)
+		}
+	}
+	temporary := &limits.TemporaryRejection{RejectionError: metric.Reject(metric.Overloaded, "wrong"), RetryAfter: time.Second}
+	header := http.Header{}
+	if setRetryAfter(header, temporary); statusOf(temporary) != 503 || header.Get("Retry-After") != "1" {
+		t.Errorf("%d, %v", statusOf(temporary), header)
+	}
+}
 
 // TestExplain goes through what a fix says to a client that reaches the gateway at
 // http://gw:9091.

@@ -10,7 +10,9 @@ import (
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
 
 	"pushgateway/internal/access"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pushbody"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
@@ -163,17 +165,17 @@ func (m *metrics) registerAuth(guard *access.Guard) {
 }
 
 // registerLoad registers the metrics about pushes under way.
-func (m *metrics) registerLoad(a *admission, b *budget) {
+func (m *metrics) registerLoad(a *limits.Admission, b *pushbody.Budget) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	m.registry.MustRegister(
 		gauge("pushgateway_push_memory_bytes", "Memory that is reserved for pushes that are being read, see --push.max-inflight-bytes.",
-			func() float64 { return float64(b.reserved()) }),
+			func() float64 { return float64(b.Reserved()) }),
 		gauge("pushgateway_pushes_running", "Pushes that are being applied, see --push.max-concurrency.",
-			func() float64 { return float64(len(a.turns)) }),
+			func() float64 { return float64(a.Running()) }),
 		gauge("pushgateway_pushes_waiting", "Pushes whose bodies have arrived and that wait until others are applied.",
-			func() float64 { return float64(a.waiting.Load()) }),
+			func() float64 { return float64(a.Waiting()) }),
 	)
 }
 

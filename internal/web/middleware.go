@@ -10,11 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgateway/internal/access"
+	"pushgateway/internal/httpserver"
 	"pushgateway/internal/metric"
 )
 
 // serve wraps a row of the route table in the middleware that its requirements ask for.
-func (s *Server) serve(row route) func(*response, *request) {
+func (s *Server) serve(row route) func(*httpserver.Response, *request) {
 	handle := row.handle
 	if row.requires&loaded != 0 {
 		handle = s.requireLoaded(handle)
@@ -33,7 +34,7 @@ func (s *Server) serve(row route) func(*response, *request) {
 	if row.label != "" {
 		count = s.metrics.counter(row)
 	}
-	return func(w *response, r *request) {
+	return func(w *httpserver.Response, r *request) {
 		started := time.Now()
 		if row.requires&readable != 0 {
 			allowOtherOrigins(w.Header())
@@ -41,7 +42,7 @@ func (s *Server) serve(row route) func(*response, *request) {
 		if err := handle(w, r); err != nil {
 			s.answerError(w, r, row.form, err)
 		}
-		count(r, w.statusOr200(), started)
+		count(r, w.Status(), started)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"pushgateway/internal/access"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pushbody"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
@@ -27,17 +28,16 @@ type pushHandler struct {
 	metrics    *metrics
 	guard      *access.Guard
 	limits     limits.Limits // of pushes whose rule does not set them
-	admission  *admission
-	memory     *budget // of pushes that are being read
+	admission  *limits.Admission
+	bodies     *pushbody.Budget // the memory of pushes that are being read
 	audit      *auditor
 
-	received sync.Pool // of *[]byte, for bodies as they are sent
-	buffers  sync.Pool // of *pushBuffers
+	buffers sync.Pool // of *pushBuffers
 }
 
 // pushBuffers is the memory that a push needs. It is reused by later pushes.
 type pushBuffers struct {
-	reader  bodyReader
+	reader  pushbody.Reader
 	encoder store.Encoder
 }
 
@@ -50,9 +50,8 @@ func newPushHandler(s *Server) *pushHandler {
 		metrics:  s.metrics,
 		guard:    c.Guard, limits: c.Limits,
 		admission: s.admission,
-		memory:    s.memory,
+		bodies:    s.bodies,
 		audit:     s.audit,
-		received:  sync.Pool{New: func() any { return new([]byte) }},
 		buffers:   sync.Pool{New: func() any { return new(pushBuffers) }},
 	}
 	if c.Unchecked {
@@ -65,7 +64,7 @@ func newPushHandler(s *Server) *pushHandler {
 func (h *pushHandler) borrow() *pushBuffers { return h.buffers.Get().(*pushBuffers) }
 
 func (h *pushHandler) giveBack(b *pushBuffers) {
-	if b.reader.reusable() {
+	if b.reader.Reusable() {
 		h.buffers.Put(b)
 	}
 }
@@ -105,13 +104,12 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 	if err != nil {
 		return false, err
 	}
-	limit := options.Limits.Max(limits.BodySize)
-	err = h.withBody(r, pushMemory, limit, func(body []byte, memory *reservation) (err error) {
+	err = h.withBody(r, pushbody.InBatches, options.Limits.Max(limits.BodySize), func(body *pushbody.Body) (err error) {
 		buffers := h.borrow()
 		defer h.giveBack(buffers)
 		encoder := &buffers.encoder
 		encoder.Begin(key, options)
-		err = buffers.reader.read(r.Context(), r.Header, body, limit, memory, h.validation, encoder)
+		err = buffers.reader.Read(body, h.validation, encoder)
 		if err != nil && encoder.Rejected() == nil {
 			return err // the body could not be parsed
 		}
@@ -121,30 +119,23 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 	return replayed, err
 }
 
-// withBody receives the body of a push and then, when it is its turn, calls handle. The
-// push takes factor times its body in memory. limit is the maximum size of the body, or 0
-// for none.
-func (h *pushHandler) withBody(r *request, factor, limit int64, handle func(body []byte, memory *reservation) error) error {
-	if err := h.admission.arrive(func() string { return h.guard.Client(r.principal, r.Request) }, h.now()); err != nil {
+// withBody receives the body of a push and then, when it is its turn, calls handle. limit is
+// the maximum size of the body, or 0 for none.
+func (h *pushHandler) withBody(r *request, cost pushbody.Cost, limit int64, handle func(*pushbody.Body) error) error {
+	if err := h.admission.Arrive(func() string { return h.guard.Client(r.principal, r.Request) }, h.now()); err != nil {
 		return err
 	}
-	memory := h.memory.reserve(factor)
-	defer memory.release()
-	buffer := h.received.Get().(*[]byte)
-	body, err := receive((*buffer)[:0], r.Request, limit, memory, r.interrupt)
-	if cap(body) <= maxIdleReceived {
-		*buffer = body
-		defer h.received.Put(buffer)
-	}
+	body, err := h.bodies.Receive(r.Request, cost, limit, r.interrupt)
 	if err != nil {
 		return err
 	}
-	leave, err := h.admission.enter(r.Context())
+	defer body.Release()
+	leave, err := h.admission.Enter(r.Context())
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return handle(body, memory)
+	return handle(body)
 }
 
 // apply applies what was pushed to a group, which is in the encoder, with the options that

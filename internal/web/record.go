@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pushgateway/internal/history"
+	"pushgateway/internal/httpserver"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
@@ -35,7 +37,7 @@ type recorder struct {
 	// a group may read the others.
 	discreet bool
 	// overload logs what may happen to many pushes at the same time.
-	overload *limitedLogger
+	overload *httpserver.LimitedLogger
 }
 
 // outcome is the outcome of a push to one group.
@@ -71,8 +73,8 @@ func (rec *recorder) reject(r *request, o outcome) {
 		group = o.key.String()
 	}
 	rec.metrics.countRejection(o.err)
-	if _, ok := errors.AsType[*temporaryRejection](o.err); ok {
-		rec.overload.log(slog.LevelWarn, "push rejected for the moment", "remote_addr", r.RemoteAddr, "group", metric.Shorten(group),
+	if _, ok := errors.AsType[*limits.TemporaryRejection](o.err); ok {
+		rec.overload.Log(slog.LevelWarn, "push rejected for the moment", "remote_addr", r.RemoteAddr, "group", metric.Shorten(group),
 			"reason", string(reasonOf(o.err)), "err", o.err)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"pushgateway/internal/access"
+	"pushgateway/internal/httpserver"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 )
@@ -115,9 +116,9 @@ func cutDecoded(escaped, prefix string) (rest string, ok bool) {
 
 // ServeHTTP serves a request as the row of the route table for its method and path says.
 func (s *Server) ServeHTTP(writer http.ResponseWriter, httpRequest *http.Request) {
-	w, httpRequest := newResponse(writer, httpRequest, s.config.Progress)
+	w, httpRequest := httpserver.NewResponse(writer, httpRequest, s.config.Progress)
 	r := s.newRequest(httpRequest)
-	r.interrupt = w.interrupt
+	r.interrupt = w.InterruptBody
 	defer s.recover(w, r)
 	if prefix := s.config.RoutePrefix; prefix != "" && r.URL.Path == prefix && r.Method == http.MethodGet {
 		// Without the slash, the relative links of the page would lead elsewhere. The location
@@ -130,11 +131,11 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, httpRequest *http.Request
 	} else if err := s.answerUnrouted(w, r); err != nil {
 		s.answerError(w, r, textForm, err)
 	}
-	w.finish(httpRequest)
+	w.Finish()
 }
 
 // recover answers a request whose handler has panicked.
-func (s *Server) recover(w *response, r *request) {
+func (s *Server) recover(w *httpserver.Response, r *request) {
 	cause := recover()
 	switch {
 	case cause == nil:
@@ -142,13 +143,13 @@ func (s *Server) recover(w *response, r *request) {
 	case cause == http.ErrAbortHandler:
 		panic(cause)
 	}
-	s.panics.log(slog.LevelError, "panic while serving a request", "method", r.Method, "path", metric.Shorten(r.path),
+	s.panics.Log(slog.LevelError, "panic while serving a request", "method", r.Method, "path", metric.Shorten(r.path),
 		"remote_addr", r.RemoteAddr, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-	if w.status != 0 {
+	if w.Started() {
 		panic(http.ErrAbortHandler)
 	}
 	http.Error(w, "internal error: see the gateway's log", http.StatusInternalServerError)
-	w.finish(r.Request)
+	w.Finish()
 }
 
 // findRow returns the row of the route table for a request, or nil if there is none.

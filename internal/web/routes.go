@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"pushgateway/internal/groupview"
+	"pushgateway/internal/httpserver"
 	"pushgateway/internal/metric"
 )
 
@@ -169,7 +170,7 @@ type methods map[string]*servedRoute
 // servedRoute is a row with its middleware.
 type servedRoute struct {
 	route
-	serve func(w *response, r *request)
+	serve func(w *httpserver.Response, r *request)
 }
 
 // prefixRoutes holds the rows of all paths that start with prefix.
@@ -180,7 +181,7 @@ type prefixRoutes struct {
 
 // newRouteTable returns the table of the rows. A later row replaces an earlier one with
 // the same method and path. serve wraps a row in its middleware.
-func newRouteTable(rows []route, serve func(route) func(*response, *request)) *routeTable {
+func newRouteTable(rows []route, serve func(route) func(*httpserver.Response, *request)) *routeTable {
 	t := &routeTable{exact: map[string]methods{}}
 	for _, row := range rows {
 		served := &servedRoute{row, serve(row)}

@@ -16,8 +16,10 @@ import (
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
 	"pushgateway/internal/history"
+	"pushgateway/internal/httpserver"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pushbody"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
@@ -57,7 +59,7 @@ type Config struct {
 	Pages           *webui.Pages
 	Status          api.Status
 
-	// Progress is how long a body or a response may take without any byte: see Timeouts.
+	// Progress is how long a body or a response may take without any byte: see httpserver.Timeouts.
 	Progress time.Duration
 
 	Unchecked   bool // answer accepted pushes with 202, as upstream does without its check
@@ -75,11 +77,11 @@ type Server struct {
 	routes   *routeTable
 	audit    *auditor
 
-	admission *admission // of pushes
-	memory    *budget    // of pushes that are being read
+	admission *limits.Admission // of pushes
+	bodies    *pushbody.Budget  // the memory of pushes that are being read
 
 	protection http.CrossOriginProtection
-	panics     limitedLogger
+	panics     *httpserver.LimitedLogger
 }
 
 // New returns a server. It reserves the names of the gateway's own metrics in the store.
@@ -88,12 +90,15 @@ func New(config Config) (*Server, error) {
 		config:  config,
 		metrics: newMetrics(config.Store, config.Rules, config.Guard, config.JournalMetrics),
 		history: newHistory(config.Store),
-		panics:  limitedLogger{logger: config.Logger},
+		panics:  httpserver.NewLimitedLogger(config.Logger),
 	}
 	s.audit = &auditor{config.Logger, config.Guard != nil, s.metrics}
-	s.recorder = recorder{s.history, s.metrics, config.Logger, config.Clock.Now, config.Guard != nil, &limitedLogger{logger: config.Logger}}
-	s.admission, s.memory = newAdmission(config.MaxPushConcurrency, config.PushRate), newBudget(config.MaxPushMemory)
-	s.metrics.registerLoad(s.admission, s.memory)
+	s.recorder = recorder{
+		s.history, s.metrics, config.Logger, config.Clock.Now, config.Guard != nil, httpserver.NewLimitedLogger(config.Logger),
+	}
+	s.admission = limits.NewAdmission(config.MaxPushConcurrency, config.PushRate)
+	s.bodies = pushbody.NewBudget(config.MaxPushMemory)
+	s.metrics.registerLoad(s.admission, s.bodies)
 	if external := config.ExternalURL; external.Host != "" {
 		// Behind a proxy, requests may carry the proxy's own name for the gateway.
 		if err := s.protection.AddTrustedOrigin(external.Scheme + "://" + external.Host); err != nil {
@@ -120,6 +125,6 @@ func New(config Config) (*Server, error) {
 // inUse reports whether a row other than that of the gateway's own metrics, which is the
 // last, serves the path.
 func inUse(rows []route, path string) bool {
-	others := newRouteTable(rows[:len(rows)-1], func(route) func(*response, *request) { return nil })
+	others := newRouteTable(rows[:len(rows)-1], func(route) func(*httpserver.Response, *request) { return nil })
 	return others.find(path) != nil
 }

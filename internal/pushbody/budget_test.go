@@ -1,4 +1,4 @@
-package web
+package pushbody
 
 import (
 	"context"
@@ -11,13 +11,16 @@ import (
 	"pushgateway/internal/store"
 )
 
+// reserve returns an empty reservation for a push that takes cost times its body.
+func (b *Budget) reserve(cost Cost) *reservation { return &reservation{budget: b, cost: cost} }
+
 func TestBudget(t *testing.T) {
 	const unit = minPushMemory
 	for _, c := range []struct {
 		name string
-		test func(t *testing.T, b *budget)
+		test func(t *testing.T, b *Budget)
 	}{
-		{"waits until there is room", func(t *testing.T, b *budget) {
+		{"waits until there is room", func(t *testing.T, b *Budget) {
 			first, second := b.reserve(1), b.reserve(1)
 			if err := errors.Join(first.grow(t.Context(), 3*unit), second.grow(t.Context(), 1)); err != nil {
 				t.Fatal(err)
@@ -33,7 +36,7 @@ func TestBudget(t *testing.T) {
 			second.release()
 			second.release()
 		}},
-		{"unavailable after a while", func(t *testing.T, b *budget) {
+		{"unavailable after a while", func(t *testing.T, b *Budget) {
 			first, second, small := b.reserve(1), b.reserve(1), b.reserve(1)
 			if err := first.grow(t.Context(), 3*unit); err != nil {
 				t.Fatal(err)
@@ -54,7 +57,7 @@ func TestBudget(t *testing.T) {
 			first.release()
 			small.release()
 		}},
-		{"the client goes", func(t *testing.T, b *budget) {
+		{"the client goes", func(t *testing.T, b *Budget) {
 			first, second := b.reserve(1), b.reserve(1)
 			if err := first.grow(t.Context(), 4*unit); err != nil {
 				t.Fatal(err)
@@ -66,22 +69,22 @@ func TestBudget(t *testing.T) {
 			}
 			first.release()
 		}},
-		{"larger than all, alone", func(t *testing.T, b *budget) {
+		{"larger than all, alone", func(t *testing.T, b *Budget) {
 			r := b.reserve(10)
 			if err := errors.Join(r.grow(t.Context(), unit), r.grow(t.Context(), 9*unit)); err != nil {
 				t.Error(err)
 			}
 			r.release()
 		}},
-		{"larger than all, with a memory limit", func(t *testing.T, b *budget) {
+		{"larger than all, with a memory limit", func(t *testing.T, b *Budget) {
 			b.strict = true
 			r := b.reserve(10)
 			err := r.grow(t.Context(), unit)
-			if reasonOf(err) != metric.TooLarge || statusOf(err) != 413 {
+			if reasonOf(err) != metric.TooLarge {
 				t.Error(err)
 			}
 		}},
-		{"memory goes back to the system", func(t *testing.T, b *budget) {
+		{"memory goes back to the system", func(t *testing.T, b *Budget) {
 			b.size, b.free = 10*largePush, 10*largePush
 			for range 2 {
 				r := b.reserve(1)
@@ -108,7 +111,7 @@ func TestBudget(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := &budget{size: 4 * unit, free: 4 * unit}
+				b := &Budget{size: 4 * unit, free: 4 * unit}
 				c.test(t, b)
 				if b.free != b.size || b.waiting.Len() > 0 {
 					t.Errorf("%d of %d free, %d waiting", b.free, b.size, b.waiting.Len())
@@ -116,4 +119,36 @@ func TestBudget(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSlowSendersLoseTheirMemory has a slow push hold all memory when another one comes.
+func TestSlowSendersLoseTheirMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &Budget{size: 100 * minPushMemory, free: 100 * minPushMemory, strict: true}
+		slow, fast, other := b.reserve(1), b.reserve(1), b.reserve(1)
+		interrupted := make(chan struct{})
+		slowDone := slow.receiving(func() { close(interrupted) })
+		fastDone := fast.receiving(func() { t.Error("the fast one was interrupted") })
+		if err := errors.Join(slow.grow(t.Context(), 60*minPushMemory), fast.grow(t.Context(), 40*minPushMemory)); err != nil {
+			t.Fatal(err)
+		}
+		fast.received.Store(20 * minPushMemory)
+		slow.received.Store(10)
+		go func() {
+			<-interrupted
+			slow.release()
+		}()
+		began := time.Now()
+		if err := other.grow(t.Context(), 50*minPushMemory); err != nil || time.Since(began) != evictAfter {
+			t.Errorf("got %v after %v", err, time.Since(began))
+		}
+		if !slowDone() || fastDone() {
+			t.Error("the slow one must have been evicted, and no other")
+		}
+		fast.release()
+		other.release()
+		if b.free != b.size || len(b.receiving) != 0 {
+			t.Errorf("%d of %d bytes are free, %d are receiving", b.free, b.size, len(b.receiving))
+		}
+	})
 }

@@ -1,9 +1,8 @@
-package web
+package httpserver
 
 import (
 	"bytes"
 	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,7 +23,7 @@ func TestErrorLog(t *testing.T) {
 		t.Run(c.line, func(t *testing.T) {
 			var log bytes.Buffer
 			logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			NewHTTPServer(nil, DefaultTimeouts, logger).ErrorLog.Print(c.line)
+			New(nil, DefaultTimeouts, logger).ErrorLog.Print(c.line)
 			if !strings.Contains(log.String(), "level="+c.level+" ") || !strings.Contains(log.String(), c.line) {
 				t.Errorf("logged %q", log.String())
 			}
@@ -36,7 +35,7 @@ func TestErrorLog(t *testing.T) {
 func TestLimitedLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		errorLog := NewHTTPServer(nil, DefaultTimeouts, slog.New(slog.NewTextHandler(&log, nil))).ErrorLog
+		errorLog := New(nil, DefaultTimeouts, slog.New(slog.NewTextHandler(&log, nil))).ErrorLog
 		for range 1000 {
 			errorLog.Print("http: Accept error: too many open files")
 		}
@@ -49,28 +48,4 @@ func TestLimitedLog(t *testing.T) {
 			t.Errorf("logged %s", &log)
 		}
 	})
-}
-
-// TestPanic: a panic in a handler is logged with its stack, and answered.
-func TestPanic(t *testing.T) {
-	s, log := newTestServer(t, nil)
-	rows := []route{
-		{"GET", "/before", free, 0, textForm, "", func(http.ResponseWriter, *request) error { panic("boom") }},
-		{"GET", "/after", free, 0, textForm, "", func(w http.ResponseWriter, _ *request) error { w.WriteHeader(200); panic("late") }},
-	}
-	s.routes = newRouteTable(rows, s.serve)
-	if w := do(s, "GET", "/before", ""); w.Code != 500 || strings.Contains(w.Body.String(), "boom") {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
-	for _, want := range []string{"level=ERROR", "panic=boom", "path=/before", "httpserver_test.go"} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("%q is missing in %s", want, log)
-		}
-	}
-	defer func() {
-		if cause := recover(); cause != http.ErrAbortHandler {
-			t.Errorf("a response that has started ends with %v", cause)
-		}
-	}()
-	do(s, "GET", "/after", "")
 }

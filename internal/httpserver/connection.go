@@ -1,4 +1,4 @@
-package web
+package httpserver
 
 import (
 	"errors"
@@ -9,23 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 )
-
-// Timeouts bound how long a connection may be silent. A zero value means no bound.
-type Timeouts struct {
-	// Header is how long the header of a request may take. For a new connection it
-	// includes the time until the first byte.
-	Header time.Duration
-	// Idle is how long a connection may be without a request.
-	Idle time.Duration
-	// Progress is how long a body or a response may go without any byte, and how long the
-	// rest of the body of a rejected request may take. Once this time has passed, a body
-	// must also have arrived at minRate.
-	Progress time.Duration
-}
-
-// DefaultTimeouts suit slow networks, and clients that scrape or push at least every two
-// minutes.
-var DefaultTimeouts = Timeouts{Header: 30 * time.Second, Idle: 5 * time.Minute, Progress: time.Minute}
 
 const (
 	// minRate is the minimum average rate of a body in bytes per second.
@@ -106,20 +89,21 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// timedOut reports whether the body did not arrive in time.
-func (b *body) timedOut() bool { return b != nil && errors.Is(b.err, os.ErrDeadlineExceeded) }
-
 // tooSlow reports whether the body has arrived at less than minRate.
 func (b *body) tooSlow() bool {
 	timeout := b.exchange.timeout
 	return timeout > 0 && b.exchange.readSet.Sub(b.started) > timeout+time.Duration(b.size)*time.Second/minRate
 }
 
-// drain reads what is left of the body of a request that has been answered without it, or
+// DrainBody reads what is left of the body of a request that has been answered without it, or
 // is about to be. A client that sends a large body does not read the response before it has
 // sent all of it, and would see nothing but a closed connection.
-func (w *response) drain(r *http.Request) {
-	b := w.body
+//
+// It reads at most 256 MiB, for at most Timeouts.Progress. A client that waits for a
+// 100-continue is sending nothing, so nothing is read. If some of the body is left, the
+// connection is closed after the response.
+func (w *Response) DrainBody() {
+	b, r := w.body, w.request
 	if b == nil || b.err == io.EOF || r.ProtoMajor > 1 {
 		return
 	}
@@ -137,23 +121,27 @@ func (w *response) drain(r *http.Request) {
 	}
 }
 
-// response writes a response and remembers what of it has been sent.
-type response struct {
+// Response writes a response, and knows what of it has been sent and how the body of the
+// request arrives. Only one goroutine at a time may use it, but for InterruptBody.
+type Response struct {
 	http.ResponseWriter
+	request  *http.Request
 	exchange exchange
 	body     *body // of the request; nil if there is none
 	status   int   // 0 until the response has started
 }
 
-// newResponse returns the response to a request, and the request with a body that moves the
-// deadlines. net/http looks at the body of the request it was given, so that one stays as it is.
-func newResponse(w http.ResponseWriter, r *http.Request, timeout time.Duration) (*response, *http.Request) {
-	response := &response{ResponseWriter: w, exchange: exchange{controller: http.NewResponseController(w), timeout: timeout}}
+// NewResponse returns the response to a request, and the request with a body that moves the
+// deadlines. progress is Timeouts.Progress. The handler uses both instead of its own
+// arguments, and calls Finish when it is done. It works without deadlines if the writer has
+// none, as in tests.
+func NewResponse(w http.ResponseWriter, r *http.Request, progress time.Duration) (*Response, *http.Request) {
+	response := &Response{ResponseWriter: w, request: r, exchange: exchange{controller: http.NewResponseController(w), timeout: progress}}
 	if r.Body == nil || r.Body == http.NoBody {
 		return response, r
 	}
 	response.body = &body{ReadCloser: r.Body, exchange: &response.exchange}
-	wrapped := *r
+	wrapped := *r // net/http looks at the body of the request it was given, so that one stays as it is
 	wrapped.Body = response.body
 	return response, &wrapped
 }
@@ -161,17 +149,24 @@ func newResponse(w http.ResponseWriter, r *http.Request, timeout time.Duration) 
 // errInterrupted says that reading a body was given up.
 var errInterrupted = errors.New("reading the body was interrupted")
 
-// interrupt makes reading the body of the request fail. Any goroutine may call it.
-func (w *response) interrupt() {
+// InterruptBody makes reading the body of the request fail. Any goroutine may call it.
+func (w *Response) InterruptBody() {
 	if w.body != nil {
 		w.body.interrupted.Store(true)
 		_ = w.exchange.controller.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
-// finish is called after the handler, before net/http sends what it has buffered.
-func (w *response) finish(r *http.Request) {
-	w.drain(r)
+// BodyTimedOut reports whether the body of the request did not arrive in time.
+func (w *Response) BodyTimedOut() bool {
+	return w.body != nil && errors.Is(w.body.err, os.ErrDeadlineExceeded)
+}
+
+// Finish ends the exchange: it drains the body and gives the client time to read what
+// net/http has buffered of the response. The handler calls it last, unless it panics to
+// abort the connection.
+func (w *Response) Finish() {
+	w.DrainBody()
 	if w.body != nil && w.body.err != io.EOF && !w.body.started.IsZero() {
 		_ = w.exchange.controller.SetReadDeadline(time.Now()) // net/http must not wait for the rest
 	}
@@ -180,14 +175,17 @@ func (w *response) finish(r *http.Request) {
 	w.exchange.extendWrite()
 }
 
-func (w *response) WriteHeader(status int) {
+// WriteHeader starts the response.
+func (w *Response) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *response) Write(p []byte) (written int, err error) {
+// Write writes a part of the response of any size. The client has Timeouts.Progress for each
+// 64 KiB of it.
+func (w *Response) Write(p []byte) (written int, err error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
@@ -202,11 +200,13 @@ func (w *response) Write(p []byte) (written int, err error) {
 }
 
 // Unwrap gives http.ResponseController access to the wrapped writer.
-func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *Response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// statusOr200 returns the status of the response, which is 200 if the handler wrote
-// nothing.
-func (w *response) statusOr200() int {
+// Started reports whether the status has been written, so that it cannot change any more.
+func (w *Response) Started() bool { return w.status != 0 }
+
+// Status returns the status of the response, which is 200 if the handler wrote nothing.
+func (w *Response) Status() int {
 	if w.status == 0 {
 		return http.StatusOK
 	}

@@ -1,14 +1,17 @@
-package web
+// Package pushbody reads the bodies of pushes: it receives and decompresses them within
+// limits and a budget of memory that all pushes share, parses them in the format that their
+// headers say, and says what is likely wrong with one that cannot be parsed.
+package pushbody
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"math"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -26,10 +29,9 @@ const (
 	openMetricsType = "application/openmetrics-text"
 )
 
-// bodyReader decompresses and parses pushed bodies. It reuses its buffers: strings
-// that it gives to a sink are valid until it reads the next body, and only as long as the
-// received bytes stay unchanged.
-type bodyReader struct {
+// Reader decompresses and parses bodies, one at a time. The zero value is ready to use. It
+// reuses its buffers, so a body costs few allocations beside those of the sink.
+type Reader struct {
 	body   []byte // decompressed
 	parser wire.Parser
 	source bytes.Reader
@@ -39,7 +41,7 @@ type bodyReader struct {
 }
 
 const (
-	// maxIdleBuffer bounds the memory of an idle bodyReader.
+	// maxIdleBuffer bounds the memory of an idle Reader.
 	maxIdleBuffer = 128 << 10
 	// maxIdleReceived bounds the memory of an idle buffer for bodies as they are received,
 	// which is what a slow sender may hold.
@@ -49,9 +51,12 @@ const (
 	firstRead = 4 << 10
 	// smallBody is the size of bodies that need no reservation: what they take is bounded
 	// by the number of pushes that are applied at the same time.
-	smallBody = minPushMemory / pushMemory
+	smallBody = minPushMemory / int64(InBatches)
 	// unlimited stands for a body of any size.
 	unlimited = math.MaxInt - 1
+	// evictedRetry is after how long a client should retry a push whose body arrived too
+	// slowly.
+	evictedRetry = time.Second
 )
 
 // errTooLarge says that a body is larger than its limit.
@@ -60,14 +65,59 @@ var errTooLarge = errors.New("the body is too large")
 // errEvicted says that a body was not read to its end.
 var errEvicted = errors.New("the body arrived too slowly while other pushes waited for memory")
 
-// reusable reports whether the reader should read another body.
-func (b *bodyReader) reusable() bool { return cap(b.body) <= maxIdleBuffer }
+// Reusable reports whether the reader should be kept for another body: not if the last one
+// was so large that an idle reader would take much memory.
+func (r *Reader) Reusable() bool { return cap(r.body) <= maxIdleBuffer }
 
-// receive reads the body of a push, still compressed, into dst, which is empty. limit is
-// the maximum decompressed size, or 0 if there is none. memory is what the push has
-// reserved of the memory for pushes; receive enlarges it before it reads a body that is not
-// small. interrupt makes reading the body fail. The error is that of memory or a
-// *metric.RejectionError.
+// Body is the body of a push as it was received, still compressed, together with the memory
+// that is reserved for it. Only one goroutine at a time may use it.
+type Body struct {
+	reservation
+	request *http.Request
+	limit   int64   // of the decompressed size; 0 for none
+	buffer  *[]byte // whose memory raw may have
+	raw     []byte  // as received
+}
+
+// Release gives back the memory of the body. What was read from it must not be used any
+// more, unless the sink has copied it.
+func (b *Body) Release() {
+	if cap(b.raw) <= maxIdleReceived {
+		*b.buffer = b.raw
+		b.budget.buffers.Put(b.buffer)
+	}
+	b.release()
+}
+
+// Receive receives the body of a push. limit is the maximum of its size in bytes,
+// decompressed, or 0 if there is none; cost says what reading it takes. The caller must
+// release the body.
+//
+// Receive reserves memory in the budget before it takes any for more than 10 KiB, and takes
+// none for more than 4 KiB before they have arrived. If other pushes have it all, Receive and
+// Read together wait for up to 10 seconds. If other pushes wait while this body arrives more slowly than any other, the budget calls
+// interrupt, from another goroutine; that must make reading the body of the request fail.
+//
+// The error is a *store.UnavailableError if there was no memory or the body arrived too
+// slowly. Otherwise it is a *metric.RejectionError: TooLarge, Malformed if the client did not
+// send all of the body, or WrongProtocol for a remote write request. Receive is safe for
+// concurrent use.
+func (b *Budget) Receive(r *http.Request, cost Cost, limit int64, interrupt func()) (*Body, error) {
+	buffer, ok := b.buffers.Get().(*[]byte)
+	if !ok {
+		buffer = new([]byte)
+	}
+	body := &Body{reservation: reservation{budget: b, cost: cost}, request: r, limit: limit, buffer: buffer}
+	var err error
+	if body.raw, err = receive((*buffer)[:0], r, limit, &body.reservation, interrupt); err != nil {
+		body.Release()
+		return nil, err
+	}
+	return body, nil
+}
+
+// receive reads the body of a push, still compressed, into dst, which is empty. It enlarges
+// memory before it reads a body that is not small. The error is as for Receive.
 func receive(dst []byte, r *http.Request, limit int64, memory *reservation, interrupt func()) ([]byte, error) {
 	if isRemoteWrite(r.Header) {
 		return dst, metric.Reject(metric.WrongProtocol, "this is a Prometheus remote write request, which a Pushgateway does not accept: "+
@@ -79,8 +129,8 @@ func receive(dst []byte, r *http.Request, limit int64, memory *reservation, inte
 	case err == nil:
 		return dst, nil
 	case evicted:
-		return dst, &store.UnavailableError{Reason: errEvicted, RetryAfter: overloadRetry}
-	case isUnavailable(err), reasonOf(err) != "": // of memory
+		return dst, &store.UnavailableError{Reason: errEvicted, RetryAfter: evictedRetry}
+	case isOfBudget(err):
 		return dst, err
 	case errors.Is(err, errTooLarge):
 		return dst, rejectSize(limit)
@@ -88,8 +138,12 @@ func receive(dst []byte, r *http.Request, limit int64, memory *reservation, inte
 	return dst, metric.Reject(metric.Malformed, "read the body: %v", err)
 }
 
-func isUnavailable(err error) bool {
-	_, ok := errors.AsType[*store.UnavailableError](err)
+// isOfBudget reports whether the budget had no memory for a body.
+func isOfBudget(err error) bool {
+	if _, ok := errors.AsType[*store.UnavailableError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*metric.RejectionError](err)
 	return ok
 }
 
@@ -119,19 +173,23 @@ func (r *progressReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read decompresses and parses a body as it was received and gives its families to the
-// sink. It enlarges memory before it takes more. limit is as for receive. The error is that
-// of the sink, of memory, or a *metric.RejectionError about the body.
-func (b *bodyReader) read(
-	ctx context.Context, h http.Header, received []byte, limit int64, memory *reservation, names metric.ValidationScheme, sink wire.Sink,
-) error {
-	body, err := b.decompress(h.Get("Content-Encoding"), received, limit, memory.growFor(ctx))
+// Read decompresses and parses a body, and gives its families to the sink in batches. Their
+// strings are valid until the body is released or the reader reads another one. Before the
+// decompressed body takes more memory, Read reserves it, and may wait as Receive does.
+//
+// The error is that of the sink, a *store.UnavailableError if there was no memory, or a
+// *metric.RejectionError: TooLarge, BadEncoding if the body cannot be decompressed, or that
+// of the parser. If a body of up to 1 MiB cannot be parsed, Read parses it as what else it may
+// be, and the message says what to do; of a larger one it only looks whether it is compressed.
+func (r *Reader) Read(body *Body, names metric.ValidationScheme, sink wire.Sink) error {
+	h := body.request.Header
+	text, err := r.decompress(h.Get("Content-Encoding"), body.raw, body.limit, body.growFor(body.request.Context()))
 	if err != nil {
 		return err
 	}
-	err = b.parser.ParseTo(body, formatOf(h), names, sink)
+	err = r.parser.ParseTo(text, formatOf(h), names, sink)
 	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok && rejection.Reason == metric.Malformed {
-		addHint(rejection, body, h, names)
+		addHint(rejection, text, h, names)
 	}
 	return err
 }
@@ -163,35 +221,35 @@ func formatOf(h http.Header) wire.Format {
 
 // decompress returns the body, decompressed. It calls grow with the size before it takes
 // more memory. An unknown encoding counts as none: clients put other things in that header.
-func (b *bodyReader) decompress(encoding string, received []byte, limit int64, grow func(size int) error) ([]byte, error) {
-	defer b.source.Reset(nil) // it may be large
+func (r *Reader) decompress(encoding string, received []byte, limit int64, grow func(size int) error) ([]byte, error) {
+	defer r.source.Reset(nil) // it may be large
 	var err error
 	switch strings.ToLower(encoding) {
 	case "gzip":
-		b.source.Reset(received)
-		if err = b.gzip.Reset(&b.source); err == nil {
-			b.body, err = readAll(b.body[:0], &b.gzip, 0, maxSize(limit), grow)
+		r.source.Reset(received)
+		if err = r.gzip.Reset(&r.source); err == nil {
+			r.body, err = readAll(r.body[:0], &r.gzip, 0, maxSize(limit), grow)
 		}
 	case "snappy":
-		if b.snappy == nil {
-			b.snappy = snappy.NewReader(nil)
+		if r.snappy == nil {
+			r.snappy = snappy.NewReader(nil)
 		}
-		b.source.Reset(received)
-		b.snappy.Reset(&b.source)
-		b.body, err = readAll(b.body[:0], b.snappy, 0, maxSize(limit), grow)
+		r.source.Reset(received)
+		r.snappy.Reset(&r.source)
+		r.body, err = readAll(r.body[:0], r.snappy, 0, maxSize(limit), grow)
 	case "zstd":
-		err = b.decompressZstd(received, maxSize(limit), grow)
+		err = r.decompressZstd(received, maxSize(limit), grow)
 	default:
 		return received, nil
 	}
 	switch {
 	case err == nil:
-		return b.body, nil
-	case isUnavailable(err), reasonOf(err) != "": // of grow
-		b.body = nil
+		return r.body, nil
+	case isOfBudget(err):
+		r.body = nil
 		return nil, err
 	case errors.Is(err, errTooLarge):
-		b.body = nil
+		r.body = nil
 		return nil, rejectSize(limit)
 	}
 	fix := "send the body compressed with it, or without that header"
@@ -270,35 +328,35 @@ func readFirst(dst []byte, r io.Reader) ([]byte, error) {
 	return dst[:n], err
 }
 
-// decompressZstd decompresses what was received to b.body. The memory of the decoder is that
+// decompressZstd decompresses what was received to r.body. The memory of the decoder is that
 // of the result, however large a window or content the frames declare.
-func (b *bodyReader) decompressZstd(compressed []byte, maxBody int, grow func(size int) error) error {
-	if b.zstd == nil {
+func (r *Reader) decompressZstd(compressed []byte, maxBody int, grow func(size int) error) error {
+	if r.zstd == nil {
 		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxMemory(math.MaxInt64), zstd.WithDecoderMaxWindow(zstd.MaxWindowSize), zstd.WithDecodeAllCapLimit(true))
 		if err != nil {
 			return err
 		}
-		b.zstd = z
+		r.zstd = z
 	}
 	// The decoder fills no more than the capacity of its destination, so one that is
 	// too small is doubled. That a frame declares its size is no reason to believe it,
 	// but a block of 3 bytes or more has at most 128 KiB.
 	limit := min(maxBody+1, (len(compressed)/3+1)<<17)
-	size := min(max(cap(b.body), 4*len(compressed), 4<<10), limit)
+	size := min(max(cap(r.body), 4*len(compressed), 4<<10), limit)
 	for {
-		if cap(b.body) < size {
+		if cap(r.body) < size {
 			if err := grow(size); err != nil {
 				return err
 			}
-			b.body = make([]byte, 0, size)
+			r.body = make([]byte, 0, size)
 		}
-		body, err := b.zstd.DecodeAll(compressed, b.body[:0])
+		body, err := r.zstd.DecodeAll(compressed, r.body[:0])
 		switch {
 		case err == nil && len(body) > maxBody:
 			return errTooLarge
 		case err == nil:
-			b.body = body
+			r.body = body
 			return nil
 		case !errors.Is(err, zstd.ErrDecoderSizeExceeded) && !strings.Contains(err.Error(), "output bigger than max block size"):
 			return err // the second one, too, says that there is no room
@@ -307,6 +365,6 @@ func (b *bodyReader) decompressZstd(compressed []byte, maxBody int, grow func(si
 		case size == limit:
 			return err
 		}
-		size = min(2*max(size, cap(b.body)), limit)
+		size = min(2*max(size, cap(r.body)), limit)
 	}
 }

@@ -1,4 +1,4 @@
-package web
+package pushbody
 
 import (
 	"container/list"
@@ -27,23 +27,30 @@ const (
 	evictAfter = time.Second
 	// minPushMemory is what the smallest push counts as.
 	minPushMemory = 64 << 10
-	// pushMemory and bulkMemory are about how many times its decompressed body a push
-	// takes in memory while it is read. A bulk push is in memory as a whole.
-	pushMemory = 6
-	bulkMemory = 8
 	// largePush is the memory of a push that is given back to the system afterwards.
 	largePush = 64 << 20
 	// freeAfter is how long after a large push that happens.
 	freeAfter = 5 * time.Second
 )
 
-// budget is the memory that pushes share while they are read. It is safe for concurrent
+// Cost is about how many times its decompressed body a push takes in memory while it is
+// read.
+type Cost int64
+
+const (
+	InBatches Cost = 6 // of a push whose families are encoded and dropped batch by batch
+	AtOnce    Cost = 8 // of a push that is in memory as a whole, as a bulk push may be
+)
+
+// Budget is the memory that pushes share while they are read. It is safe for concurrent
 // use.
-type budget struct {
+type Budget struct {
 	size int64
 	// strict reports whether a push that needs all of it or more is rejected. Otherwise
 	// it is read as soon as no other is.
 	strict bool
+
+	buffers sync.Pool // of *[]byte, for bodies as they are received
 
 	mu        sync.Mutex            // guards all below
 	receiving map[*reservation]bool // whose bodies are arriving
@@ -58,22 +65,23 @@ type waiter struct {
 	ready chan struct{} // closed once it has them
 }
 
-// newBudget returns a budget of size bytes or, if that is 0, of a share of the process'
-// memory limit.
-func newBudget(size int64) *budget {
+// NewBudget returns a budget of size bytes or, if that is 0, of a quarter of the process'
+// memory limit. If there is none either, the budget has 1 GiB, and a push that needs more is
+// read when no other is; otherwise such a push is rejected.
+func NewBudget(size int64) *Budget {
 	if size > 0 {
-		return &budget{size: size, free: size, strict: true}
+		return &Budget{size: size, free: size, strict: true}
 	}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
-		return &budget{size: limit / limitShare, free: limit / limitShare, strict: true}
+		return &Budget{size: limit / limitShare, free: limit / limitShare, strict: true}
 	}
-	return &budget{size: defaultPushMemory, free: defaultPushMemory}
+	return &Budget{size: defaultPushMemory, free: defaultPushMemory}
 }
 
 // reservation is the part of a budget that one push has.
 type reservation struct {
-	budget *budget
-	factor int64
+	budget *Budget
+	cost   Cost
 	n      int64 // changed by its push only, and with budget.mu held
 
 	waited    time.Duration // for memory
@@ -83,14 +91,11 @@ type reservation struct {
 	evicted   bool          // guarded by budget.mu
 }
 
-// reserve returns an empty reservation for a push that takes factor times its body.
-func (b *budget) reserve(factor int64) *reservation { return &reservation{budget: b, factor: factor} }
-
 // growFor returns a function that enlarges the reservation for a body of the given size,
 // unless that is small.
 func (r *reservation) growFor(ctx context.Context) func(size int) error {
 	return func(size int) error {
-		if size <= smallBody {
+		if int64(size) <= smallBody {
 			return nil
 		}
 		return r.grow(ctx, int64(size))
@@ -118,7 +123,7 @@ func (r *reservation) receiving(interrupt func()) (done func() (evicted bool)) {
 
 // evict interrupts the push that holds memory and whose body arrives at the lowest rate,
 // among those that had time to arrive.
-func (b *budget) evict() {
+func (b *Budget) evict() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var slowest *reservation
@@ -140,12 +145,12 @@ func (b *budget) evict() {
 // while. A body that is too large for the whole budget is rejected.
 func (r *reservation) grow(ctx context.Context, size int64) error {
 	b := r.budget
-	want := max(r.factor*size, minPushMemory)
+	want := max(int64(r.cost)*size, minPushMemory)
 	if want > b.size && b.strict {
 		return metric.Reject(metric.TooLarge,
 			"the body is larger than the %d MiB that this gateway has the memory for, decompressed: push less, in several groups "+
 				"if need be",
-			b.size/r.factor>>20)
+			b.size/int64(r.cost)>>20)
 	}
 	more := min(want, b.size) - r.n
 	if more <= 0 {
@@ -171,7 +176,7 @@ func (r *reservation) release() {
 	}
 }
 
-func (b *budget) take(ctx context.Context, n int64, maxWait time.Duration) error {
+func (b *Budget) take(ctx context.Context, n int64, maxWait time.Duration) error {
 	b.mu.Lock()
 	if b.free >= n && b.waiting.Len() == 0 {
 		b.free -= n
@@ -212,7 +217,7 @@ func (b *budget) take(ctx context.Context, n int64, maxWait time.Duration) error
 }
 
 // wake gives the oldest waiters what is free. b.mu is held.
-func (b *budget) wake() {
+func (b *Budget) wake() {
 	for element := b.waiting.Front(); element != nil; element = b.waiting.Front() {
 		w := element.Value.(*waiter)
 		if w.n > b.free {
@@ -224,14 +229,14 @@ func (b *budget) wake() {
 	}
 }
 
-// reserved returns how much of the budget is reserved.
-func (b *budget) reserved() int64 {
+// Reserved returns how many bytes of the budget are reserved.
+func (b *Budget) Reserved() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.size - b.free
 }
 
-func (b *budget) giveBack(n int64) {
+func (b *Budget) giveBack(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.free += n

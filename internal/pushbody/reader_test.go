@@ -1,4 +1,4 @@
-package web
+package pushbody
 
 import (
 	"bytes"
@@ -11,7 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	"pushgateway/internal/metric"
 	"pushgateway/internal/wire"
 )
 
@@ -53,8 +52,7 @@ func TestDecodersTakeWhatABodyHolds(t *testing.T) {
 		{"snappy, large chunk", "snappy", "\xff\x06\x00\x00sNaPpY\x00\xff\xff\xffabcd", 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, _ := newTestServer(t, nil)
-			server := httptest.NewServer(s)
+			server := httptest.NewServer(newHandler())
 			defer server.Close()
 			const connections, rounds = 32, 4
 			bytes := allocated(func() {
@@ -85,17 +83,6 @@ func TestDecodersTakeWhatABodyHolds(t *testing.T) {
 	}
 }
 
-// readPush reads and parses the body of a push.
-func readPush(r *http.Request, reader *bodyReader, families *wire.Families) error {
-	memory := newBudget(0).reserve(pushMemory)
-	defer memory.release()
-	received, err := receive(nil, r, 0, memory, func() {})
-	if err != nil {
-		return err
-	}
-	return reader.read(r.Context(), r.Header, received, 0, memory, metric.LegacyValidation, families)
-}
-
 // TestDecodersAreReused reads bodies with one reader, which allocates little after the
 // first.
 func TestDecodersAreReused(t *testing.T) {
@@ -103,12 +90,12 @@ func TestDecodersAreReused(t *testing.T) {
 		{"gzip", asGzip(t, "x 1\n")}, {"snappy", asSnappy(t, "x 1\n")}, {"zstd", asZstd(t, "x 1\n")}, {"zstd", zstdLargeWindow}, {"", "x 1\n"},
 	} {
 		t.Run(c.encoding, func(t *testing.T) {
-			var reader bodyReader
+			var reader Reader
 			read := func() {
 				r := httptest.NewRequest("PUT", "/metrics/job/j", strings.NewReader(c.body))
 				r.Header.Set("Content-Encoding", c.encoding)
 				var families wire.Families
-				if err := readPush(r, &reader, &families); err != nil || len(families.All) != 1 {
+				if err := readRequest(NewBudget(0), &reader, r, &families); err != nil || len(families.All) != 1 {
 					t.Fatalf("%v, %v", families.All, err)
 				}
 			}
@@ -135,15 +122,15 @@ func TestLargeBodies(t *testing.T) {
 				r := httptest.NewRequest("PUT", "/metrics/job/j", strings.NewReader(c.body))
 				r.Header.Set("Content-Encoding", c.encoding)
 				r.ContentLength = length
-				var reader bodyReader
+				var reader Reader
 				var families wire.Families
-				if err := readPush(r, &reader, &families); err != nil {
+				if err := readRequest(NewBudget(0), &reader, r, &families); err != nil {
 					t.Fatal(err)
 				}
 				if c.encoding != "" && !bytes.Equal(reader.body, text.Bytes()) || len(families.All[0].Metrics) != 300_000 {
 					t.Errorf("%d bytes, %d metrics", len(reader.body), len(families.All[0].Metrics))
 				}
-				if c.encoding != "" && reader.reusable() {
+				if c.encoding != "" && reader.Reusable() {
 					t.Error("the reader keeps its memory")
 				}
 			})
