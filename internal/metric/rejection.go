@@ -61,13 +61,14 @@ type RejectionError struct {
 type Fix uint8
 
 const (
-	NoFix          Fix = iota
-	DeleteGroup        // delete Group, which is the sender's own, and what it holds
-	SumOrReplace       // push with merge=sum, or replace Group, which is the sender's own
-	AllowUTF8          // have the gateway allow any UTF-8 in names
-	DropTimestamps     // have the gateway drop the timestamps of the push
-	UseGroupURL        // use the URL of Group, which the request probably means
-	SplitByLabels      // let Labels of the metrics name their groups
+	NoFix           Fix = iota
+	DeleteGroup         // delete Group, which is the sender's own, and what it holds
+	SumOrReplace        // push with merge=sum, or replace Group, which is the sender's own
+	AllowUTF8           // have the gateway allow any UTF-8 in names
+	AllowQuotedUTF8     // likewise, and quote the name
+	DropTimestamps      // have the gateway drop the timestamps of the push
+	UseGroupURL         // use the URL of Group, which the request probably means
+	SplitByLabels       // let Labels of the metrics name their groups
 )
 
 func (e *RejectionError) Error() string { return e.Message }

@@ -46,6 +46,9 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 		if err := new(wire.Parser).ParseTo(meant, format, names, &families); err == nil && hasMetrics(families.All) {
 			// What the parser stumbled over only follows from that.
 			parsed, _, _ := strings.Cut(rejection.Message, ": use letters")
+			if slices.ContainsFunc(families.All, hasTimestamps) {
+				advice += ", and leave out its timestamps, or push with timestamps=drop in the query of the URL"
+			}
 			rejection.Message, rejection.Fix = fmt.Sprintf("%s (as it is: %s)", advice, parsed), metric.NoFix
 			return
 		}
@@ -58,13 +61,19 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 			"read as it is", encoding)
 	case strings.HasPrefix(contentType, "multipart/form-data"):
 		rejection.Message += "; the body is a form with parts: with curl, use --data-binary @file instead of -F"
+		rejection.Fix = metric.NoFix
 	case strings.HasPrefix(contentType, "application/x-www-form-urlencoded") && !bytes.Contains(body, []byte("\n")) && len(body) > 0:
 		rejection.Message += "; if several lines were meant: curl's --data @file joins them, --data-binary @file does not"
+		rejection.Fix = metric.NoFix
 	}
 }
 
 func hasMetrics(families []metric.Family) bool {
 	return slices.ContainsFunc(families, func(f metric.Family) bool { return f.Name != "" && len(f.Metrics) > 0 })
+}
+
+func hasTimestamps(f metric.Family) bool {
+	return slices.ContainsFunc(f.Metrics, func(m metric.Metric) bool { return m.HasTimestamp })
 }
 
 // guesses are the mistakes that are known. The first one costs little, however large the
@@ -145,6 +154,10 @@ func delimit(message []byte) []byte {
 }
 
 func protobufText(body []byte, h http.Header) ([]byte, wire.Format, string) {
+	// The next family starts with a name that is not indented.
+	if i := bytes.Index(bytes.TrimLeft(body, " \r\n"), []byte("\nname:")); i >= 0 {
+		body = bytes.TrimLeft(body, " \r\n")[:i]
+	}
 	family := &dto.MetricFamily{}
 	if prototext.Unmarshal(body, family) != nil || family.Name == nil {
 		return nil, 0, ""
@@ -212,7 +225,7 @@ func quotedLines(body []byte, _ http.Header) ([]byte, wire.Format, string) {
 	for line := range bytes.Lines(body) {
 		line = bytes.TrimSpace(line)
 		if n := len(line); n > 1 && line[0] == line[n-1] && (line[0] == '"' || line[0] == '\'') {
-			line = line[1 : n-1]
+			line = bytes.ReplaceAll(line[1:n-1], []byte(`\"`), []byte(`"`))
 			quoted++
 		}
 		meant.Write(line)

@@ -73,6 +73,10 @@ func TestHintsWork(t *testing.T) {
 			r.body = first(t, `as in echo ([^\n(]+) `, answer) + " \r\n"
 			return r
 		}},
+		{"escaped quotes of cmd.exe", request{body: `"m{a=\"b\"} 1"`}, func(t *testing.T, r request, answer string) request {
+			r.body = first(t, `as in echo ([^\n(]+) `, answer) + " \r\n"
+			return r
+		}},
 		{"literal line break", request{body: `x 1\ny 2\n`}, body("x 1\ny 2\n", "printf")},
 		{"OpenMetrics as text", request{body: "# TYPE a counter\na_total 1 # {t=\"x\"} 1\n# EOF\n"}, withHeader("Content-Type")},
 		{"info as text", request{body: "# TYPE build info\nbuild_info{v=\"1\"} 1\n# EOF\n"}, withHeader("Content-Type")},
@@ -84,6 +88,12 @@ func TestHintsWork(t *testing.T) {
 			}},
 		{"protobuf as words", request{body: `name:"g" type:GAUGE metric:{gauge:{value:3}}`,
 			headers: headers{"Content-Type", protobufType + "; encoding=text"}},
+			func(t *testing.T, r request, answer string) request {
+				r.body = "\x12" + gauge
+				return withHeader("Content-Type")(t, r, answer)
+			}},
+		{"families of protobuf as words", request{body: "name:\"g\" type:GAUGE metric:{gauge:{value:3}}\n\nname: \"h\"\n" +
+			"type: GAUGE\nmetric: {gauge: {value: 3}}\n", headers: headers{"Content-Type", protobuf}},
 			func(t *testing.T, r request, answer string) request {
 				r.body = "\x12" + gauge
 				return withHeader("Content-Type")(t, r, answer)

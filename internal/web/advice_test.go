@@ -36,6 +36,14 @@ func TestAdviceWorks(t *testing.T) {
 			return r
 		}
 	}
+	// instead follows advice that says so with another body.
+	instead := func(body, says string) func(*testing.T, *Server, request, string) request {
+		return func(t *testing.T, _ *Server, r request, answer string) request {
+			first(t, "("+says+")", answer)
+			r.body = body
+			return r
+		}
+	}
 	for _, c := range []struct {
 		name     string
 		before   []request
@@ -56,6 +64,21 @@ func TestAdviceWorks(t *testing.T) {
 				return r
 			}},
 		{"decimal comma", nil, request{body: "m{disk=\"/dev/sda\"} 0,5\n"}, replaced("0,5", `write ([0-9.]+)`)},
+		{"thousands", nil, request{body: "m 1,234.5\n"}, instead("m 1234.5\n", "without separators of thousands")},
+		{"no value", nil, request{body: "m{a=\"b\"}\n"}, instead("m{a=\"b\"} 1\n", `"m" has no value, perhaps because of an unset variable`)},
+		{"name only", nil, request{body: "m\n"}, instead("m 1\n", "write a number after it")},
+		{"OpenMetrics timestamp as text", nil, request{body: "m 1 1718000000.5\n"},
+			func(t *testing.T, s *Server, r request, answer string) request {
+				r.path += "?" + first(t, `with (timestamps=drop) in the query`, answer)
+				r.headers = headers{"Content-Type", first(t, `Content-Type: ([^,]+),`, answer)}
+				return r
+			}},
+		{"instances without a job", nil, request{path: path + "/instance/i", body: "m{instance=\"a\"} 1\nm{instance=\"b\"} 1\n"},
+			func(t *testing.T, _ *Server, r request, answer string) request {
+				r.path = strings.TrimPrefix(first(t, `push to '([^']+)' \(each metric needs the label job\)`, answer), gateway)
+				r.body = strings.ReplaceAll(r.body, "{", "{job=\"x\",")
+				return r
+			}},
 		{"another type", []request{{path: "/metrics/job/a", body: "# TYPE m gauge\nm 1\n"}}, request{body: "# TYPE m counter\nm 2\n"},
 			func(t *testing.T, _ *Server, r request, answer string) request {
 				r.body = first(t, `(# TYPE m \w+)`, answer) + "\nm 2\n"
@@ -140,6 +163,15 @@ func TestUTF8NamesAdvised(t *testing.T) {
 		if w := do(s, "POST", "/metrics/job/x", body); w.Code != 200 {
 			t.Errorf("%s: %d %s", body, w.Code, w.Body)
 		}
+	}
+	s, _ := newTestServer(t, nil)
+	example := regexp.MustCompile(`quoted names: (.* 1)`).FindStringSubmatch(do(s, "POST", "/metrics/job/x", "my-metric 1\n").Body.String())
+	if example == nil {
+		t.Fatal("the answer does not say that the name needs quotes")
+	}
+	s, _ = newTestServer(t, func(c *Config) { c.Validation = metric.UTF8Validation })
+	if w := do(s, "POST", "/metrics/job/x", example[1]+"\n"); w.Code != 200 {
+		t.Errorf("%s: %d %s", example[1], w.Code, w.Body)
 	}
 	// Without quotes a name stays invalid, and the answer says where they go.
 	for body, quoted := range map[string]string{"my-metric 1\n": `{"my-metric"} 1`, "m{my-label=\"x\"} 1\n": `m{"my-label"="x"} 1`} {

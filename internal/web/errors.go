@@ -244,10 +244,12 @@ func fixText(e *metric.RejectionError, address string) string {
 		return fmt.Sprintf("; use the URL %s", shellQuote(address+e.Group.Path()))
 	case metric.AllowUTF8:
 		return "; or start the gateway with --push.enable-utf8-names, which allows any UTF-8"
+	case metric.AllowQuotedUTF8:
+		return `; or start the gateway with --push.enable-utf8-names, which allows any UTF-8 in quoted names: {"a.metric","a.label"="x"} 1`
 	case metric.DropTimestamps:
 		return "; or push with timestamps=drop (in the query of the URL), which takes the samples without them"
 	case metric.SplitByLabels:
-		return fmt.Sprintf("; to let the labels of the metrics name their groups, push to %s",
+		return fmt.Sprintf("; to let the labels of the metrics name their groups, push to %s (each metric needs the label job)",
 			shellQuote(address+apiPushPath+"?group_by="+strings.Join(e.Labels, ",")))
 	}
 	return ""

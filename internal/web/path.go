@@ -155,10 +155,10 @@ func (p groupPath) explainOdd(validation metric.ValidationScheme) error {
 		p.withValue(3, value), validation)
 }
 
-// findURL finds a label whose value is a URL that has been split at its slashes. It returns
+// findURL finds a label, or the job, whose value is a URL that has been split at its slashes. It returns
 // the index of the value's first component and the URL, or 0.
 func (p groupPath) findURL() (int, string) {
-	for i := 3; i+1 < len(p); i += 2 {
+	for i := 1; i+1 < len(p); i += 2 {
 		if scheme, ok := strings.CutSuffix(p[i], ":"); ok && (scheme == "http" || scheme == "https" || p[i+1] == "") {
 			rest := p[i+1:]
 			if rest[0] == "" { // absent if something on the way has merged the two slashes
@@ -239,6 +239,7 @@ func decodeBase64(name, value string) (string, error) {
 func meantPath(components []string) (groupPath, bool) {
 	isRoot := strings.Join(components, "") == ""
 	hasMetrics := false
+	components = withoutPrefix(components)
 	for len(components) > 0 && slices.Contains([]string{"", "metrics", "metric"}, strings.ToLower(components[0])) {
 		hasMetrics = hasMetrics || components[0] != ""
 		components = components[1:]
@@ -261,4 +262,14 @@ func meantPath(components []string) (groupPath, bool) {
 		return slices.Concat(groupPath{metric.JobLabel}, components), true
 	}
 	return slices.Concat(groupPath{metric.JobLabel, "my_job"}, components), true
+}
+
+// withoutPrefix removes what comes before metrics/job, such as the route prefix of another
+// gateway. A path that starts with metrics has no prefix.
+func withoutPrefix(components []string) []string {
+	i := slices.Index(components, "metrics")
+	if i > 0 && i+1 < len(components) && strings.TrimSuffix(components[i+1], metric.Base64Suffix) == metric.JobLabel {
+		return components[i:]
+	}
+	return components
 }

@@ -237,7 +237,7 @@ func TestOpenMetricsRejections(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", src, rejection.Message, want)
 		}
 		aboutName := strings.Contains(want, "is not a valid metric name") || strings.Contains(want, "is not a valid label name")
-		if (rejection.Fix == metric.AllowUTF8) != (aboutName && names == metric.LegacyValidation) {
+		if (rejection.Fix == metric.AllowQuotedUTF8) != (aboutName && names == metric.LegacyValidation) {
 			t.Errorf("%s\nwith names %v the fix is %d", src, names, rejection.Fix)
 		}
 	}

@@ -469,13 +469,13 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 		}
 		name, valueAt, known := p.knownLabelName(line, i, at)
 		if !known {
+			nameAt := i
 			if name, i, err = p.readName(line, i, metric.LabelNamePrefix); err != nil {
 				return "", 0, err
 			}
 			if name == "" {
 				return "", 0, p.rejectLabelName(labelToken(line, i))
 			}
-			nameAt := i - len(name)
 			i = skipBlank(line, i)
 			if i < len(line) && line[i] != '=' && alone == "" && (line[i] == ',' || line[i] == '}') {
 				alone = name
@@ -620,6 +620,9 @@ func (p *TextParser) parseValue(line string, i int, sample sampleName, start int
 // name should be, and names the mistake that is likely behind it.
 func (p *TextParser) rejectValue(line string, i int, name string) error {
 	text, next := token(line, i)
+	if text == "" {
+		return p.reject("%q has no value, perhaps because of an unset variable: write a number after it", name)
+	}
 	if start := skipBlank(line, 0); i > start && !isBlank(line[i-1]) && line[i-1] != '}' && line[start] != '"' {
 		return p.rejectMetricName(nameToken(line, start))
 	}
@@ -628,6 +631,9 @@ func (p *TextParser) rejectValue(line string, i int, name string) error {
 			return p.reject("the value of %q is %s, with a decimal comma: write %s (programs format numbers like this with "+
 				"LC_ALL=C in their environment)",
 				name, text, decimal)
+		}
+		if _, ok := parseFloat(strings.NewReplacer(",", "", ".", "").Replace(text)); ok {
+			return p.reject("the value of %q is %s: write it with a decimal point, and without separators of thousands", name, text)
 		}
 	}
 	if second, _ := token(line, skipBlank(line, next)); second != "" && !strings.Contains(line[:i], "{") {

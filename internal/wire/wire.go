@@ -274,7 +274,7 @@ func withQuotes(e *metric.RejectionError, names metric.ValidationScheme, valid, 
 	case valid && len(example) <= 2*maxQuoted:
 		e.Message += ", or put the name in quotes: " + example
 	case validUTF8 && names == metric.LegacyValidation:
-		e.Fix = metric.AllowUTF8
+		e.Fix = metric.AllowQuotedUTF8
 	}
 	return e
 }
