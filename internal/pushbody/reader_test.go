@@ -124,8 +124,12 @@ func TestLargeBodies(t *testing.T) {
 				r.ContentLength = length
 				var reader Reader
 				var families wire.Families
-				if err := readRequest(NewBudget(0), &reader, r, &families); err != nil {
+				budget := NewBudget(0)
+				if err := readRequest(budget, &reader, r, &families); err != nil {
 					t.Fatal(err)
+				}
+				if n := budget.Reserved(); n != 0 {
+					t.Errorf("%d bytes are still reserved", n)
 				}
 				if c.encoding != "" && !bytes.Equal(reader.body, text.Bytes()) || len(families.All[0].Metrics) != 300_000 {
 					t.Errorf("%d bytes, %d metrics", len(reader.body), len(families.All[0].Metrics))
