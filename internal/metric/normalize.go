@@ -146,8 +146,8 @@ func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
 // the labels that were dropped.
 func RejectIndistinct(dropped []string, family string, labels []Label) *RejectionError {
 	return Reject(DuplicateSeries,
-		"without the labels to drop (%s), the push holds the series %s%s twice: push with merge=sum to add the two up, or "+
-			"drop fewer labels",
+		"without the labels to drop (%s), the push holds the series %s%s twice: push with merge=sum, by POST and with "+
+			"TYPE lines, to add the two up, or drop fewer labels",
 		strings.Join(dropped, ","), family, FormatLabels(labels))
 }
 

@@ -65,6 +65,13 @@ func TestAdviceWorks(t *testing.T) {
 			}},
 		{"decimal comma", nil, request{body: "m{disk=\"/dev/sda\"} 0,5\n"}, replaced("0,5", `write ([0-9.]+)`)},
 		{"thousands", nil, request{body: "m 1,234.5\n"}, instead("m 1234.5\n", "without separators of thousands")},
+		{"labels dropped from a PUT", nil, request{method: "PUT", path: path + "?drop_labels=a", body: "m{a=\"x\"} 1\nm{a=\"y\"} 1\n"},
+			func(t *testing.T, _ *Server, r request, answer string) request {
+				r.method = first(t, `push with merge=sum, by (POST)`, answer)
+				r.body = "# " + first(t, `with (TYPE) lines`, answer) + " m counter\n" + r.body
+				r.path += "&merge=sum"
+				return r
+			}},
 		{"no value", nil, request{body: "m{a=\"b\"}\n"}, instead("m{a=\"b\"} 1\n", `"m" has no value, perhaps because of an unset variable`)},
 		{"name only", nil, request{body: "m\n"}, instead("m 1\n", "write a number after it")},
 		{"OpenMetrics timestamp as text", nil, request{body: "m 1 1718000000.5\n"},
