@@ -156,7 +156,7 @@ func TestSystemdSocket(t *testing.T) {
 func TestOneWarningPerRejectedPush(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	p.push(t, http.MethodPut, "/metrics/job/fine", "m 1\n")
+	p.push(t, http.MethodPut, "/metrics/job/fine", "# TYPE m counter\nm 1\n")
 	for _, body := range []string{
 		"stamped 1 1700000000000\n",
 		"# TYPE m gauge\nm 2\n",

@@ -216,6 +216,11 @@ if (soon) {
 
 // --- Searching, sorting and paging without loading a new page -------------------
 
+// viewOf returns what a view of this page depends on: its URL without the fragment.
+const viewOf = (url) => url.pathname + url.search;
+
+let view = viewOf(location);
+
 // go shows another view of this page, given by its URL.
 async function go(url, replace, typed) {
   marking = false;
@@ -223,6 +228,7 @@ async function go(url, replace, typed) {
   if (url.href !== location.href) {
     history[replace ? "replaceState" : "pushState"](null, "", url);
   }
+  view = viewOf(location);
   try {
     await ask(url.href, { typed });
   } catch (error) {
@@ -243,12 +249,15 @@ function addressOf(form) {
   return url;
 }
 
-let typing = 0;
+let typing = 0; // the timer of a search that is typed but not shown yet, or 0
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[role=search]");
   if (form && event.target.type === "search") {
     clearTimeout(typing);
-    typing = setTimeout(() => go(addressOf(form), true, true), 150);
+    typing = setTimeout(() => {
+      typing = 0;
+      go(addressOf(form), true, true);
+    }, 150);
   }
 });
 document.addEventListener("change", (event) => {
@@ -261,6 +270,7 @@ document.addEventListener("submit", (event) => {
   if (event.target.matches("form[role=search]")) {
     event.preventDefault();
     clearTimeout(typing);
+    typing = 0;
     go(addressOf(event.target), false);
   }
 });
@@ -270,7 +280,13 @@ document.addEventListener("click", (event) => {
     return;
   }
   event.preventDefault();
-  go(new URL(link.href), false).then(() => {
+  const url = new URL(link.href);
+  if (typing) { // the link is of the search before
+    clearTimeout(typing);
+    typing = 0;
+    url.searchParams.set("search", document.getElementById("search-text").value);
+  }
+  go(url, false).then(() => {
     if (link.closest(".paging") || !link.isConnected) {
       scrollTo({ top: 0, behavior: "instant" });
     }
@@ -280,17 +296,26 @@ document.addEventListener("click", (event) => {
   });
 });
 addEventListener("popstate", () => {
+  if (view === viewOf(location)) {
+    return; // only the fragment has changed, as by the skip link
+  }
+  view = viewOf(location);
   ask(location.href).then(() => {
     const box = document.getElementById("search-text");
     if (box) {
       box.value = new URL(location.href).searchParams.get("search") ?? "";
     }
-  }, () => location.reload());
+  }, (error) => {
+    if (error.name !== "AbortError") {
+      location.reload();
+    }
+  });
 });
 if (new URL(location.href).searchParams.has("deleted")) {
   const url = new URL(location.href);
   url.searchParams.delete("deleted");
   history.replaceState(null, "", url);
+  view = viewOf(location);
   main.removeAttribute("data-version");
 }
 
