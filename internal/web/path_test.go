@@ -143,6 +143,7 @@ func TestSuggestedURLs(t *testing.T) {
 	}{
 		{"/", 405, "POST is not one of GET, OPTIONS", `{job="my_job"}`},
 		{"/metrics", 405, "POST is not one of GET, OPTIONS", `{job="my_job"}`},
+		{"/metrics/", 404, "/metrics/job/<job name>", `{job="my_job"}`},
 		{"/metrics/job", 404, "/metrics/job/<job name>", `{job="my_job"}`},
 		{"/metrics/jobs/x", 404, "/metrics/job/<job name>", `{job="x"}`},
 		{"/metrics/Job/x/instance/y", 404, "/metrics/job/<job name>", `{instance="y",job="x"}`},

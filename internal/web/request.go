@@ -200,9 +200,10 @@ func (s *Server) allDisabled(rows methods) bool {
 }
 
 // answerNotFound answers a request whose path has no row. If only a trailing slash is too
-// many, it redirects.
+// many, it redirects, unless the path without it does not serve the method either: clients
+// that push often show no redirects.
 func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
-	if trimmed := strings.TrimRight(r.path, "/"); trimmed != r.path && trimmed != "" && s.routes.find(trimmed) != nil {
+	if trimmed := strings.TrimRight(r.path, "/"); trimmed != r.path && trimmed != "" && s.routes.find(trimmed)[r.Method] != nil {
 		target := *r.URL
 		target.Path, target.RawPath = s.config.RoutePrefix+trimmed, ""
 		status := http.StatusPermanentRedirect
