@@ -851,11 +851,11 @@ func compareWithJudge(t *testing.T, families []metric.Family, j judgement) {
 				part(sum, m.Summary.Sum, m.Summary.Sum == 0)
 				part(count, float64(m.Summary.Count), m.Summary.Count == 0)
 			case m.Histogram != nil:
-				all := 0.0
+				all, hasInf := 0.0, false // of the first +Inf bucket
 				for _, b := range m.Histogram.Buckets {
 					bound(f.Name+"_bucket", metric.BucketLabel, b.UpperBound, b.Observations(), b.Exemplar)
-					if math.IsInf(b.UpperBound, 1) && all == 0 {
-						all = b.Observations()
+					if math.IsInf(b.UpperBound, 1) && !hasInf {
+						all, hasInf = b.Observations(), true
 					}
 				}
 				part(sum, m.Histogram.Sum, m.Histogram.Sum == 0)
