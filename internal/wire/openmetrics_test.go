@@ -715,7 +715,7 @@ func (j judgement) takeTime(name string, ls []metric.Label, at metric.Timestamp)
 	return false
 }
 
-// seriesText writes a series; numbers in le and quantile it writes one way.
+// seriesText writes a series; numbers in le and quantile it writes one way, -0 as 0.
 func seriesText(name string, ls []metric.Label) string {
 	ls = slices.Clone(ls)
 	for i, l := range ls {
@@ -723,7 +723,7 @@ func seriesText(name string, ls []metric.Label) string {
 			continue
 		}
 		if v, ok := parseFloat(l.Value); ok {
-			ls[i].Value = strconv.FormatFloat(v, 'g', -1, 64)
+			ls[i].Value = strconv.FormatFloat(v+0, 'g', -1, 64)
 		}
 	}
 	sortLabels(ls)
