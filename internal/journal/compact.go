@@ -60,7 +60,7 @@ func (j *Journal) compactIfDue() {
 		j.deletions -= meanwhile
 		j.compaction = nil
 		if err != nil && ctx.Err() == nil {
-			j.options.Logger.Warn("the file could not be made smaller", "file", j.path, "err", err)
+			j.options.Logger.Warn("compacting the file failed", "file", j.path, "err", err)
 		}
 		close(c.done)
 	})
@@ -134,7 +134,7 @@ func (j *Journal) compact(ctx context.Context, c *compaction, old *log, groups i
 	_ = old.file.Close() // nothing there counts any more
 	j.use(l)
 	j.updateStatus(j.lastCommit())
-	j.options.Logger.Debug("the file was written anew to make it smaller", "file", j.path, "before", before, "after", l.allocated, "took", time.Since(started))
+	j.options.Logger.Debug("file compacted", "file", j.path, "before", before, "after", l.allocated, "took", time.Since(started))
 	return j.sizeLimit(live), count, nil
 }
 

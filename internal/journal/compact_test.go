@@ -15,7 +15,7 @@ import (
 	"pushgateway/internal/store"
 )
 
-// compacting returns a journal of a file that is always to be made smaller, with a group
+// compacting returns a journal of a file that is always due for compaction, with a group
 // that has changed often enough.
 func compacting(t *testing.T, path string) (*Journal, *store.Store) {
 	t.Helper()

@@ -108,11 +108,11 @@ func (j *Journal) load(ctx context.Context) (l *log, is loaded, err error) {
 	}
 	if is.position.end-is.header.end > 3*is.live+j.spare {
 		if l, err = j.replace(ctx, slices.Values(is.groups)); err == nil {
-			j.options.Logger.Info("the file was written anew to make it smaller", "file", j.path, "before", size, "after", l.allocated)
+			j.options.Logger.Info("file compacted", "file", j.path, "before", size, "after", l.allocated)
 			return l, is, nil
 		}
 		// Smaller is only nicer.
-		j.options.Logger.Warn("the file could not be made smaller", "file", j.path, "err", err)
+		j.options.Logger.Warn("compacting the file failed", "file", j.path, "err", err)
 	}
 	if is.dirty > 0 {
 		j.options.Logger.Info("dropping a batch that was not written to its end, and so never acknowledged", "file", j.path, "offset", is.position.end)
