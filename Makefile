@@ -38,7 +38,7 @@ IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,\
 	$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
 FUZZTIME ?= 20s
 
-.PHONY: build test check bench profile image fuzz clean
+.PHONY: build test test-clients check bench profile image fuzz clean
 
 # The static program, and the empty folder that the image needs. The image's
 # user must get at both, whatever the umask.
@@ -50,6 +50,11 @@ build:
 test:
 	scripts/setup
 	go run $(GOTESTSUM) --format pkgname -- -timeout 15m ./...
+
+# Runs the examples of docs/CLIENTS.md with the clients that they are for.
+test-clients:
+	scripts/setup
+	go test -count=1 -run '^TestClients' ./test
 
 check:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt -w these: $$files"; exit 1; }

@@ -27,7 +27,7 @@ import (
 )
 
 // make screenshots sets this.
-var update = flag.Bool("update", false, "rewrite the screenshots in docs/screenshots")
+var update = flag.Bool("update", false, "rewrite the screenshots in docs/screenshots, and the recorded requests of Java")
 
 const screenshots = "docs/screenshots"
 

@@ -262,17 +262,23 @@ func (p *program) pushGroups(t *testing.T, job string, first, n int) {
 	}
 }
 
-// wantPaths checks that exactly the groups with these paths exist.
-func (p *program) wantPaths(t *testing.T, when string, paths ...string) {
+// groups returns the groups from the API. The headers can have a credential.
+func (p *program) groups(t *testing.T, headers ...string) []groupInfo {
 	t.Helper()
 	var list struct {
 		Data struct{ Groups []groupInfo }
 	}
-	if err := json.Unmarshal([]byte(p.get(t, "/api/v1/groups?limit=10000")), &list); err != nil {
+	if err := json.Unmarshal([]byte(p.get(t, "/api/v1/groups?limit=10000", headers...)), &list); err != nil {
 		t.Fatal(err)
 	}
+	return list.Data.Groups
+}
+
+// wantPaths checks that exactly the groups with these paths exist.
+func (p *program) wantPaths(t *testing.T, when string, paths ...string) {
+	t.Helper()
 	var got []string
-	for _, g := range list.Data.Groups {
+	for _, g := range p.groups(t) {
 		got = append(got, g.Path)
 	}
 	slices.Sort(got)

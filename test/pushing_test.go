@@ -24,7 +24,7 @@ import (
 // The tests here run everything that the first two pages print.
 const (
 	pushing        document = "docs/PUSHING.md"
-	clientExamples document = "docs/CLIENTS.md" // the examples of pushing in Python and Go
+	clientExamples document = "docs/CLIENTS.md" // the examples of pushing in Python and Go, and those of each client
 	operating      document = "docs/OPERATING.md"
 )
 
@@ -113,40 +113,17 @@ func TestPushingCurlAndPython(t *testing.T) {
 	}
 }
 
-// TestPushingGo builds all Go programs together, which takes far less time than one by
-// one. They name the addresses of their gateways, so these are started first.
+// TestPushingGo builds all Go programs together. They name the addresses of their gateways,
+// so these are started first.
 func TestPushingGo(t *testing.T) {
 	t.Parallel()
-	top, err := filepath.Abs(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gateways := make([]*program, len(topics))
-	dir := t.TempDir()
-	var overlay struct{ Replace map[string]string }
-	overlay.Replace = map[string]string{}
-	build := command(t, "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", dir+"/", "-ldflags=-s -w")
-	build.Dir = root
+	gateways, programs := make([]*program, len(topics)), map[string]string{}
 	for i, c := range topics {
 		var addr string
 		gateways[i], addr = c.begin(t)
-		_, code := clientExamples.example(t, c.name+"-go", addr)
-		if formatted, err := format.Source([]byte(code)); err != nil || string(formatted) != code {
-			t.Errorf("%s-go is not as gofmt has it: %v", c.name, err)
-		}
-		source := filepath.Join(dir, c.name+".go")
-		writeFile(t, source, []byte(clientExamples.goProgram(t, code)))
-		// To the go command each is a package of the module.
-		overlay.Replace[filepath.Join(top, "printed", c.name, "main.go")] = source
-		build.Args = append(build.Args, "./printed/"+c.name)
+		programs[c.name] = clientExamples.goExample(t, c.name+"-go", addr)
 	}
-	text, err := json.Marshal(overlay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(dir, "overlay.json"), text)
-	result(t, build)
-
+	dir := buildPrinted(t, programs)
 	for i, c := range topics {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -154,6 +131,16 @@ func TestPushingGo(t *testing.T) {
 			c.end(t, gateways[i])
 		})
 	}
+}
+
+// goExample returns an example as a whole Go program.
+func (d document) goExample(t *testing.T, name, addr string) string {
+	t.Helper()
+	_, code := d.example(t, name, addr)
+	if formatted, err := format.Source([]byte(code)); err != nil || string(formatted) != code {
+		t.Errorf("%s is not as gofmt has it: %v", name, err)
+	}
+	return d.goProgram(t, code)
 }
 
 // TestPushingExpiry: groups expire, and the API says when.
@@ -283,7 +270,7 @@ func TestPushingUsesAll(t *testing.T) {
 	t.Parallel()
 	want := map[document][]string{
 		pushing:        slices.Clone(otherBlocks),
-		clientExamples: {"setup: go", "setup: python"},
+		clientExamples: append(clientBlocks(), "setup: go", "setup: python"),
 	}
 	for _, c := range topics {
 		for _, language := range languages {
@@ -301,7 +288,7 @@ func TestPushingUsesAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, m := range regexp.MustCompile("(?m)^<!-- (.*) -->\n```[a-z]+$").FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile("(?m)^<!-- (.*) -->\n```[a-z]*$").FindAllStringSubmatch(string(text), -1) {
 			got = append(got, m[1])
 		}
 		slices.Sort(got)
@@ -363,15 +350,18 @@ func lossyProxy(t *testing.T, p *program) (addr string) {
 // with a block of the kind result.
 func wantResult(t *testing.T, p *program, name string) {
 	t.Helper()
-	samples := func(text string) []string {
-		return slices.DeleteFunc(normalExposition(t, text), func(line string) bool {
-			return strings.HasPrefix(line, "#") || isPushTime(line[:strings.IndexByte(line, '{')])
-		})
-	}
 	_, block := pushing.block(t, "result", name)
-	if got, want := samples(p.get(t, "/metrics")), samples(block); !slices.Equal(got, want) {
+	if got, want := samplesOf(t, p.get(t, "/metrics")), samplesOf(t, block); !slices.Equal(got, want) {
 		t.Errorf("the gateway has\n%s\nbut %s says\n%s", strings.Join(got, "\n"), pushing, strings.Join(want, "\n"))
 	}
+}
+
+// samplesOf returns the pushed samples of an exposition, without push times.
+func samplesOf(t *testing.T, text string) []string {
+	t.Helper()
+	return slices.DeleteFunc(normalExposition(t, text), func(line string) bool {
+		return strings.HasPrefix(line, "#") || isPushTime(line[:strings.IndexByte(line, '{')])
+	})
 }
 
 var pushedAt = regexp.MustCompile(`"last_push": ?"[^"]+"`)

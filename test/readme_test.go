@@ -1,7 +1,11 @@
 package test
 
 import (
+	"encoding/json"
+	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,32 +45,77 @@ func (d document) block(t *testing.T, kind, name string) (language, code string)
 func (d document) example(t *testing.T, name, addr string) (language, code string) {
 	t.Helper()
 	language, code = d.block(t, "run", name)
-	if !strings.Contains(code, printedAddr) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := strings.NewReplacer(printedAddr, addr, `"localhost", "9091"`, fmt.Sprintf("%q, %q", host, port)).Replace(code)
+	if given == code {
 		t.Fatalf("the code block %s of %s does not name %s:\n%s", name, d, printedAddr, code)
 	}
-	return language, strings.ReplaceAll(code, printedAddr, addr)
+	return language, given
 }
 
-// run runs an example in the folder dir and returns what it prints. Examples are shell
-// commands or programs in Python or Go. A Go program need not be in the module's tree
-// to use the module's dependencies.
+// run runs an example in the folder dir and returns what it prints.
 func (d document) run(t *testing.T, name, dir, addr string) (output string) {
+	t.Helper()
+	return result(t, d.command(t, name, dir, addr))
+}
+
+// command returns the command that runs an example in the folder dir.
+func (d document) command(t *testing.T, name, dir, addr string) *exec.Cmd {
 	t.Helper()
 	switch language, code := d.example(t, name, addr); language {
 	case "sh":
-		return shell(t, dir, "sh", "-e", "-c", code)
+		return toolCommand(t, dir, "sh", "-e", "-c", code)
 	case "python":
-		return shell(t, dir, "python3", "-c", d.pythonProgram(t, code))
-	case "go":
-		source := filepath.Join(t.TempDir(), "main.go")
+		return toolCommand(t, dir, "python3", "-c", d.pythonProgram(t, code))
+	case "javascript":
+		modules, err := filepath.Abs(filepath.Join(root, "dist/prom-client/node_modules"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return toolCommand(t, dir, "NODE_PATH="+modules, "node", "-e", code)
+	case "ruby":
+		return toolCommand(t, dir, "ruby", "-W0", "-e", code)
+	case "cpp":
+		source, program := filepath.Join(t.TempDir(), "main.cc"), filepath.Join(t.TempDir(), "main")
 		writeFile(t, source, []byte(code))
-		run := command(t, "go", "run", source)
-		run.Dir = root
-		return result(t, run)
+		result(t, toolCommand(t, dir, "g++", "-o", program, source, "-lprometheus-cpp-push", "-lprometheus-cpp-core"))
+		return toolCommand(t, dir, program)
+	case "go":
+		return toolCommand(t, dir, filepath.Join(buildPrinted(t, map[string]string{"example": d.goProgram(t, code)}), "example"))
 	default:
 		t.Fatalf("the example %s of %s is in the language %q", name, d, language)
-		return ""
+		return nil
 	}
+}
+
+// buildPrinted builds Go programs, by name, as packages of the module, and returns the folder
+// with the executables. Building all together takes far less time than one by one.
+func buildPrinted(t *testing.T, programs map[string]string) (dir string) {
+	t.Helper()
+	top, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	build := command(t, "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", dir+"/", "-ldflags=-s -w")
+	build.Dir = root
+	for name, code := range programs {
+		source := filepath.Join(dir, name+".go")
+		writeFile(t, source, []byte(code))
+		overlay.Replace[filepath.Join(top, "printed", name, "main.go")] = source
+		build.Args = append(build.Args, "./printed/"+name)
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "overlay.json"), text)
+	result(t, build)
+	return dir
 }
 
 // pythonProgram returns an example after the imports that its page prints once.
@@ -94,15 +143,22 @@ func (d document) goProgram(t *testing.T, code string) string {
 	return program + "\nfunc main() {\n" + code + "}\n"
 }
 
-// shell runs a program with the tools of the examples on its path: the gateway, and the
-// system's Python, which has the client library and may not come first otherwise.
+// shell runs a program with the tools of the examples and returns what it prints.
 func shell(t *testing.T, dir, name string, args ...string) (output string) {
+	t.Helper()
+	return result(t, toolCommand(t, dir, name, args...))
+}
+
+// toolCommand returns a command with the tools of the examples on its path: the gateway, and
+// the system's Python, which has the client library and may not come first otherwise. Settings
+// of the environment may precede its name.
+func toolCommand(t *testing.T, dir, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	path := "/usr/bin:" + filepath.Dir(gatewayBinary(t)) + ":" + os.Getenv("PATH")
 	// A command's own name is looked up on the path of this process.
 	cmd := command(t, "env", append([]string{"PATH=" + path, name}, args...)...)
 	cmd.Dir = dir
-	return result(t, cmd)
+	return cmd
 }
 
 func TestReadmeCurl(t *testing.T) {
