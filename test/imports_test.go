@@ -14,7 +14,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"cmd/pushgateway", "internal/web", "internal/httpserver", "internal/pushbody", "internal/webui", "internal/api",
 		"internal/groupview", "internal/search", "internal/history", "internal/journal/journaltest", "internal/exposition",
 		"internal/journal", "internal/store", "internal/wire", "internal/rules", "internal/pushoptions", "internal/access", "internal/limits",
-		"internal/selector", "internal/metric", "internal/sorted",
+		"internal/selector", "internal/metric", "internal/sorted", "internal/protofield",
 	}
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "pushgateway/cmd/...", "pushgateway/internal/...")
 	out, err := list.Output()

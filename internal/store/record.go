@@ -9,7 +9,7 @@ import (
 	"unique"
 
 	"pushgateway/internal/metric"
-	"pushgateway/internal/wire"
+	"pushgateway/internal/protofield"
 )
 
 // A record is a group as journals persist it: a checksum and then, in the order below,
@@ -215,7 +215,7 @@ func (r *recordReader) count() int {
 }
 
 func (r *recordReader) bytes() []byte { return r.take(r.uvarint()) }
-func (r *recordReader) text() string  { return wire.Alias(r.bytes()) }
+func (r *recordReader) text() string  { return protofield.Alias(r.bytes()) }
 
 func (r *recordReader) byte() byte {
 	if b := r.take(1); len(b) == 1 {

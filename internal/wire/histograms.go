@@ -2,13 +2,15 @@ package wire
 
 import (
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"pushgateway/internal/protofield"
 )
 
 // HistogramKinds reports whether native and classic histograms are among a family's metrics,
 // which AppendProtobufMetrics encoded.
 func HistogramKinds(metrics []byte) (native, classic bool, err error) {
-	err = eachField(metrics, func(m field) error {
-		is, err := isNative(m.bytes)
+	err = protofield.Each(metrics, func(m protofield.Field) error {
+		is, err := isNative(m.Bytes)
 		native, classic = native || is, classic || !is
 		return err
 	})
@@ -17,11 +19,11 @@ func HistogramKinds(metrics []byte) (native, classic bool, err error) {
 
 // AppendHistograms appends those of the metrics that are native histograms, or the others.
 func AppendHistograms(dst, metrics []byte, native bool) ([]byte, error) {
-	err := eachField(metrics, func(m field) error {
-		is, err := isNative(m.bytes)
+	err := protofield.Each(metrics, func(m protofield.Field) error {
+		is, err := isNative(m.Bytes)
 		if is == native {
 			dst = protowire.AppendTag(dst, familyMetric, protowire.BytesType)
-			dst = protowire.AppendBytes(dst, m.bytes)
+			dst = protowire.AppendBytes(dst, m.Bytes)
 		}
 		return err
 	})
@@ -31,15 +33,15 @@ func AppendHistograms(dst, metrics []byte, native bool) ([]byte, error) {
 // isNative reports whether a metric is a native histogram for Prometheus' parser. That does
 // not look at a float zero count alone, unlike metric.HistogramValue.Native.
 func isNative(message []byte) (native bool, err error) {
-	err = eachField(message, func(x field) error {
-		if !x.is(metricHistogram, protowire.BytesType) {
+	err = protofield.Each(message, func(x protofield.Field) error {
+		if !x.Is(metricHistogram, protowire.BytesType) {
 			return nil
 		}
-		return eachField(x.bytes, func(h field) error {
+		return protofield.Each(x.Bytes, func(h protofield.Field) error {
 			switch {
-			case h.is(histogramPositiveSpan, protowire.BytesType), h.is(histogramNegativeSpan, protowire.BytesType),
-				h.is(histogramZeroThreshold, protowire.Fixed64Type) && h.float() > 0,
-				h.is(histogramZeroCount, protowire.VarintType) && h.bits > 0:
+			case h.Is(histogramPositiveSpan, protowire.BytesType), h.Is(histogramNegativeSpan, protowire.BytesType),
+				h.Is(histogramZeroThreshold, protowire.Fixed64Type) && h.Float() > 0,
+				h.Is(histogramZeroCount, protowire.VarintType) && h.Bits > 0:
 				native = true
 			}
 			return nil

@@ -2,12 +2,12 @@ package wire
 
 import (
 	"errors"
-	"fmt"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/protofield"
 )
 
 // ParseProtobuf parses a body of delimited io.prometheus.client.MetricFamily messages,
@@ -91,8 +91,8 @@ func (p *protobuf) add(f metric.Family) error {
 // of the result alias encoded.
 func DecodeMetrics(typ metric.Type, encoded []byte, count int) ([]metric.Metric, error) {
 	metrics := make([]metric.Metric, 0, count)
-	err := eachField(encoded, func(f field) error {
-		m, err := decodeMetric(typ, f.bytes)
+	err := protofield.Each(encoded, func(f protofield.Field) error {
+		m, err := decodeMetric(typ, f.Bytes)
 		metrics = append(metrics, m)
 		return err
 	})
@@ -111,11 +111,11 @@ func CutMetric(encoded []byte) (m, rest []byte) {
 // the metric.
 func AppendMetricLabels(dst []metric.Label, m []byte) ([]metric.Label, error) {
 	_, n := protowire.ConsumeVarint(m[1:])
-	err := eachField(m[1+n:], func(x field) error {
-		if !x.is(metricLabel, protowire.BytesType) {
+	err := protofield.Each(m[1+n:], func(x protofield.Field) error {
+		if !x.Is(metricLabel, protowire.BytesType) {
 			return nil
 		}
-		l, err := decodeLabel(x.bytes)
+		l, err := decodeLabel(x.Bytes)
 		dst = append(dst, l)
 		return err
 	})
@@ -187,100 +187,23 @@ const (
 	timestampNanos   = 2
 )
 
-// field is a field of a protobuf message: its number, its wire type, and its content in
-// the form of that type.
-type field struct {
-	number protowire.Number
-	typ    protowire.Type
-	bits   uint64 // of a varint or fixed-size number
-	bytes  []byte // of a string, a message, or packed numbers
-}
-
-func (f field) float() float64 { return math.Float64frombits(f.bits) }
-func (f field) string() string { return Alias(f.bytes) }
-
-// is reports whether the field has this number and wire type. One of another type is an
-// unknown field, as for other readers of protobuf.
-func (f field) is(number protowire.Number, typ protowire.Type) bool {
-	return f.number == number && f.typ == typ
-}
-
-// eachField calls visit for each field of a message.
-func eachField(message []byte, visit func(field) error) error {
-	for len(message) > 0 {
-		number, typ, n := protowire.ConsumeTag(message)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		if !number.IsValid() {
-			return fmt.Errorf("invalid field number %d", number)
-		}
-		message = message[n:]
-		f := field{number: number, typ: typ}
-		switch typ {
-		case protowire.VarintType:
-			f.bits, n = protowire.ConsumeVarint(message)
-		case protowire.Fixed64Type:
-			f.bits, n = protowire.ConsumeFixed64(message)
-		case protowire.BytesType:
-			f.bytes, n = protowire.ConsumeBytes(message)
-		default:
-			n = protowire.ConsumeFieldValue(number, typ, message)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		message = message[n:]
-		if err := visit(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// eachNumber calls visit for each number of a repeated field, which may be packed.
-func eachNumber(f field, typ protowire.Type, visit func(bits uint64)) error {
-	if f.typ == typ {
-		visit(f.bits)
-		return nil
-	}
-	if f.typ != protowire.BytesType {
-		return nil
-	}
-	for b := f.bytes; len(b) > 0; {
-		var bits uint64
-		var n int
-		if typ == protowire.VarintType {
-			bits, n = protowire.ConsumeVarint(b)
-		} else {
-			bits, n = protowire.ConsumeFixed64(b)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		visit(bits)
-		b = b[n:]
-	}
-	return nil
-}
-
 // decodeFamily adds a family to the batch, or to several if it is large.
 func (p *protobuf) decodeFamily(message []byte) error {
 	var f metric.Family
 	metrics := 0
 	// A metric is decoded by the family's type, which may come after it.
-	err := eachField(message, func(x field) error {
+	err := protofield.Each(message, func(x protofield.Field) error {
 		switch {
-		case x.is(familyName, protowire.BytesType):
-			f.Name = x.string()
-		case x.is(familyHelp, protowire.BytesType):
-			f.Help = x.string()
-		case x.is(familyUnit, protowire.BytesType):
-			f.Unit = x.string()
-		case x.is(familyType, protowire.VarintType):
+		case x.Is(familyName, protowire.BytesType):
+			f.Name = x.String()
+		case x.Is(familyHelp, protowire.BytesType):
+			f.Help = x.String()
+		case x.Is(familyUnit, protowire.BytesType):
+			f.Unit = x.String()
+		case x.Is(familyType, protowire.VarintType):
 			// Unknown types keep a number that no known one has.
-			f.Type = metric.Type(min(x.bits, math.MaxUint8))
-		case x.is(familyMetric, protowire.BytesType):
+			f.Type = metric.Type(min(x.Bits, math.MaxUint8))
+		case x.Is(familyMetric, protowire.BytesType):
 			metrics++
 		}
 		return nil
@@ -292,8 +215,8 @@ func (p *protobuf) decodeFamily(message []byte) error {
 	capacity := min(metrics, len(message)/8)
 	f.Metrics = make([]metric.Metric, 0, min(capacity, p.batchLimit))
 	valueless := false
-	err = eachField(message, func(x field) error {
-		if !x.is(familyMetric, protowire.BytesType) {
+	err = protofield.Each(message, func(x protofield.Field) error {
+		if !x.Is(familyMetric, protowire.BytesType) {
 			return nil
 		}
 		if len(f.Metrics) >= p.batchLimit {
@@ -302,7 +225,7 @@ func (p *protobuf) decodeFamily(message []byte) error {
 			}
 			f.Metrics = f.Metrics[:0]
 		}
-		m, err := decodeMetric(f.Type, x.bytes)
+		m, err := decodeMetric(f.Type, x.Bytes)
 		if none := !m.HasValue && m.Summary == nil && m.Histogram == nil; !none || !valueless {
 			f.Metrics = append(f.Metrics, m)
 			valueless = valueless || none // one is enough to reject the family
@@ -323,17 +246,17 @@ func decodeMetric(typ metric.Type, message []byte) (metric.Metric, error) {
 
 // decodeMetricInto is decodeMetric into an empty metric, whose memory it uses.
 func decodeMetricInto(m *metric.Metric, typ metric.Type, message []byte) error {
-	return eachField(message, func(x field) error {
+	return protofield.Each(message, func(x protofield.Field) error {
 		switch {
-		case x.is(metricLabel, protowire.BytesType):
-			l, err := decodeLabel(x.bytes)
+		case x.Is(metricLabel, protowire.BytesType):
+			l, err := decodeLabel(x.Bytes)
 			m.Labels = append(m.Labels, l)
 			return err
-		case x.is(metricTimestamp, protowire.VarintType):
-			m.TimestampMs, m.HasTimestamp = int64(x.bits), true
-		case x.typ == protowire.BytesType && x.number == valueField(typ):
+		case x.Is(metricTimestamp, protowire.VarintType):
+			m.TimestampMs, m.HasTimestamp = int64(x.Bits), true
+		case x.Type == protowire.BytesType && x.Number == valueField(typ):
 			return decodeValue(m, x)
-		case x.typ == protowire.BytesType:
+		case x.Type == protowire.BytesType:
 			// Decoded only to find an invalid message.
 			return decodeValue(new(metric.Metric), x)
 		}
@@ -353,7 +276,7 @@ type TextWriter struct {
 func (w *TextWriter) Text(name string, typ metric.Type, encoded []byte) ([]byte, error) {
 	w.buffer = w.buffer[:0]
 	f := metric.Family{Name: name, Type: typ, Metrics: w.one[:]}
-	err := eachField(encoded, func(x field) error {
+	err := protofield.Each(encoded, func(x protofield.Field) error {
 		m := &w.one[0]
 		*m = metric.Metric{Labels: m.Labels[:0], Summary: m.Summary, Histogram: m.Histogram}
 		if m.Summary != nil {
@@ -362,7 +285,7 @@ func (w *TextWriter) Text(name string, typ metric.Type, encoded []byte) ([]byte,
 		if m.Histogram != nil {
 			*m.Histogram = metric.HistogramValue{Buckets: m.Histogram.Buckets[:0]}
 		}
-		if err := decodeMetricInto(m, typ, x.bytes); err != nil {
+		if err := decodeMetricInto(m, typ, x.Bytes); err != nil {
 			return err
 		}
 		w.buffer = AppendText(w.buffer, &f)
@@ -388,23 +311,23 @@ func valueField(typ metric.Type) protowire.Number {
 	return 0
 }
 
-func decodeValue(m *metric.Metric, x field) error {
-	switch x.number {
+func decodeValue(m *metric.Metric, x protofield.Field) error {
+	switch x.Number {
 	case metricGauge, metricUntyped:
 		m.HasValue = true
-		return eachField(x.bytes, func(v field) error {
-			if v.is(singleValue, protowire.Fixed64Type) {
-				m.Value = v.float()
+		return protofield.Each(x.Bytes, func(v protofield.Field) error {
+			if v.Is(singleValue, protowire.Fixed64Type) {
+				m.Value = v.Float()
 			}
 			return nil
 		})
 	case metricCounter:
 		m.HasValue = true
-		return decodeCounter(m, x.bytes)
+		return decodeCounter(m, x.Bytes)
 	case metricSummary:
-		return decodeSummary(m, x.bytes)
+		return decodeSummary(m, x.Bytes)
 	case metricHistogram:
-		return decodeHistogram(m, x.bytes)
+		return decodeHistogram(m, x.Bytes)
 	}
 	return nil
 }
@@ -421,12 +344,12 @@ func countFields(message []byte, number protowire.Number) int {
 
 func decodeLabel(message []byte) (metric.Label, error) {
 	var l metric.Label
-	err := eachField(message, func(x field) error {
+	err := protofield.Each(message, func(x protofield.Field) error {
 		switch {
-		case x.is(labelName, protowire.BytesType):
-			l.Name = x.string()
-		case x.is(labelValue, protowire.BytesType):
-			l.Value = x.string()
+		case x.Is(labelName, protowire.BytesType):
+			l.Name = x.String()
+		case x.Is(labelValue, protowire.BytesType):
+			l.Value = x.String()
 		}
 		return nil
 	})
@@ -434,15 +357,15 @@ func decodeLabel(message []byte) (metric.Label, error) {
 }
 
 func decodeCounter(m *metric.Metric, message []byte) error {
-	return eachField(message, func(x field) error {
+	return protofield.Each(message, func(x protofield.Field) error {
 		switch {
-		case x.is(singleValue, protowire.Fixed64Type):
-			m.Value = x.float()
-		case x.is(counterExemplar, protowire.BytesType):
+		case x.Is(singleValue, protowire.Fixed64Type):
+			m.Value = x.Float()
+		case x.Is(counterExemplar, protowire.BytesType):
 			m.Exemplar = new(metric.Exemplar)
-			return decodeExemplar(m.Exemplar, x.bytes)
-		case x.is(counterCreated, protowire.BytesType):
-			return decodeTimestamp(&m.Created, x.bytes)
+			return decodeExemplar(m.Exemplar, x.Bytes)
+		case x.Is(counterCreated, protowire.BytesType):
+			return decodeTimestamp(&m.Created, x.Bytes)
 		}
 		return nil
 	})
@@ -453,22 +376,22 @@ func decodeSummary(m *metric.Metric, message []byte) error {
 		m.Summary = new(metric.SummaryValue)
 	}
 	s := m.Summary
-	return eachField(message, func(x field) error {
+	return protofield.Each(message, func(x protofield.Field) error {
 		switch {
-		case x.is(summaryCount, protowire.VarintType):
-			s.Count = x.bits
-		case x.is(summarySum, protowire.Fixed64Type):
-			s.Sum = x.float()
-		case x.is(summaryCreated, protowire.BytesType):
-			return decodeTimestamp(&m.Created, x.bytes)
-		case x.is(summaryQuantile, protowire.BytesType):
+		case x.Is(summaryCount, protowire.VarintType):
+			s.Count = x.Bits
+		case x.Is(summarySum, protowire.Fixed64Type):
+			s.Sum = x.Float()
+		case x.Is(summaryCreated, protowire.BytesType):
+			return decodeTimestamp(&m.Created, x.Bytes)
+		case x.Is(summaryQuantile, protowire.BytesType):
 			var q metric.Quantile
-			err := eachField(x.bytes, func(v field) error {
+			err := protofield.Each(x.Bytes, func(v protofield.Field) error {
 				switch {
-				case v.is(quantileQuantile, protowire.Fixed64Type):
-					q.Quantile = v.float()
-				case v.is(quantileValue, protowire.Fixed64Type):
-					q.Value = v.float()
+				case v.Is(quantileQuantile, protowire.Fixed64Type):
+					q.Quantile = v.Float()
+				case v.Is(quantileValue, protowire.Fixed64Type):
+					q.Value = v.Float()
 				}
 				return nil
 			})
@@ -484,37 +407,37 @@ func decodeHistogram(m *metric.Metric, message []byte) error {
 		m.Histogram = new(metric.HistogramValue)
 	}
 	h := m.Histogram
-	return eachField(message, func(x field) error {
-		switch x.number {
+	return protofield.Each(message, func(x protofield.Field) error {
+		switch x.Number {
 		case histogramNegativeDelta, histogramNegativeCount, histogramNegativeSpan:
-			return decodeNative(&h.Negative, x, x.number-histogramNegativeSpan)
+			return decodeNative(&h.Negative, x, x.Number-histogramNegativeSpan)
 		case histogramPositiveDelta, histogramPositiveCount, histogramPositiveSpan:
-			return decodeNative(&h.Positive, x, x.number-histogramPositiveSpan)
+			return decodeNative(&h.Positive, x, x.Number-histogramPositiveSpan)
 		}
 		switch {
-		case x.is(histogramCount, protowire.VarintType):
-			h.Count = x.bits
-		case x.is(histogramCountFloat, protowire.Fixed64Type):
-			h.CountFloat = x.float()
-		case x.is(histogramSum, protowire.Fixed64Type):
-			h.Sum = x.float()
-		case x.is(histogramBucket, protowire.BytesType):
-			b, err := decodeBucket(x.bytes)
+		case x.Is(histogramCount, protowire.VarintType):
+			h.Count = x.Bits
+		case x.Is(histogramCountFloat, protowire.Fixed64Type):
+			h.CountFloat = x.Float()
+		case x.Is(histogramSum, protowire.Fixed64Type):
+			h.Sum = x.Float()
+		case x.Is(histogramBucket, protowire.BytesType):
+			b, err := decodeBucket(x.Bytes)
 			h.Buckets = append(h.Buckets, b)
 			return err
-		case x.is(histogramCreated, protowire.BytesType):
-			return decodeTimestamp(&m.Created, x.bytes)
-		case x.is(histogramSchema, protowire.VarintType):
-			h.Schema = int32(protowire.DecodeZigZag(x.bits & math.MaxUint32))
-		case x.is(histogramZeroThreshold, protowire.Fixed64Type):
-			h.ZeroThreshold = x.float()
-		case x.is(histogramZeroCount, protowire.VarintType):
-			h.ZeroCount = x.bits
-		case x.is(histogramZeroCountFloat, protowire.Fixed64Type):
-			h.ZeroCountFloat = x.float()
-		case x.is(histogramExemplar, protowire.BytesType):
+		case x.Is(histogramCreated, protowire.BytesType):
+			return decodeTimestamp(&m.Created, x.Bytes)
+		case x.Is(histogramSchema, protowire.VarintType):
+			h.Schema = int32(protowire.DecodeZigZag(x.Bits & math.MaxUint32))
+		case x.Is(histogramZeroThreshold, protowire.Fixed64Type):
+			h.ZeroThreshold = x.Float()
+		case x.Is(histogramZeroCount, protowire.VarintType):
+			h.ZeroCount = x.Bits
+		case x.Is(histogramZeroCountFloat, protowire.Fixed64Type):
+			h.ZeroCountFloat = x.Float()
+		case x.Is(histogramExemplar, protowire.BytesType):
 			var e metric.Exemplar
-			err := decodeExemplar(&e, x.bytes)
+			err := decodeExemplar(&e, x.Bytes)
 			h.Exemplars = append(h.Exemplars, e)
 			return err
 		}
@@ -524,30 +447,30 @@ func decodeHistogram(m *metric.Metric, message []byte) error {
 
 // decodeNative decodes a field of one side of a native histogram. kind is 0 for spans, 1
 // for deltas and 2 for counts.
-func decodeNative(side *metric.NativeBuckets, x field, kind protowire.Number) error {
+func decodeNative(side *metric.NativeBuckets, x protofield.Field, kind protowire.Number) error {
 	switch kind {
 	case 0:
-		if x.typ != protowire.BytesType {
+		if x.Type != protowire.BytesType {
 			return nil
 		}
 		var s metric.Span
-		err := eachField(x.bytes, func(v field) error {
+		err := protofield.Each(x.Bytes, func(v protofield.Field) error {
 			switch {
-			case v.is(spanOffset, protowire.VarintType):
-				s.Offset = int32(protowire.DecodeZigZag(v.bits & math.MaxUint32))
-			case v.is(spanLength, protowire.VarintType):
-				s.Length = uint32(v.bits)
+			case v.Is(spanOffset, protowire.VarintType):
+				s.Offset = int32(protowire.DecodeZigZag(v.Bits & math.MaxUint32))
+			case v.Is(spanLength, protowire.VarintType):
+				s.Length = uint32(v.Bits)
 			}
 			return nil
 		})
 		side.Spans = append(side.Spans, s)
 		return err
 	case 1:
-		return eachNumber(x, protowire.VarintType, func(bits uint64) {
+		return protofield.EachNumber(x, protowire.VarintType, func(bits uint64) {
 			side.Deltas = append(side.Deltas, protowire.DecodeZigZag(bits))
 		})
 	default:
-		return eachNumber(x, protowire.Fixed64Type, func(bits uint64) {
+		return protofield.EachNumber(x, protowire.Fixed64Type, func(bits uint64) {
 			side.Counts = append(side.Counts, math.Float64frombits(bits))
 		})
 	}
@@ -555,17 +478,17 @@ func decodeNative(side *metric.NativeBuckets, x field, kind protowire.Number) er
 
 func decodeBucket(message []byte) (metric.Bucket, error) {
 	var b metric.Bucket
-	err := eachField(message, func(x field) error {
+	err := protofield.Each(message, func(x protofield.Field) error {
 		switch {
-		case x.is(bucketCount, protowire.VarintType):
-			b.CumulativeCount = x.bits
-		case x.is(bucketCountFloat, protowire.Fixed64Type):
-			b.CumulativeCountFloat = x.float()
-		case x.is(bucketBound, protowire.Fixed64Type):
-			b.UpperBound = x.float()
-		case x.is(bucketExemplar, protowire.BytesType):
+		case x.Is(bucketCount, protowire.VarintType):
+			b.CumulativeCount = x.Bits
+		case x.Is(bucketCountFloat, protowire.Fixed64Type):
+			b.CumulativeCountFloat = x.Float()
+		case x.Is(bucketBound, protowire.Fixed64Type):
+			b.UpperBound = x.Float()
+		case x.Is(bucketExemplar, protowire.BytesType):
 			b.Exemplar = new(metric.Exemplar)
-			return decodeExemplar(b.Exemplar, x.bytes)
+			return decodeExemplar(b.Exemplar, x.Bytes)
 		}
 		return nil
 	})
@@ -573,16 +496,16 @@ func decodeBucket(message []byte) (metric.Bucket, error) {
 }
 
 func decodeExemplar(e *metric.Exemplar, message []byte) error {
-	return eachField(message, func(x field) error {
+	return protofield.Each(message, func(x protofield.Field) error {
 		switch {
-		case x.is(exemplarLabel, protowire.BytesType):
-			l, err := decodeLabel(x.bytes)
+		case x.Is(exemplarLabel, protowire.BytesType):
+			l, err := decodeLabel(x.Bytes)
 			e.Labels = append(e.Labels, l)
 			return err
-		case x.is(exemplarValue, protowire.Fixed64Type):
-			e.Value = x.float()
-		case x.is(exemplarTimestamp, protowire.BytesType):
-			return decodeTimestamp(&e.Timestamp, x.bytes)
+		case x.Is(exemplarValue, protowire.Fixed64Type):
+			e.Value = x.Float()
+		case x.Is(exemplarTimestamp, protowire.BytesType):
+			return decodeTimestamp(&e.Timestamp, x.Bytes)
 		}
 		return nil
 	})
@@ -590,12 +513,12 @@ func decodeExemplar(e *metric.Exemplar, message []byte) error {
 
 func decodeTimestamp(t *metric.Timestamp, message []byte) error {
 	t.Set = true
-	return eachField(message, func(x field) error {
+	return protofield.Each(message, func(x protofield.Field) error {
 		switch {
-		case x.is(timestampSeconds, protowire.VarintType):
-			t.Seconds = int64(x.bits)
-		case x.is(timestampNanos, protowire.VarintType):
-			t.Nanos = int32(x.bits)
+		case x.Is(timestampSeconds, protowire.VarintType):
+			t.Seconds = int64(x.Bits)
+		case x.Is(timestampNanos, protowire.VarintType):
+			t.Nanos = int32(x.Bits)
 		}
 		return nil
 	})

@@ -13,11 +13,11 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/prometheus/common/model"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/protofield"
 )
 
 // Sink receives the families of a body in batches while the body is parsed. So a large
@@ -81,7 +81,7 @@ type Parser struct{ text TextParser }
 // The error is that of the sink or a *metric.RejectionError. Cost: O(n) time in the body.
 // Apart from the sink's memory and the names of families, it takes O(1) memory.
 func (p *Parser) ParseTo(body []byte, format Format, names metric.ValidationScheme, sink Sink) error {
-	src := Alias(body)
+	src := protofield.Alias(body)
 	p.text.Names = names
 	switch format {
 	case Protobuf:
@@ -129,10 +129,6 @@ func isDuplicateSeries(err error) bool {
 
 // byteOrderMark is accepted at the beginning of a body: editors on Windows write it.
 const byteOrderMark = "\ufeff"
-
-// Alias returns b as a string without copying it. The caller must not change b while
-// the string is in use.
-func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } // #nosec G103 -- the comment says what callers must not do
 
 // excerpt quotes the beginning of s for an error message.
 func excerpt(s string) string {
