@@ -45,7 +45,7 @@ func TestCheckConfig(t *testing.T) {
 		}},
 		{[]string{none}, 1, "", []string{none, "no such file"}},
 		{[]string{dir}, 1, "", []string{dir, "is a directory"}},
-		{nil, 2, "", []string{"usage: pushgateway check|dump|check-config FILE"}},
+		{nil, 2, "", []string{"required argument 'file' not provided", "usage: pushgateway check-config <file>"}},
 		{[]string{good, single}, 2, "", []string{"usage: "}},
 	} {
 		var names []string

@@ -21,20 +21,13 @@ import (
 	"pushgateway/internal/web"
 )
 
-// authCommand is the subcommand about the auth file.
-const authCommand = "auth"
+// authCommand returns the command about auth files. It fails if a file or password cannot be
+// used, or if what is asked about is not allowed.
+func authCommand() command {
+	return command{"auth", "Make what an auth file (--auth.file) holds, and say what it allows.", declareAuth}
+}
 
-// auth runs the subcommand auth, if args begin with it, and returns its exit status: 1 if
-// a file or password cannot be used, or if what is asked about is not allowed.
-func auth(args []string, in *os.File, out, errOut io.Writer) (status int, ok bool) {
-	if len(args) == 0 || args[0] != authCommand {
-		return 0, false
-	}
-	app := kingpin.New("pushgateway "+authCommand, "Makes what an auth file (--auth.file) holds, and says what it allows.")
-	app.HelpFlag.Short('h')
-	app.UsageWriter(errOut)
-	app.ErrorWriter(errOut)
-
+func declareAuth(app *kingpin.Application) action {
 	hash := app.Command("hash", "Read a password and print its bcrypt hash, for password_bcrypt in the auth file. "+
 		"The password is asked for, or is the first line of the standard input.")
 	cost := hash.Flag("cost", "Cost of the hash. Each step doubles the time that checking a password takes.").
@@ -48,28 +41,19 @@ func auth(args []string, in *os.File, out, errOut io.Writer) (status int, ok boo
 	method := check.Arg("method", "Method of the request.").String()
 	path := check.Arg("path", "Path of the request, without a route prefix.").String()
 
-	command, err := app.Parse(args[1:])
-	if err != nil {
-		fmt.Fprintf(errOut, "pushgateway auth: %v; pushgateway auth --help lists what there is\n", err)
-		return 2, true
-	}
-	switch command {
-	case hash.FullCommand():
-		err = printHash(in, out, errOut, *cost)
-	case token.FullCommand():
-		printToken(out)
-	case check.FullCommand():
-		if (*name == "") != (*method == "") || (*method == "") != (*path == "") {
-			fmt.Fprintln(errOut, "usage: pushgateway auth check FILE [--as NAME METHOD PATH]")
-			return 2, true
+	return func(call *invocation) error {
+		switch call.selected {
+		case hash.FullCommand():
+			return printHash(call.in, call.out, call.errOut, *cost)
+		case token.FullCommand():
+			printToken(call.out)
+			return nil
 		}
-		return checkAuth(*file, *name, strings.ToUpper(*method), *path, out, errOut), true
+		if (*name == "") != (*method == "") || (*method == "") != (*path == "") {
+			return usageError("usage: pushgateway auth check FILE [--as NAME METHOD PATH]")
+		}
+		return checkAuth(*file, *name, strings.ToUpper(*method), *path, call.out)
 	}
-	if err != nil {
-		fmt.Fprintln(errOut, err)
-		return 1, true
-	}
-	return 0, true
 }
 
 // printHash prints the bcrypt hash of a password.
@@ -119,33 +103,30 @@ func printToken(out io.Writer) {
 
 // checkAuth verifies an auth file and lists its users, or says whether one of them may
 // send a request.
-func checkAuth(file, name, method, path string, out, errOut io.Writer) (status int) {
+func checkAuth(file, name, method, path string, out io.Writer) error {
 	policy, err := access.Load(file)
 	if err != nil {
-		fmt.Fprintln(errOut, err)
-		return 1
+		return err
 	}
 	if name == "" {
 		describeUsers(file, policy, out)
-		return 0
+		return nil
 	}
 	user := policy.Principal(name)
 	if user == nil {
-		fmt.Fprintf(errOut, "%s: there is no user %s; the users are: %s\n", file, name, strings.Join(policy.Users(), ", "))
-		return 1
+		return fmt.Errorf("%s: there is no user %s; the users are: %s", file, name, strings.Join(policy.Users(), ", "))
 	}
 	decision, err := decide(user, method, path)
 	if err != nil {
-		fmt.Fprintln(errOut, err)
-		return 2
+		return &exitError{exitUsage, err}
 	}
 	fmt.Fprintf(out, "%s %s needs %s\n", method, path, decision.Needs)
 	if !decision.Allowed {
 		fmt.Fprintf(out, "not allowed (%d): %s\n", decision.Status, decision.Reason)
-		return 1
+		return &exitError{status: exitFailed}
 	}
 	fmt.Fprintf(out, "allowed: %s\n", decision.Reason)
-	return 0
+	return nil
 }
 
 func describeUsers(file string, policy *access.Policy, out io.Writer) {

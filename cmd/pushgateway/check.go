@@ -5,12 +5,21 @@ import (
 	"io"
 	"os"
 
+	"github.com/alecthomas/kingpin/v2"
+
 	"pushgateway/internal/journal"
 	"pushgateway/internal/store"
 )
 
+func checkCommand() command {
+	return command{"check", "Verify a persistence file and print what is in it.", func(app *kingpin.Application) action {
+		file := app.Arg("file", "The persistence file.").Required().String()
+		return func(call *invocation) error { return check(*file, call.out) }
+	}}
+}
+
 // check verifies a persistence file and prints what is in it.
-func check(path string, out, _ io.Writer) error {
+func check(path string, out io.Writer) error {
 	found, err := journal.Inspect(path)
 	if err != nil {
 		return err

@@ -4,11 +4,20 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/alecthomas/kingpin/v2"
+
 	"pushgateway/internal/rules"
 )
 
+func checkConfigCommand() command {
+	return command{"check-config", "Verify a rules file (--config.file) and print its rules.", func(app *kingpin.Application) action {
+		file := app.Arg("file", "The rules file.").Required().String()
+		return func(call *invocation) error { return checkConfig(*file, call.out) }
+	}}
+}
+
 // checkConfig verifies a rules file and prints its rules.
-func checkConfig(path string, out, _ io.Writer) error {
+func checkConfig(path string, out io.Writer) error {
 	read, err := rules.Load(path)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -12,6 +13,13 @@ import (
 	"pushgateway/internal/journal"
 	"pushgateway/internal/store"
 )
+
+func dumpCommand() command {
+	return command{"dump", "Print the metrics in a persistence file.", func(app *kingpin.Application) action {
+		file := app.Arg("file", "The persistence file.").Required().String()
+		return func(call *invocation) error { return dump(*file, call.out, call.errOut) }
+	}}
+}
 
 // dump prints the metrics in a persistence file in the text format. Of a damaged file it
 // prints the groups that can still be read, and returns an error.

@@ -77,8 +77,7 @@ func parseFlags(program string, args []string) options {
 	var o options
 	var externalURL *url.URL
 	app := kingpin.New(program, "The Pushgateway: batch jobs push their metrics here, and Prometheus scrapes them.\n\n"+
-		"Instead of flags: \"check FILE\" verifies a persistence file, \"dump FILE\" prints its metrics, "+
-		"\"check-config FILE\" verifies a rules file, \"auth\" helps with an auth file.")
+		"Without a command it serves. Each command has its own --help.\n"+commandList())
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("pushgateway"))
 

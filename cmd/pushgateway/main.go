@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -30,45 +29,20 @@ import (
 
 func main() {
 	completeVersion()
-	if status, ok := runCommand(os.Args[1:], os.Stdout, os.Stderr); ok {
-		os.Exit(status)
-	}
-	if status, ok := auth(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); ok {
-		os.Exit(status)
+	if command, ok := findCommand(os.Args[1:]); ok {
+		os.Exit(command.run(os.Args[2:], invocation{in: os.Stdin, out: os.Stdout, errOut: os.Stderr}))
 	}
 	o := parseFlags(filepath.Base(os.Args[0]), os.Args[1:])
 	logger := promslog.New(o.log)
-	if err := run(o, logger); err != nil {
+	if err := runServer(o, logger); err != nil {
 		logger.Error("pushgateway stopped", "err", err)
 		os.Exit(1)
 	}
 }
 
-// runCommand runs a subcommand, if args begin with one, and returns its exit status.
-func runCommand(args []string, out, errOut io.Writer) (status int, ok bool) {
-	if len(args) == 0 {
-		return 0, false
-	}
-	command, ok := map[string]func(file string, out, errOut io.Writer) error{
-		"check": check, "dump": dump, "check-config": checkConfig,
-	}[args[0]]
-	if !ok {
-		return 0, false
-	}
-	if len(args) != 2 {
-		fmt.Fprintln(errOut, "usage: pushgateway check|dump|check-config FILE")
-		return 2, true
-	}
-	if err := command(args[1], out, errOut); err != nil {
-		fmt.Fprintln(errOut, err)
-		return 1, true
-	}
-	return 0, true
-}
-
-// run serves until a signal or the lifecycle API asks it to stop, or until it cannot
+// runServer serves until a signal or the lifecycle API asks it to stop, or until it cannot
 // serve. What it starts, it stops in the reverse order, and waits for it.
-func run(o options, logger *slog.Logger) error {
+func runServer(o options, logger *slog.Logger) error {
 	signaled, ignore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer ignore()
 	context.AfterFunc(signaled, ignore) // a second signal ends the process at once

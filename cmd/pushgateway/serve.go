@@ -152,7 +152,7 @@ func closeStore(groups *store.Store, opened <-chan error, background *sync.WaitG
 		background.Wait()
 		close(done)
 	}()
-	err := <-opened // soon after ctx of run has ended
+	err := <-opened // soon after ctx of runServer has ended
 	if errors.Is(err, context.Canceled) {
 		logger.Warn("stopped before the stored groups were loaded")
 		return nil

@@ -9,6 +9,10 @@ import (
 	"pushgateway/internal/metric"
 )
 
+// ListHeader is a header of responses that lists the options that the gateway knows, separated
+// by commas. It begins like the headers that give options, and is none.
+const ListHeader = "Pushgateway-Options"
+
 // headerPrefix starts the headers that give options, and no other header.
 const headerPrefix = "Pushgateway-"
 

@@ -124,6 +124,9 @@ func kindOf(err error) string {
 	return api.BadData
 }
 
+// rejectionHeader has the reason of a rejected push, for programs.
+const rejectionHeader = "Pushgateway-Rejection"
+
 // answerError answers a request with an error in the given form. If the response has
 // started already, it aborts the connection, so that nobody takes a part for the whole.
 func (s *Server) answerError(w *httpserver.Response, r *request, form errorForm, err error) {
@@ -141,6 +144,9 @@ func (s *Server) answerError(w *httpserver.Response, r *request, form errorForm,
 	}
 	err = explain(err, s.config.Pages.Address(r.Request))
 	setRetryAfter(w.Header(), err)
+	if reason := reasonOf(err); reason != "" {
+		w.Header().Set(rejectionHeader, string(reason))
+	}
 	if statusOf(err) == http.StatusUnauthorized {
 		challenge(w.Header(), r)
 	}

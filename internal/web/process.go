@@ -12,6 +12,7 @@ import (
 
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
+	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
@@ -39,6 +40,13 @@ type processHandler struct {
 	routePrefix string
 	logger      *slog.Logger
 	audit       *auditor
+}
+
+// healthy answers GET /-/healthy. It also lists the push options: any client may learn from it
+// which options it can use, and that this is no other Pushgateway.
+func healthy(w http.ResponseWriter, r *request) error {
+	w.Header().Set(pushoptions.ListHeader, strings.Join(pushoptions.Names(), ","))
+	return answerOK(w, r)
 }
 
 func answerOK(w http.ResponseWriter, _ *request) error {

@@ -133,7 +133,7 @@ func (s *Server) table() ([]route, error) {
 		{post, "/delete", readDeleteEach, loaded | token, pageForm, "status", pages.delete},
 		{get, "/static/*", free, 0, textForm, "static", pages.staticFile},
 
-		{get, "/-/healthy", free, 0, textForm, "healthy", answerOK},
+		{get, "/-/healthy", free, 0, textForm, "healthy", healthy},
 		{get, "/-/ready", free, 0, textForm, "ready", process.ready},
 		{put, "/-/quit", admin, lifecycle, textForm, "", process.quit},
 		{post, "/-/quit", admin, lifecycle, textForm, "", process.quit},
