@@ -51,11 +51,11 @@ func testNarrow(t *testing.T, browser context.Context) {
 	p.rejected(t, "PUT", "/metrics/"+long, strings.Repeat("z", 900)+" 1 1\n")
 	for _, path := range []string{"/", "/?search=xxx", "/groups/" + long, "/status", "/help", "/delete?search=host"} {
 		b := open(t, browser, p.URL, path)
-		b.screen(360, 740, false)
+		b.screen(320, 740, false)
 		b.visit(path)
-		if wide := eval[float64](b, "document.documentElement.scrollWidth"); wide > 360 {
+		if wide := eval[float64](b, "document.documentElement.scrollWidth"); wide > 320 {
 			elements := eval[[]string](b, `[...document.querySelectorAll("main *")]
-				.filter((e) => e.getBoundingClientRect().right > 361).slice(0, 5).map((e) => e.outerHTML.slice(0, 80))`)
+				.filter((e) => e.getBoundingClientRect().right > 321).slice(0, 5).map((e) => e.outerHTML.slice(0, 80))`)
 			t.Errorf("%.40s is %v pixels wide: %v", path, wide, elements)
 		}
 		if path == "/" {

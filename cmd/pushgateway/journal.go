@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,9 +12,8 @@ import (
 // newJournal returns the journal that the command line asks for, and its metrics.
 func newJournal(o options, logger *slog.Logger) (store.Journal, []prometheus.Collector) {
 	if o.persistenceFile == "" {
-		reason := errors.New("--persistence.file is empty")
-		logger.Warn("metrics are kept in memory only: nothing survives a restart", "reason", reason)
-		return store.Memory{Reason: reason}, nil
+		logger.Warn("metrics are kept in memory only: nothing survives a restart", "reason", "--persistence.file is empty")
+		return store.Memory{}, nil
 	}
 	file := journal.New(journal.Options{
 		Path:     o.persistenceFile,

@@ -42,6 +42,7 @@ func (c *Config) visitor(r *request) webui.Visitor {
 		MayDelete:  func(key metric.GroupingKey) bool { return p.May(access.Delete, key) },
 		DeleteMany: c.AdminAPI && p.Has(access.Delete),
 		DeleteAll:  c.AdminAPI && p.Has(access.Admin) && p.Has(access.Delete),
+		NoMetrics:  !p.Has(access.Scrape),
 	}
 	if c.Guard != nil {
 		v.Name, v.Anonymous, v.MaySignOut = p.Name(), p.Anonymous(), c.Guard.HasSession(r.Request)
@@ -60,6 +61,12 @@ func (h *pageHandler) staticFile(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
+// document answers GET /docs/….
+func (h *pageHandler) document(w http.ResponseWriter, r *request) error {
+	h.config.Pages.Document(w, r.Request)
+	return nil
+}
+
 // help answers GET /help.
 func (h *pageHandler) help(w http.ResponseWriter, r *request) error {
 	return h.config.Pages.Help(w, r.Request, h.config.visitor(r))
@@ -67,7 +74,7 @@ func (h *pageHandler) help(w http.ResponseWriter, r *request) error {
 
 // groups answers GET /.
 func (h *pageHandler) groups(w http.ResponseWriter, r *request) error {
-	return h.config.Pages.Groups(w, r.Request, viewFor(r, h.views), h.config.visitor(r))
+	return h.config.Pages.Groups(w, r.Request, viewFor(r, h.views), storageFor(r, h.config.Store), h.config.visitor(r))
 }
 
 // status answers GET /status.

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,7 +100,7 @@ func TestPagesShowRules(t *testing.T) {
 		time.Sleep(50 * time.Second)
 		expire(t, s)
 		want("/groups/job/own", "expired (push times kept)", ">1 min ago<", "push_time_seconds")
-		want("/", "expired (push times kept)")
+		want("/", ">expired<", "push times kept")
 		time.Sleep(48 * time.Hour)
 		expire(t, s)
 		if w := do(s, "GET", "/groups/job/batch-1", ""); w.Code != 404 {
@@ -194,6 +196,40 @@ func fill(t testing.TB, s *store.Store, n int) {
 		}
 		if _, err := s.Apply(p); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// People who follow a wrong link get a page; other clients get upstream's text.
+func TestUnknownPages(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	ask := func(path, accept string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Accept", accept)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		return w
+	}
+	const browser = "text/html,application/xhtml+xml,*/*;q=0.8"
+	w := ask("/no/<b>where", browser)
+	if body := w.Body.String(); w.Code != 404 || !strings.Contains(body, "No such page") || !strings.Contains(body, "/no/&lt;b&gt;where") ||
+		!strings.Contains(body, `href="../static/page.css"`) {
+		t.Errorf("%d %s", w.Code, body)
+	}
+	if w := ask("/nowhere", "*/*"); w.Code != 404 || w.Body.String() != "404 page not found\n" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := ask("/help", browser); !strings.Contains(w.Body.String(), `href="docs/PUSHING.md"`) || !strings.Contains(w.Body.String(), `href="./metrics"`) {
+		t.Errorf("no links to documents and metrics in %s", w.Body)
+	}
+	for _, link := range regexp.MustCompile(`href="(docs/[^"]+)"`).FindAllStringSubmatch(ask("/help", browser).Body.String(), -1) {
+		if w := ask("/"+link[1], browser); w.Code != 200 || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" || w.Body.Len() < 1000 {
+			t.Errorf("%s: %d, %s, %d bytes", link[1], w.Code, w.Header(), w.Body.Len())
+		}
+	}
+	for _, path := range []string{"/docs/", "/docs/docs.go", "/docs/../docs.go", "/docs/nothing.md"} {
+		if w := ask(path, "*/*"); w.Code != 404 {
+			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
 }

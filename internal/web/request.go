@@ -223,7 +223,16 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 		rejection := metric.Reject(metric.BadPath, "404 page not found: the path of a group starts with %s<job name>", jobPath)
 		return s.rejectURL(r, http.StatusNotFound, suggest(rejection, meant, s.config.Validation))
 	}
+	if wantsPage(r.Request) {
+		return s.config.Pages.Problem(w, r.Request, s.config.visitor(r), s.config.depth(r), http.StatusNotFound, "No such page",
+			"There is no page at "+metric.Shorten(r.URL.Path)+".")
+	}
 	return notFound("404 page not found")
+}
+
+// wantsPage reports whether a person asks with a browser.
+func wantsPage(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // mayPush reports whether the sender may push to some groups.

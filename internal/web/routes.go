@@ -132,6 +132,7 @@ func (s *Server) table() ([]route, error) {
 		{get, "/delete", readDeleteEach, loaded, pageForm, "status", pages.confirmDeletion},
 		{post, "/delete", readDeleteEach, loaded | token, pageForm, "status", pages.delete},
 		{get, "/static/*", free, 0, textForm, "static", pages.staticFile},
+		{get, "/docs/*", free, 0, textForm, "static", pages.document},
 
 		{get, "/-/healthy", free, 0, textForm, "healthy", healthy},
 		{get, "/-/ready", free, 0, textForm, "ready", process.ready},

@@ -23,7 +23,7 @@ func momentOf(t, now time.Time) moment {
 	return moment{
 		Relative: formatAge(now.Sub(t)),
 		Exact:    t.Format("2006-01-02 15:04:05 UTC"),
-		Machine:  t.Format(time.RFC3339Nano),
+		Machine:  t.Format("2006-01-02T15:04:05.999Z07:00"), // HTML allows no finer times
 	}
 }
 

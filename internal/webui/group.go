@@ -32,7 +32,7 @@ const (
 	// character takes up to five bytes when escaped.
 	pageBudget = 18_000
 	// maxCopied is the maximum length of a group's path for which commands are offered.
-	maxCopied = 10_000
+	maxCopied = 2_000
 )
 
 // groupPage is one group.
@@ -74,6 +74,7 @@ type rejection struct {
 
 // push is an entry of the timeline.
 type push struct {
+	ID             string
 	At             moment
 	Method, Size   string
 	Accepted       bool
@@ -352,7 +353,7 @@ func shellQuote(s string) string {
 
 func pushOf(e *history.Event, now time.Time) push {
 	p := push{
-		At: momentOf(e.At, now), Method: e.Method, Size: "unknown",
+		ID: strconv.FormatInt(e.At.UnixNano(), 36), At: momentOf(e.At, now), Method: e.Method, Size: "unknown",
 		Accepted: e.Accepted(), Replayed: e.Replayed, Reason: string(e.Reason),
 		Message: cut(e.Message, maxTimelineMessage), Source: e.Source, Client: e.Client,
 	}

@@ -1,13 +1,13 @@
 package webui
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"pushgateway/internal/api"
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
@@ -16,116 +16,11 @@ import (
 // pageSize is the number of groups per page.
 const pageSize = 50
 
-// choice is the visitor's search, filter, sort order and page. Its parameters are those
-// of the API.
-type choice struct {
-	Match  []string
-	Search string
-	State  string
-	Age    string
-	Sort   string
-	Page   int
-}
-
-// choiceOf parses a URL's query or a form.
-func choiceOf(values url.Values) choice {
-	c := choice{
-		Match:  values["match[]"],
-		Search: values.Get("search"),
-		State:  values.Get("state"),
-		Age:    values.Get("age"),
-		Sort:   values.Get("sort"),
-	}
-	c.Page, _ = strconv.Atoi(values.Get("page"))
-	c.Page = max(c.Page, 1)
-	return c
-}
-
-// maxSearch is the maximum length of a search. Every link on the page repeats it, so it
-// is shorter than in the API.
-const maxSearch = 500
-
-// query returns the choice as a query.
-func (c choice) query() (search.Query, error) {
-	if len(c.Search)+len(strings.Join(c.Match, "")) > maxSearch {
-		return search.Query{}, fmt.Errorf("longer than %d characters; GET /api/v1/groups accepts more", maxSearch)
-	}
-	return search.NewQuery(search.Params{Match: c.Match, Search: c.Search, State: c.State, Age: c.Age, Sort: c.Sort})
-}
-
-// values returns the choice as a URL's query, without default values.
-func (c choice) values() url.Values {
-	v := url.Values{}
-	set := func(name, value string) {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	if len(c.Match) > 0 {
-		v["match[]"] = c.Match
-	}
-	set("search", c.Search)
-	set("state", c.State)
-	set("age", c.Age)
-	set("sort", c.Sort)
-	if c.Page > 1 {
-		v.Set("page", strconv.Itoa(c.Page))
-	}
-	return v
-}
-
-// fromParam is the parameter of other pages for the choice of the list that the visitor
-// came from, as a query.
-const fromParam = "from"
-
-// maxFrom is the maximum length of that parameter. A longer choice is not passed on.
-const maxFrom = 300
-
-// from returns the choice as the value of fromParam.
-func (c choice) from() string {
-	if from := c.values().Encode(); len(from) <= maxFrom {
-		return from
-	}
-	return ""
-}
-
-// withFrom returns a link with the query and a value of fromParam, which may be empty.
-func withFrom(page string, query url.Values, from string) string {
-	if from != "" {
-		query.Set(fromParam, from)
-	}
-	if len(query) == 0 {
-		return page
-	}
-	return page + "?" + query.Encode()
-}
-
-// choiceFrom returns the choice that the visitor came from, by the query or form of another
-// page.
-func choiceFrom(values url.Values) choice {
-	from := values.Get(fromParam)
-	if len(from) > maxFrom {
-		from = ""
-	}
-	parsed, err := url.ParseQuery(from)
-	if err != nil {
-		parsed = nil
-	}
-	return choiceOf(parsed)
-}
-
-// link returns the choice as a relative URL.
-func (c choice) link(page string) string {
-	if query := c.values().Encode(); query != "" {
-		return page + "?" + query
-	}
-	return page
-}
-
 // groupsPage is the list of groups.
 type groupsPage struct {
 	layout
 	choice
+	Storage api.Storage
 	Total   int    // all groups
 	Count   int    // groups that match
 	Deleted string // number of groups just deleted; may be empty
@@ -150,11 +45,12 @@ type option struct {
 	Chosen            bool
 }
 
-// column is a column header of the list, which links to sort by it.
+// column is a column header of the list.
 type column struct {
-	Text, Link, Class string
-	Title             string // explains the text; may be empty
-	Sorted            string // ascending, descending or empty
+	Text, Class string
+	Link        string // to sort by it; empty if that is not possible
+	Title       string // explains the text; may be empty
+	Sorted      string // ascending, descending or empty
 }
 
 // paging links to the other pages. Links are empty if there is no such page.
@@ -186,16 +82,20 @@ type groupRow struct {
 // Groups answers GET / with the groups that the URL's query selects. If the page does not
 // exist, it shows the nearest one. If the search is invalid, it shows the error and no
 // groups. Cost: O(groups).
-func (p *Pages) Groups(w http.ResponseWriter, r *http.Request, view *groupview.View, visitor Visitor) error {
+func (p *Pages) Groups(
+	w http.ResponseWriter, r *http.Request, view *groupview.View, storage api.Storage, visitor Visitor,
+) error {
 	values := r.URL.Query()
 	page := groupsPage{
 		layout:  p.layoutOf(r, visitor, "Groups", "groups", 0),
 		choice:  choiceOf(values),
+		Storage: storage,
 		Total:   len(view.Rows),
 		Deleted: digits(values.Get("deleted")),
 	}
 	page.Refresh = 5
-	if p.unchanged(w, r, &page.layout, view) {
+	page.Storage.Error = cut(storage.Error, 300)
+	if p.unchanged(w, r, &page.layout, view, page.Storage.Error) {
 		return nil
 	}
 	query, err := page.choice.query()
@@ -275,19 +175,24 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 	}
 
 	for _, c := range []struct {
-		by         search.Column
+		by         search.Column // empty if the list cannot be sorted by it
 		text       string
 		descending bool // by default
 		class      string
 		sorts      [2]string // ascending and descending
 	}{
-		{search.ByLabels, "Labels", false, "", [2]string{"Labels, A to Z", "Labels, Z to A"}},
-		{search.ByState, "State", true, "", [2]string{"State, OK first", "State, old first"}},
-		{search.ByPushed, "Last push", true, "", [2]string{"Last push, oldest first", "Last push, latest first"}},
-		{search.ByFailure, "Last rejected", true, "", [2]string{"Last rejected, oldest first", "Last rejected, latest first"}},
-		{search.BySeries, "Series", true, "number", [2]string{"Series, fewest first", "Series, most first"}},
-		{search.ByBytes, "Size", true, "number", [2]string{"Size, smallest first", "Size, largest first"}},
+		{search.ByLabels, "Labels", false, "labels", [2]string{"Labels, A to Z", "Labels, Z to A"}},
+		{search.ByState, "State", true, "status", [2]string{"State, OK first", "State, old first"}},
+		{search.ByPushed, "Last push", true, "when", [2]string{"Last push, oldest first", "Last push, latest first"}},
+		{"", "Expires", false, "when", [2]string{}},
+		{search.ByFailure, "Last rejected", true, "when", [2]string{"Last rejected, oldest first", "Last rejected, latest first"}},
+		{search.BySeries, "Series", true, "number series", [2]string{"Series, fewest first", "Series, most first"}},
+		{search.ByBytes, "Size", true, "number size", [2]string{"Size, smallest first", "Size, largest first"}},
 	} {
+		if c.by == "" {
+			page.Columns = append(page.Columns, column{Text: c.text, Class: c.class})
+			continue
+		}
 		name := string(c.by)
 		next := name
 		if c.descending {
@@ -372,7 +277,7 @@ func groupOf(g *groupview.Group, now time.Time) group {
 			data.StateText = "never accepted"
 		}
 		if g.Rejection != nil {
-			data.Why = cut(firstLine(g.Rejection.Message), 140)
+			data.Why = cut(firstLine(g.Rejection.Message), 160)
 		}
 	case data.Expired:
 		data.StateText = "expired"

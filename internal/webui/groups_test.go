@@ -59,7 +59,7 @@ func TestEmpty(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Host, r.TLS = "[::1]:9091", &tls.ConnectionState{}
 	w := httptest.NewRecorder()
-	if err := newPages(t, "").Groups(w, r, sourceOf(s).View(), webui.Visitor{}); err != nil {
+	if err := newPages(t, "").Groups(w, r, sourceOf(s).View(), durable, webui.Visitor{}); err != nil {
 		t.Fatal(err)
 	}
 	wantText(t, w.Body.String(), " https://[::1]:9091/metrics/job/my_job")
@@ -115,7 +115,7 @@ func TestUnchangedPagesAreNotSent(t *testing.T) {
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest("GET", "http://gateway:9091/", nil)
 			r.Header.Set("If-None-Match", version)
-			if err := p.Groups(w, r, source.View(), webui.Visitor{}); err != nil {
+			if err := p.Groups(w, r, source.View(), durable, webui.Visitor{}); err != nil {
 				t.Fatal(err)
 			}
 			return w
@@ -162,7 +162,7 @@ func BenchmarkGroups(b *testing.B) {
 			p, source := newPages(b, ""), sourceOf(s)
 			r := httptest.NewRequest("GET", "/?page=1000000", nil)
 			for b.Loop() {
-				if err := p.Groups(httptest.NewRecorder(), r, source.View(), webui.Visitor{}); err != nil {
+				if err := p.Groups(httptest.NewRecorder(), r, source.View(), durable, webui.Visitor{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -2,6 +2,20 @@ package webui
 
 import "pushgateway/internal/metric"
 
+// document is a document of package docs.
+type document struct{ Name, About string }
+
+// documents are those that users and operators need.
+var documents = []document{
+	{"PUSHING.md", "groups, push options, expiry, sums, retries"},
+	{"CLIENTS.md", "client libraries and their settings"},
+	{"API.md", "every URL, its parameters and answers"},
+	{"OPERATING.md", "running the gateway: storage, backups, limits, monitoring"},
+	{"SECURITY.md", "users, rights and what they protect from"},
+	{"COMPATIBILITY.md", "differences from the Prometheus Pushgateway"},
+	{"PERFORMANCE.md", "what a push, a scrape and a page cost"},
+}
+
 // helpReason explains a reason for rejections.
 type helpReason struct {
 	Reason  metric.Reason

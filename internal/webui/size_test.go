@@ -61,7 +61,7 @@ func TestPagesStaySmall(t *testing.T) {
 	sizes["long label"] = len(group(t, p, "", source, one(1)))
 	for _, query := range []string{"", "?page=2", "?sort=-labels", "?search=l000", "?search=" + strings.Repeat("%22", 1300)} {
 		w := httptest.NewRecorder()
-		if err := p.Groups(w, httptest.NewRequest("GET", "/"+query, nil), source.View(), visitor); err != nil {
+		if err := p.Groups(w, httptest.NewRequest("GET", "/"+query, nil), source.View(), durable, visitor); err != nil {
 			t.Fatal(err)
 		}
 		sizes["list"+query[:min(len(query), 20)]] = w.Body.Len()

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"pushgateway/docs"
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
 )
@@ -71,6 +72,7 @@ type Visitor struct {
 	MayDelete  func(metric.GroupingKey) bool
 	DeleteMany bool // more than one group at once
 	DeleteAll  bool // all groups at once
+	NoMetrics  bool // may not look at the metrics as Prometheus does
 }
 
 func (v *Visitor) mayDelete(key metric.GroupingKey) bool {
@@ -83,6 +85,7 @@ type layout struct {
 	Title   string
 	Here    string // the page's entry in the navigation
 	Root    string // relative link to the gateway's root, as ./ or ../../
+	Metrics string // relative link to the metrics
 	// Refresh is the number of seconds after which the page reloads itself; 0 for never.
 	Refresh int
 	Version string // ETag, for reloading
@@ -124,15 +127,18 @@ func (p *Pages) layoutOf(r *http.Request, visitor Visitor, title, here string, d
 		root = strings.Repeat("../", depth)
 	}
 	visitor.Name = cut(visitor.Name, 60)
-	return layout{Visitor: visitor, Title: title, Here: here, Root: root, place: p.placeOf(r)}
+	metrics := root + strings.TrimLeft(p.config.MetricsPath, "/")
+	return layout{Visitor: visitor, Title: title, Here: here, Root: root, Metrics: metrics, place: p.placeOf(r)}
 }
 
 // unchanged answers a refresh with 304 and returns true if the page has not changed. A
 // page is considered changed after a minute in any case: times on it are relative,
 // groups become old, and rules that set their expiry may have been reloaded.
-func (p *Pages) unchanged(w http.ResponseWriter, r *http.Request, l *layout, view *groupview.View) bool {
-	visitor := crc32.ChecksumIEEE([]byte(l.Visitor.Name)) // who may read other groups
-	l.Version = fmt.Sprintf(`"%s-%d-%d-%x"`, p.process, view.Version, view.Now.Unix()/60, visitor)
+// others are what else the page shows.
+func (p *Pages) unchanged(w http.ResponseWriter, r *http.Request, l *layout, view *groupview.View, others ...string) bool {
+	// Another visitor may read other groups.
+	rest := crc32.ChecksumIEEE([]byte(strings.Join(append(others, l.Visitor.Name), "\xff")))
+	l.Version = fmt.Sprintf(`"%s-%d-%d-%x"`, p.process, view.Version, view.Now.Unix()/60, rest)
 	w.Header().Set("ETag", l.Version)
 	if r.Header.Get("If-None-Match") != l.Version {
 		return false
@@ -153,7 +159,8 @@ func (p *Pages) render(w http.ResponseWriter, status int, name string, data any)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, err := page.WriteTo(w)
+	// Whatever was sent to the gateway, as in the URL of a rejected push, may be on the page.
+	_, err := w.Write(bytes.ToValidUTF8(page.Bytes(), []byte("\uFFFD")))
 	return err
 }
 
@@ -174,12 +181,13 @@ type problemPage struct {
 
 // Help answers GET /help.
 func (p *Pages) Help(w http.ResponseWriter, r *http.Request, visitor Visitor) error {
-	return p.render(w, http.StatusOK, "help", helpPage{p.layoutOf(r, visitor, "Help", "help", 0), helpReasons})
+	return p.render(w, http.StatusOK, "help", helpPage{p.layoutOf(r, visitor, "Help", "help", 0), helpReasons, documents})
 }
 
 type helpPage struct {
 	layout
-	Reasons []helpReason
+	Reasons   []helpReason
+	Documents []document
 }
 
 // protect forbids the browser everything that the pages do not need, so that escaping
@@ -204,9 +212,25 @@ func (p *Pages) Static() http.Handler {
 			http.NotFound(w, r)
 			return
 		}
-		protect(w.Header())
-		w.Header().Set("Cache-Control", "no-cache")
-		w.Header().Set("ETag", etag(content))
-		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
+		serveFile(w, r, name, content)
 	})
+}
+
+// Document serves the document of package docs that the last part of the URL's path names,
+// as text.
+func (p *Pages) Document(w http.ResponseWriter, r *http.Request) {
+	content, err := docs.Files.ReadFile(path.Base(r.URL.Path))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	serveFile(w, r, "", content)
+}
+
+func serveFile(w http.ResponseWriter, r *http.Request, name string, content []byte) {
+	protect(w.Header())
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("ETag", etag(content))
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"pushgateway/internal/api"
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
@@ -16,6 +17,9 @@ import (
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
 )
+
+// durable is the status of a storage that has nothing to warn of.
+var durable = api.Storage{Durable: true}
 
 func key(pairs ...string) metric.GroupingKey {
 	var labels []metric.Label
@@ -56,7 +60,7 @@ func groups(t testing.TB, p *webui.Pages, query string, s *store.Store) string {
 	t.Helper()
 	r := httptest.NewRequest("GET", "http://gateway:9091/"+query, nil)
 	w := httptest.NewRecorder()
-	if err := p.Groups(w, r, sourceOf(s).View(), webui.Visitor{}); err != nil {
+	if err := p.Groups(w, r, sourceOf(s).View(), durable, webui.Visitor{}); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, w)

@@ -134,6 +134,7 @@ async function ask(url, { version, typed } = {}) {
       signal: mine.signal,
     });
     if (answer.status === 304) {
+      fresh();
       return false;
     }
     if (!answer.ok && answer.status !== 404 && answer.status !== 503) {
@@ -144,12 +145,36 @@ async function ask(url, { version, typed } = {}) {
       return false;
     }
     show(text, typed);
+    fresh();
     return true;
   } finally {
     if (asking === mine) {
       asking = null;
     }
   }
+}
+
+// --- Saying how old the page is --------------------------------------------------
+
+let updated = new Date();
+
+// fresh notes that the page shows what the gateway says now.
+function fresh() {
+  updated = new Date();
+  main.removeAttribute("data-stale");
+  document.getElementById("stale").hidden = true;
+}
+
+// stale says that the page could not be updated.
+function stale(error) {
+  const notice = document.getElementById("stale");
+  const reason = error instanceof TypeError ? "the gateway cannot be reached" : `the gateway answers with ${error.message}`;
+  const text = `Not updated since ${updated.toLocaleTimeString()}: ${reason}.`;
+  main.dataset.stale = error.message;
+  if (notice.textContent !== text) {
+    notice.textContent = text; // announced once
+  }
+  notice.hidden = false;
 }
 
 // --- Refreshing ---------------------------------------------------------------
@@ -180,10 +205,9 @@ async function refresh() {
     try {
       marking = true;
       await ask(location.href, { version: main.dataset.version, typed: document.activeElement?.type === "search" });
-      main.removeAttribute("data-stale");
     } catch (error) {
       if (error.name !== "AbortError") {
-        main.dataset.stale = error.message; // asked again later
+        stale(error); // asked again later
       }
     } finally {
       marking = false;
@@ -221,6 +245,16 @@ const viewOf = (url) => url.pathname + url.search;
 
 let view = viewOf(location);
 
+// failed handles the failure to show another view: if the gateway answers, it says itself
+// what is wrong.
+function failed(error) {
+  if (error instanceof TypeError) {
+    stale(error);
+  } else if (error.name !== "AbortError") {
+    location.reload();
+  }
+}
+
 // go shows another view of this page, given by its URL.
 async function go(url, replace, typed) {
   marking = false;
@@ -232,9 +266,7 @@ async function go(url, replace, typed) {
   try {
     await ask(url.href, { typed });
   } catch (error) {
-    if (error.name !== "AbortError") {
-      location.reload();
-    }
+    failed(error);
   }
 }
 
@@ -250,14 +282,21 @@ function addressOf(form) {
 }
 
 let typing = 0; // the timer of a search that is typed but not shown yet, or 0
+let typed = false; // the last entry of the browser's history is a search that is being typed
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[role=search]");
   if (form && event.target.type === "search") {
     clearTimeout(typing);
     typing = setTimeout(() => {
       typing = 0;
-      go(addressOf(form), true, true);
+      go(addressOf(form), typed, true);
+      typed = true;
     }, 150);
+  }
+});
+document.addEventListener("focusout", (event) => {
+  if (event.target.type === "search") {
+    typed = false;
   }
 });
 document.addEventListener("change", (event) => {
@@ -271,7 +310,8 @@ document.addEventListener("submit", (event) => {
     event.preventDefault();
     clearTimeout(typing);
     typing = 0;
-    go(addressOf(event.target), false);
+    go(addressOf(event.target), typed);
+    typed = false;
   }
 });
 document.addEventListener("click", (event) => {
@@ -286,12 +326,11 @@ document.addEventListener("click", (event) => {
     typing = 0;
     url.searchParams.set("search", document.getElementById("search-text").value);
   }
+  const paging = link.closest(".paging") !== null;
   go(url, false).then(() => {
-    if (link.closest(".paging") || !link.isConnected) {
+    if (paging || !link.isConnected) {
       scrollTo({ top: 0, behavior: "instant" });
-    }
-    if (!link.isConnected) {
-      main.focus({ preventScroll: true });
+      (document.getElementById("list") ?? main).focus({ preventScroll: true });
     }
   });
 });
@@ -300,16 +339,15 @@ addEventListener("popstate", () => {
     return; // only the fragment has changed, as by the skip link
   }
   view = viewOf(location);
+  typed = false;
+  clearTimeout(typing);
+  typing = 0;
   ask(location.href).then(() => {
     const box = document.getElementById("search-text");
     if (box) {
       box.value = new URL(location.href).searchParams.get("search") ?? "";
     }
-  }, (error) => {
-    if (error.name !== "AbortError") {
-      location.reload();
-    }
-  });
+  }, failed);
 });
 if (new URL(location.href).searchParams.has("deleted")) {
   const url = new URL(location.href);
@@ -318,6 +356,24 @@ if (new URL(location.href).searchParams.has("deleted")) {
   view = viewOf(location);
   main.removeAttribute("data-version");
 }
+
+// --- Help on searching -------------------------------------------------------------
+
+const searchHelp = () => document.querySelector("#search-help[open]");
+
+document.addEventListener("keydown", (event) => {
+  const help = searchHelp();
+  if (event.key === "Escape" && help) {
+    help.open = false;
+    help.querySelector("summary").focus();
+  }
+});
+document.addEventListener("click", (event) => {
+  const help = searchHelp();
+  if (help && !help.contains(event.target)) {
+    help.open = false;
+  }
+});
 
 // --- Times ----------------------------------------------------------------------
 
