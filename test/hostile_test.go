@@ -39,6 +39,12 @@ func (p *program) value(t *testing.T, name string) float64 {
 
 func compressed(t *testing.T, encoding string, size int) []byte {
 	t.Helper()
+	return compress(t, encoding, []byte(strings.Repeat("x 1\n", size/4)))
+}
+
+// compress returns a body compressed with gzip, snappy or zstd.
+func compress(t *testing.T, encoding string, body []byte) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	var w io.WriteCloser
 	switch encoding {
@@ -53,11 +59,8 @@ func compressed(t *testing.T, encoding string, size int) []byte {
 		}
 		w = z
 	}
-	line := []byte(strings.Repeat("x 1\n", 1<<18))
-	for range size / len(line) {
-		if _, err := w.Write(line); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := w.Write(body); err != nil {
+		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)

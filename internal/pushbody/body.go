@@ -11,7 +11,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -19,7 +18,6 @@ import (
 
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
-	"pushgateway/internal/store"
 	"pushgateway/internal/wire"
 )
 
@@ -54,16 +52,10 @@ const (
 	smallBody = minPushMemory / int64(InBatches)
 	// unlimited stands for a body of any size.
 	unlimited = math.MaxInt - 1
-	// evictedRetry is after how long a client should retry a push whose body arrived too
-	// slowly.
-	evictedRetry = time.Second
 )
 
 // errTooLarge says that a body is larger than its limit.
 var errTooLarge = errors.New("the body is too large")
-
-// errEvicted says that a body was not read to its end.
-var errEvicted = errors.New("the body arrived too slowly while other pushes waited for memory")
 
 // Reusable reports whether the reader should be kept for another body: not if the last one
 // was so large that an idle reader would take much memory.
@@ -95,10 +87,11 @@ func (b *Body) Release() {
 //
 // Receive reserves memory in the budget before it takes any for more than 10 KiB, and takes
 // none for more than 4 KiB before they have arrived. If other pushes have it all, Receive and
-// Read together wait for up to 10 seconds. If other pushes wait while this body arrives more slowly than any other, the budget calls
-// interrupt, from another goroutine; that must make reading the body of the request fail.
+// Read together wait for up to 10 seconds. If other pushes wait while this body arrives more
+// slowly than any other, the budget calls interrupt, from another goroutine; that must make
+// reading the body of the request fail.
 //
-// The error is a *store.UnavailableError if there was no memory or the body arrived too
+// The error is a *limits.TemporaryRejection if there was no memory or the body arrived too
 // slowly. Otherwise it is a *metric.RejectionError: TooLarge, Malformed if the client did not
 // send all of the body, or WrongProtocol for a remote write request. Receive is safe for
 // concurrent use.
@@ -129,7 +122,7 @@ func receive(dst []byte, r *http.Request, limit int64, memory *reservation, inte
 	case err == nil:
 		return dst, nil
 	case evicted:
-		return dst, &store.UnavailableError{Reason: errEvicted, RetryAfter: evictedRetry}
+		return dst, overloaded("the body arrived too slowly while other pushes waited for memory (push.max-inflight-bytes): try again")
 	case isOfBudget(err):
 		return dst, err
 	case errors.Is(err, errTooLarge):
@@ -140,9 +133,6 @@ func receive(dst []byte, r *http.Request, limit int64, memory *reservation, inte
 
 // isOfBudget reports whether the budget had no memory for a body.
 func isOfBudget(err error) bool {
-	if _, ok := errors.AsType[*store.UnavailableError](err); ok {
-		return true
-	}
 	_, ok := errors.AsType[*metric.RejectionError](err)
 	return ok
 }
@@ -177,7 +167,7 @@ func (r *progressReader) Read(p []byte) (int, error) {
 // strings are valid until the body is released or the reader reads another one. Before the
 // decompressed body takes more memory, Read reserves it, and may wait as Receive does.
 //
-// The error is that of the sink, a *store.UnavailableError if there was no memory, or a
+// The error is that of the sink, a *limits.TemporaryRejection if there was no memory, or a
 // *metric.RejectionError: TooLarge, BadEncoding if the body cannot be decompressed, or that
 // of the parser. If a body of up to 1 MiB cannot be parsed, Read parses it as what else it may
 // be, and the message says what to do; of a larger one it only looks whether it is compressed.

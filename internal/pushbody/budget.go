@@ -3,15 +3,14 @@ package pushbody
 import (
 	"container/list"
 	"context"
-	"errors"
 	"math"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
-	"pushgateway/internal/store"
 )
 
 const (
@@ -25,6 +24,8 @@ const (
 	// evictAfter is how long a push waits for memory before the slowest sender of another
 	// push that holds some is cut off.
 	evictAfter = time.Second
+	// overloadRetry is after how long a client should retry a push that got no memory.
+	overloadRetry = time.Second
 	// minPushMemory is what the smallest push counts as.
 	minPushMemory = 64 << 10
 	// largePush is the memory of a push that is given back to the system afterwards.
@@ -141,7 +142,7 @@ func (b *Budget) evict() {
 }
 
 // grow enlarges the reservation to what a body of the given size takes. It waits until
-// other pushes have given back enough, or fails with a *store.UnavailableError after a
+// other pushes have given back enough, or fails with a *limits.TemporaryRejection after a
 // while. A body that is too large for the whole budget is rejected.
 func (r *reservation) grow(ctx context.Context, size int64) error {
 	b := r.budget
@@ -212,8 +213,12 @@ func (b *Budget) take(ctx context.Context, n int64, maxWait time.Duration) error
 	}
 	b.waiting.Remove(element)
 	b.wake()
-	return &store.UnavailableError{Reason: errors.New("other pushes that are being read take up the memory for it"),
-		RetryAfter: time.Second}
+	return overloaded("the pushes that are being read have all of the %d MiB for them (push.max-inflight-bytes): try again, "+
+		"or push less at once", b.size>>20)
+}
+
+func overloaded(format string, args ...any) error {
+	return &limits.TemporaryRejection{RejectionError: metric.Reject(metric.Overloaded, format, args...), RetryAfter: overloadRetry}
 }
 
 // wake gives the oldest waiters what is free. b.mu is held.

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
-	"pushgateway/internal/store"
 )
 
 // reserve returns an empty reservation for a push that takes cost times its body.
@@ -48,7 +48,7 @@ func TestBudget(t *testing.T) {
 			}()
 			begin := time.Now()
 			err := second.grow(t.Context(), 2*unit)
-			if _, ok := errors.AsType[*store.UnavailableError](err); !ok || time.Since(begin) != maxPushWait {
+			if _, ok := errors.AsType[*limits.TemporaryRejection](err); !ok || time.Since(begin) != maxPushWait {
 				t.Errorf("%v after %v", err, time.Since(begin))
 			}
 			if err := <-small1; err != nil {

@@ -64,6 +64,9 @@ func TestAdviceWorks(t *testing.T) {
 				return r
 			}},
 		{"decimal comma", nil, request{body: "m{disk=\"/dev/sda\"} 0,5\n"}, replaced("0,5", `write ([0-9.]+)`)},
+		{"percent", nil, request{body: "m 45%\n"}, replaced("45%", `write ([0-9.]+)`)},
+		{"unit", nil, request{body: "m 1.5GiB\n"}, replaced("1.5GiB", `write ([0-9.]+)`)},
+		{"boolean", nil, request{body: "m true\n"}, replaced("true", `write ([0-9.]+)`)},
 		{"thousands", nil, request{body: "m 1,234.5\n"}, instead("m 1234.5\n", "without separators of thousands")},
 		{"labels dropped from a PUT", nil, request{method: "PUT", path: path + "?drop_labels=a", body: "m{a=\"x\"} 1\nm{a=\"y\"} 1\n"},
 			func(t *testing.T, _ *Server, r request, answer string) request {

@@ -641,7 +641,23 @@ func (p *TextParser) rejectValue(line string, i int, name string) error {
 			return p.rejectMetricName(line[skipBlank(line, 0):next])
 		}
 	}
-	return p.reject("expected a number as the value of %q, got %s", name, excerpt(text))
+	return p.reject("expected a number as the value of %q, got %s%s", name, excerpt(text), numberFor(text))
+}
+
+// numberFor says which number to write instead of a value that is none, "" if that is not
+// clear.
+func numberFor(text string) string {
+	switch strings.ToLower(text) {
+	case "true", "yes", "on", "ok":
+		return ": write 1"
+	case "false", "no", "off":
+		return ": write 0"
+	}
+	digits := strings.TrimRight(text, "%abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ°")
+	if _, ok := parseFloat(digits); ok && digits != text {
+		return ": write " + digits + ", without a unit (put that into the name)"
+	}
+	return ""
 }
 
 // takeBound removes the labels called name from p.labels[start:] and parses the

@@ -1,0 +1,108 @@
+package test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+)
+
+// TestMemoryOfManyPushes pushes a random mix of sizes, formats, compressions and bulk
+// pushes over 24 connections, which together need several times the memory that the gateway
+// may use. It stays within its limit, and every push is accepted or told to come again.
+func TestMemoryOfManyPushes(t *testing.T) {
+	t.Parallel()
+	const limit = 400 << 20
+	cmd := exec.Command(gatewayBinary(t), "--web.listen-address=127.0.0.1:0", "--persistence.file=")
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT="+strconv.Itoa(limit))
+	p := launch(t, cmd)
+
+	type kind struct {
+		name, path      string
+		body            []byte
+		headers         []string
+		accepted, later int
+	}
+	lines := func(n int) []byte {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "mix_bytes{path=\"/api/v1/item/%07d\"} %d\n", i, i)
+		}
+		return []byte(b.String())
+	}
+	protobuf := func(n int) []byte {
+		var b strings.Builder
+		family := &dto.MetricFamily{Name: new("mix_bytes"), Type: dto.MetricType_UNTYPED.Enum()}
+		for i := range n {
+			family.Metric = append(family.Metric, &dto.Metric{
+				Label:   []*dto.LabelPair{{Name: new("path"), Value: new(fmt.Sprintf("/api/v1/item/%07d", i))}},
+				Untyped: &dto.Untyped{Value: new(float64(i))},
+			})
+		}
+		if err := expfmt.NewEncoder(&b, expfmt.NewFormat(expfmt.TypeProtoDelim)).Encode(family); err != nil {
+			t.Fatal(err)
+		}
+		return []byte(b.String())
+	}
+	bulk := func(groups, n int) []byte {
+		var b strings.Builder
+		for g := range groups {
+			for i := range n {
+				fmt.Fprintf(&b, "mix_bytes{job=\"bulk\",shard=\"%d\",path=\"/api/v1/item/%07d\"} %d\n", g, i, i)
+			}
+		}
+		return []byte(b.String())
+	}
+	const openMetrics = "application/openmetrics-text; version=1.0.0"
+	delimited := expfmt.NewFormat(expfmt.TypeProtoDelim)
+	kinds := []*kind{
+		{name: "small", path: "/metrics/job/small", body: lines(20)},
+		{name: "text", path: "/metrics/job/text", body: lines(60_000)},
+		{name: "gzip", path: "/metrics/job/gzip", body: compress(t, "gzip", lines(40_000)), headers: []string{"Content-Encoding", "gzip"}},
+		{name: "zstd", path: "/metrics/job/zstd", body: compress(t, "zstd", lines(80_000)), headers: []string{"Content-Encoding", "zstd"}},
+		{name: "OpenMetrics", path: "/metrics/job/om", body: append(lines(30_000), "# EOF\n"...),
+			headers: []string{"Content-Type", openMetrics}},
+		{name: "protobuf", path: "/metrics/job/pb", body: protobuf(50_000), headers: []string{"Content-Type", string(delimited)}},
+		{name: "bulk", path: "/api/v1/push?group_by=job,shard", body: bulk(50, 400)},
+	}
+	var mu sync.Mutex
+	var clients sync.WaitGroup
+	for i := range 24 {
+		clients.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(i)))
+			for range 8 {
+				k := kinds[random.IntN(len(kinds))]
+				a := p.do(t, http.MethodPost, k.path, string(k.body), k.headers...)
+				mu.Lock()
+				switch a.status {
+				case http.StatusOK:
+					k.accepted++
+				case http.StatusServiceUnavailable:
+					k.later++
+				default:
+					t.Errorf("%s: %d %s", k.name, a.status, a.body)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	clients.Wait()
+	for _, k := range kinds {
+		t.Logf("%s (%d kB): %d accepted, %d later", k.name, len(k.body)>>10, k.accepted, k.later)
+		if k.accepted == 0 {
+			t.Errorf("%s: none accepted", k.name)
+		}
+	}
+	if peak := p.memoryOf(t, "VmHWM"); peak > limit {
+		t.Errorf("the peak is %d MiB, the limit %d MiB", peak>>20, limit>>20)
+	}
+	until(t, "all memory is given back", func() bool { return p.value(t, "pushgateway_push_memory_bytes") == 0 })
+}
