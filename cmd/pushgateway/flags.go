@@ -20,6 +20,7 @@ import (
 	"pushgateway/internal/journal"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/otlp"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/store"
 )
@@ -55,6 +56,7 @@ type options struct {
 	unchecked bool
 	utf8Names bool
 	defaults  metric.Options // of pushes
+	otlp      otlp.Config
 
 	limits         limits.Limits // of pushes
 	maxConcurrency int           // of pushes; 0 means no limit
@@ -116,6 +118,7 @@ func parseFlags(program string, args []string) options {
 		Default("0").SetValue(&ttl)
 	timestamps := app.Flag("push.timestamps", "What to do with pushes that have timestamps, unless the push or a rule says otherwise: reject the push, or drop the timestamps.").
 		Default("reject").Enum("reject", "drop")
+	addOTLPFlags(app, &o)
 	limit := addLimitFlags(app, &o)
 	app.Flag("auto-gomemlimit", "Automatically set GOMEMLIMIT to match Linux container or system memory limit.").
 		Default("true").BoolVar(&o.memoryLimit)
@@ -132,6 +135,9 @@ func parseFlags(program string, args []string) options {
 	if *timestamps == "drop" {
 		o.defaults.Timestamps = metric.TimestampsDrop
 	}
+	if !o.utf8Names && !otlp.Escapes(o.otlp.Strategy) {
+		app.Fatalf("--otlp.translation-strategy=%s needs --push.enable-utf8-names, since it keeps names as they are", o.otlp.Strategy)
+	}
 	o.persistenceDefault = !fileNamed
 	if *sync == journal.SyncInterval.String() {
 		o.persistenceSync = journal.SyncInterval
@@ -147,6 +153,20 @@ func parseFlags(program string, args []string) options {
 	}
 	o.all = flagValues(app)
 	return o
+}
+
+// addOTLPFlags adds the flags that say how OTLP is translated. They are named as the settings in the
+// section otlp of Prometheus' configuration, but for otlp.group-by.
+func addOTLPFlags(app *kingpin.Application, o *options) {
+	strategies := otlp.Strategies()
+	app.Flag("otlp.translation-strategy", "How names of OTLP become names of metrics and labels, as translation_strategy in Prometheus: "+strings.Join(strategies, ", ")+".").
+		Default(strategies[0]).EnumVar(&o.otlp.Strategy, strategies...)
+	app.Flag("otlp.group-by", "Resource attributes, separated by commas, that name the group of an OTLP push besides its job, such as service.instance.id, unless the push or a rule sets group_by.").
+		Default("").SetValue((*attributes)(&o.defaults.GroupBy))
+	app.Flag("otlp.promote-resource-attributes", "Resource attributes, separated by commas, that all metrics of an OTLP push get as labels.").
+		Default("").SetValue((*attributes)(&o.otlp.PromoteResourceAttributes))
+	app.Flag("otlp.keep-identifying-resource-attributes", "Keep service.name, service.namespace and service.instance.id as labels of target_info.").
+		Default("false").BoolVar(&o.otlp.KeepIdentifyingResourceAttributes)
 }
 
 // addLimitFlags adds the flags that bound what clients may ask for. The limits of pushes are
@@ -241,6 +261,18 @@ func (t *timeToLive) Set(text string) error {
 }
 
 func (t *timeToLive) String() string { return model.Duration(*t).String() }
+
+// attributes is the value of a flag that names attributes of OTLP.
+type attributes metric.LabelNames
+
+// Set parses the names, which are separated by commas.
+func (a *attributes) Set(text string) error {
+	names := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	*a = attributes(metric.NewLabelNames(names...))
+	return nil
+}
+
+func (a *attributes) String() string { return string(*a) }
 
 // pathPrefix returns the prefix as /prefix, or empty if there is nothing but slashes.
 func pathPrefix(prefix string) string {

@@ -210,6 +210,7 @@ func newHandler(o options, groups *store.Store, clock store.Clock, journalMetric
 		MaxPushMemory:      o.maxInflight,
 		Rules:              manager,
 		Defaults:           o.defaults,
+		OTLP:               o.otlp,
 		ExternalURL:        o.externalURL,
 		RoutePrefix:        o.routePrefix,
 		TelemetryPath:      o.telemetryPath,

@@ -44,10 +44,13 @@ func (t Type) HasBuckets() bool { return t == Histogram || t == GaugeHistogram }
 
 // Family is a metric family as it was pushed: metrics of one name and type.
 type Family struct {
-	Name    string
-	Help    string // may be empty
-	Unit    string // of OpenMetrics; may be empty
-	Type    Type
+	Name string
+	Help string // may be empty
+	Unit string // of OpenMetrics; may be empty
+	Type Type
+	// Merge is how a push with MergeEach merges the family: MergeFamily, MergeSeries or
+	// MergeSum.
+	Merge   Merge
 	Metrics []Metric
 }
 

@@ -15,6 +15,7 @@ const (
 	MergeFamily               // the push replaces families of the same name
 	MergeSeries               // the push replaces series of the same name and labels
 	MergeSum                  // the push is added to the group
+	MergeEach                 // each family is merged as it says itself; see Family.Merge
 )
 
 // String returns the value of the option merge.
@@ -28,6 +29,8 @@ func (m Merge) String() string {
 		return "series"
 	case MergeSum:
 		return "sum"
+	case MergeEach:
+		return "each"
 	}
 	return "default"
 }
@@ -63,7 +66,7 @@ type Expiry struct {
 	KeepPushTimes bool
 }
 
-// LabelNames is a set of label names: sorted, distinct and separated by commas. It is
+// LabelNames is a set of names of labels or attributes: sorted, distinct and separated by commas. It is
 // comparable.
 type LabelNames string
 
@@ -89,6 +92,8 @@ type Options struct {
 	Gauges     GaugeMerge
 	Timestamps Timestamps
 	DropLabels LabelNames // labels that the pushed metrics lose; those of the group stay
+	// GroupBy are the labels of metrics, or the attributes of resources, that name their group.
+	GroupBy LabelNames
 }
 
 // Or returns o, with the options that it leaves open taken from others.
@@ -105,6 +110,9 @@ func (o Options) Or(others Options) Options {
 	}
 	if o.DropLabels == "" {
 		o.DropLabels = others.DropLabels
+	}
+	if o.GroupBy == "" {
+		o.GroupBy = others.GroupBy
 	}
 	return o
 }

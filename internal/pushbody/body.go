@@ -172,16 +172,22 @@ func (r *progressReader) Read(p []byte) (int, error) {
 // of the parser. If a body of up to 1 MiB cannot be parsed, Read parses it as what else it may
 // be, and the message says what to do; of a larger one it only looks whether it is compressed.
 func (r *Reader) Read(body *Body, names metric.ValidationScheme, sink wire.Sink) error {
-	h := body.request.Header
-	text, err := r.decompress(h.Get("Content-Encoding"), body.raw, body.limit, body.growFor(body.request.Context()))
+	text, err := r.Decompress(body)
 	if err != nil {
 		return err
 	}
+	h := body.request.Header
 	err = r.parser.ParseTo(text, formatOf(h), names, sink)
 	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok && rejection.Reason == metric.Malformed {
 		addHint(rejection, text, h, names)
 	}
 	return err
+}
+
+// Decompress returns a body, decompressed. It is valid until the body is released or the reader
+// reads another one. The error is as for Read, but not that of a sink or parser.
+func (r *Reader) Decompress(body *Body) ([]byte, error) {
+	return r.decompress(body.request.Header.Get("Content-Encoding"), body.raw, body.limit, body.growFor(body.request.Context()))
 }
 
 // isRemoteWrite reports whether a request has the headers that the remote write protocol

@@ -57,7 +57,12 @@ var all = [...]option{
 		{"drop", metric.Options{Timestamps: metric.TimestampsDrop}},
 	}},
 	{name: "drop_labels", header: headerPrefix + "Drop-Labels", parseValue: parseLabels, formatValue: formatLabels},
+	{name: groupBy, header: headerPrefix + "Group-By", parseValue: parseGroupBy, formatValue: formatGroupBy},
 }
+
+// groupBy is the option that says which labels of metrics, or attributes of resources, name their
+// group. If a request gives it several times in one place, the lists are joined.
+const groupBy = "group_by"
 
 // index returns the index in all of the named option, or -1.
 func index(name string) int {
@@ -162,8 +167,28 @@ func parseLabels(value string) (metric.Options, error) {
 
 func formatLabels(set metric.Options) string { return string(set.DropLabels) }
 
+// maxGroupBy is the maximum number of labels or attributes that group_by may name.
+const maxGroupBy = 32
+
+// parseGroupBy parses the names of labels or attributes such as job,instance or host.name.
+func parseGroupBy(value string) (metric.Options, error) {
+	names := strings.Split(value, ",")
+	if len(names) > maxGroupBy {
+		return metric.Options{}, fmt.Errorf("group_by names more than %d labels", maxGroupBy)
+	}
+	for i, name := range names {
+		names[i] = strings.TrimSpace(name)
+		if names[i] == "" || !utf8.ValidString(name) || strings.Contains(name, "\x00") {
+			return metric.Options{}, fmt.Errorf("group_by is a list of names such as job,instance, but %s is no name", Quote(name))
+		}
+	}
+	return metric.Options{GroupBy: metric.NewLabelNames(names...)}, nil
+}
+
+func formatGroupBy(set metric.Options) string { return string(set.GroupBy) }
+
 // IsList reports whether the values of the named option are lists, separated by commas.
-func IsList(name string) bool { return name == "drop_labels" }
+func IsList(name string) bool { return name == "drop_labels" || name == groupBy }
 
 // Value returns the value that the named option has in o, or "" if o does not set it.
 func Value(name string, o metric.Options) string { return all[index(name)].value(o) }

@@ -120,7 +120,13 @@ func (c *collector) add(i int, s setting) error {
 	if err != nil {
 		return metric.Reject(metric.BadOption, "%s: %v", s.describe(o), err)
 	}
-	if before.place == nowhere {
+	if before.place == nowhere || o.name == groupBy && before.place == s.place {
+		if before.place != nowhere {
+			if sets, err = parseGroupBy(before.value + "," + s.value); err != nil {
+				return metric.Reject(metric.BadOption, "%s: %v", s.describe(o), err)
+			}
+			s.value, c.options.GroupBy = string(sets.GroupBy), ""
+		}
 		c.settings[i] = s
 		c.options = c.options.Or(sets)
 		return nil

@@ -169,7 +169,7 @@ func TestNoRules(t *testing.T) {
 }
 
 func TestRejectedFiles(t *testing.T) {
-	const keys = "match, ttl, ttl_keep, merge, gauges, timestamps, drop_labels, body_size_limit, series_limit, label_limit, " +
+	const keys = "match, ttl, ttl_keep, merge, gauges, timestamps, drop_labels, group_by, body_size_limit, series_limit, label_limit, " +
 		"label_name_length_limit, label_value_length_limit, group_series_limit, groups_limit, series_total_limit"
 	rule := "rules:\n- match: '{}'\n- match: '{}'\n  "
 	for _, c := range []struct{ text, want string }{

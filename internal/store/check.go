@@ -175,17 +175,18 @@ func (c *check) checkType(f *metric.Family, same, e *EncodedFamily) error {
 // checkTypeInGroup rejects a type that does not fit that of the group's own family, same,
 // if metrics of it stay.
 func (c *check) checkTypeInGroup(f *metric.Family, same *EncodedFamily) error {
-	if same == nil || c.replaces || c.push.options.Merge == metric.MergeFamily {
+	merge := c.push.options.mergeOf(f)
+	if same == nil || c.replaces || merge == metric.MergeFamily {
 		return nil
 	}
 	var own types
 	own.add(same.Type())
-	if c.push.options.Merge == metric.MergeSeries && own.fits(f.Type) {
+	if merge == metric.MergeSeries && own.fits(f.Type) {
 		return nil
 	}
 	return metric.Reject(metric.TypeConflict,
 		"%q is pushed as %s, but group %s holds it as %s, and merge=%s keeps what is there: %s%s",
-		f.Name, f.Type, c.push.key, same.Type(), c.push.options.Merge, renameOrRetype(f, same.Type()), typeAdvice(f.Type))
+		f.Name, f.Type, c.push.key, same.Type(), merge, renameOrRetype(f, same.Type()), typeAdvice(f.Type))
 }
 
 // renameOrRetype says how to push f, which is stored with another type. Changing the

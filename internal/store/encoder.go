@@ -45,6 +45,7 @@ type Encoder struct {
 type piece struct {
 	name, help, unit string
 	typ              metric.Type
+	merge            metric.Merge
 	plain, whole     bool // whole: protobuf shares its memory with no other piece
 	series           int
 	protobuf         []byte
@@ -104,15 +105,20 @@ func (e *Encoder) Begin(key metric.GroupingKey, o PushOptions) {
 func (e *Encoder) Reset() {
 	e.normalizer.Reset(e.key)
 	e.normalizer.DropTimestamps = e.options.DropTimestamps
-	e.normalizer.DropLabels, e.normalizer.KeepDuplicates = e.options.DropLabels, e.combines()
-	e.normalizer.DropEmptyLabels = e.options.Merge == metric.MergeSum || e.options.Merge == metric.MergeSeries
+	e.normalizer.DropLabels = e.options.DropLabels
+	switch e.options.Merge {
+	case metric.MergeSeries, metric.MergeSum, metric.MergeEach:
+		e.normalizer.DropEmptyLabels = true
+	default:
+		e.normalizer.DropEmptyLabels = false
+	}
 	e.metrics, e.rejected, e.pieces, e.families, e.dropped = 0, nil, nil, nil, 0
 	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
 }
 
-// combines reports whether metrics that are the same series are added up.
-func (e *Encoder) combines() bool {
-	return len(e.options.DropLabels) > 0 && e.options.Merge == metric.MergeSum
+// combines reports whether metrics of a pushed family that are the same series are added up.
+func (e *Encoder) combines(f *metric.Family) bool {
+	return len(e.options.DropLabels) > 0 && e.options.mergeOf(f) == metric.MergeSum
 }
 
 // Draft is a push that was begun and is not finished. The zero value is no push.
@@ -150,7 +156,7 @@ func (e *Encoder) Add(families []metric.Family) error {
 func (e *Encoder) add(families []metric.Family) error {
 	for i := range families {
 		if f := &families[i]; len(f.Metrics) == 0 && f.Help != "" {
-			e.pieces = append(e.pieces, piece{name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, plain: true})
+			e.pieces = append(e.pieces, piece{name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, merge: f.Merge, plain: true})
 		}
 	}
 	if err := e.encode(families); err != nil {
@@ -160,7 +166,7 @@ func (e *Encoder) add(families []metric.Family) error {
 	for i := range e.families {
 		f := &e.families[i]
 		e.pieces = append(e.pieces, piece{
-			name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, plain: e.plain[i], whole: len(e.families) == 1,
+			name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, merge: f.Merge, plain: e.plain[i], whole: len(e.families) == 1,
 			series: len(f.Metrics), protobuf: encoded[start:e.ends[i]:e.ends[i]],
 		})
 		start = e.ends[i]
@@ -202,6 +208,7 @@ func (e *Encoder) encode(families []metric.Family) error {
 	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
 	for i := range families {
 		f := &families[i]
+		e.normalizer.KeepDuplicates = e.combines(f)
 		if err := e.normalizer.Normalize(f); err != nil {
 			return err
 		}
@@ -210,11 +217,11 @@ func (e *Encoder) encode(families []metric.Family) error {
 				return err
 			}
 		}
-		if e.options.Merge == metric.MergeSum {
+		if e.options.mergeOf(f) == metric.MergeSum {
 			if err := f.CheckSummable(e.options.Gauges); err != nil {
 				return err
 			}
-			if e.combines() {
+			if e.combines(f) {
 				if err := f.CombineDuplicates(e.options.Gauges); err != nil {
 					return err
 				}
@@ -253,7 +260,7 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		p.encoded = make([]EncodedFamily, len(e.pieces))
 		for i := range e.pieces {
 			x, f := &e.pieces[i], &p.families[i]
-			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ}
+			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ, Merge: x.merge}
 			p.encoded[i].init(x.series, e.headerOf(i, f), e.key.ID(), at, x.plain, x.protobuf)
 		}
 	} else {
@@ -316,7 +323,7 @@ func (e *Encoder) joinPieces() error {
 // joinFamily joins the sorted pieces of one family. It drops them to
 // give their memory back.
 func (e *Encoder) joinFamily(pieces []piece) (piece, error) {
-	all := piece{name: pieces[0].name, typ: pieces[0].typ, plain: true}
+	all := piece{name: pieces[0].name, typ: pieces[0].typ, merge: pieces[0].merge, plain: true}
 	size, count := 0, 0
 	var last *piece
 	for i := range pieces {
@@ -437,7 +444,7 @@ func (e *Encoder) mergePieces(all *piece, pieces []piece) error {
 	for len(open) > 0 {
 		c := open[0]
 		switch same := len(all.protobuf) > 0 && metric.CompareLabels(last, c.labels) == 0; {
-		case same && e.combines():
+		case same && e.combines(&metric.Family{Merge: all.merge}):
 			sum, err := e.sum(all, all.protobuf[start:], c.metric)
 			if err != nil {
 				return err

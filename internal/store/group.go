@@ -92,7 +92,7 @@ const maxGroupSize = 256 << 20
 // neither. The error is a *metric.RejectionError.
 func (g *Group) afterPush(p *Push) (*Group, error) {
 	next := &Group{Key: p.key, Pushed: p.at, Expiry: p.options.Expiry}
-	next.Summed = p.options.Merge == metric.MergeSum && len(p.families) > 0
+	next.Summed = p.sums()
 	if g == nil {
 		next.shape = shapeOf(p.key)
 		next.used = next.used.with(p)
@@ -106,8 +106,8 @@ func (g *Group) afterPush(p *Push) (*Group, error) {
 		next.Families = pushed
 		return next, nil
 	}
-	if len(p.families) == 0 {
-		next.Summed = g.Summed
+	if len(p.families) == 0 || p.options.Merge == metric.MergeEach {
+		next.Summed = next.Summed || g.Summed
 	}
 	if p.options.Merge != metric.MergeFamily {
 		if err := p.mergeSeries(pushed, g); err != nil {

@@ -15,12 +15,30 @@ func (p *Push) checkOptions(old *Group) error {
 		return nil
 	}
 	switch sum := p.options.Merge == metric.MergeSum; {
+	case p.options.Merge == metric.MergeEach:
+		return p.checkEach(old)
 	case sum && !old.Summed:
 		return concerning(p.key, metric.Reject(metric.BadMerge,
 			"group %s has values that were pushed without merge=sum, to which nothing can be added", p.key).With(metric.DeleteGroup))
 	case !sum && old.Summed:
 		return concerning(p.key, metric.Reject(metric.BadMerge,
 			"group %s adds up what is pushed to it, and this push would replace a part of the sums", p.key).With(metric.SumOrReplace))
+	}
+	return nil
+}
+
+// checkEach rejects a push with MergeEach that would add to values in its group, old, that are
+// no sums. Families that are not added up may be beside those that are.
+func (p *Push) checkEach(old *Group) error {
+	if old.Summed {
+		return nil
+	}
+	for i := range p.families {
+		if f := &p.families[i]; f.Merge == metric.MergeSum && old.Family(f.Name) != nil {
+			return concerning(p.key, metric.Reject(metric.BadMerge,
+				"%q would be added to what group %s has, but that was pushed as a value and not as a part of a sum", f.Name, p.key).
+				With(metric.DeleteGroup))
+		}
 	}
 	return nil
 }
@@ -49,9 +67,12 @@ func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 		same := old.Families[j]
 		merged := metric.Family{Name: f.Name, Help: f.Help, Unit: f.Unit, Type: mergedType(f.Type, same.Type())}
 		var err error
-		if p.options.Merge == metric.MergeSum {
+		switch p.options.mergeOf(&f) {
+		case metric.MergeFamily:
+			continue
+		case metric.MergeSum:
 			merged.Metrics, err = metric.AddMetrics(&f, same.Metrics(), p.options.Gauges)
-		} else {
+		default:
 			merged.Metrics = union(f.Metrics, same.Metrics(), func(a, b metric.Metric) int { return metric.CompareLabels(a.Labels, b.Labels) })
 		}
 		if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {

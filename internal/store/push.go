@@ -34,6 +34,19 @@ type PushOptions struct {
 	Limits limits.Limits
 }
 
+// mergeOf returns how the push merges a family with that of its group.
+func (o *PushOptions) mergeOf(f *metric.Family) metric.Merge {
+	if o.Merge == metric.MergeEach {
+		return f.Merge
+	}
+	return o.Merge
+}
+
+// sums reports whether the push adds up any of its families.
+func (p *Push) sums() bool {
+	return slices.ContainsFunc(p.families, func(f metric.Family) bool { return p.options.mergeOf(&f) == metric.MergeSum })
+}
+
 // Push is a push that is ready to be applied. It has been checked on its own and encoded.
 // That is most of its cost, and does not need the store.
 type Push struct {

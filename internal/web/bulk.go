@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,8 +21,6 @@ const (
 	// maxConcurrentGroups is how many groups of a bulk push are applied at a time, so
 	// that they share the commits of a file.
 	maxConcurrentGroups = 256
-	// maxGroupingLabels is the maximum number of labels that group_by may name.
-	maxGroupingLabels = 32
 	// maxLoggedRejections is the maximum number of log lines about one bulk push.
 	maxLoggedRejections = 10
 )
@@ -53,6 +50,14 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 		h.recorder.reject(r, o)
 		return err
 	}
+	h.recordAll(r, pushed, -1)
+	return answerBulk(w, pushed)
+}
+
+// recordAll records the outcomes of a request for many groups. size is that of each push, -1 if
+// that is not known. It leaves the errors in pushed as their sender may see them.
+func (h *pushHandler) recordAll(r *request, pushed []api.Pushed, size int64) {
+	address := h.pages.Address(r.Request)
 	h.denied(r, pushed)
 	logged := 0
 	for i := range pushed {
@@ -61,7 +66,7 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 			continue // no matter of the group's
 		}
 		p.Err = explain(p.Err, address)
-		o := outcome{p.Key, -1, p.Replayed, p.Err}
+		o := outcome{p.Key, size, p.Replayed, p.Err}
 		h.recorder.remember(r, o)
 		switch {
 		case p.Err == nil:
@@ -73,7 +78,6 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 		}
 		p.Err = discreet(p.Err, r.principal)
 	}
-	return answerBulk(w, pushed)
 }
 
 // denied counts and logs the groups that the sender may not push to, in one line.
@@ -112,7 +116,7 @@ func (h *pushHandler) readBulk(r *request, body *pushbody.Body, reader *pushbody
 	if err != nil {
 		return nil, metric.Reject(metric.BadOption, "the query cannot be parsed: %v", err)
 	}
-	names, err := groupBy(query, h.validation)
+	names, err := groupBy(query, asked.options.GroupBy, h.validation)
 	if err != nil {
 		return nil, err
 	}
@@ -126,27 +130,14 @@ func (h *pushHandler) readBulk(r *request, body *pushbody.Body, reader *pushbody
 }
 
 // groupBy returns the names of the labels by which a bulk push is split into groups.
-// Unknown parameters are errors: clients of other Pushgateways send no requests here.
-func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error) {
-	var names []string
-	for name := range query {
-		if name != "group_by" && !pushoptions.Known(name) {
-			return nil, metric.Reject(metric.BadOption, "%.40q in the query is neither group_by nor an option; the options are %s",
-				name, pushoptions.List())
-		}
+func groupBy(query url.Values, given metric.LabelNames, allowed metric.ValidationScheme) ([]string, error) {
+	if err := rejectUnknown(query); err != nil {
+		return nil, err
 	}
-	for _, list := range query["group_by"] {
-		for name := range strings.SplitSeq(list, ",") {
-			name = strings.TrimSpace(name)
-			switch {
-			case !allowed.ValidLabel(name) || metric.Reserved(name):
-				return nil, metric.Reject(metric.BadOption, "group_by=%s in the query: %q cannot be a grouping label's name", list, name)
-			case !slices.Contains(names, name):
-				names = append(names, name)
-			}
-			if len(names) > maxGroupingLabels {
-				return nil, metric.Reject(metric.BadOption, "group_by names more than %d labels", maxGroupingLabels)
-			}
+	names := given.All()
+	for _, name := range names {
+		if !allowed.ValidLabel(name) || metric.Reserved(name) {
+			return nil, metric.Reject(metric.BadOption, "group_by=%s: %q cannot be a grouping label's name", given, name)
 		}
 	}
 	if !slices.Contains(names, metric.JobLabel) {
@@ -156,30 +147,49 @@ func groupBy(query url.Values, allowed metric.ValidationScheme) ([]string, error
 	return names, nil
 }
 
+// rejectUnknown rejects parameters that are no options: clients of other Pushgateways send no
+// requests for many groups.
+func rejectUnknown(query url.Values) error {
+	for name := range query {
+		if !pushoptions.Known(name) {
+			return metric.Reject(metric.BadOption, "%.40q in the query is no option; the options are %s", name, pushoptions.List())
+		}
+	}
+	return nil
+}
+
 // applyAll applies those of the groups that the sender may push to, and returns the
 // outcome of each.
 func (h *pushHandler) applyAll(sink *bulkSink, sender *access.Principal) []api.Pushed {
 	groups := sink.splitter.Groups()
 	pushed := make([]api.Pushed, len(groups))
+	concurrently(len(groups), func(encoder *store.Encoder, i int) {
+		p := &pushed[i]
+		p.Key = groups[i].Key
+		if p.Err = sender.CheckGroup(access.Push, p.Key); p.Err != nil {
+			return
+		}
+		if p.Err = sink.resume(encoder, i); p.Err == nil {
+			p.Replayed, p.Err = h.apply(encoder, p.Key, sink.asked)
+		}
+	})
+	return pushed
+}
+
+// concurrently calls push for each of n groups, several at a time, and returns once all calls
+// have returned.
+func concurrently(n int, push func(encoder *store.Encoder, i int)) {
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(maxConcurrentGroups, len(groups)) {
+	for range min(maxConcurrentGroups, n) {
 		workers.Go(func() {
 			var encoder store.Encoder
-			for i := int(next.Add(1)) - 1; i < len(groups); i = int(next.Add(1)) - 1 {
-				p := &pushed[i]
-				p.Key = groups[i].Key
-				if p.Err = sender.CheckGroup(access.Push, p.Key); p.Err != nil {
-					continue
-				}
-				if p.Err = sink.resume(&encoder, i); p.Err == nil {
-					p.Replayed, p.Err = h.apply(&encoder, p.Key, sink.asked)
-				}
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				push(&encoder, i)
 			}
 		})
 	}
 	workers.Wait()
-	return pushed
 }
 
 // answerBulk answers a bulk push with the outcome of each group: with 200 if all were

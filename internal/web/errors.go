@@ -157,6 +157,8 @@ func (s *Server) answerError(w *httpserver.Response, r *request, form errorForm,
 		_ = api.WriteError(w, kindOf(err), err.Error()) // fails only if the client has gone
 	case pageForm:
 		s.answerErrorPage(w, r, err)
+	case otlpForm:
+		answerOTLPError(w, r, err)
 	default:
 		http.Error(w, err.Error(), statusOf(err))
 	}

@@ -283,6 +283,8 @@ func TestOpenAPIDescribesOptions(t *testing.T) {
 		_, list, _ := strings.Cut(strings.TrimSpace(w.Body.String()), behind)
 		return slices.Sorted(strings.SplitSeq(list, ", "))
 	}
+	manyGroups := []string{"group_by", "Pushgateway-Group-By"} // not for pushes to one group
+	described["query"], described["header"] = append(described["query"], manyGroups[0]), append(described["header"], manyGroups[1])
 	slices.Sort(described["query"])
 	if known := listed("the options are ", do(s, "POST", "/with/x=y/metrics/job/a", "")); !slices.Equal(described["query"], known) {
 		t.Errorf("in the query %q, want %q", described["query"], known)
@@ -297,10 +299,12 @@ func TestOpenAPIDescribesOptions(t *testing.T) {
 	if got := names(parameters(t, d, "/metrics/job/{job}", "put")); !slices.Equal(got, of) {
 		t.Errorf("PUT has %q, POST %q", got, of)
 	}
-	of = append(of, "group_by")
+	of = append(of, manyGroups...)
 	slices.Sort(of)
-	if got := names(parameters(t, d, "/api/v1/push", "post")); !slices.Equal(got, of) {
-		t.Errorf("pushes to many groups have %q, want %q", got, of)
+	for _, path := range []string{apiPushPath, otlpPath} {
+		if got := names(parameters(t, d, path, "post")); !slices.Equal(got, of) {
+			t.Errorf("pushes to %s have %q, want %q", path, got, of)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"pushgateway/internal/access"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/otlp"
 	"pushgateway/internal/pushbody"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
@@ -18,6 +19,7 @@ import (
 // pushHandler handles pushes.
 type pushHandler struct {
 	store      *store.Store
+	translator *otlp.Translator
 	rules      *rules.Manager
 	defaults   metric.Options
 	validation metric.ValidationScheme
@@ -44,7 +46,7 @@ type pushBuffers struct {
 func newPushHandler(s *Server) *pushHandler {
 	c := s.config
 	h := &pushHandler{
-		store: c.Store, rules: c.Rules, defaults: c.Defaults, validation: c.Validation, now: c.Clock.Now, pages: c.Pages,
+		store: c.Store, translator: otlp.New(c.OTLP), rules: c.Rules, defaults: c.Defaults, validation: c.Validation, now: c.Clock.Now, pages: c.Pages,
 		accepted: http.StatusOK,
 		recorder: s.recorder,
 		metrics:  s.metrics,
@@ -99,6 +101,10 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 	asked, err := parseRequestOptions(r)
 	if err != nil {
 		return false, err
+	}
+	if asked.options.GroupBy != "" {
+		return false, metric.Reject(metric.BadOption, "group_by is for pushes whose metrics name their groups, but here the URL names it: "+
+			"leave group_by out, or push to %s", apiPushPath)
 	}
 	options, err := h.pushOptions(key, asked)
 	if err != nil {

@@ -23,13 +23,17 @@ const maxIdempotencyKey = 128
 // requestOptions are the options that a request gives for its push.
 type requestOptions struct {
 	options        metric.Options
-	replace        bool   // PUT rather than POST
-	idempotencyKey string // empty if there is none
+	replace        bool         // PUT rather than POST
+	merge          metric.Merge // unless the request or a rule says otherwise
+	idempotencyKey string       // empty if there is none
 }
 
 // parseRequestOptions parses the options of a push.
 func parseRequestOptions(r *request) (requestOptions, error) {
-	asked := requestOptions{replace: r.Method == http.MethodPut}
+	asked := requestOptions{merge: metric.MergeFamily}
+	if r.Method == http.MethodPut {
+		asked.replace, asked.merge = true, metric.MergeGroup
+	}
 	var err error
 	if asked.idempotencyKey, err = idempotencyKey(r.Header[idempotencyHeader]); err != nil {
 		return asked, err
@@ -78,10 +82,7 @@ func (h *pushHandler) pushOptions(key metric.GroupingKey, asked requestOptions) 
 		IdempotencyKey: asked.idempotencyKey,
 	}
 	if resolved.Merge == metric.MergeDefault {
-		resolved.Merge = metric.MergeFamily
-		if asked.replace {
-			resolved.Merge = metric.MergeGroup
-		}
+		resolved.Merge = asked.merge
 	}
 	if asked.options.Gauges != metric.GaugeDefault && resolved.Merge != metric.MergeSum {
 		return resolved, metric.Reject(metric.BadOption, "gauges says how gauges are merged in a sum, but this push is not summed: add merge=sum")

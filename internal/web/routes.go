@@ -69,6 +69,7 @@ const (
 	textForm errorForm = iota
 	jsonForm
 	pageForm
+	otlpForm
 )
 
 // Paths that several places refer to. Below groupsPath and apiGroupsPath each group has a
@@ -78,6 +79,7 @@ const (
 	jobBase64Path = "/metrics/job@base64/"
 	apiPushPath   = "/api/v1/push"
 	apiGroupsPath = "/api/v1/groups/"
+	otlpPath      = "/api/v1/otlp/v1/metrics" // as in Prometheus
 	groupsPath    = "/groups/"
 	signInPath    = "/sign-in"
 	signOutPath   = "/sign-out"
@@ -116,6 +118,7 @@ func (s *Server) table() ([]route, error) {
 		{del, jobBase64Path + "*", deleteGroup, deletion, textForm, "delete", deletes.group},
 
 		{post, apiPushPath, pushEach, pushOptions | sameOrigin, jsonForm, "api/v1/push", pushes.bulk},
+		{post, otlpPath, pushEach, pushOptions | sameOrigin, otlpForm, "api/v1/otlp/v1/metrics", pushes.otlp},
 		{get, "/api/v1/groups", read, loaded | readable, jsonForm, "api/v1/groups", reads.groups},
 		{del, "/api/v1/groups", deleteEach, loaded | adminAPI | sameOrigin, jsonForm, "api/v1/groups", deletes.bySelector},
 		{get, apiGroupsPath + "*", read, loaded | readable, jsonForm, "api/v1/groups", reads.group},

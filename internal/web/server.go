@@ -19,6 +19,7 @@ import (
 	"pushgateway/internal/httpserver"
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/otlp"
 	"pushgateway/internal/pushbody"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
@@ -46,6 +47,8 @@ type Config struct {
 	// MaxPushMemory bounds the memory of pushes that are read at the same time, in bytes.
 	// 0 means a share of the process' memory limit.
 	MaxPushMemory int64
+
+	OTLP otlp.Config // says how OTLP is translated
 
 	Rules    *rules.Manager
 	Defaults metric.Options // options of pushes that neither set them nor match a rule that does
