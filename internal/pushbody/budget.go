@@ -236,6 +236,9 @@ func (b *Budget) wake() {
 	}
 }
 
+// Size returns the memory that all pushes may reserve together, in bytes.
+func (b *Budget) Size() int64 { return b.size }
+
 // Reserved returns how many bytes of the budget are reserved.
 func (b *Budget) Reserved() int64 {
 	b.mu.Lock()

@@ -58,6 +58,16 @@ func (s size) minus(o size) size {
 	return size{s.groups - o.groups, s.series - o.series, s.bytes - o.bytes}
 }
 
+// Quota returns what SetQuota set; the zero value if nothing is bounded. Cost: O(1).
+func (s *Store) Quota() Quota {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	if s.quota == nil {
+		return Quota{}
+	}
+	return *s.quota
+}
+
 // SetQuota bounds what is stored from now on. Nothing is deleted because of it. Cost:
 // O(groups) if a rule has bounds, while changes and readers wait; otherwise O(1).
 func (s *Store) SetQuota(q Quota) {

@@ -99,6 +99,12 @@ func newMetrics(s *store.Store, rules *rules.Manager, guard *access.Guard, journ
 			func() float64 { return float64(s.Totals().Series) }),
 		gauge("pushgateway_stored_bytes", "Size of the stored pushed metrics, encoded as protobuf.",
 			func() float64 { return float64(s.Totals().Bytes) }),
+		gauge("pushgateway_groups_limit", "Maximum number of stored groups (--storage.max-groups); 0 means no limit.",
+			func() float64 { return float64(s.Quota().Groups) }),
+		gauge("pushgateway_series_limit", "Maximum number of stored series (--storage.max-series); 0 means no limit.",
+			func() float64 { return float64(s.Quota().Series) }),
+		gauge("pushgateway_stored_bytes_limit", "Maximum size of the stored pushed metrics (--storage.max-bytes); 0 means no limit.",
+			func() float64 { return float64(s.Quota().Bytes) }),
 		gauge("pushgateway_persistence_durable",
 			"Whether accepted changes are on disk (1), or only in memory or not accepted at all (0).",
 			func() float64 {
@@ -172,6 +178,8 @@ func (m *metrics) registerLoad(a *limits.Admission, b *pushbody.Budget) {
 	m.registry.MustRegister(
 		gauge("pushgateway_push_memory_bytes", "Memory that is reserved for pushes that are being read, see --push.max-inflight-bytes.",
 			func() float64 { return float64(b.Reserved()) }),
+		gauge("pushgateway_push_memory_limit_bytes", "Memory that pushes that are being read may reserve together.",
+			func() float64 { return float64(b.Size()) }),
 		gauge("pushgateway_pushes_running", "Pushes that are being applied, see --push.max-concurrency.",
 			func() float64 { return float64(a.Running()) }),
 		gauge("pushgateway_pushes_waiting", "Pushes whose bodies have arrived and that wait until others are applied.",
