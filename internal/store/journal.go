@@ -25,7 +25,8 @@ type Journal interface {
 	// Commit ends the turn. Once it returns nil, all changes are as durable as the
 	// journal promises. After an error, a later Load must find none of them, unless
 	// the process ended before the journal could drop them. A temporary error is an
-	// *UnavailableError. Empty Changes end the turn at no cost.
+	// *UnavailableError; if that is Uncertain, the changes may also come back from Begin as
+	// those of others. Empty Changes end the turn at no cost.
 	Commit(Changes) error
 	// Ready returns nil if changes are accepted, otherwise an *UnavailableError.
 	Ready() error
@@ -40,12 +41,46 @@ type Journal interface {
 	Close(ctx context.Context) error
 }
 
+// A SharedJournal is a Journal to which other processes commit, too. They are replicas.
+type SharedJournal interface {
+	Journal
+	// Follow has adopt called whenever others have committed, until Close. adopt calls
+	// learn between turns. learn returns what others have committed since the last call of
+	// itself or of Begin. It takes no turn, and does not wait for others. Follow is
+	// called once, after Load.
+	Follow(adopt func(learn func() Changes))
+	// Replicas describes the replicas. It never waits.
+	Replicas() Replicas
+}
+
+// Replicas are the processes that share a journal.
+type Replicas struct {
+	Name      string        // of this one
+	Sequence  int64         // of the last commit of all
+	ClockSkew time.Duration // how far the common clock is ahead of this machine's
+	All       []Replica     // ordered by name
+}
+
+// Replica is one of the processes that share a journal.
+type Replica struct {
+	Name, Version string
+	Self          bool  // it is this one
+	Live          bool  // it was heard of lately
+	Sequence      int64 // of the last commit that it has
+	Behind        int64 // how many commits it lacks
+	Started       time.Time
+	Heartbeat     time.Time // when it was last heard of
+	// OtherRules and OtherAuth say that its rules or auth file are not those of this one.
+	OtherRules, OtherAuth bool
+}
+
 // JournalStatus describes a journal.
 type JournalStatus struct {
 	Durable       bool      // accepted changes survive the process
 	File          string    // empty if there is none
+	Database      string    // its URL without password; empty if there is none
 	Sync          string    // when changes are on disk, as the command line names it
-	SizeBytes     int64     // of the file
+	SizeBytes     int64     // of the file, or in the database
 	LastCommit    time.Time // that succeeded, or when the journal was loaded
 	PendingGroups int       // changed since LastCommit
 	Loading       bool      // Load has not returned yet
@@ -81,9 +116,13 @@ func (c Changes) Deletes() bool {
 type UnavailableError struct {
 	Reason     error
 	RetryAfter time.Duration // when it may be worth trying again
+	Uncertain  bool          // the change may have been stored all the same
 }
 
 func (e *UnavailableError) Error() string {
+	if e.Uncertain {
+		return "the change may or may not have been applied, push it again: " + e.Reason.Error()
+	}
 	return "the change could not be stored and was not applied: " + e.Reason.Error()
 }
 

@@ -126,6 +126,9 @@ func (s *Store) Open(ctx context.Context) error {
 		return err
 	}
 	s.open(groups)
+	if shared, ok := s.journal.(SharedJournal); ok {
+		shared.Follow(s.follow)
+	}
 	return nil
 }
 
@@ -187,6 +190,15 @@ func (s *Store) Status() JournalStatus {
 		}
 	}
 	return status
+}
+
+// Replicas describes the processes that share the store's journal; false if it is not
+// shared. It never waits.
+func (s *Store) Replicas() (Replicas, bool) {
+	if shared, ok := s.journal.(SharedJournal); ok {
+		return shared.Replicas(), true
+	}
+	return Replicas{}, false
 }
 
 // Backup calls send with a copy of the journal, see Journal.

@@ -127,6 +127,15 @@ func (s *Store) turn(waiting []waiter) (rest []waiter) {
 	return rest
 }
 
+// follow makes visible, between turns, what learn returns.
+func (s *Store) follow(learn func() Changes) {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	if changes := learn(); !changes.Empty() {
+		s.adopt(changes)
+	}
+}
+
 // adopt makes changes visible that were checked elsewhere. The caller holds committing.
 func (s *Store) adopt(changes Changes) {
 	b := &s.next

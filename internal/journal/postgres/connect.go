@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// connectTimeout bounds connecting to one host, unless the URL says otherwise.
+	connectTimeout = 2 * time.Second
+	// closeTimeout bounds the farewell to a server.
+	closeTimeout = time.Second
+)
+
+// conn is a connection to the database. It is used by one goroutine at a time.
+type conn struct {
+	*pgx.Conn
+	timeline int64 // of the server, which is another one after a failover; 0 if unknown
+	warned   bool  // by the server, since this was last set to false
+}
+
+var errNotCanceled = errors.New("statements are not canceled")
+
+// connect connects to the first host that accepts writes.
+func (j *Journal) connect(ctx context.Context) (*conn, error) {
+	config := j.options.Address.config.Copy()
+	if file := j.options.PasswordFile; file != "" {
+		password, err := os.ReadFile(file) // each time, since passwords are rotated
+		if err != nil {
+			return nil, fmt.Errorf("read the database's password: %w", err)
+		}
+		config.Password = strings.TrimRight(string(password), "\r\n")
+	}
+	c := &conn{}
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		c.warned = c.warned || n.SeverityUnlocalized == "WARNING"
+	}
+	// pgx would have the server cancel the statement of a connection that it gives up. But
+	// canceling a COMMIT that waits for a synchronous standby makes it succeed without.
+	dial, connected := config.DialFunc, new(atomic.Bool)
+	if j.options.dial != nil {
+		dial = j.options.dial
+	}
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if connected.Load() {
+			return nil, errNotCanceled
+		}
+		return dial(ctx, network, address)
+	}
+	opened, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	connected.Store(true)
+	c.Conn = opened
+	if err := c.QueryRow(ctx, timelineQuery).Scan(&c.timeline); err != nil {
+		if lost(err) || ctx.Err() != nil {
+			c.close()
+			return nil, err
+		}
+		c.timeline = 0 // some services do not have the function
+	}
+	return c, nil
+}
+
+const timelineQuery = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
+
+// close closes the connection; c may be nil.
+func (c *conn) close() {
+	if c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = c.Close(ctx) // the server notices either way
+}
+
+// rollback ends a transaction, if one is open. It returns an error if the connection is
+// of no more use.
+func (c *conn) rollback(ctx context.Context) error {
+	if c.IsClosed() {
+		return net.ErrClosed
+	}
+	if c.PgConn().TxStatus() == 'I' {
+		return nil
+	}
+	_, err := c.Exec(ctx, "ROLLBACK")
+	return err
+}
+
+// lost reports whether the error, which must not be nil, is of the connection or of the server as
+// a whole, rather than of a statement.
+func lost(err error) bool {
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	return !ok || failure.SeverityUnlocalized == "FATAL" || failure.SeverityUnlocalized == "PANIC"
+}
+
+// permanent reports whether trying again is of no use until somebody changes the command
+// line or the database.
+func permanent(err error) bool {
+	if _, ok := errors.AsType[*NewerError](err); ok {
+		return true
+	}
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch failure.Code {
+	case "28000", "28P01", // wrong user or password
+		"3D000", "3F000", // no such database or schema
+		"42501": // a right is missing
+		return true
+	}
+	return false
+}

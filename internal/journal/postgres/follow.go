@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"pushgateway/internal/store"
+)
+
+const (
+	// pollInterval is how often the head is looked at if no notification comes.
+	pollInterval = 500 * time.Millisecond
+	// heartbeatInterval is how often a replica says how far it is.
+	heartbeatInterval = time.Second
+	// reconnectInterval is the least time between two tries to connect.
+	reconnectInterval = 200 * time.Millisecond
+)
+
+// Follow has adopt called from now on whenever others have committed, until Close.
+func (j *Journal) Follow(adopt func(learn func() store.Changes)) { j.adopt.Store(&adopt) }
+
+// follow follows what others commit, and notices when the database goes away and when it
+// is there again, until Close.
+func (j *Journal) follow() {
+	for j.ctx.Err() == nil {
+		tried := time.Now()
+		err := j.followConnection()
+		if j.ctx.Err() != nil {
+			return
+		}
+		j.metrics.reconnects.Inc()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errors.New("the database does not answer in time")
+		}
+		j.fail(err)
+		select {
+		case <-j.ctx.Done():
+		case <-time.After(time.Until(tried.Add(reconnectInterval))):
+		}
+	}
+}
+
+// followConnection follows over one connection until that fails.
+func (j *Journal) followConnection() error {
+	c, err := j.connect(j.ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := j.listen(c); err != nil {
+		return err
+	}
+	var heartbeat, housekeeping time.Time
+	for {
+		if time.Since(heartbeat) >= heartbeatInterval {
+			heartbeat = time.Now()
+			ctx, cancel := context.WithTimeout(j.ctx, answerTimeout)
+			err := j.heartbeat(ctx, c)
+			cancel()
+			if err != nil {
+				return err
+			}
+		}
+		if err := j.catchUpWithoutTurn(c); err != nil {
+			return err
+		}
+		j.succeed()
+		if time.Since(housekeeping) >= housekeepingInterval {
+			housekeeping = time.Now()
+			if err := j.keepHouse(c); err != nil {
+				return err
+			}
+		}
+		if err := j.await(c, time.Now().Add(pollInterval)); err != nil {
+			return err
+		}
+	}
+}
+
+// listen asks for notifications. Without them, for example behind a pooler, the replica
+// polls.
+func (j *Journal) listen(c *conn) error {
+	if j.options.noListen {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(j.ctx, answerTimeout)
+	defer cancel()
+	_, err := c.Exec(ctx, "LISTEN "+channel)
+	if err != nil && !lost(err) {
+		j.options.Logger.Warn("the database sends no notifications, so other replicas' changes are polled", "interval", pollInterval, "err", err)
+		return nil
+	}
+	return err
+}
+
+// await returns at the deadline, or earlier if others have committed.
+func (j *Journal) await(c *conn, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(j.ctx, deadline)
+	defer cancel()
+	for {
+		n, err := c.WaitForNotification(ctx)
+		if err != nil {
+			if ctx.Err() != nil && !c.IsClosed() {
+				return j.ctx.Err()
+			}
+			return err
+		}
+		j.metrics.notifications.Inc()
+		sequence, err := strconv.ParseInt(n.Payload, 10, 64)
+		if err == nil && !j.knows(sequence) {
+			return nil
+		}
+	}
+}
+
+// knows reports whether the commit of this number is no news.
+func (j *Journal) knows(sequence int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return sequence <= j.knowledge.last().sequence || sequence == j.own.sequence
+}
+
+// catchUpWithoutTurn reads what others have committed and has the store adopt it.
+func (j *Journal) catchUpWithoutTurn(c *conn) error {
+	adopt := j.adopt.Load()
+	if adopt == nil {
+		return nil // the store learns it with its next turn
+	}
+	ctx, cancel := context.WithCancel(j.ctx)
+	defer cancel()
+	// However much there is to read, something must come all the time.
+	patience := time.AfterFunc(answerTimeout, cancel)
+	defer patience.Stop()
+	r, err := c.readChanges(ctx, j.last().sequence, func() { patience.Reset(answerTimeout) })
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.DeadlineExceeded
+		}
+		return err
+	}
+	if r.head.commit == j.last() {
+		return nil
+	}
+	(*adopt)(func() (changes store.Changes) {
+		changes, err = j.learn(c, r)
+		return changes
+	})
+	return err
+}
+
+// learn learns what was read without a turn, and takes one if that is not enough.
+func (j *Journal) learn(c *conn, r *reading) (store.Changes, error) {
+	if j.ctx.Err() != nil {
+		return store.Changes{}, nil
+	}
+	switch j.knowledge.relate(r) {
+	case ahead:
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.knowledge.learn(r), nil
+	case unknown, diverged:
+		ctx, cancel := context.WithTimeout(j.ctx, lockTimeout+answerTimeout)
+		defer cancel()
+		changes, err := j.takeTurn(ctx, c)
+		if err == nil {
+			err = c.rollback(ctx)
+		}
+		if err != nil {
+			return store.Changes{}, fmt.Errorf("catch up with the database: %w", err)
+		}
+		return changes, nil
+	}
+	return store.Changes{}, nil
+}

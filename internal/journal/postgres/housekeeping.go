@@ -1,0 +1,57 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	housekeepingInterval = 10 * time.Second
+	// forgetReplica is how long a replica is shown that says no more.
+	forgetReplica = time.Hour
+
+	selectFloor = "SELECT EXISTS (SELECT FROM pushgateway_groups WHERE record IS NULL AND sequence <= f.sequence), f.sequence, " +
+		"pg_total_relation_size('pushgateway_groups') + pg_total_relation_size('pushgateway_commits') " +
+		"FROM (SELECT least(min(r.sequence), min(h.sequence)) AS sequence FROM pushgateway_head h " +
+		"LEFT JOIN pushgateway_replicas r ON r.heartbeat > clock_timestamp() - $1::interval) AS f"
+	deleteTombstones = "DELETE FROM pushgateway_groups WHERE record IS NULL AND sequence <= $1"
+	moveFloor        = "UPDATE pushgateway_head SET pruned = greatest(pruned, $1)"
+	deleteCommits    = "DELETE FROM pushgateway_commits WHERE sequence < (SELECT sequence FROM pushgateway_head) - $1"
+	deleteReplicas   = "DELETE FROM pushgateway_replicas WHERE heartbeat < clock_timestamp() - $1::interval " +
+		"OR name = $2 AND process <> $3 AND heartbeat < clock_timestamp() - $4::interval"
+)
+
+// keepHouse deletes what no replica needs any more: tombstones that all have seen, old
+// commits, and replicas that are gone. Any replica may do that at any time.
+func (j *Journal) keepHouse(c *conn) error {
+	ctx, cancel := context.WithTimeout(j.ctx, lockTimeout+answerTimeout)
+	defer cancel()
+	due, floor, size := false, int64(0), int64(0)
+	var b pgx.Batch
+	b.Queue(deleteCommits, 2*maxCommits)
+	b.Queue(deleteReplicas, forgetReplica, j.options.Name, [16]byte(j.process), 3*heartbeatInterval)
+	b.Queue(selectFloor, liveTimeout).QueryRow(func(row pgx.Row) error { return row.Scan(&due, &floor, &size) })
+	if err := c.send(ctx, &b); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.size = size
+	j.updateStatus()
+	j.mu.Unlock()
+	if !due {
+		return nil
+	}
+	b = pgx.Batch{}
+	var h head
+	queueTurn(&b, lockTimeout, &h)
+	b.Queue(deleteTombstones, floor)
+	b.Queue(moveFloor, floor)
+	b.Queue("COMMIT")
+	err := c.send(ctx, &b)
+	if err != nil && !lost(err) {
+		return nil // it can wait until the next time
+	}
+	return err
+}
