@@ -151,7 +151,7 @@ func decide(user *access.Principal, method, path string) (web.Decision, error) {
 	o := parseFlags("pushgateway", []string{"--web.enable-admin-api", "--web.enable-lifecycle", "--push.enable-utf8-names"})
 	logger := slog.New(slog.DiscardHandler)
 	groups, clock := store.InMemory(), store.SystemClock()
-	manager, err := newRules(o, groups, clock, logger)
+	manager, err := newRules(o, groups, clock, &configHashes{}, logger)
 	if err != nil {
 		return web.Decision{}, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -52,6 +53,11 @@ type options struct {
 	persistenceDefault  bool   // the file was not named on the command line
 	persistenceSync     journal.Sync
 	persistenceInterval time.Duration
+
+	database           databaseURL // that replicas share, instead of a file; may not be set
+	passwordFile       string      // of the database; may be empty
+	replicaName        string
+	readyNeedsDatabase bool
 
 	unchecked bool
 	utf8Names bool
@@ -109,6 +115,7 @@ func parseFlags(program string, args []string) options {
 		Default(journal.SyncEachPush.String()).Enum(journal.SyncEachPush.String(), journal.SyncInterval.String())
 	app.Flag("persistence.interval", "The interval at which to write out the persistence file, with --persistence.sync=interval.").
 		Default("5m").DurationVar(&o.persistenceInterval)
+	addReplicaFlags(app, &o)
 	app.Flag("push.disable-consistency-check", "Answer pushes with 202 instead of 200. Pushes are still checked, and inconsistent ones rejected.").
 		Default("false").BoolVar(&o.unchecked)
 	app.Flag("push.enable-utf8-names", "Allow UTF-8 characters in metric and label names.").
@@ -139,6 +146,15 @@ func parseFlags(program string, args []string) options {
 		app.Fatalf("--otlp.translation-strategy=%s needs --push.enable-utf8-names, since it keeps names as they are", o.otlp.Strategy)
 	}
 	o.persistenceDefault = !fileNamed
+	if o.database.isSet() {
+		o.persistenceFile = ""
+		if fileNamed {
+			app.Fatalf("--persistence.file and --persistence.url exclude each other")
+		}
+	}
+	if o.replicaName == "" {
+		o.replicaName, _ = os.Hostname() // an empty name is shown as such
+	}
 	if *sync == journal.SyncInterval.String() {
 		o.persistenceSync = journal.SyncInterval
 	}

@@ -54,14 +54,14 @@ func runServer(o options, logger *slog.Logger) error {
 	if o.memoryLimit {
 		limitMemory(o.memoryLimitRatio, logger)
 	}
-	clock := store.SystemClock()
-	journal, journalMetrics := newJournal(o, logger)
+	hashes := &configHashes{}
+	journal, journalMetrics, clock := newJournal(o, hashes, logger)
 	groups := store.New(store.Config{Journal: journal, Clock: clock})
-	manager, err := newRules(o, groups, clock, logger)
+	manager, err := newRules(o, groups, clock, hashes, logger)
 	if err != nil {
 		return err
 	}
-	guard, err := newGuard(o, clock, logger)
+	guard, err := newGuard(o, clock, hashes, logger)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func runServer(o options, logger *slog.Logger) error {
 		warnOfHidden(groups, logger)
 		groups.RunExpiry(ctx, handler.Expired)
 	})
-	if o.persistenceFile == "" {
+	if o.persistenceFile == "" && !o.database.isSet() {
 		<-ready // there is nothing to load, so no scrape is to be answered with 503
 	}
 	err = serve(ctx, o, handler, logger)
@@ -105,10 +105,10 @@ func warnOfHidden(groups *store.Store, logger *slog.Logger) {
 }
 
 // newRules returns the manager of the rules, which decide when groups expire.
-func newRules(o options, groups *store.Store, clock store.Clock, logger *slog.Logger) (*rules.Manager, error) {
+func newRules(o options, groups *store.Store, clock store.Clock, hashes *configHashes, logger *slog.Logger) (*rules.Manager, error) {
 	config := rules.ManagerConfig{Now: clock.Now, Logger: logger}
 	if o.configFile != "" {
-		config.Load = func() (*rules.Rules, error) { return rules.Load(o.configFile) }
+		config.Load = hashed(rules.Load, o.configFile, &hashes.rules)
 	}
 	config.Apply = func(inUse *rules.Rules) {
 		due := groups.SetExpiry(func(key metric.GroupingKey) metric.Expiry {
@@ -134,7 +134,7 @@ func quotaOf(o options, inUse *rules.Rules) store.Quota {
 }
 
 // newGuard returns what decides who may do what, nil if there is no auth file.
-func newGuard(o options, clock store.Clock, logger *slog.Logger) (*access.Guard, error) {
+func newGuard(o options, clock store.Clock, hashes *configHashes, logger *slog.Logger) (*access.Guard, error) {
 	if o.authFile == "" {
 		return nil, nil
 	}
@@ -142,7 +142,7 @@ func newGuard(o options, clock store.Clock, logger *slog.Logger) (*access.Guard,
 		return nil, err
 	}
 	return access.NewGuard(access.Config{
-		Load:   func() (*access.Policy, error) { return access.Load(o.authFile) },
+		Load:   hashed(access.Load, o.authFile, &hashes.auth),
 		Now:    clock.Now,
 		Logger: logger,
 	})
