@@ -13,8 +13,9 @@ func TestImportsPointOneWay(t *testing.T) {
 	order := []string{
 		"cmd/pushgateway", "internal/client", "internal/web", "internal/httpserver", "internal/pushbody", "internal/webui", "internal/api",
 		"internal/groupview", "internal/search", "internal/history", "internal/journal/journaltest", "internal/exposition",
-		"internal/journal", "internal/store", "internal/otlp", "internal/wire", "internal/rules", "internal/pushoptions", "internal/access", "internal/limits",
-		"internal/selector", "internal/metric", "internal/sorted", "internal/protofield",
+		"internal/journal/postgres", "internal/journal", "internal/store", "internal/otlp", "internal/wire", "internal/rules",
+		"internal/pushoptions", "internal/access", "internal/limits", "internal/selector", "internal/metric", "internal/sorted",
+		"internal/protofield",
 	}
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "pushgateway/cmd/...", "pushgateway/internal/...")
 	out, err := list.Output()

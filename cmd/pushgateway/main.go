@@ -228,6 +228,8 @@ func newHandler(o options, groups *store.Store, clock store.Clock, journalMetric
 		Unchecked:   o.unchecked,
 		OpenMetrics: o.openMetrics,
 		AdminAPI:    o.adminAPI,
+
+		ReadOnlyReady: o.database.isSet() && !o.readyNeedsDatabase,
 	}
 	if o.utf8Names {
 		config.Validation = metric.UTF8Validation

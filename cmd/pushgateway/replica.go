@@ -19,9 +19,9 @@ func addReplicaFlags(app *kingpin.Application, o *options) {
 		Default("").SetValue(&o.database)
 	app.Flag("persistence.password-file", "File with the password of the database of --persistence.url. It is read at each connection.").
 		Default("").StringVar(&o.passwordFile)
-	app.Flag("persistence.replica-name", "Name of this replica on the status page and in metrics, with --persistence.url. Defaults to the host's name.").
+	app.Flag("persistence.replica-name", "Name of this replica on the status page and in metrics. Defaults to the host's name.").
 		Default("").StringVar(&o.replicaName)
-	app.Flag("web.ready-needs-database", "Answer /-/ready with 503 while the database of --persistence.url is away. Otherwise replicas stay ready, for scrapes go on.").
+	app.Flag("web.ready-needs-database", "Answer /-/ready with 503 while the database of --persistence.url is away. Scrapes go on meanwhile.").
 		Default("false").BoolVar(&o.readyNeedsDatabase)
 }
 

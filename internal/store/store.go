@@ -178,6 +178,15 @@ func (s *Store) Ready() error {
 	return s.journal.Ready()
 }
 
+// Loaded returns nil if the store is open: readers get all groups, whether changes are
+// accepted or not. Otherwise it returns an *UnavailableError.
+func (s *Store) Loaded() error {
+	if err := s.unready.Load(); err != nil {
+		return err
+	}
+	return nil
+}
+
 // Status describes the store's journal; it is loading until Open has returned. It
 // never waits for a disk.
 func (s *Store) Status() JournalStatus {

@@ -40,6 +40,8 @@ type processHandler struct {
 	routePrefix string
 	logger      *slog.Logger
 	audit       *auditor
+	// readOnlyReady has it be ready also while changes are not accepted.
+	readOnlyReady bool
 }
 
 // healthy answers GET /-/healthy. It also lists the push options: any client may learn from it
@@ -61,7 +63,11 @@ func onlyPostOrPut(http.ResponseWriter, *request) error { return errOnlyPostOrPu
 
 // ready answers GET /-/ready.
 func (h *processHandler) ready(w http.ResponseWriter, r *request) error {
-	if err := h.store.Ready(); err != nil {
+	ready := h.store.Ready
+	if h.readOnlyReady {
+		ready = h.store.Loaded
+	}
+	if err := ready(); err != nil {
 		return err
 	}
 	return answerOK(w, r)

@@ -107,7 +107,7 @@ func (s *Server) table() ([]route, error) {
 	deletes := &deleteHandler{c.Store, c.Validation, s.audit, s.history, views}
 	reads := &apiHandler{c.Store, c.Status, c.Validation, views}
 	pages := newPageHandler(s, views, deletes)
-	process := &processHandler{c.Store, c.Rules, c.Guard, c.Quit, c.RoutePrefix, c.Logger, s.audit}
+	process := &processHandler{c.Store, c.Rules, c.Guard, c.Quit, c.RoutePrefix, c.Logger, s.audit, c.ReadOnlyReady}
 
 	rows := []route{
 		{put, jobPath + "*", pushGroup, push, textForm, "push", pushes.push},

@@ -68,7 +68,9 @@ type Config struct {
 	Unchecked   bool // answer accepted pushes with 202, as upstream does without its check
 	OpenMetrics bool // expose OpenMetrics to clients that ask for it
 	AdminAPI    bool
-	Quit        func() // stops the process; nil disables the lifecycle API
+	// ReadOnlyReady answers /-/ready with 200 also while changes are not accepted.
+	ReadOnlyReady bool
+	Quit          func() // stops the process; nil disables the lifecycle API
 }
 
 // Server serves the gateway's URLs. It is safe for concurrent use.

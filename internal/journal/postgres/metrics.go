@@ -69,8 +69,9 @@ func (j *Journal) Collectors() []prometheus.Collector {
 
 var (
 	replicasDesc = prometheus.NewDesc("pushgateway_replicas", "Number of live replicas that use the database.", nil, nil)
-	behindDesc   = prometheus.NewDesc("pushgateway_replica_behind_commits", "How many commits a live replica lacks, as of its last heartbeat.", []string{"replica"}, nil)
-	differsDesc  = prometheus.NewDesc("pushgateway_replica_configuration_differs",
+	behindDesc   = prometheus.NewDesc("pushgateway_replica_behind_commits",
+		"How many commits a live replica lacks, as of its last heartbeat.", []string{"replica"}, nil)
+	differsDesc = prometheus.NewDesc("pushgateway_replica_configuration_differs",
 		"Whether a live replica has another rules or auth file than this one (1), or the same (0).", []string{"replica", "file"}, nil)
 )
 

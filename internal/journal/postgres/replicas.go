@@ -37,7 +37,8 @@ func (j *Journal) heartbeat(ctx context.Context, c *conn) error {
 		var process [16]byte
 		var r store.Replica
 		var theirRules, theirAuth string
-		_, err := pgx.ForEachRow(rows, []any{&process, &r.Name, &r.Version, &r.Sequence, &theirRules, &theirAuth, &r.Started, &r.Heartbeat, &now}, func() error {
+		columns := []any{&process, &r.Name, &r.Version, &r.Sequence, &theirRules, &theirAuth, &r.Started, &r.Heartbeat, &now}
+		_, err := pgx.ForEachRow(rows, columns, func() error {
 			r.Self = token(process) == j.process
 			r.Behind = max(0, h.sequence-r.Sequence)
 			r.Live = now.Sub(r.Heartbeat) < liveTimeout

@@ -26,7 +26,8 @@ const migrationLock = 0x7075736867617465
 type NewerError struct{ Version int }
 
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("the tables in the database have version %d, but this program knows only version %d: use the release that made them, or a newer one", e.Version, schemaVersion)
+	return fmt.Sprintf("the tables in the database have version %d, but this program knows only version %d: "+
+		"use the release that made them, or a newer one", e.Version, schemaVersion)
 }
 
 // migrate makes the tables, or brings them to schemaVersion. Any number of replicas may

@@ -121,7 +121,8 @@ func (j *Journal) catchUp(ctx context.Context, c *conn, r *reading) (store.Chang
 	// Only whoever decides in the store changes the knowledge, and that is the caller.
 	relation := j.knowledge.relate(r)
 	if relation == unknown || relation == diverged {
-		j.options.Logger.Warn("reading all groups again: this replica was away for too long", "sequence", r.head.sequence, "before", j.knowledge.last().sequence)
+		j.options.Logger.Warn("reading all groups again: this replica was away for too long",
+			"sequence", r.head.sequence, "before", j.knowledge.last().sequence)
 		if err := c.readRecords(ctx, r, ""); err != nil {
 			return store.Changes{}, err
 		}
