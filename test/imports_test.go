@@ -16,6 +16,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"internal/journal/postgres", "internal/journal", "internal/store", "internal/otlp", "internal/wire", "internal/rules",
 		"internal/pushoptions", "internal/access", "internal/limits", "internal/selector", "internal/metric", "internal/sorted",
 		"internal/protofield",
+		"internal/pgtest",
 	}
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "pushgateway/cmd/...", "pushgateway/internal/...")
 	out, err := list.Output()
