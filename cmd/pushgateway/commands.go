@@ -39,6 +39,7 @@ func commands() []command {
 	return []command{
 		pushCommand(),
 		checkCommand(), dumpCommand(), checkConfigCommand(), authCommand(),
+		completionCommand(), manCommand(),
 	}
 }
 

@@ -82,9 +82,17 @@ type options struct {
 // parseFlags parses the command line. It ends the process if that asks for help or the
 // version, or has a mistake.
 func parseFlags(program string, args []string) options {
+	app, parsed := declareFlags(program)
+	kingpin.MustParse(app.Parse(args))
+	return parsed()
+}
+
+// declareFlags returns the parser of the flags, and a function that returns the options once
+// they are parsed. It ends the process if they contradict each other.
+func declareFlags(program string) (app *kingpin.Application, parsed func() options) {
 	var o options
 	var externalURL *url.URL
-	app := kingpin.New(program, "The Pushgateway: batch jobs push their metrics here, and Prometheus scrapes them.\n\n"+
+	app = kingpin.New(program, "The Pushgateway: batch jobs push their metrics here, and Prometheus scrapes them.\n\n"+
 		"Without a command it serves. Each command has its own --help.\n"+commandList())
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("pushgateway"))
@@ -134,41 +142,42 @@ func parseFlags(program string, args []string) options {
 	o.log = &promslog.Config{Style: promslog.GoKitStyle} // as upstream
 	promslogflag.AddFlags(app, o.log)
 
-	kingpin.MustParse(app.Parse(args))
-	for kind, max := range limit {
-		o.limits = o.limits.With(kind, *max)
-	}
-	o.defaults.Expiry = metric.Expiry{Set: true, TTL: time.Duration(ttl)}
-	if *timestamps == "drop" {
-		o.defaults.Timestamps = metric.TimestampsDrop
-	}
-	if !o.utf8Names && !otlp.Escapes(o.otlp.Strategy) {
-		app.Fatalf("--otlp.translation-strategy=%s needs --push.enable-utf8-names, since it keeps names as they are", o.otlp.Strategy)
-	}
-	o.persistenceDefault = !fileNamed
-	if o.database.isSet() {
-		o.persistenceFile = ""
-		if fileNamed {
-			app.Fatalf("--persistence.file and --persistence.url exclude each other")
+	return app, func() options {
+		for kind, max := range limit {
+			o.limits = o.limits.With(kind, *max)
 		}
+		o.defaults.Expiry = metric.Expiry{Set: true, TTL: time.Duration(ttl)}
+		if *timestamps == "drop" {
+			o.defaults.Timestamps = metric.TimestampsDrop
+		}
+		if !o.utf8Names && !otlp.Escapes(o.otlp.Strategy) {
+			app.Fatalf("--otlp.translation-strategy=%s needs --push.enable-utf8-names, since it keeps names as they are", o.otlp.Strategy)
+		}
+		o.persistenceDefault = !fileNamed
+		if o.database.isSet() {
+			o.persistenceFile = ""
+			if fileNamed {
+				app.Fatalf("--persistence.file and --persistence.url exclude each other")
+			}
+		}
+		if o.replicaName == "" {
+			o.replicaName, _ = os.Hostname() // an empty name is shown as such
+		}
+		if *sync == journal.SyncInterval.String() {
+			o.persistenceSync = journal.SyncInterval
+		}
+		o.externalURL = *externalURL
+		if o.routePrefix == "" {
+			o.routePrefix = externalURL.Path
+		}
+		o.routePrefix = pathPrefix(o.routePrefix)
+		o.telemetryPath = path.Join("/", o.telemetryPath)
+		if o.selfMetricsPath != "" {
+			o.selfMetricsPath = path.Join("/", o.selfMetricsPath)
+		}
+		o.all = flagValues(app)
+		return o
 	}
-	if o.replicaName == "" {
-		o.replicaName, _ = os.Hostname() // an empty name is shown as such
-	}
-	if *sync == journal.SyncInterval.String() {
-		o.persistenceSync = journal.SyncInterval
-	}
-	o.externalURL = *externalURL
-	if o.routePrefix == "" {
-		o.routePrefix = externalURL.Path
-	}
-	o.routePrefix = pathPrefix(o.routePrefix)
-	o.telemetryPath = path.Join("/", o.telemetryPath)
-	if o.selfMetricsPath != "" {
-		o.selfMetricsPath = path.Join("/", o.selfMetricsPath)
-	}
-	o.all = flagValues(app)
-	return o
 }
 
 // addOTLPFlags adds the flags that say how OTLP is translated. They are named as the settings in the
