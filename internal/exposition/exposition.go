@@ -128,7 +128,7 @@ type exposer struct {
 // each calls visit for each name, in order, with the pushed family and the self metrics of
 // that name. Either may be nil.
 func (e *exposer) each(visit func(*store.Family, *metric.Family) error) error {
-	pushed, self := e.view.Families, e.self
+	pushed, self := e.view.Families(), e.self
 	for len(pushed) > 0 || len(self) > 0 {
 		order := -1
 		switch {

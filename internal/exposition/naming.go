@@ -55,7 +55,7 @@ func (e *exposer) assignNames() {
 		return
 	}
 	e.assigned = map[string]string{}
-	for _, f := range e.view.Families {
+	for _, f := range e.view.Families() {
 		if metric.LegacyMetricName(f.Name) {
 			continue
 		}

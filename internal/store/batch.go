@@ -31,6 +31,17 @@ type pendingFamily struct {
 // groupChange is a change from one state of a group to the next; either may be nil.
 type groupChange struct{ old, next *Group }
 
+// families returns how many families the two states have.
+func (c groupChange) families() int {
+	n := 0
+	for _, g := range [...]*Group{c.old, c.next} {
+		if g != nil {
+			n += len(g.Families)
+		}
+	}
+	return n
+}
+
 func (b *batch) empty() bool { return !b.wiped && len(b.changed) == 0 }
 
 func (b *batch) reset() {
@@ -67,10 +78,11 @@ func (b *batch) group(id string) *Group {
 // find returns the store's index entry for a family, nil if there is none that counts. e
 // is an encoded family of that name, nil if none is at hand.
 func (b *batch) find(name string, e *EncodedFamily) *family {
-	switch {
-	case b.wiped:
+	if b.wiped {
 		return nil
-	case e != nil && e.family != nil:
+	}
+	b.store.settleFamily(name)
+	if e != nil && e.family != nil {
 		return e.family
 	}
 	return b.store.families[name]
@@ -142,13 +154,9 @@ func (b *batch) fold() {
 func (b *batch) large() bool {
 	families := 0
 	for _, c := range b.unfolded {
-		for _, g := range [...]*Group{c.old, c.next} {
-			if g != nil {
-				families += len(g.Families)
-			}
-		}
+		families += c.families()
 	}
-	return families >= minAnnounced
+	return families >= b.store.minLarge
 }
 
 // wipe deletes all groups and returns how many there were.

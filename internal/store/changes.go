@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"time"
 
 	"pushgateway/internal/metric"
@@ -13,31 +14,56 @@ import (
 // if series are merged, also those that the group has of the pushed families. However
 // large the push is, others wait only for a part of that.
 func (s *Store) Apply(p *Push) (replayed bool, err error) {
-	s.announce(p)
-	defer s.forget(p)
-	return commit(s, func(b *batch) (replayed bool, err error) {
-		old := b.group(p.key.ID())
-		if old != nil && old.used.has(p) {
-			return true, nil
+	if len(p.encoded) < s.minLarge {
+		replayed, err = commit(s, func(b *batch) (bool, error) { return b.decideUnlessLarge(p) })
+		if err != errLarge {
+			return replayed, err
 		}
-		err = b.check(p, old)
-		var next *Group
-		if err == nil {
-			next, err = old.afterPush(p)
+	}
+	return s.applyLarge(p)
+}
+
+var errLarge = errors.New("the group is large")
+
+// decideUnlessLarge decides on the push, unless its group has so many families that
+// the push has to be prepared.
+func (b *batch) decideUnlessLarge(p *Push) (replayed bool, err error) {
+	if old := b.group(p.key.ID()); old != nil && len(old.Families) >= b.store.minLarge {
+		return false, errLarge
+	}
+	return p.decide(b)
+}
+
+// decide decides on the push, without preparation.
+func (p *Push) decide(b *batch) (replayed bool, err error) {
+	return b.decide(p, func(old *Group) (*Group, error) {
+		if err := b.check(p, old); err != nil {
+			return nil, err
 		}
-		if err == nil {
-			err = p.checkGroupLimit(old, next)
-		}
-		if err == nil {
-			err = b.checkQuota(old, next)
-		}
-		if err != nil {
-			b.fail(p.key, p.at)
-			return false, err
-		}
-		b.put(p.key.ID(), next)
-		return false, nil
+		return old.afterPush(p)
 	})
+}
+
+// decide decides on a push. after returns the next state of its group, or why it is
+// rejected.
+func (b *batch) decide(p *Push, after func(old *Group) (*Group, error)) (replayed bool, err error) {
+	old := b.group(p.key.ID())
+	if old != nil && old.used.has(p) {
+		return true, nil
+	}
+	next, err := after(old)
+	if err == nil {
+		err = p.checkGroupLimit(old, next)
+	}
+	if err == nil {
+		err = b.checkQuota(old, next)
+	}
+	if err != nil {
+		b.fail(p.key, p.at)
+		return false, err
+	}
+	b.put(p.key.ID(), next)
+	return false, nil
 }
 
 // Fail records that a push to the group was rejected at the given time.
@@ -64,6 +90,7 @@ func (b *batch) fail(key metric.GroupingKey, at time.Time) {
 
 // Delete deletes the group and reports whether there was one.
 func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
+	defer s.finish()
 	return commit(s, func(b *batch) (found bool, err error) {
 		if b.group(key.ID()) == nil {
 			return false, nil
@@ -77,6 +104,7 @@ func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
 // still is nil, for which it reports true. It returns them as they were. still can be
 // called several times for a group.
 func (s *Store) DeleteAll(keys []metric.GroupingKey, still func(*Group) bool) (deleted []*Group, err error) {
+	defer s.finish()
 	return commit(s, func(b *batch) (deleted []*Group, err error) {
 		for _, key := range keys {
 			if g := b.group(key.ID()); g != nil && (still == nil || still(g)) {

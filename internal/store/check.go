@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"pushgateway/internal/metric"
@@ -13,42 +14,45 @@ import (
 // is the group it goes to. Cost: O(n log n) in the pushed series, whatever is stored; see
 // checkSeries.
 func (b *batch) check(p *Push, old *Group) error {
-	if err := p.checkOptions(old); err != nil {
+	if err := b.checkGroup(p, old); err != nil {
 		return err
 	}
-	c := check{batch: b, push: p, old: old, replaces: p.replaces(old)}
-	var stored []*EncodedFamily
-	if old != nil {
-		c.shape, stored = old.shape, old.Families
-	} else {
-		c.shape = shapeOf(p.key)
-		if err := b.checkConflictingGroup(p.key); err != nil {
-			return err
-		}
-	}
-	for i, j := range sorted.Join(len(p.encoded), len(stored), func(i, j int) int { return compareNames(&p.encoded[i], stored[j]) }) {
-		if i < 0 {
-			continue
-		}
-		var same *EncodedFamily // the group's family of that name
-		if j >= 0 {
-			same = stored[j]
-		}
-		// What the group has already with this type fits. What else is pushed is
-		// checked against it in turn.
-		if same == nil || same.Type() != p.families[i].Type {
-			if err := c.checkFamily(i, same); err != nil {
-				if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {
-					rejection.Others = c.named
-				}
-				return err
-			}
-		}
-		if err := c.checkSeries(i, same); err != nil {
+	c := b.newCheck(p, old)
+	for i, same := range p.counterparts(old) {
+		if err := c.checkFamily(i, same); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// counterparts yields the index of each pushed family, with the family of its name
+// that old has; nil if it has none. old may be nil.
+func (p *Push) counterparts(old *Group) iter.Seq2[int, *EncodedFamily] {
+	var stored []*EncodedFamily
+	if old != nil {
+		stored = old.Families
+	}
+	return func(yield func(int, *EncodedFamily) bool) {
+		for i, j := range sorted.Join(len(p.encoded), len(stored), func(i, j int) int { return compareNames(&p.encoded[i], stored[j]) }) {
+			var same *EncodedFamily
+			if j >= 0 {
+				same = stored[j]
+			}
+			if i >= 0 && !yield(i, same) {
+				return
+			}
+		}
+	}
+}
+
+// checkGroup rejects a push that does not fit its group, old, whatever families it has.
+func (b *batch) checkGroup(p *Push, old *Group) error {
+	err := p.checkOptions(old)
+	if err == nil && old == nil {
+		err = b.checkConflictingGroup(p.key)
+	}
+	return err
 }
 
 // checkConflictingGroup rejects a group that differs from another one only in that its
@@ -82,6 +86,32 @@ type check struct {
 	named    []metric.GroupingKey // by holder
 }
 
+func (b *batch) newCheck(p *Push, old *Group) *check {
+	c := &check{batch: b, push: p, old: old, replaces: p.replaces(old)}
+	if old != nil {
+		c.shape = old.shape
+	} else {
+		c.shape = shapeOf(p.key)
+	}
+	return c
+}
+
+// checkFamily rejects the pushed family i if it does not fit all that is stored. same is
+// the group's own family of that name, nil if it has none.
+func (c *check) checkFamily(i int, same *EncodedFamily) error {
+	// What the group has already with this type fits. What else is pushed is checked
+	// against it in turn.
+	if same == nil || same.Type() != c.push.families[i].Type {
+		if err := c.checkTypes(i, same); err != nil {
+			if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {
+				rejection.Others = c.named
+			}
+			return err
+		}
+	}
+	return c.checkSeries(i, same)
+}
+
 // others returns the families of this name in all groups but the one pushed to, which has
 // it as own; nil if it does not. e is as in batch.find.
 func (c *check) others(name string, own, e *EncodedFamily) pendingFamily {
@@ -98,8 +128,8 @@ func (c *check) after(name string) (typ metric.Type, owner string, ok bool) {
 	if typ, ok := c.store.reserved[name]; ok {
 		return typ, "the gateway's own metrics", true
 	}
-	if typ, ok := c.push.find(name); ok {
-		return typ, "the same push", true
+	if i, ok := c.push.find(name); ok {
+		return c.push.families[i].Type, "the same push", true
 	}
 	own := c.old.Family(name)
 	if f := c.others(name, own, own); f.groups > 0 {
@@ -140,9 +170,9 @@ func (c *check) holder(name string) string {
 	return found
 }
 
-// checkFamily rejects the pushed family i if it cannot be exposed beside the others. same
+// checkTypes rejects the pushed family i if it cannot be exposed beside the others. same
 // is the group's own family of that name, nil if it has none.
-func (c *check) checkFamily(i int, same *EncodedFamily) error {
+func (c *check) checkTypes(i int, same *EncodedFamily) error {
 	f := &c.push.families[i]
 	if err := c.checkTypeInGroup(f, same); err != nil {
 		return err

@@ -141,3 +141,12 @@ func findFamily(families []*EncodedFamily, name string) int {
 	i, _ := slices.BinarySearchFunc(families, name, func(e *EncodedFamily, name string) int { return strings.Compare(e.Name(), name) })
 	return i
 }
+
+// familyIn returns the one of the families, sorted by name, that has this name, nil if
+// none has.
+func familyIn(families []*EncodedFamily, name string) *EncodedFamily {
+	if i := findFamily(families, name); i < len(families) && families[i].Name() == name {
+		return families[i]
+	}
+	return nil
+}

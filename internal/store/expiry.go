@@ -193,6 +193,7 @@ type ExpiredGroup struct {
 // expire deletes the groups of these IDs that have expired, in one step: each as a
 // whole, or all but its push times. Cost: O(their families).
 func (s *Store) expire(ids []string) ([]ExpiredGroup, error) {
+	defer s.finish()
 	return commit(s, func(b *batch) (expired []ExpiredGroup, err error) {
 		policy, now := s.expiryPolicy.Load(), s.clock.Elapsed()
 		for _, id := range ids {

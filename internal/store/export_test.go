@@ -9,6 +9,9 @@ func (s *Store) Waiting() int {
 	return len(s.queue)
 }
 
+// SetMinLarge has changes with so many families prepared and settled in slices.
+func (s *Store) SetMinLarge(families int) { s.minLarge = families }
+
 // Due returns the IDs of groups that have expired, at most limit of them.
 func (s *Store) Due(limit int) []string { return s.due(limit) }
 

@@ -20,8 +20,10 @@ type Group struct {
 	// it is pushed to or deleted.
 	Expired bool
 
-	used  usedKeys // of the last pushes
-	shape shape    // of Key
+	used      usedKeys // of the last pushes
+	shape     shape    // of Key
+	announced bool     // the families have entries in the index; see prepare
+	counted   Totals   // see count
 
 	// Set while the group is in the store, and guarded by its locks.
 	home     *leaf[*Group]
@@ -42,10 +44,22 @@ func (g *Group) Family(name string) *EncodedFamily {
 	if g == nil {
 		return nil
 	}
-	if i := findFamily(g.Families, name); i < len(g.Families) && g.Families[i].Name() == name {
-		return g.Families[i]
+	return familyIn(g.Families, name)
+}
+
+// count returns what the group, which may be nil, adds to the totals. Cost: O(families)
+// the first time, which must not be concurrent with others.
+func (g *Group) count() Totals {
+	if g == nil {
+		return Totals{}
 	}
-	return nil
+	if g.counted.Groups == 0 {
+		g.counted.Groups = 1
+		for _, e := range g.Families {
+			g.counted = g.counted.plus(e.count())
+		}
+	}
+	return g.counted
 }
 
 // Changed returns when a push last changed the group, by success or rejection.
@@ -138,5 +152,6 @@ func (g *Group) afterRejection(key metric.GroupingKey, at time.Time) *Group {
 	next := g.successor()
 	next.Failed = at
 	next.Families = union([]*EncodedFamily{failure}, g.Families, compareNames)
+	next.counted = g.count().minus(g.Family(FailureTime).count()).plus(failure.count())
 	return next
 }

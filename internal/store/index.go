@@ -16,40 +16,34 @@ func (s *Store) publish(b *batch) {
 // clear removes all groups from the index. The caller holds committing and visible.
 func (s *Store) clear() {
 	announced := map[string]*family{}
-	for name, f := range s.families {
-		if f.announced > 0 {
-			*f = family{name: name, announced: f.announced}
-			announced[name] = f
+	if s.preparing != nil {
+		s.preparing.outdated = true
+		for name, f := range s.families {
+			if f.announced > 0 {
+				*f = family{name: name, announced: f.announced}
+				announced[name] = f
+			}
 		}
 	}
-	s.groups, s.families, s.list, s.unused = map[string]*Group{}, announced, familyList{}, nil
+	s.groups, s.families, s.list, s.stale, s.unused = map[string]*Group{}, announced, run[*Family]{}, nil, nil
 	s.groupRun, s.totals, s.expiries = run[*Group]{}, Totals{}, nil
+	s.unsettled.Store(nil)
 	clear(s.ruleUsage)
 }
 
 // publishGroup replaces the group old with next in the index; either may be nil. The
 // caller holds committing and visible.
 func (s *Store) publishGroup(id string, old, next *Group) {
-	for before, after := range differences(old, next) {
-		switch {
-		case after == nil:
-			s.removeFamily(before, old.shape)
-		case before == nil:
-			s.addFamily(after, next.shape)
-		default:
-			s.replaceFamily(before, after)
-		}
-	}
+	s.publishFamilies(groupChange{old, next})
+	s.totals = s.totals.plus(next.count()).minus(old.count())
 	s.schedule(old, next)
 	s.countRule(old, next)
 	switch {
 	case old == nil && next == nil: // came and went within the batch
 	case old == nil:
-		s.totals.Groups++
 		s.groups[id] = next
 		s.groupRun.insert(next)
 	case next == nil:
-		s.totals.Groups--
 		delete(s.groups, id)
 		s.groupRun.remove(old)
 	default:
@@ -58,60 +52,111 @@ func (s *Store) publishGroup(id string, old, next *Group) {
 	}
 }
 
-func (s *Store) addFamily(e *EncodedFamily, groupShape shape) {
-	f := s.familyOf(e)
-	if f.groups == 0 {
-		s.list.add(f)
+// publishFamilies has the index of families follow a change of a group, at once or, if
+// there are many, step by step. The caller holds committing and visible.
+func (s *Store) publishFamilies(c groupChange) {
+	if u := s.unsettled.Load(); u != nil && u.changes(c.old) {
+		for s.settleSome(s.minLarge) {
+		}
 	}
-	f.add(e.Type())
-	f.run.insert(e)
-	f.shapes.add(groupShape)
-	e.family, f.view = f, nil
-	s.totals.addFamily(e, +1)
+	if s.minLarge <= c.families() && (c.next == nil || c.next.announced) {
+		if s.preparing != nil && c.next == nil {
+			s.preparing.outdated = true
+		}
+		s.settleLater(c)
+		return
+	}
+	for before, after := range differences(c.old, c.next) {
+		e := s.publishFamily(before, after, c)
+		s.markStale(e.family)
+		if s.preparing != nil {
+			s.preparing.note(e.Name())
+		}
+	}
 }
 
-func (s *Store) replaceFamily(before, after *EncodedFamily) {
-	f := before.family
-	f.remove(before.Type())
-	f.add(after.Type())
-	f.run.replace(before, after)
-	after.family, f.view = f, nil
-	s.totals.addFamily(before, -1)
-	s.totals.addFamily(after, +1)
+// publishFamily replaces the encoded family before with after, for a change of its group;
+// either may be nil. It returns one of the two. The caller holds visible.
+func (s *Store) publishFamily(before, after *EncodedFamily, c groupChange) *EncodedFamily {
+	switch {
+	case after == nil:
+		f := before.family
+		f.remove(before.Type())
+		f.run.remove(before)
+		f.shapes.remove(c.old.shape)
+		if f.groups == 0 {
+			s.unused = append(s.unused, f)
+		}
+		return before
+	case before == nil:
+		f := s.familyOf(after)
+		f.add(after.Type())
+		f.run.insert(after)
+		f.shapes.add(c.next.shape)
+		after.family = f
+	default:
+		f := before.family
+		f.remove(before.Type())
+		f.add(after.Type())
+		f.run.replace(before, after)
+		after.family = f
+	}
+	return after
 }
 
-func (s *Store) removeFamily(e *EncodedFamily, groupShape shape) {
-	f := e.family
-	f.view = nil
-	f.remove(e.Type())
-	f.run.remove(e)
-	f.shapes.remove(groupShape)
-	s.totals.addFamily(e, -1)
-	if f.groups == 0 {
-		s.list.remove()
-		s.unused = append(s.unused, f)
+// markStale notes that the family has changed, for the next snapshot. The caller holds
+// visible.
+func (s *Store) markStale(f *family) {
+	if !f.stale {
+		f.stale = true
+		s.stale = append(s.stale, f)
+	}
+}
+
+// refresh has the list of families show the family as it is. The caller holds visible.
+func (s *Store) refresh(f *family) {
+	old := f.view
+	f.stale, f.view = false, nil
+	if f.groups > 0 {
+		f.view = &Family{Name: f.name, Type: f.typeOf(), Segments: f.segments()}
+	}
+	switch {
+	case old == nil && f.view == nil:
+	case old == nil:
+		s.list.insert(f.view)
+	case f.view == nil:
+		s.list.remove(old)
+	default:
+		s.list.replace(old, f.view)
 	}
 }
 
 // sweep removes some of the index entries that no group has any more, and reports whether
-// it left others. It takes little time, so that a change that deletes very many families
-// does not make others wait for all of them.
-func (s *Store) sweep() (more bool) {
+// it left others. It looks at n at most, so that a change that deletes very many families
+// does not make others wait for all of them. The caller holds committing.
+func (s *Store) sweep(n int) (more bool) {
 	s.visible.Lock()
 	defer s.visible.Unlock()
-	for range min(maxSlice, len(s.unused)) {
+	for range min(n, len(s.unused)) {
 		last := len(s.unused) - 1
 		f := s.unused[last]
 		s.unused[last] = nil
 		s.unused = s.unused[:last]
-		if f.groups == 0 && f.announced == 0 && s.families[f.name] == f {
-			delete(s.families, f.name)
-		}
+		s.forgetFamily(f)
 	}
 	if len(s.unused) == 0 && cap(s.unused) > maxSlice {
 		s.unused = nil
 	}
 	return len(s.unused) > 0
+}
+
+// forgetFamily removes the index entry of a family, if no group has it any more. The
+// caller holds committing and visible.
+func (s *Store) forgetFamily(f *family) {
+	if f.groups == 0 && f.announced == 0 && s.families[f.name] == f {
+		s.refresh(f)
+		delete(s.families, f.name)
+	}
 }
 
 // familyOf returns the index entry for the encoded family, which it makes if there is
@@ -127,52 +172,4 @@ func (s *Store) familyOf(e *EncodedFamily) *family {
 		s.families[name] = f
 	}
 	return f
-}
-
-const (
-	// minAnnounced is how many families a push has for them to be announced.
-	minAnnounced = 2048
-	// maxSlice is how many families are announced, or forgotten, under the lock at once.
-	maxSlice = 512
-)
-
-// announce makes index entries for the families of a large push before it takes its
-// turn, a few at a time, so that the turn, for which others wait, takes little of the
-// time that the push takes. The caller calls forget once the push has had its turn.
-func (s *Store) announce(p *Push) {
-	s.inSlices(p, func(e *EncodedFamily) {
-		f := s.familyOf(e)
-		f.announced++
-		e.family = f
-		if f.groups == 0 {
-			e.home = newLeaf(e)
-		}
-	})
-}
-
-// forget undoes announce for families that the push did not add.
-func (s *Store) forget(p *Push) {
-	s.inSlices(p, func(e *EncodedFamily) {
-		f := e.family
-		f.announced--
-		if f.announced == 0 && f.groups == 0 && s.families[f.name] == f {
-			delete(s.families, f.name)
-		}
-	})
-}
-
-// inSlices calls visit for the encoded families of a large push, under committing.
-func (s *Store) inSlices(p *Push, visit func(*EncodedFamily)) {
-	if len(p.encoded) < minAnnounced {
-		return
-	}
-	for start := 0; start < len(p.encoded); start += maxSlice {
-		s.committing.Lock()
-		s.visible.Lock()
-		for i := start; i < min(start+maxSlice, len(p.encoded)); i++ {
-			visit(&p.encoded[i])
-		}
-		s.visible.Unlock()
-		s.committing.Unlock()
-	}
 }

@@ -31,7 +31,7 @@ func checkIndex(t *testing.T, s *Store) {
 			t.Fatalf("group %s is stored as %q with shape %+v", g.Key, id, g.shape)
 		}
 		for _, c := range g.Families {
-			totals.addFamily(c, 1)
+			totals = totals.plus(c.count())
 			k := want[c.Name()]
 			if k == nil {
 				k = &known{shapes: map[string]int{}}
@@ -48,9 +48,10 @@ func checkIndex(t *testing.T, s *Store) {
 	if s.totals != totals {
 		t.Fatalf("totals %+v, want %+v", s.totals, totals)
 	}
-	if listed := s.list.all(); len(s.families) != len(want) || len(listed) != len(want) {
-		t.Fatalf("%d families, %d listed, want %d", len(s.families), len(listed), len(want))
+	if len(s.families) != len(want) || s.unsettled.Load() != nil || s.preparing != nil {
+		t.Fatalf("%d families, want %d; unsettled: %v, preparing: %v", len(s.families), len(want), s.unsettled.Load(), s.preparing)
 	}
+	checkList(t, s)
 	checkRun(t, "groups", &s.groupRun, func(yield func(*Group) bool) {
 		for _, id := range ids {
 			if !yield(s.groups[id]) {
@@ -59,9 +60,9 @@ func checkIndex(t *testing.T, s *Store) {
 		}
 	})
 	checkExpiries(t, s)
-	for i, name := range slices.Sorted(maps.Keys(want)) {
+	for name := range want {
 		f, k := s.families[name], want[name]
-		if f != s.list.all()[i] || f.name != name || f.groups != k.groups || f.typed != k.typed || f.typeOf() != k.typeOf() {
+		if f.name != name || f.groups != k.groups || f.typed != k.typed || f.typeOf() != k.typeOf() {
 			t.Fatalf("family %s is wrong: %+v", name, f)
 		}
 		checkRun(t, name, &f.run, slices.Values(k.encoded))
@@ -82,6 +83,28 @@ func checkIndex(t *testing.T, s *Store) {
 			t.Fatalf("family %s: shapes %v, want %v", name, got, k.shapes)
 		}
 	}
+}
+
+// checkList compares the list of families with the index.
+func checkList(t *testing.T, s *Store) {
+	t.Helper()
+	stale := 0
+	var listed []*Family
+	for _, name := range slices.Sorted(maps.Keys(s.families)) {
+		f := s.families[name]
+		if f.stale {
+			stale++
+			if !slices.Contains(s.stale, f) {
+				t.Fatalf("the stale family %s is not among those to refresh", name)
+			}
+		} else if f.view == nil || f.view.Type != f.typeOf() || !slices.Equal(f.view.Segments, f.run.snapshot()) && !f.mixed() {
+			t.Fatalf("family %s is not stale, but listed as %+v", name, f.view)
+		}
+		if f.view != nil {
+			listed = append(listed, f.view)
+		}
+	}
+	checkRun(t, "list", &s.list, slices.Values(listed))
 }
 
 // checkExpiries compares the queue of expiries with the groups.
@@ -132,12 +155,19 @@ func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T)
 	}
 }
 
-// TestIndexAfterRandomChanges also makes families large and shapes many.
+// TestIndexAfterRandomChanges also makes families large and shapes many, and settles
+// changes in slices.
 func TestIndexAfterRandomChanges(t *testing.T) {
+	t.Run("small", func(t *testing.T) { changeRandomly(t, minLarge) })
+	t.Run("large", func(t *testing.T) { changeRandomly(t, 7) })
+}
+
+func changeRandomly(t *testing.T, minLarge int) {
 	random := rand.New(rand.NewPCG(5, 6))
 	at := time.Unix(1_700_000_000, 0)
 	started, expired := at, 0
 	s := New(Config{Clock: Clock{Now: func() time.Time { return at }, Elapsed: func() time.Duration { return at.Sub(started) }}})
+	s.minLarge = minLarge
 	if err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
+	"unique"
 
 	"pushgateway/internal/metric"
 )
@@ -24,11 +27,18 @@ func largePush(t *testing.T, job, prefix string, families int) *Push {
 	return p
 }
 
+// asHistogram makes the first family of the push a histogram.
+func asHistogram(p *Push) *Push {
+	p.families[0].Type = metric.Histogram
+	p.encoded[0].header = unique.Make(header{p.families[0].Name, "", "", metric.Histogram})
+	return p
+}
+
 // TestLargePushes: pushes of very many families, and what replaces, rejects and deletes
 // them, leave the index as the groups say, and no entry of a family that is gone.
 func TestLargePushes(t *testing.T) {
 	s := InMemory()
-	const n = 2*minAnnounced + 17
+	const n = 2*minLarge + 17
 	apply := func(p *Push, wantRejected bool) {
 		t.Helper()
 		if _, err := s.Apply(p); (err != nil) != wantRejected {
@@ -65,6 +75,146 @@ func TestLargePushes(t *testing.T) {
 	}
 }
 
+// prepared returns the preparation of a push, which the caller continues.
+func prepared(s *Store, p *Push) *preparation {
+	prepared := &preparation{push: p}
+	s.preparing = prepared
+	s.announce(p)
+	s.prepare(prepared)
+	return prepared
+}
+
+// TestOthersWhileALargePushSettles: once a large push is published, others take turns, and
+// are checked against all of it, before the index has all of its families.
+func TestOthersWhileALargePushSettles(t *testing.T) {
+	s := InMemory()
+	apply := func(p *Push, wantRejected bool) {
+		t.Helper()
+		if _, err := s.Apply(p); (err != nil) != wantRejected {
+			t.Fatalf("rejected: %v", err)
+		}
+		if s.unsettled.Load() == nil {
+			t.Fatal("all has been settled before the push was answered")
+		}
+	}
+	for _, prefix := range []string{"m", "n"} {
+		large := largePush(t, "large", prefix, minLarge)
+		if _, err := commitAlone(s, prepared(s, large).decide); err != nil {
+			t.Fatal(err)
+		}
+		histogram := largePush(t, "histogram", prefix, 2)
+		histogram.families[1].Type = metric.Histogram // which the large push has as a gauge
+		apply(histogram, true)
+		apply(largePush(t, prefix+"small", prefix, 3), false)
+		apply(largePush(t, "small", "other", 3), false)
+		if got := s.Snapshot().Family(prefix + "1"); got == nil || len(slices.Collect(got.All())) != 2 {
+			t.Fatalf("the snapshot has the family as %+v", got)
+		}
+		if s.unsettled.Load() != nil {
+			t.Fatal("the snapshot is not settled")
+		}
+		s.forget(large)
+		s.preparing = nil
+		s.finish()
+		checkIndex(t, s)
+	}
+}
+
+// TestPreparationIsChecked: what others change while a large push is prepared counts in
+// its turn.
+func TestPreparationIsChecked(t *testing.T) {
+	for name, test := range map[string]struct {
+		meanwhile func(s *Store) *Push
+		want      string
+	}{
+		"nothing":        {func(*Store) *Push { return nil }, ""},
+		"another family": {func(*Store) *Push { return largePush(t, "small", "other", 3) }, ""},
+		"same family":    {func(*Store) *Push { return largePush(t, "small", "m", 3) }, ""},
+		"other type": {func(*Store) *Push {
+			return asHistogram(largePush(t, "small", "m", 1))
+		}, "m0"},
+		"same group":   {func(*Store) *Push { return largePush(t, "large", "x", 1) }, errOutdated.Error()},
+		"a large wipe": {func(s *Store) *Push { _, _ = s.Wipe(); return nil }, errOutdated.Error()},
+		"too many":     {func(*Store) *Push { return largePush(t, "small", "x", maxNoted+1) }, errOutdated.Error()},
+	} {
+		s := InMemory()
+		s.minLarge = 10 * maxNoted // so that the others are not large
+		large := largePush(t, "large", "m", minLarge)
+		p := prepared(s, large)
+		if other := test.meanwhile(s); other != nil {
+			if _, err := s.Apply(other); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := commitAlone(s, p.decide)
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s meanwhile: %v, want %q", name, err, test.want)
+		}
+		s.finish()
+		s.forget(large)
+		s.preparing = nil
+		checkIndex(t, s)
+	}
+}
+
+// TestLargePushesAmongOthers: whatever others push, read and delete meanwhile, a large push
+// is visible as a whole or not at all, and the index is as the groups say.
+func TestLargePushesAmongOthers(t *testing.T) {
+	s := InMemory()
+	s.minLarge = 64
+	const families = 1500
+	var running sync.WaitGroup
+	stop := make(chan struct{})
+	loop := func(f func(i int)) {
+		running.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					f(i)
+				}
+			}
+		})
+	}
+	apply := func(p *Push) { _, _ = s.Apply(p) } // may be rejected
+	names := []string{"a", "b"}
+	loop(func(i int) {
+		p := largePush(t, "small", names[i%2], 1+i%5)
+		if i%7 == 0 {
+			p = asHistogram(p)
+		}
+		apply(p)
+	})
+	loop(func(i int) { apply(largePush(t, fmt.Sprint("small", i%10), "x", 3)) })
+	loop(func(i int) {
+		if _, err := s.Delete(metric.NewGroupingKey([]metric.Label{{Name: "job", Value: "small"}})); err != nil {
+			t.Error(err)
+		}
+	})
+	loop(func(i int) {
+		v := s.Snapshot()
+		counts := map[string]int{}
+		for _, f := range v.Families() {
+			for e := range f.All() {
+				if e.group == "large" {
+					counts[f.Name[:1]]++
+				}
+			}
+		}
+		if a, b := counts["a"], counts["b"]; a != 0 && a != families || b != 0 && b != families || a+b > families {
+			t.Errorf("the snapshot shows %v", counts)
+		}
+	})
+	for i := range 40 {
+		apply(largePush(t, "large", names[i%2], families))
+	}
+	close(stop)
+	running.Wait()
+	s.finish()
+	checkIndex(t, s)
+}
+
 // heldJournal is a journal whose commits wait until they are released. It records them.
 type heldJournal struct {
 	Memory
@@ -92,7 +242,7 @@ func TestLargePushEndsItsTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	pushes := []*Push{
-		largePush(t, "first", "f", 1), largePush(t, "small-1", "f", 1), largePush(t, "large", "g", minAnnounced),
+		largePush(t, "first", "f", 1), largePush(t, "small-1", "f", 1), largePush(t, "large", "g", minLarge),
 		largePush(t, "small-2", "f", 1), largePush(t, "small-3", "g", 1),
 	}
 	done := make(chan error)

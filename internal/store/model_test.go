@@ -171,6 +171,9 @@ func TestAgainstModel(t *testing.T) {
 	rejected, applied := 0, 0
 	for round := range 25 {
 		s := store.InMemory()
+		if round%2 == 1 {
+			s.SetMinLarge(4)
+		}
 		s.Reserve(reserved)
 		m := &naive{groups: map[string]naiveGroup{}, own: registry}
 		for step := range 60 {

@@ -98,12 +98,7 @@ func (p *Push) groupFamilies(failureTime *EncodedFamily) []*EncodedFamily {
 	return append(all, rest...)
 }
 
-// find returns the type of the pushed family of this name.
-func (p *Push) find(name string) (metric.Type, bool) {
-	i, found := slices.BinarySearchFunc(p.families, name,
-		func(f metric.Family, name string) int { return strings.Compare(f.Name, name) })
-	if !found {
-		return 0, false
-	}
-	return p.families[i].Type, true
+// find returns the index of the pushed family of this name, and whether there is one.
+func (p *Push) find(name string) (i int, found bool) {
+	return slices.BinarySearchFunc(p.families, name, func(f metric.Family, name string) int { return strings.Compare(f.Name, name) })
 }

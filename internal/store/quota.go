@@ -38,17 +38,10 @@ type usage struct {
 
 type size struct{ groups, series, bytes int64 }
 
-// sizeOf returns the size of a group, which may be nil. Cost: O(families).
+// sizeOf returns the size of a group, which may be nil. Cost: that of Group.count.
 func sizeOf(g *Group) size {
-	if g == nil {
-		return size{}
-	}
-	s := size{groups: 1}
-	for _, f := range g.Families {
-		s.series += int64(f.Series())
-		s.bytes += int64(f.Size())
-	}
-	return s
+	t := g.count()
+	return size{int64(t.Groups), int64(t.Series), t.Bytes}
 }
 
 func (s size) plus(o size) size {

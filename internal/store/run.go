@@ -25,6 +25,7 @@ type item[T any] interface {
 type run[T item[T]] struct {
 	leaves   []*leaf[T]
 	count    int
+	found    int           // what find returned last
 	segments []*Segment[T] // the last snapshot, nil once the run has changed
 }
 
@@ -74,8 +75,12 @@ func (r *run[T]) snapshot() []*Segment[T] {
 }
 
 // find returns the index of the leaf in which an item of this order is or would be.
+// What is added in order is found at once.
 func (r *run[T]) find(order string) int {
-	return max(0, sort.Search(len(r.leaves), func(i int) bool { return r.leaves[i].first > order })-1)
+	if i := r.found; i >= len(r.leaves) || r.leaves[i].first > order || i+1 < len(r.leaves) && r.leaves[i+1].first <= order {
+		r.found = max(0, sort.Search(len(r.leaves), func(i int) bool { return r.leaves[i].first > order })-1)
+	}
+	return r.found
 }
 
 // replace replaces old, which is in the run, with next, which has the same order.
@@ -108,7 +113,10 @@ func (r *run[T]) insert(x T) {
 	i := r.find(x.order())
 	l := r.leaves[i]
 	l.edit()
-	at, _ := slices.BinarySearchFunc(l.segment.Items, x.order(), compareOrder[T])
+	at := len(l.segment.Items)
+	if order := x.order(); l.segment.Items[at-1].order() > order {
+		at, _ = slices.BinarySearchFunc(l.segment.Items, order, compareOrder[T])
+	}
 	l.segment.Items = slices.Insert(l.segment.Items, at, x)
 	l.first = l.segment.Items[0].order()
 	x.setLeaf(l)

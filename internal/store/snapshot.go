@@ -3,7 +3,6 @@ package store
 import (
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 
 	"pushgateway/internal/metric"
@@ -12,11 +11,13 @@ import (
 // Snapshot is all that is stored, as it was at one moment between two batches. It is
 // immutable and shared by its readers.
 type Snapshot struct {
-	// Families are sorted by name. Each has at least one segment.
-	Families []*Family
-	Totals   Totals
+	Totals Totals
 
-	groups []*Segment[*Group]
+	groups   []*Segment[*Group]
+	families []*Segment[*Family]
+	// all is families in one list; see Families.
+	all    []*Family
+	listed sync.Once
 }
 
 // Totals are the sizes of what is stored.
@@ -28,12 +29,21 @@ type Totals struct {
 	Escaped int
 }
 
-func (t *Totals) addFamily(e *EncodedFamily, sign int) {
-	t.Series += sign * e.Series()
-	t.Bytes += int64(sign * e.Size())
+// count returns what the encoded family adds to the totals.
+func (e *EncodedFamily) count() Totals {
+	t := Totals{Series: e.Series(), Bytes: int64(e.Size())}
 	if !e.plain {
-		t.Escaped += sign
+		t.Escaped = 1
 	}
+	return t
+}
+
+func (t Totals) plus(o Totals) Totals {
+	return Totals{t.Groups + o.Groups, t.Series + o.Series, t.Bytes + o.Bytes, t.Escaped + o.Escaped}
+}
+
+func (t Totals) minus(o Totals) Totals {
+	return Totals{t.Groups - o.Groups, t.Series - o.Series, t.Bytes - o.Bytes, t.Escaped - o.Escaped}
 }
 
 // Groups iterates over the groups, ordered by their IDs.
@@ -45,13 +55,17 @@ func (v *Snapshot) Group(key metric.GroupingKey) *Group {
 	return g
 }
 
+// Families returns the families, sorted by name. Each has at least one segment. The caller
+// must not change them. Cost: O(families) the first time.
+func (v *Snapshot) Families() []*Family {
+	v.listed.Do(func() { v.all = slices.Collect(items(v.families)) })
+	return v.all
+}
+
 // Family returns the family of this name, nil if there is none. Cost: O(log families).
 func (v *Snapshot) Family(name string) *Family {
-	i, found := slices.BinarySearchFunc(v.Families, name, func(f *Family, name string) int { return strings.Compare(f.Name, name) })
-	if !found {
-		return nil
-	}
-	return v.Families[i]
+	f, _ := findInSegments(v.families, name)
+	return f
 }
 
 // Family is the families of one name in all groups. It is immutable.
@@ -62,6 +76,8 @@ type Family struct {
 
 	describe   sync.Once
 	help, unit string // see describe
+
+	home *leaf[*Family] // in Store.list; guarded by its lock
 
 	cache // of what readers derived from the segments
 }
@@ -110,28 +126,53 @@ func items[T any](segments []*Segment[T]) iter.Seq[T] {
 	}
 }
 
+func (f *Family) order() string            { return f.Name }
+func (f *Family) weight() int              { return maxSegmentWeight / familiesPerSegment }
+func (f *Family) leaf() *leaf[*Family]     { return f.home }
+func (f *Family) setLeaf(l *leaf[*Family]) { f.home = l }
+
+// familiesPerSegment is about how many families a segment of the list of families has.
+const familiesPerSegment = 256
+
 // Snapshot returns all that is stored. It shows each push as a whole or not at all. Cost:
-// O(1) if nothing has changed since the last call; otherwise O(families), plus a pointer
-// per segment of the families that changed.
+// O(1) if nothing has changed since the last call; otherwise a pointer per segment of the
+// families that changed, and a pointer per hundred of all families.
 func (s *Store) Snapshot() *Snapshot {
+	for {
+		for s.settle() {
+		}
+		if v := s.settledSnapshot(); v != nil {
+			return v
+		}
+	}
+}
+
+// settledSnapshot is Snapshot if all is settled, otherwise nil.
+func (s *Store) settledSnapshot() *Snapshot {
 	s.visible.Lock()
 	defer s.visible.Unlock()
+	if s.unsettled.Load() != nil {
+		return nil
+	}
 	if s.snapshot == nil {
-		families := s.list.all()
-		v := &Snapshot{
-			Families: make([]*Family, len(families)),
-			Totals:   s.totals,
-			groups:   s.groupRun.snapshot(),
-		}
-		for i, f := range families {
-			if f.view == nil {
-				f.view = &Family{Name: f.name, Type: f.typeOf(), Segments: f.segments()}
+		for _, f := range s.stale {
+			if f.stale {
+				s.refresh(f)
 			}
-			v.Families[i] = f.view
 		}
-		s.snapshot = v
+		clear(s.stale)
+		s.stale = s.stale[:0]
+		s.snapshot = &Snapshot{Totals: s.totals, groups: s.groupRun.snapshot(), families: s.list.snapshot()}
 	}
 	return s.snapshot
+}
+
+// Groups iterates over all groups, ordered by their IDs, as they were at one moment. Cost:
+// that of Snapshot, without the families.
+func (s *Store) Groups() iter.Seq[*Group] {
+	s.visible.Lock()
+	defer s.visible.Unlock()
+	return items(s.groupRun.snapshot())
 }
 
 // Totals returns the sizes of what is stored. Cost: O(1).
@@ -150,7 +191,7 @@ func (s *Store) HiddenFamilies() []string {
 	reserved := s.reserved
 	s.visible.Unlock()
 	var names []string
-	for _, f := range s.Snapshot().Families {
+	for _, f := range s.Snapshot().Families() {
 		if typ, ok := reserved[f.Name]; ok && typ != f.Type {
 			names = append(names, f.Name)
 		}

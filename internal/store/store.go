@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,23 +31,31 @@ type Store struct {
 	queueing sync.Mutex // guards queue
 	queue    []waiter
 
+	// large serializes pushes with very many families; see applyLarge.
+	large sync.Mutex
+
 	// committing serializes batches. Whoever changes the index (groups and families,
 	// with their types, runs and shapes) holds committing and visible; holding either
-	// is enough to read it.
+	// is enough to read it. Only settling a family takes just visible, and whoever reads
+	// that family has it settled before.
 	committing sync.Mutex
-	next       batch // reused by each batch
+	next       batch        // reused by each batch
+	preparing  *preparation // nil if no large push is being prepared
+	minLarge   int          // how many families a large change has
 
 	// visible also guards what snapshots are made of, and the queue of expiries.
-	visible  sync.Mutex
-	groups   map[string]*Group
-	families map[string]*family
-	list     familyList             // of families
-	unused   []*family              // that may be in families without a group; see sweep
-	reserved map[string]metric.Type // see Reserve
-	groupRun run[*Group]
-	totals   Totals
-	snapshot *Snapshot // nil once something has changed
-	expiries expiryQueue
+	visible   sync.Mutex
+	groups    map[string]*Group
+	families  map[string]*family
+	unsettled atomic.Pointer[unsettled] // nil if all is settled
+	list      run[*Family]              // as of the last snapshot
+	stale     []*family                 // that have changed since; those that are not stale are in list as they are
+	unused    []*family                 // that may be in families without a group; see sweep
+	reserved  map[string]metric.Type    // see Reserve
+	groupRun  run[*Group]
+	totals    Totals
+	snapshot  *Snapshot // nil once something has changed
+	expiries  expiryQueue
 
 	quota     *Quota // nil if nothing is bounded; immutable
 	ruleUsage []size // by rule; empty if no rule bounds its groups
@@ -70,7 +77,7 @@ func New(config Config) *Store {
 	if config.Clock.Now == nil {
 		config.Clock = SystemClock()
 	}
-	s := &Store{journal: config.Journal, clock: config.Clock, groups: map[string]*Group{}, families: map[string]*family{}}
+	s := &Store{journal: config.Journal, clock: config.Clock, groups: map[string]*Group{}, families: map[string]*family{}, minLarge: minLarge}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.next = batch{store: s, groups: map[string]*Group{}, families: map[string]pendingFamily{}}
 	s.SetExpiry(nil)
@@ -224,7 +231,7 @@ func (s *Store) Reserve(types map[string]metric.Type) {
 	s.visible.Lock()
 	defer s.visible.Unlock()
 	s.reserved = types
+	if s.preparing != nil {
+		s.preparing.outdated = true
+	}
 }
-
-// Groups iterates over the groups of a Snapshot.
-func (s *Store) Groups() iter.Seq[*Group] { return s.Snapshot().Groups() }

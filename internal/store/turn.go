@@ -5,6 +5,7 @@ import "errors"
 // decision is one caller's part of a batch.
 type decision[R any] struct {
 	decide func(*batch) (R, error)
+	alone  bool // in its batch
 	result R
 	answer
 }
@@ -19,10 +20,12 @@ type answer struct {
 type waiter interface {
 	run(*batch)
 	state() *answer
+	isAlone() bool
 }
 
 func (d *decision[R]) run(b *batch)   { d.result, d.err = d.decide(b) }
 func (d *decision[R]) state() *answer { return &d.answer }
+func (d *decision[R]) isAlone() bool  { return d.alone }
 
 var errAborted = errors.New("the change was aborted by an error in the gateway, see its log")
 
@@ -30,15 +33,19 @@ var errAborted = errors.New("the change was aborted by an error in the gateway, 
 // persisted and visible, or an error that says why it is not. decide may be called several
 // times: what it returned last counts, so it keeps no state of its own.
 func commit[R any](s *Store, decide func(*batch) (R, error)) (R, error) {
-	d := &decision[R]{decide: decide}
+	return await(s, &decision[R]{decide: decide})
+}
+
+// commitAlone is commit for a batch that has no other decisions.
+func commitAlone[R any](s *Store, decide func(*batch) (R, error)) (R, error) {
+	return await(s, &decision[R]{decide: decide, alone: true})
+}
+
+func await[R any](s *Store, d *decision[R]) (R, error) {
 	s.queueing.Lock()
 	s.queue = append(s.queue, d)
 	s.queueing.Unlock()
-	for more := s.await(d); more; {
-		s.committing.Lock()
-		more = s.sweep()
-		s.committing.Unlock()
-	}
+	s.await(d)
 	if d.err != nil {
 		var none R
 		return none, d.err
@@ -47,9 +54,8 @@ func commit[R any](s *Store, decide func(*batch) (R, error)) (R, error) {
 }
 
 // await returns once the decision, which is in the queue, has been answered. The first
-// caller to come takes the turn for those who wait by then. Then it reports whether there
-// is more to sweep.
-func (s *Store) await(w waiter) (more bool) {
+// caller to come takes the turn for those who wait by then.
+func (s *Store) await(w waiter) {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	for !w.state().done {
@@ -69,9 +75,20 @@ func (s *Store) await(w waiter) (more bool) {
 			s.queue = append(rest, s.queue...)
 			s.queueing.Unlock()
 		}
-		more = s.sweep()
+		s.sweep(s.minLarge)
 	}
-	return more
+}
+
+// finish does what the caller's change of large groups has left to do. It does that in
+// slices, so that others do not wait for all of it.
+func (s *Store) finish() {
+	for s.settle() {
+	}
+	for more := true; more; {
+		s.committing.Lock()
+		more = s.sweep(maxSlice)
+		s.committing.Unlock()
+	}
 }
 
 // turn decides, in one turn of the journal, on those who wait, and answers them. It
@@ -104,7 +121,7 @@ func (s *Store) turn(waiting []waiter) (rest []waiter) {
 	defer b.reset()
 	b.begin()
 	for i, w := range waiting {
-		if b.large() { // to count in others' decisions, in this turn
+		if i > 0 && (b.large() || w.isAlone()) { // to count in others' decisions, in this turn
 			waiting, rest = waiting[:i], waiting[i:]
 			break
 		}
