@@ -21,7 +21,6 @@ import (
 // once for each of the settings, whose name is the label mode of all series.
 func startPrometheus3(t *testing.T, gateway *program, settings map[string]string) *program {
 	t.Helper()
-	dir := t.TempDir()
 	config := "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:\n"
 	for name, lines := range settings {
 		config += fmt.Sprintf("- job_name: %s\n  honor_labels: true\n", name)
@@ -30,6 +29,13 @@ func startPrometheus3(t *testing.T, gateway *program, settings map[string]string
 			config += "  " + strings.TrimSpace(line) + "\n"
 		}
 	}
+	return launchPrometheus3(t, config)
+}
+
+// launchPrometheus3 runs the Prometheus 3 that scripts/setup builds, with a configuration.
+func launchPrometheus3(t *testing.T, config string, args ...string) *program {
+	t.Helper()
+	dir := t.TempDir()
 	path := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -38,8 +44,8 @@ func startPrometheus3(t *testing.T, gateway *program, settings map[string]string
 	if err != nil {
 		t.Fatal(err)
 	}
-	return launch(t, exec.Command(binary,
-		"--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0"))
+	args = append(args, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
+	return launch(t, exec.Command(binary, args...))
 }
 
 // TestPrometheus3ReadsMixedHistograms: groups push native and classic histograms of one name.

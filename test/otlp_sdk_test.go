@@ -1,0 +1,195 @@
+package test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const otlpPath = "/api/v1/otlp/v1/metrics"
+
+// buildExporter builds the job in test/otlp, which is instrumented with the OpenTelemetry SDK for Go.
+var buildExporter = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "otlp-")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "exporter")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Dir = "otlp"
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
+	}
+	return binary, nil
+})
+
+// An otlpJob is a job that exports metrics with a real SDK.
+type otlpJob struct {
+	name    string
+	command func(t *testing.T) *exec.Cmd
+	env     []string
+}
+
+func goSDK(t *testing.T) *exec.Cmd {
+	t.Helper()
+	binary, err := buildExporter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return command(t, binary)
+}
+
+// javaScriptSDK returns a job in test/otlp/export.js with the exporter for the protocol.
+func javaScriptSDK(protocol string) func(t *testing.T) *exec.Cmd {
+	return func(t *testing.T) *exec.Cmd {
+		t.Helper()
+		modules, err := filepath.Abs(filepath.Join(root, "dist", "otel", "node_modules"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := command(t, "node", filepath.Join("otlp", "export.js"), "@opentelemetry/exporter-metrics-otlp-"+protocol)
+		cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
+		return cmd
+	}
+}
+
+// run runs the job to its end. It exports to the address.
+func (j otlpJob) run(t *testing.T, address string) {
+	t.Helper()
+	cmd := j.command(t)
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT="+address+otlpPath, "OTEL_SERVICE_NAME="+j.name)
+	cmd.Env = append(cmd.Env, j.env...)
+	result(t, cmd)
+}
+
+// otlpJobs are jobs with all SDKs, encodings, compressions and temporalities.
+var otlpJobs = []otlpJob{
+	{"go", goSDK, nil},
+	{"go-delta", goSDK, []string{"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta", "OTEL_EXPORTER_OTLP_COMPRESSION=gzip"}},
+	{"go-lowmemory", goSDK, []string{"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=lowmemory"}},
+	{"js", javaScriptSDK("proto"), nil},
+	{"js-json", javaScriptSDK("http"), nil},
+	{"js-json-delta", javaScriptSDK("http"), []string{
+		"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta", "OTEL_EXPORTER_OTLP_COMPRESSION=gzip",
+	}},
+}
+
+// An exported request is one that an SDK has sent.
+type exported struct {
+	body   string
+	header http.Header
+}
+
+// capture runs the jobs and returns what they export, in order.
+func capture(t *testing.T, jobs []otlpJob) []exported {
+	t.Helper()
+	var mu sync.Mutex
+	var all []exported
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+		if r.Header.Get("Content-Type") == "application/json" {
+			fmt.Fprint(w, "{}")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, exported{string(body), r.Header.Clone()})
+	}))
+	defer server.Close()
+	for _, j := range jobs {
+		j.run(t, server.URL)
+	}
+	return all
+}
+
+// sendTo sends what SDKs have exported to a server.
+func sendTo(t *testing.T, p *program, all []exported) {
+	t.Helper()
+	for _, e := range all {
+		a := p.do(t, http.MethodPost, otlpPath, e.body,
+			"Content-Type", e.header.Get("Content-Type"), "Content-Encoding", e.header.Get("Content-Encoding"))
+		if a.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", p.cmd.Path, a.status, a.body)
+		}
+	}
+}
+
+// otlpSeries returns the series of all jobs, in normal form, that have the label mode with this
+// value, without that label, and no name that except matches.
+func otlpSeries(t *testing.T, prom *program, mode, except string) []string {
+	t.Helper()
+	var all []string
+	for _, s := range prom.query(t, fmt.Sprintf(`{job=~"(go|js).*",mode=%q,__name__!~%q}`, mode, except)) {
+		delete(s.Metric, "mode")
+		if le, ok := s.Metric["le"]; ok { // a scrape writes 1.0 for what is 1 in OTLP
+			bound, err := strconv.ParseFloat(le, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Metric["le"] = fmt.Sprint(bound)
+		}
+		all = append(all, s.normal(t))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestOTLPAsPrometheus: real SDKs export to the gateway, which Prometheus scrapes, and to Prometheus
+// itself. Both ways Prometheus has the same series with the same values.
+func TestOTLPAsPrometheus(t *testing.T) {
+	t.Parallel()
+	all := capture(t, otlpJobs)
+	// Prometheus asks for UTF-8 names in text only, which lacks native histograms.
+	const text, noHistograms = "PrometheusText1.0.0", "push_.*|payload.*"
+	for _, c := range []struct{ strategy, protocol, except string }{
+		{"UnderscoreEscapingWithSuffixes", "PrometheusProto", "push_.*"},
+		{"UnderscoreEscapingWithoutSuffixes", "PrometheusProto", "push_.*"},
+		{"NoUTF8EscapingWithSuffixes", text, noHistograms},
+		{"NoTranslation", text, noHistograms},
+	} {
+		t.Run(c.strategy, func(t *testing.T) {
+			t.Parallel()
+			gateway := start(t, "--push.enable-utf8-names", "--otlp.translation-strategy="+c.strategy,
+				"--otlp.promote-resource-attributes=host.name", "--otlp.keep-identifying-resource-attributes")
+			prom := launchPrometheus3(t, fmt.Sprintf(`
+global: {scrape_interval: 500ms, scrape_timeout: 500ms}
+otlp: {translation_strategy: %s, promote_resource_attributes: [host.name], keep_identifying_resource_attributes: true}
+scrape_configs:
+- job_name: gateway
+  honor_labels: true
+  scrape_protocols: [%s]
+  scrape_native_histograms: true
+  always_scrape_classic_histograms: true
+  static_configs: [{targets: [%q], labels: {mode: scraped}}]
+`, c.strategy, c.protocol, gateway.Addr), "--web.enable-otlp-receiver", "--enable-feature=otlp-deltatocumulative")
+			sendTo(t, gateway, all)
+			until(t, "Prometheus is ready", func() bool { return prom.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK })
+			sendTo(t, prom, all)
+			var scraped, received []string
+			defer func() {
+				if t.Failed() {
+					t.Logf("by the gateway\n%s\nby Prometheus\n%s", strings.Join(scraped, "\n"), strings.Join(received, "\n"))
+				}
+			}()
+			until(t, "both ways have the same series", func() bool {
+				scraped, received = otlpSeries(t, prom, "scraped", c.except), otlpSeries(t, prom, "", c.except)
+				return len(received) > 0 && slices.Equal(scraped, received)
+			})
+		})
+	}
+}
