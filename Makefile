@@ -56,6 +56,11 @@ test-clients:
 	scripts/setup
 	go test -count=1 -run '^TestClients' ./test
 
+# The tests of replicas that share a database, for longer than make test runs them.
+test-replicas:
+	scripts/setup
+	go test -count=1 -timeout 1h -v -run '^TestReplicas' ./test -replicas.for=2m
+
 check:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt -w these: $$files"; exit 1; }
 	@! grep -rnE --include='*_test.go' '^.{141,}' . || { echo "break these lines: they have more than 140 columns"; exit 1; }

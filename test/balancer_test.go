@@ -1,0 +1,141 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A balancer sends requests to gateways in turn. If one cannot be reached, or answers with
+// 502 or 503, it tries the next ones, as HAProxy with "retry-on all-retryable-errors" and
+// nginx with "proxy_next_upstream error http_502 http_503" do: only requests that may be
+// repeated.
+type balancer struct {
+	URL       string
+	transport *http.Transport
+
+	mu       sync.Mutex // guards backends, next
+	backends []string   // URLs
+	next     int
+}
+
+func startBalancer(t *testing.T) *balancer {
+	b := &balancer{transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}
+	server := httptest.NewServer(b)
+	t.Cleanup(func() {
+		server.Close()
+		b.transport.CloseIdleConnections()
+	})
+	b.URL = server.URL
+	return b
+}
+
+// set makes url the i-th backend.
+func (b *balancer) set(i int, url string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.backends) <= i {
+		b.backends = append(b.backends, url)
+	}
+	b.backends[i] = url
+}
+
+// pick returns the backend whose turn it is, and how many there are.
+func (b *balancer) pick() (url string, all int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next++
+	return b.backends[b.next%len(b.backends)], len(b.backends)
+}
+
+func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	tries := 1
+	if repeatable := r.Method != http.MethodPost || r.Header.Get("Idempotency-Key") != ""; repeatable {
+		_, tries = b.pick()
+	}
+	for try := 1; ; try++ {
+		backend, _ := b.pick()
+		resp, err := b.forward(r, backend, body)
+		if try < tries && (err != nil || retryable(resp.StatusCode)) {
+			if err == nil {
+				_ = resp.Body.Close() // another one answers
+			}
+			continue
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		for name, values := range resp.Header {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(resp.StatusCode)
+		if _, err := io.Copy(w, resp.Body); err != nil {
+			panic(http.ErrAbortHandler) // the client must notice
+		}
+		return
+	}
+}
+
+func (b *balancer) forward(r *http.Request, backend string, body []byte) (*http.Response, error) {
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, backend+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	out.Header = r.Header.Clone()
+	return b.transport.RoundTrip(out)
+}
+
+func retryable(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable
+}
+
+// A patientTransport repeats requests that fail, or are answered with 502 or 503, as a
+// careful client does, until ctx ends.
+type patientTransport struct {
+	ctx     context.Context
+	base    http.RoundTripper
+	retries atomic.Int64
+	last    atomic.Int64 // Unix time in ns of the last success of a request that changes something
+}
+
+func (p *patientTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	for {
+		resp, err := p.base.RoundTrip(r)
+		if err == nil && !retryable(resp.StatusCode) {
+			if r.Method != http.MethodGet {
+				p.last.Store(time.Now().UnixNano())
+			}
+			return resp, nil
+		}
+		if p.ctx.Err() != nil {
+			return resp, err
+		}
+		if err == nil {
+			_ = resp.Body.Close() // the request is repeated
+		}
+		p.retries.Add(1)
+		select {
+		case <-p.ctx.Done():
+			return nil, p.ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+		if r.GetBody != nil {
+			if r.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
