@@ -108,7 +108,7 @@ func testKeyboard(t *testing.T, browser context.Context) {
 	focus("tbody th a")
 	b.key(kb.Enter)
 	b.await("the group is there", `location.pathname.startsWith("/groups/") && document.readyState === "complete"`)
-	focus(".facts a.danger")
+	focus(".title a.danger")
 	b.key(kb.Enter)
 	b.await("the question is there", `location.pathname === "/delete" && document.readyState === "complete"`)
 	focus(".confirm button")

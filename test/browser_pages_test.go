@@ -20,6 +20,8 @@ func TestPagesInBrowser(t *testing.T) {
 		{"the reason of a rejection is readable", testRejection},
 		{"histograms and summaries are drawn", testCharts},
 		{"a large group is paged and searched", testLargeGroup},
+		{"values in one table", testValues},
+		{"why a group is missing in Prometheus", testMissing},
 		{"copy buttons", testCopy},
 		{"delete after a confirmation", testDelete},
 		{"delete what a search shows", testBulkDelete},
@@ -81,7 +83,7 @@ func testPrefix(t *testing.T, browser context.Context) {
 		b.clickTo(".ranking a")
 		b.awaitRows(1)
 		b.visit(c.served + "/groups/job/b")
-		b.clickTo(".facts a.danger")
+		b.clickTo(".title a.danger")
 		b.clickTo(".confirm button")
 		b.want("1 group deleted.", "1 group")
 		if got := b.address(); got != c.served+"/" {

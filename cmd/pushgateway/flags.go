@@ -45,6 +45,7 @@ type options struct {
 	selfMetricsPath string // of the gateway's own metrics, below the route prefix; may be empty
 	routePrefix     string // as /prefix, or empty
 	externalURL     url.URL
+	prometheusURL   string // may be empty
 	lifecycle       bool
 	adminAPI        bool
 	openMetrics     bool
@@ -110,6 +111,8 @@ func declareFlags(program string) (app *kingpin.Application, parsed func() optio
 		Default("").URLVar(&externalURL)
 	app.Flag("web.route-prefix", "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.").
 		Default("").StringVar(&o.routePrefix)
+	app.Flag("web.prometheus-url", "URL of the Prometheus server that scrapes the Pushgateway. If set, the pages link to it.").
+		Default("").StringVar(&o.prometheusURL)
 	app.Flag("web.enable-lifecycle", "Enable shutdown, and reload of --config.file and --auth.file, via HTTP request.").
 		Default("false").BoolVar(&o.lifecycle)
 	app.Flag("web.enable-admin-api", "Enable API endpoints for admin control actions.").

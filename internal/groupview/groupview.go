@@ -123,6 +123,9 @@ func (v *View) Rejections() []history.Event {
 	return slices.DeleteFunc(all, func(e history.Event) bool { return e.Key.ID() == "" || !v.may(e.Key) })
 }
 
+// Scrapes returns who has scraped the gateway, the latest first.
+func (v *View) Scrapes() []history.Scrape { return v.source.History.Scrapes() }
+
 // Totals returns the number of stored groups and what is in them.
 func (v *View) Totals() store.Totals {
 	if v.may == nil {

@@ -1,6 +1,6 @@
 // Package history remembers the results of recent pushes, in memory and within
-// bounds: a timeline per group, and the latest rejections of all groups. It knows
-// neither HTTP nor the groups' metrics.
+// bounds: a timeline per group, and the latest rejections of all groups. It also remembers
+// who scraped the gateway. It knows neither HTTP nor the groups' metrics.
 package history
 
 import (
@@ -68,6 +68,8 @@ type Log struct {
 	rejected   map[string]Rejection
 	snapshot   *Rejected // of rejected; nil after a change
 	rejections []Event   // the oldest first
+
+	scrapes scrapes
 }
 
 // Rejection is the time of a group's last rejected push.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"pushgateway/internal/exposition"
+	"pushgateway/internal/history"
 	"pushgateway/internal/store"
 )
 
@@ -20,6 +21,8 @@ type scrapeHandler struct {
 	store     *store.Store
 	metrics   *metrics
 	logger    *slog.Logger
+	history   *history.Log
+	now       func() time.Time
 	writer    *exposition.Writer
 	negotiate func(http.Header) expfmt.Format
 	together  bool // self metrics are exposed together with the pushed metrics
@@ -34,7 +37,7 @@ func newScrapeHandler(s *Server) (*scrapeHandler, error) {
 		return nil, err
 	}
 	h := &scrapeHandler{
-		store: s.config.Store, metrics: s.metrics, logger: s.config.Logger, writer: writer,
+		store: s.config.Store, metrics: s.metrics, logger: s.config.Logger, history: s.history, now: s.config.Clock.Now, writer: writer,
 		negotiate: expfmt.Negotiate, together: s.config.SelfMetricsPath == "",
 	}
 	if s.config.OpenMetrics {
@@ -86,6 +89,9 @@ func (h *scrapeHandler) writeAll(w http.ResponseWriter, r *http.Request) {
 		}
 		h.logger.Log(r.Context(), level, "scrape failed", "remote_addr", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
+	}
+	if !wantsPage(r) { // people who look are no scrapers
+		h.history.RecordScrape(h.now(), r.RemoteAddr, r.UserAgent())
 	}
 	h.metrics.scrapeDuration.Observe(time.Since(started).Seconds())
 	h.metrics.scrapeSize.Observe(float64(size))

@@ -1,14 +1,10 @@
 package webui
 
 import (
-	"fmt"
+	"cmp"
 	"math"
 	"slices"
-	"strings"
-
-	"github.com/prometheus/prometheus/model/histogram"
-
-	"pushgateway/internal/metric"
+	"strconv"
 )
 
 // chart is a histogram or a summary, as a drawing and as a table.
@@ -17,290 +13,153 @@ type chart struct {
 	More   int
 
 	Kind       string // histogram, native histogram, summary
-	Title      string // text alternative
-	Count, Sum string
-	Mean       string // empty if undefined
+	Count, Sum number
+	Mean       number // empty if undefined
 
-	Bars []bar  // with titles; empty if there are too many
-	Path string // of all bars if Bars is empty, or of the line through quantiles
-	Dots string // of a summary's quantiles
-	Axis []string
+	Plot *plot // of a histogram; nil if there is nothing to draw
 
 	Heads  [2]string // of the table
 	Rows   []chartRow
 	Hidden int // rows not shown
 }
 
-// bar is a bar of a chart of chartWidth by chartHeight.
-type bar struct {
-	X, Y, W, H string
-	Title      string
+type chartRow struct {
+	Name  string
+	Value number
+	Share string // of the largest, as the width of a bar; empty for none
 }
 
-type chartRow struct{ Name, Value string }
+// meanOf returns the mean of n observations; empty if it is undefined.
+func meanOf(sum, n float64) number {
+	if n > 0 && !math.IsNaN(sum) {
+		return number{formatShort(sum / n), formatValue(sum / n)}
+	}
+	return number{}
+}
+
+// plot is the drawing of a histogram. Horizontal positions are percentages of its width and
+// vertical ones pixels, so that it fits any window and its text keeps its size.
+type plot struct {
+	Title string // text alternative
+	Note  string // says what a bar is
+	Bars  []bar
+	Scale []tick // of the number of observations
+	Ticks []tick // of the observed values
+	Zero  string // position of 0 among the observed values; empty if it is not among them
+}
+
+// bar is a bar with the number of observations in one bucket, or in several neighbors.
+type bar struct {
+	X, W  string
+	Y, H  string
+	Title string
+}
+
+// tick is a mark on an axis.
+type tick struct {
+	At     string
+	Text   string
+	Anchor string // of the text
+	Minor  bool   // left out where there is little room
+}
 
 const (
-	chartWidth  = 600.0
-	chartHeight = 100.0
-	// maxTitledBars is the maximum number of bars with titles.
-	maxTitledBars = 40
-	// maxBars is the maximum number of bars. If there are more buckets, neighbours share
+	plotTop    = 8.0   // pixels
+	plotGround = 118.0 // pixels
+	// maxBars is the maximum number of bars. If there are more buckets, neighbors share
 	// a bar.
-	maxBars = 300
+	maxBars = 120
+	// maxTicks is the maximum number of marks on the axis of values.
+	maxTicks = 12
 )
 
-// bucket is a bucket with the number of observations between its bounds.
-type bucket struct {
-	lower, upper float64
-	count        float64
-	name         string
-	gap          bool // there is space between this bucket and the previous one
+// span is a part of the horizontal axis, from 0 to 1, with its number of observations.
+type span struct {
+	from, to float64
+	count    float64
+	title    string
 }
 
-// histogramChart draws a histogram, by its native buckets if it has any.
-func histogramChart(h *metric.HistogramValue, rows int) chart {
-	c := chart{
-		Kind: "histogram", Count: formatValue(h.Observations()), Sum: formatValue(h.Sum),
-		Heads: [2]string{"Bucket", "Observations"},
+// draw adds the bars and the scale of counts.
+func (p *plot) draw(spans []span) {
+	highest := 0.0
+	for _, s := range spans {
+		if s.count > highest && !math.IsInf(s.count, 0) {
+			highest = s.count
+		}
 	}
-	var buckets []bucket
-	if h.Native() {
-		c.Kind = "native histogram"
-		buckets = nativeBuckets(h)
-	} else {
-		buckets = classicBuckets(h)
+	height := func(n float64) float64 {
+		if highest == 0 || !(n > 0) {
+			return 0
+		}
+		return min(n/highest, 1) * (plotGround - plotTop)
 	}
-	if n := h.Observations(); n > 0 && !math.IsNaN(h.Sum) {
-		c.Mean = formatShort(h.Sum / n)
+	for _, s := range spans {
+		h := height(s.count)
+		if s.count > 0 {
+			h = max(h, 1.5)
+		}
+		gap := (s.to - s.from) * 0.04
+		p.Bars = append(p.Bars, bar{
+			X: percent(s.from + gap), W: percent(s.to - s.from - 2*gap), Y: short(plotGround - h), H: short(h), Title: s.title,
+		})
 	}
-	c.draw(buckets)
-	for i, b := range buckets {
-		if i == rows {
-			c.Hidden = len(buckets) - rows
+	step := niceStep(highest / 4)
+	for n := 0.0; n <= highest; n += step {
+		p.Scale = append(p.Scale, tick{At: short(plotGround - height(n)), Text: formatNumber(n)})
+		if step == 0 {
 			break
 		}
-		c.Rows = append(c.Rows, chartRow{b.name, formatValue(b.count)})
 	}
-	c.Title = fmt.Sprintf("Bar chart of a %s: %s observations in %d buckets", c.Kind, c.Count, len(buckets))
-	if largest := maxOf(buckets); largest >= 0 && buckets[largest].count > 0 {
-		c.Title += fmt.Sprintf(", most of them, %s, in %s", formatShort(buckets[largest].count), buckets[largest].name)
-	}
-	return c
 }
 
-// classicBuckets returns the pushed buckets and the one to +Inf.
-func classicBuckets(h *metric.HistogramValue) []bucket {
-	sorted := slices.Clone(h.Buckets)
-	slices.SortFunc(sorted, func(a, b metric.Bucket) int {
-		switch {
-		case a.UpperBound < b.UpperBound:
-			return -1
-		case a.UpperBound > b.UpperBound:
-			return 1
-		}
+// niceStep returns the smallest of 1, 2 and 5 times a power of ten that is at least v; 0 for 0.
+func niceStep(v float64) float64 {
+	if !(v > 0) || math.IsInf(v, 0) {
 		return 0
-	})
-	if n := len(sorted); n == 0 || !math.IsInf(sorted[n-1].UpperBound, 1) {
-		sorted = append(sorted, metric.Bucket{UpperBound: math.Inf(1), CumulativeCountFloat: h.Observations()})
 	}
-	var buckets []bucket
-	lower, before := math.Inf(-1), 0.0
-	for i := range sorted {
-		b := bucket{lower: lower, upper: sorted[i].UpperBound, count: sorted[i].Observations() - before}
+	power := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, factor := range []float64{1, 2, 5} {
+		if factor*power >= v*(1-1e-9) {
+			return factor * power
+		}
+	}
+	return 10 * power
+}
+
+// mark is a value at a position on the horizontal axis, from 0 to 1.
+type mark struct {
+	at   float64
+	text string
+}
+
+// room returns the distance between marks with texts like these, as a part of the axis.
+func room(texts ...string) float64 {
+	const width, character, gap = 480, 7, 12 // pixels of a usual window
+	longest := 0
+	for _, text := range texts {
+		longest = max(longest, len(text))
+	}
+	return max(1.0/maxTicks, float64(longest*character+gap)/width)
+}
+
+// mark adds ticks to the axis of values.
+func (p *plot) mark(marks []mark) {
+	slices.SortFunc(marks, func(a, b mark) int { return cmp.Compare(a.at, b.at) })
+	for i, m := range marks {
+		t := tick{At: percent(m.at), Text: m.text, Anchor: "middle", Minor: (len(marks)-1-i)%2 == 1}
 		switch {
-		case i == 0 && math.IsInf(b.upper, 1):
-			b.name = "all"
-		case i == 0:
-			b.name = "≤ " + formatValue(b.upper)
-		case math.IsInf(b.upper, 1):
-			b.name = "> " + formatValue(b.lower)
-		default:
-			b.name = formatValue(b.lower) + " – " + formatValue(b.upper)
+		case m.at < 0.02:
+			t.Anchor = "start"
+		case m.at > 0.98:
+			t.Anchor = "end"
 		}
-		lower, before = b.upper, sorted[i].Observations()
-		buckets = append(buckets, b)
+		p.Ticks = append(p.Ticks, t)
 	}
-	return buckets
-}
-
-// nativeBuckets returns the buckets from the lowest to the highest.
-func nativeBuckets(h *metric.HistogramValue) []bucket {
-	float := (*histogram.FloatHistogram)(nil)
-	if h.Float() {
-		float = h.NativeFloat()
-	} else {
-		float = h.NativeInteger().ToFloat(nil)
-	}
-	var buckets []bucket
-	add := func(lower, upper, count float64) {
-		name := formatShort(lower) + " – " + formatShort(upper)
-		buckets = append(buckets, bucket{lower: lower, upper: upper, count: count, name: name})
-	}
-	for it := float.NegativeBucketIterator(); it.Next(); {
-		b := it.At()
-		add(b.Lower, b.Upper, b.Count)
-	}
-	slices.Reverse(buckets)
-	if float.ZeroCount > 0 { // with custom buckets there is no zero bucket
-		add(-float.ZeroThreshold, float.ZeroThreshold, float.ZeroCount)
-		buckets[len(buckets)-1].name = "near 0"
-	}
-	for it := float.PositiveBucketIterator(); it.Next(); {
-		b := it.At()
-		add(b.Lower, b.Upper, b.Count)
-	}
-	for i := 1; i < len(buckets); i++ {
-		buckets[i].gap = buckets[i].lower > buckets[i-1].upper*(1+1e-9) && buckets[i].lower-buckets[i-1].upper > 1e-300
-	}
-	return buckets
-}
-
-func maxOf(buckets []bucket) int {
-	largest := -1
-	for i, b := range buckets {
-		if largest < 0 || b.count > buckets[largest].count {
-			largest = i
-		}
-	}
-	return largest
-}
-
-// draw makes bars of equal width, each for one bucket or for several neighbours.
-func (c *chart) draw(buckets []bucket) {
-	if len(buckets) == 0 {
-		return
-	}
-	slots := len(buckets)
-	for _, b := range buckets {
-		if b.gap {
-			slots++
-		}
-	}
-	each := (slots + maxBars - 1) / maxBars // slots to a bar
-	counts := make([]float64, (slots+each-1)/each)
-	at := 0
-	places := make([]int, len(buckets))
-	for i, b := range buckets {
-		if b.gap {
-			at++
-		}
-		places[i] = at / each
-		if b.count > 0 && !math.IsInf(b.count, 0) {
-			counts[at/each] += b.count
-		}
-		at++
-	}
-	highest := slices.Max(counts)
-	if highest == 0 {
-		highest = 1
-	}
-	width := chartWidth / float64(len(counts))
-	gap := min(width*0.15, 4)
-	var path strings.Builder
-	drawn := make([]bar, len(counts))
-	for i, n := range counts {
-		height := n / highest * (chartHeight - 4)
-		if n > 0 {
-			height = max(height, 1.5)
-		}
-		x, y, w := float64(i)*width+gap/2, chartHeight-height, width-gap
-		drawn[i] = bar{X: short(x), Y: short(y), W: short(w), H: short(height)}
-		if n > 0 {
-			fmt.Fprintf(&path, "M%s %sh%sv%sh-%sz", short(x), short(y), short(w), short(height), short(w))
-		}
-	}
-	if len(buckets) <= maxTitledBars && each == 1 {
-		for i, b := range buckets {
-			d := drawn[places[i]]
-			d.Title = b.name + ": " + formatValue(b.count)
-			c.Bars = append(c.Bars, d)
-		}
-	} else {
-		c.Path = path.String()
-	}
-	c.Axis = axis(buckets)
-}
-
-// axis returns the labels below the chart.
-func axis(buckets []bucket) []string {
-	first, last := buckets[0], buckets[len(buckets)-1]
-	ends := func(b bucket, outer float64) string {
-		if math.IsInf(outer, -1) {
-			return "≤ " + formatShort(b.upper)
-		}
-		if math.IsInf(outer, 1) {
-			return "> " + formatShort(b.lower)
-		}
-		return formatShort(outer)
-	}
-	if len(buckets) == 1 {
-		return []string{first.name}
-	}
-	if len(buckets) < 3 {
-		return []string{ends(first, first.lower), ends(last, last.upper)}
-	}
-	return []string{ends(first, first.lower), formatShort(buckets[len(buckets)/2].upper), ends(last, last.upper)}
 }
 
 // short formats a coordinate.
-func short(v float64) string {
-	s := fmt.Sprintf("%.1f", v)
-	return strings.TrimSuffix(s, ".0")
-}
+func short(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
 
-// summaryChart draws the quantiles of a summary: φ from left to right, its value
-// upwards.
-func summaryChart(s *metric.SummaryValue, rows int) chart {
-	c := chart{
-		Kind: "summary", Count: fmt.Sprint(s.Count), Sum: formatValue(s.Sum), Heads: [2]string{"Quantile", "Value"},
-		Title: fmt.Sprintf("Plot of a summary: %d observations, %d quantiles", s.Count, len(s.Quantiles)),
-	}
-	if s.Count > 0 && !math.IsNaN(s.Sum) {
-		c.Mean = formatShort(s.Sum / float64(s.Count))
-	}
-	sorted := slices.Clone(s.Quantiles)
-	slices.SortFunc(sorted, func(a, b metric.Quantile) int {
-		switch {
-		case a.Quantile < b.Quantile:
-			return -1
-		case a.Quantile > b.Quantile:
-			return 1
-		}
-		return 0
-	})
-	low, high := 0.0, 0.0
-	var drawable []metric.Quantile
-	for i, q := range sorted {
-		if i < rows {
-			c.Rows = append(c.Rows, chartRow{formatValue(q.Quantile), formatValue(q.Value)})
-		}
-		if !math.IsNaN(q.Value) && !math.IsInf(q.Value, 0) && q.Quantile >= 0 && q.Quantile <= 1 && len(drawable) < maxBars {
-			drawable = append(drawable, q)
-			low, high = min(low, q.Value), max(high, q.Value)
-		}
-	}
-	c.Hidden = max(0, len(sorted)-rows)
-	if len(drawable) == 0 {
-		return c
-	}
-	if high == low {
-		high = low + 1
-	}
-	var line, dots strings.Builder
-	for i, q := range drawable {
-		x := 8 + q.Quantile*(chartWidth-16)
-		y := 8 + (high-q.Value)/(high-low)*(chartHeight-16)
-		command := "L"
-		if i == 0 {
-			command = "M"
-		}
-		fmt.Fprintf(&line, "%s%s %s", command, short(x), short(y))
-		fmt.Fprintf(&dots, "M%s %sh.01", short(x), short(y))
-	}
-	c.Path, c.Dots = line.String(), dots.String()
-	c.Axis = []string{"minimum", "median", "maximum"}
-	last := sorted[len(sorted)-1]
-	c.Title += fmt.Sprintf(", from %s at %s to %s at %s", formatShort(sorted[0].Value), formatValue(sorted[0].Quantile),
-		formatShort(last.Value), formatValue(last.Quantile))
-	return c
-}
+// percent formats a position from 0 to 1.
+func percent(v float64) string { return strconv.FormatFloat(math.Round(v*1e4)/100, 'f', -1, 64) + "%" }

@@ -20,12 +20,12 @@ func TestCharts(t *testing.T) {
 			histogram(metric.HistogramValue{Count: 10, Sum: 20, Buckets: []metric.Bucket{
 				{UpperBound: 1, CumulativeCount: 2}, {UpperBound: 2, CumulativeCount: 9},
 			}}),
-			[]string{`<title>≤ 1: 2</title>`, `<title>1 – 2: 7</title>`, `<title>&gt; 2: 1</title>`, "mean <b>2</b>",
+			[]string{`<title>≤ 1: 2</title>`, `<title>1 – 2: 7</title>`, `<title>&gt; 2: 1</title>`, `mean <span class="value">2</span>`,
 				"10 observations in 3 buckets, most of them, 7, in 1 – 2"},
 		},
 		"no buckets":   {histogram(metric.HistogramValue{Count: 10, Sum: 20}), []string{"all: 10"}},
 		"nothing":      {histogram(metric.HistogramValue{}), []string{"all: 0"}},
-		"not a number": {histogram(metric.HistogramValue{Count: 1, Sum: math.NaN()}), []string{"sum <b>NaN</b>"}},
+		"not a number": {histogram(metric.HistogramValue{Count: 1, Sum: math.NaN()}), []string{`sum <span class="value">NaN</span>`}},
 		"float": {
 			histogram(metric.HistogramValue{CountFloat: 1.5, Buckets: []metric.Bucket{{UpperBound: 1, CumulativeCountFloat: 0.5}}}),
 			[]string{"≤ 1: 0.5", "&gt; 1: 1"},
@@ -36,7 +36,8 @@ func TestCharts(t *testing.T) {
 			[]string{"native histogram", "-2 – -1: 1", "near 0: 1", "0.5 – 1: 1", "1 – 2: 2", "16 – 32: 1"}},
 		"summary": {metric.Family{Name: "s", Type: metric.Summary, Metrics: []metric.Metric{{Summary: &metric.SummaryValue{Count: 4, Sum: 8,
 			Quantiles: []metric.Quantile{{Quantile: 0.9, Value: 3}, {Quantile: 0.5, Value: 1}}}}}},
-			[]string{`class="line" d="M300 64L533.6 8"`, "from 1 at 0.5 to 3 at 0.9", "mean <b>2</b>"}},
+			[]string{`<th scope="row">0.5</th><td class="number"><span class="value">1</span></td>`, `width="33.33%"`,
+				`<th scope="row">0.9</th><td class="number"><span class="value">3</span></td>`, `width="100%"`, `mean <span class="value">2</span>`}},
 		"summary of nothing": {metric.Family{Name: "s", Type: metric.Summary, Metrics: []metric.Metric{{Summary: &metric.SummaryValue{
 			Quantiles: []metric.Quantile{{Quantile: 0.5, Value: math.NaN()}}}}}}, []string{"NaN"}},
 	} {

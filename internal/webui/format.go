@@ -3,10 +3,13 @@ package webui
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"pushgateway/internal/store"
 )
 
 // moment is a time in words.
@@ -101,11 +104,40 @@ func formatValue(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) 
 // formatShort formats a value with four significant digits.
 func formatShort(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
 
+// number is a value as it is read best, and in full.
+type number struct{ Text, Exact string }
+
+func numberOf(v float64) number { return number{formatNumber(v), formatValue(v)} }
+
+// formatNumber formats a value for people: large ones with separators instead of an exponent,
+// and with at most six significant digits behind the point.
+func formatNumber(v float64) string {
+	size := math.Abs(v)
+	switch {
+	case size >= 1e15 || size > 0 && size < 1e-4 || v != v:
+		return strconv.FormatFloat(v, 'g', 6, 64)
+	case size >= 1e5 || v == math.Trunc(v):
+		return formatCount(int(math.Round(v)))
+	}
+	text := strconv.FormatFloat(v, 'g', 6, 64)
+	whole, rest, _ := strings.Cut(text, ".")
+	if n, err := strconv.Atoi(whole); err == nil && n != 0 {
+		whole = formatCount(n)
+	}
+	if rest == "" {
+		return whole
+	}
+	return whole + "." + rest
+}
+
 // meaning describes a value in words, by the unit in the metric's name. It is empty if
 // the name has no unit or the value needs no description.
 func meaning(name string, v float64, now time.Time) string {
 	switch {
 	case strings.HasSuffix(name, "_timestamp_seconds") || strings.HasSuffix(name, "_time_seconds"):
+		if v == 0 && (name == store.PushTime || name == store.FailureTime) {
+			return "never"
+		}
 		if v < 1e8 || v > 1e11 {
 			return ""
 		}

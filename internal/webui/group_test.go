@@ -21,7 +21,7 @@ func TestGroup(t *testing.T) {
 			{HasValue: true, Value: float64(time.Now().Unix()), Labels: []metric.Label{{Name: "x", Value: "1"}}}}})
 		source := sourceOf(s)
 		page := group(t, newPages(t, ""), "", source, a)
-		wantText(t, page, "started_timestamp_seconds", "When &lt;it&gt; started.", ">gauge<", "9.466848e&#43;08",
+		wantText(t, page, "started_timestamp_seconds", "When &lt;it&gt; started.", ">gauge<", `title="9.466848e&#43;08">946,684,800<`,
 			"2000-01-01 00:00:00 UTC, just now",
 			"http://gateway:9091/metrics/job/a/instance/i</code>", "curl -X DELETE http://gateway:9091/metrics/job/a/instance/i</code>",
 			"curl --data-binary @- http://gateway:9091/metrics/job/a/instance/i</code>", `{instance=&#34;i&#34;,job=&#34;a&#34;}</code>`,

@@ -41,6 +41,9 @@ type Config struct {
 	External url.URL
 	// MetricsPath is the path of the metrics, relative to External.
 	MetricsPath string
+	// Prometheus is the URL, with http or https, of the Prometheus server that scrapes the
+	// gateway; may be empty.
+	Prometheus string
 }
 
 // New returns the pages of a gateway.
@@ -50,6 +53,9 @@ func New(c Config) (*Pages, error) {
 		prefix = "/" + prefix
 	}
 	c.External = url.URL{Scheme: c.External.Scheme, Host: c.External.Host, Path: prefix}
+	if u, err := url.Parse(c.Prometheus); c.Prometheus != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return nil, fmt.Errorf("%q is not the URL of a Prometheus server, such as https://prometheus.example.org", c.Prometheus)
+	}
 	t, err := template.New("").Funcs(template.FuncMap{
 		"count": formatCount,
 		"bytes": formatBytes,
