@@ -14,7 +14,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"cmd/pushgateway", "internal/client", "internal/web", "internal/httpserver", "internal/pushbody", "internal/webui", "internal/api",
 		"internal/groupview", "internal/search", "internal/history", "internal/journal/journaltest", "internal/exposition",
 		"internal/journal/postgres", "internal/journal", "internal/store", "internal/otlp", "internal/wire", "internal/rules",
-		"internal/pushoptions", "internal/access", "internal/limits", "internal/selector", "internal/metric", "internal/sorted",
+		"internal/pushoptions", "internal/access", "internal/limits", "internal/selector", "internal/metric", "internal/sorted", "internal/words", "docs",
 		"internal/protofield",
 		"internal/pgtest",
 	}

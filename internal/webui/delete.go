@@ -8,6 +8,7 @@ import (
 
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
+	"pushgateway/internal/words"
 )
 
 // Deletion is a request to delete groups, which the confirmation page shows and sends
@@ -55,7 +56,7 @@ func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion, visi
 	case 1:
 		page.Title = "Delete 1 group?"
 	default:
-		page.Title = "Delete " + formatCount(page.Count) + " groups?"
+		page.Title = "Delete " + words.Count(page.Count) + " groups?"
 	}
 	for name, values := range d.Fields {
 		for _, value := range values {

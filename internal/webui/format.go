@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"pushgateway/internal/store"
+	"pushgateway/internal/words"
 )
 
 // moment is a time in words.
@@ -24,7 +25,7 @@ func momentOf(t, now time.Time) moment {
 	}
 	t = t.UTC()
 	return moment{
-		Relative: formatAge(now.Sub(t)),
+		Relative: words.Age(now.Sub(t)),
 		Exact:    t.Format("2006-01-02 15:04:05 UTC"),
 		Machine:  t.Format("2006-01-02T15:04:05.999Z07:00"), // HTML allows no finer times
 	}
@@ -34,68 +35,9 @@ func momentOf(t, now time.Time) moment {
 func momentAhead(t, now time.Time) moment {
 	m := momentOf(t, now)
 	if !m.Never {
-		m.Relative = formatAhead(t.Sub(now))
+		m.Relative = words.Ahead(t.Sub(now))
 	}
 	return m
-}
-
-// formatAge formats the time since an event, rounded down. page.js does the same while a
-// page is open.
-func formatAge(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d < 0:
-		return "in the future" // clocks differ or were set back
-	case d < time.Second:
-		return "just now"
-	case d < time.Minute:
-		return fmt.Sprintf("%d s ago", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%d min ago", d/time.Minute)
-	case d < 2*day:
-		return fmt.Sprintf("%d h ago", d/time.Hour)
-	}
-	return fmt.Sprintf("%d days ago", d/day)
-}
-
-// formatAhead formats the time until an event, rounded to the nearest unit: rounded
-// down, a TTL would look a whole unit too short from the start. It uses the next larger
-// unit from two of it on. page.js does the same while a page is open.
-func formatAhead(d time.Duration) string {
-	nearest := func(unit time.Duration) int64 { return int64(d.Round(unit) / unit) }
-	if n := nearest(time.Second); n < 1 {
-		return "any moment"
-	} else if n < 2*60 {
-		return fmt.Sprintf("in %d s", n)
-	}
-	if n := nearest(time.Minute); n < 2*60 {
-		return fmt.Sprintf("in %d min", n)
-	}
-	if n := nearest(time.Hour); n < 2*24 {
-		return fmt.Sprintf("in %d h", n)
-	}
-	return fmt.Sprintf("in %d days", nearest(24*time.Hour))
-}
-
-func formatBytes(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	units := []string{"KiB", "MiB", "GiB", "TiB"}
-	size := float64(n) / 1024
-	for size >= 1024 && len(units) > 1 {
-		size, units = size/1024, units[1:]
-	}
-	return fmt.Sprintf("%.1f %s", size, units[0])
-}
-
-// formatCount formats a number with separators, as 100,000.
-func formatCount(n int) string {
-	s := strconv.Itoa(n)
-	for at := len(s) - 3; at > 0 && s[at-1] != '-'; at -= 3 {
-		s = s[:at] + "," + s[at:]
-	}
-	return s
 }
 
 // formatValue formats a sample's value as the text format does.
@@ -117,12 +59,12 @@ func formatNumber(v float64) string {
 	case size >= 1e15 || size > 0 && size < 1e-4 || v != v:
 		return strconv.FormatFloat(v, 'g', 6, 64)
 	case size >= 1e5 || v == math.Trunc(v):
-		return formatCount(int(math.Round(v)))
+		return words.Count(int(math.Round(v)))
 	}
 	text := strconv.FormatFloat(v, 'g', 6, 64)
 	whole, rest, _ := strings.Cut(text, ".")
 	if n, err := strconv.Atoi(whole); err == nil && n != 0 {
-		whole = formatCount(n)
+		whole = words.Count(n)
 	}
 	if rest == "" {
 		return whole
@@ -142,12 +84,12 @@ func meaning(name string, v float64, now time.Time) string {
 			return ""
 		}
 		t := time.Unix(int64(v), 0)
-		return momentOf(t, now).Exact + ", " + formatAge(now.Sub(t))
+		return momentOf(t, now).Exact + ", " + words.Age(now.Sub(t))
 	case strings.HasSuffix(name, "_bytes"):
 		if v < 1024 || v > 1e18 {
 			return ""
 		}
-		return formatBytes(int64(v))
+		return words.Bytes(int64(v))
 	case strings.HasSuffix(name, "_seconds"):
 		if v < 60 || v > 1e9 {
 			return ""

@@ -11,6 +11,7 @@ import (
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
+	"pushgateway/internal/words"
 )
 
 // maxTimelineMessage is the maximum length of a message in the timeline in characters.
@@ -180,7 +181,7 @@ func pushOf(e *history.Event, now time.Time) push {
 		Message: cut(e.Message, maxTimelineMessage), Source: e.Source, Client: e.Client,
 	}
 	if e.Size >= 0 {
-		p.Size = formatBytes(e.Size)
+		p.Size = words.Bytes(e.Size)
 	}
 	return p
 }

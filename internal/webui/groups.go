@@ -11,6 +11,7 @@ import (
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
+	"pushgateway/internal/words"
 )
 
 // pageSize is the number of groups per page.
@@ -328,7 +329,7 @@ func firstLine(s string) string {
 // digits returns s with separators if it is a number, otherwise an empty string.
 func digits(s string) string {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
-		return formatCount(int(n))
+		return words.Count(int(n))
 	}
 	return ""
 }

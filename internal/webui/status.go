@@ -14,6 +14,7 @@ import (
 	"pushgateway/internal/metric"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
+	"pushgateway/internal/words"
 )
 
 // Status is the content of the status page, besides the groups.
@@ -89,7 +90,7 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *g
 	page := statusPage{
 		layout:     p.layoutOf(r, visitor, "Status", "status", 0),
 		Status:     s,
-		Size:       formatBytes(s.Totals.Bytes),
+		Size:       words.Bytes(s.Totals.Bytes),
 		Started:    momentOf(s.Started, now),
 		LastCommit: momentOf(s.Storage.LastCommit, now),
 		Loaded:     momentOf(s.Rules.Loaded, now),
@@ -102,8 +103,8 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *g
 	if page.Jobs > 0 {
 		page.Largest = []ranking{
 			rank("By series", view.Jobs(), func(j search.Job) int64 { return int64(j.Series) },
-				func(n int64) string { return formatCount(int(n)) }),
-			rank("By size", view.Jobs(), func(j search.Job) int64 { return j.Bytes }, formatBytes),
+				func(n int64) string { return words.Count(int(n)) }),
+			rank("By size", view.Jobs(), func(j search.Job) int64 { return j.Bytes }, words.Bytes),
 		}
 	}
 	for i, e := range view.Rejections() {

@@ -19,6 +19,7 @@ import (
 	"pushgateway/docs"
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/words"
 )
 
 //go:embed assets
@@ -57,8 +58,8 @@ func New(c Config) (*Pages, error) {
 		return nil, fmt.Errorf("%q is not the URL of a Prometheus server, such as https://prometheus.example.org", c.Prometheus)
 	}
 	t, err := template.New("").Funcs(template.FuncMap{
-		"count": formatCount,
-		"bytes": formatBytes,
+		"count": words.Count,
+		"bytes": words.Bytes,
 	}).ParseFS(assets, "assets/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse page templates: %w", err)
