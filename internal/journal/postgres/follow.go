@@ -54,7 +54,7 @@ func (j *Journal) followConnection() error {
 		return err
 	}
 	var heartbeat, housekeeping time.Time
-	for {
+	for first := true; ; first = false {
 		if time.Since(heartbeat) >= heartbeatInterval {
 			heartbeat = time.Now()
 			ctx, cancel := context.WithTimeout(j.ctx, answerTimeout)
@@ -64,7 +64,7 @@ func (j *Journal) followConnection() error {
 				return err
 			}
 		}
-		if err := j.catchUpWithoutTurn(c); err != nil {
+		if err := j.catchUpWithoutTurn(c, first); err != nil {
 			return err
 		}
 		j.succeed()
@@ -123,8 +123,9 @@ func (j *Journal) knows(sequence int64) bool {
 	return sequence <= j.knowledge.last().sequence || sequence == j.own.sequence
 }
 
-// catchUpWithoutTurn reads what others have committed and has the store adopt it.
-func (j *Journal) catchUpWithoutTurn(c *conn) error {
+// catchUpWithoutTurn reads what others have committed and has the store adopt it. first
+// says that the connection is new, so that an earlier try may have failed half-way.
+func (j *Journal) catchUpWithoutTurn(c *conn, first bool) error {
 	adopt := j.adopt.Load()
 	if adopt == nil {
 		return nil // the store learns it with its next turn
@@ -141,7 +142,7 @@ func (j *Journal) catchUpWithoutTurn(c *conn) error {
 		}
 		return err
 	}
-	if r.head.commit == j.last() {
+	if !first && r.head.commit == j.last() && c.inTime(r.head) {
 		return nil
 	}
 	(*adopt)(func() (changes store.Changes) {
@@ -156,22 +157,28 @@ func (j *Journal) learn(c *conn, r *reading) (store.Changes, error) {
 	if j.ctx.Err() != nil {
 		return store.Changes{}, nil
 	}
-	switch j.knowledge.relate(r) {
-	case ahead:
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		return j.knowledge.learn(r), nil
-	case unknown, diverged:
-		ctx, cancel := context.WithTimeout(j.ctx, lockTimeout+answerTimeout)
-		defer cancel()
-		changes, err := j.takeTurn(ctx, c)
-		if err == nil {
-			err = c.rollback(ctx)
-		}
-		if err != nil {
-			return store.Changes{}, fmt.Errorf("catch up with the database: %w", err)
-		}
-		return changes, nil
+	relation := j.knowledge.relate(r)
+	if relation == stale {
+		return store.Changes{}, nil
 	}
-	return store.Changes{}, nil
+	if j.undelivered.Empty() && c.inTime(r.head) {
+		switch relation {
+		case same:
+			return store.Changes{}, nil
+		case ahead:
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			return j.knowledge.learn(r), nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(j.ctx, lockTimeout+answerTimeout)
+	defer cancel()
+	changes, err := j.takeTurn(ctx, c)
+	if err == nil {
+		err = c.rollback(ctx)
+	}
+	if err != nil {
+		return changes, fmt.Errorf("catch up with the database: %w", err)
+	}
+	return changes, nil
 }

@@ -58,11 +58,19 @@ type Journal struct {
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
 
-	turn *conn // on which Begin and Commit work; nil if there is none
+	// The following are used under the store's lock, like Begin and Commit.
+	turn        *conn         // on which Begin and Commit work; nil if there is none
+	undelivered store.Changes // learned, but not returned to the store yet
+	reunion     struct {      // after a failover
+		timeline int64
+		since    time.Time
+	}
 
 	status atomic.Pointer[store.JournalStatus]
 	shared atomic.Pointer[store.Replicas]
 	offset atomic.Int64 // of the database's clock
+	// timeline is that of the server with which this replica has last caught up.
+	timeline atomic.Int64
 	adopt  atomic.Pointer[func(learn func() store.Changes)]
 
 	mu        sync.Mutex // guards the following
@@ -158,7 +166,8 @@ func (j *Journal) load(ctx context.Context) ([]*store.Group, error) {
 	j.knowledge.replace(r)
 	j.committed = time.Now()
 	j.mu.Unlock()
-	if err := j.heartbeat(ctx, c); err != nil {
+	j.timeline.Store(c.timeline)
+	if err := j.register(ctx, c); err != nil {
 		c.close()
 		return nil, err
 	}

@@ -15,6 +15,8 @@ type metrics struct {
 	notifications prometheus.Counter
 	reconnects    prometheus.Counter
 	reloads       prometheus.Counter
+	repairs       prometheus.Counter
+	repaired      prometheus.Counter
 	lookups       *prometheus.CounterVec
 }
 
@@ -38,6 +40,8 @@ func newMetrics() metrics {
 		notifications: counter("notifications_total", "Total notifications of commits that the database sent, those of this replica included."),
 		reconnects:    counter("reconnects_total", "Total lost connections to the database, and failed attempts to connect."),
 		reloads:       counter("reloads_total", "Total times that all groups were read again because this replica had been away for too long."),
+		repairs:       counter("repairs_total", "Total times that the database lacked commits, after a failover, and this replica made up for it."),
+		repaired:      counter("repaired_groups_total", "Total groups that this replica wrote again because the database had lost them."),
 		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pushgateway_persistence_lookups_total",
 			Help: "Total commits during which the connection was lost, by what the database said about them afterwards.",
@@ -56,7 +60,7 @@ func (j *Journal) Collectors() []prometheus.Collector {
 	}
 	m := &j.metrics
 	return []prometheus.Collector{
-		m.wait, m.duration, m.batch, m.errors, m.records, m.bytes, m.notifications, m.reconnects, m.reloads, m.lookups,
+		m.wait, m.duration, m.batch, m.errors, m.records, m.bytes, m.notifications, m.reconnects, m.reloads, m.repairs, m.repaired, m.lookups,
 		gauge("last_commit_timestamp_seconds", "Unix time at which this replica last wrote changes to the database.",
 			func() float64 { return float64(j.Status().LastCommit.UnixNano()) / 1e9 }),
 		gauge("size_bytes", "Size of the tables in the database.", func() float64 { return float64(j.Status().SizeBytes) }),

@@ -22,6 +22,15 @@ const (
 		"FROM pushgateway_replicas ORDER BY name, started"
 )
 
+// register makes this process known to the others, instead of an earlier one of its name.
+func (j *Journal) register(ctx context.Context, c *conn) error {
+	_, err := c.Exec(ctx, "DELETE FROM pushgateway_replicas WHERE name = $1 AND process <> $2", j.options.Name, [16]byte(j.process))
+	if err != nil {
+		return err
+	}
+	return j.heartbeat(ctx, c)
+}
+
 // heartbeat says how far this replica is, and learns how far the others are and what
 // time it is.
 func (j *Journal) heartbeat(ctx context.Context, c *conn) error {
@@ -31,7 +40,7 @@ func (j *Journal) heartbeat(ctx context.Context, c *conn) error {
 	var now time.Time
 	var b pgx.Batch
 	var h head
-	b.Queue(upsertReplica, [16]byte(j.process), j.options.Name, j.options.Version, last.sequence, c.timeline, rules, auth)
+	b.Queue(upsertReplica, [16]byte(j.process), j.options.Name, j.options.Version, last.sequence, j.timeline.Load(), rules, auth)
 	queueHead(&b, selectHead, &h)
 	b.Queue(selectReplicas).Query(func(rows pgx.Rows) error {
 		var process [16]byte

@@ -103,28 +103,56 @@ func (j *Journal) begin(ctx context.Context) (store.Changes, error) {
 	}
 }
 
-// takeTurn locks the head on a connection and learns what others have committed.
+// takeTurn locks the head on a connection and learns what others have committed. It may
+// have learned something also if it returns an error; that is returned the next time.
 func (j *Journal) takeTurn(ctx context.Context, c *conn) (store.Changes, error) {
-	r := &reading{after: j.last().sequence}
-	var b pgx.Batch
-	queueTurn(&b, lockTimeout, &r.head)
-	r.queueChanges(&b)
-	if err := c.send(ctx, &b); err != nil {
-		return store.Changes{}, err
+	for {
+		r := &reading{after: j.last().sequence}
+		var b pgx.Batch
+		queueTurn(&b, lockTimeout, &r.head)
+		r.queueChanges(&b)
+		if err := c.send(ctx, &b); err != nil {
+			return store.Changes{}, err
+		}
+		held, err := j.catchUp(ctx, c, r)
+		if err != nil {
+			return store.Changes{}, err
+		}
+		if held && c.inTime(r.head) {
+			changes := j.undelivered
+			j.undelivered = store.Changes{}
+			return changes, nil
+		}
+		if !held {
+			continue
+		}
+		if err := j.reunite(ctx, c, r.head); err != nil {
+			return store.Changes{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return store.Changes{}, ctx.Err()
+		case <-time.After(reunionInterval):
+		}
 	}
-	return j.catchUp(ctx, c, r)
 }
 
-// catchUp learns what was read. If that is not enough, it reads more in the transaction
-// that is open on the connection.
-func (j *Journal) catchUp(ctx context.Context, c *conn, r *reading) (store.Changes, error) {
+// catchUp learns what was read. If that is not enough, it reads and writes more in the
+// transaction that is open on the connection. It reports whether that is still open.
+func (j *Journal) catchUp(ctx context.Context, c *conn, r *reading) (held bool, err error) {
 	// Only whoever decides in the store changes the knowledge, and that is the caller.
 	relation := j.knowledge.relate(r)
-	if relation == unknown || relation == diverged {
+	if relation == diverged {
+		repaired, err := j.repair(ctx, c, r.head)
+		if err != nil || repaired {
+			return false, err
+		}
+	}
+	if relation == diverged || relation == unknown {
 		j.options.Logger.Warn("reading all groups again: this replica was away for too long",
 			"sequence", r.head.sequence, "before", j.knowledge.last().sequence)
 		if err := c.readRecords(ctx, r, ""); err != nil {
-			return store.Changes{}, err
+			return false, err
 		}
 		j.metrics.reloads.Inc()
 	}
@@ -132,11 +160,11 @@ func (j *Journal) catchUp(ctx context.Context, c *conn, r *reading) (store.Chang
 	defer j.mu.Unlock()
 	switch relation {
 	case ahead:
-		return j.knowledge.learn(r), nil
-	case unknown, diverged:
-		return j.knowledge.replace(r), nil
+		j.undelivered = merge(j.undelivered, j.knowledge.learn(r))
+	case diverged, unknown:
+		j.undelivered = j.knowledge.replace(r)
 	}
-	return store.Changes{}, nil
+	return true, nil
 }
 
 // last returns the last commit that this replica has.
