@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
+	"math/rand/v2"
 	"os"
 	"syscall"
 
@@ -41,22 +43,49 @@ func (j *Journal) Backup(ctx context.Context, send func(size int64, content io.R
 	f := os.NewFile(uintptr(fd), j.options.Path)
 	defer f.Close()
 
-	// The copy ends with an empty batch, which says how long it is.
-	batches := io.NewSectionReader(f, start.end, at.end-start.end)
-	at.end -= start.end - sectorSize
-	start.end = sectorSize
-	var rest []byte
-	add := func(changes store.Changes) {
-		batch := encodeRecords(make([]byte, headSize, encodedSize(changes)), changes)
-		var after position
-		batch, after = encodeBatch(batch, at, salt, at.end+roundUp(int64(len(batch)+trailerSize), sectorSize))
-		rest = append(append(rest, batch...), make([]byte, after.end-at.end-int64(len(batch)))...)
-		at = after
-	}
+	copied := start.end
+	// What follows the batches of the file continues them, as if they began the copy.
+	start.end, at.end = sectorSize, at.end-start.end+sectorSize
+	rest := batches{salt: salt, at: at}
 	if len(pending.Groups) > 0 {
-		add(pending)
+		rest.add(pending)
 	}
-	add(store.Changes{})
-	start.size = at.end
-	return send(at.end, io.MultiReader(bytes.NewReader(header{salt, start}.encode()), batches, bytes.NewReader(rest)))
+	return rest.send(start, io.NewSectionReader(f, copied, at.end-sectorSize), send)
+}
+
+// Copy calls send with a file of the groups, as Backup does. It is encoded in memory.
+func Copy(groups iter.Seq[*store.Group], send func(size int64, content io.Reader) error) error {
+	start := position{end: sectorSize}
+	all := batches{salt: rand.Uint64(), at: start} // #nosec G404 -- tells files apart, and guards nothing
+	var changes store.Changes
+	for g := range groups {
+		changes.Groups = append(changes.Groups, store.Change{ID: g.Key.ID(), Group: g})
+	}
+	if !changes.Empty() {
+		all.add(changes)
+	}
+	return all.send(start, bytes.NewReader(nil), send)
+}
+
+// batches are the last batches of a copy.
+type batches struct {
+	salt    uint64
+	at      position // in the copy, behind them
+	content []byte
+}
+
+func (b *batches) add(changes store.Changes) {
+	batch := encodeRecords(make([]byte, headSize, encodedSize(changes)), changes)
+	end := b.at.end + roundUp(int64(len(batch)+trailerSize), sectorSize)
+	batch, after := encodeBatch(batch, b.at, b.salt, end)
+	b.content = append(append(b.content, batch...), make([]byte, after.end-b.at.end-int64(len(batch)))...)
+	b.at = after
+}
+
+// send sends a copy: a header, batches that exist, and these. An empty batch at the end
+// says how long the copy is.
+func (b *batches) send(start position, existing io.Reader, send func(size int64, content io.Reader) error) error {
+	b.add(store.Changes{})
+	start.size = b.at.end
+	return send(b.at.end, io.MultiReader(bytes.NewReader(header{b.salt, start}.encode()), existing, bytes.NewReader(b.content)))
 }

@@ -47,9 +47,6 @@ func (j *Journal) connect(ctx context.Context) (*conn, error) {
 	// pgx would have the server cancel the statement of a connection that it gives up. But
 	// canceling a COMMIT that waits for a synchronous standby makes it succeed without.
 	dial, connected := config.DialFunc, new(atomic.Bool)
-	if j.options.dial != nil {
-		dial = j.options.dial
-	}
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if connected.Load() {
 			return nil, errNotCanceled

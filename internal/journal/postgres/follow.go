@@ -53,7 +53,8 @@ func (j *Journal) followConnection() error {
 	if err := j.listen(c); err != nil {
 		return err
 	}
-	var heartbeat, housekeeping time.Time
+	var heartbeat time.Time
+	housekeeping := time.Now()
 	for first := true; ; first = false {
 		if time.Since(heartbeat) >= heartbeatInterval {
 			heartbeat = time.Now()

@@ -12,10 +12,10 @@ const (
 	// forgetReplica is how long a replica is shown that says no more.
 	forgetReplica = time.Hour
 
-	selectFloor = "SELECT EXISTS (SELECT FROM pushgateway_groups WHERE record IS NULL AND sequence <= f.sequence), f.sequence, " +
-		"pg_total_relation_size('pushgateway_groups') + pg_total_relation_size('pushgateway_commits') " +
+	selectFloor = "SELECT EXISTS (SELECT FROM pushgateway_groups WHERE record IS NULL AND sequence <= f.sequence), f.sequence " +
 		"FROM (SELECT least(min(r.sequence), min(h.sequence)) AS sequence FROM pushgateway_head h " +
 		"LEFT JOIN pushgateway_replicas r ON r.heartbeat > clock_timestamp() - $1::interval) AS f"
+	selectSize       = "SELECT pg_total_relation_size('pushgateway_groups') + pg_total_relation_size('pushgateway_commits')"
 	deleteTombstones = "DELETE FROM pushgateway_groups WHERE record IS NULL AND sequence <= $1"
 	moveFloor        = "UPDATE pushgateway_head SET pruned = greatest(pruned, $1)"
 	deleteCommits    = "DELETE FROM pushgateway_commits WHERE sequence < (SELECT sequence FROM pushgateway_head) - $1"
@@ -28,18 +28,17 @@ const (
 func (j *Journal) keepHouse(c *conn) error {
 	ctx, cancel := context.WithTimeout(j.ctx, lockTimeout+answerTimeout)
 	defer cancel()
-	due, floor, size := false, int64(0), int64(0)
+	due, floor := false, int64(0)
 	var b pgx.Batch
 	b.Queue(deleteCommits, 2*maxCommits)
 	b.Queue(deleteReplicas, forgetReplica, j.options.Name, [16]byte(j.process), 3*heartbeatInterval)
-	b.Queue(selectFloor, liveTimeout).QueryRow(func(row pgx.Row) error { return row.Scan(&due, &floor, &size) })
+	b.Queue(selectFloor, liveTimeout).QueryRow(func(row pgx.Row) error { return row.Scan(&due, &floor) })
 	if err := c.send(ctx, &b); err != nil {
 		return err
 	}
-	j.mu.Lock()
-	j.size = size
-	j.updateStatus()
-	j.mu.Unlock()
+	if err := j.measure(ctx, c); err != nil {
+		return err
+	}
 	if !due {
 		return nil
 	}
@@ -54,4 +53,17 @@ func (j *Journal) keepHouse(c *conn) error {
 		return nil // it can wait until the next time
 	}
 	return err
+}
+
+// measure finds out how large the tables are.
+func (j *Journal) measure(ctx context.Context, c *conn) error {
+	size := int64(0)
+	if err := c.QueryRow(ctx, selectSize).Scan(&size); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.size = size
+	j.updateStatus()
+	return nil
 }

@@ -18,11 +18,11 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"pushgateway/internal/journal"
 	"pushgateway/internal/store"
 )
 
@@ -40,10 +40,9 @@ type Options struct {
 	Logger        *slog.Logger
 
 	// For tests.
-	dial         func(ctx context.Context, network, address string) (net.Conn, error)
-	noListen     bool
-	beforeCommit func()
-	afterCommit  func()
+	noListen       bool
+	beforeCommit   func()
+	outcomeTimeout time.Duration
 }
 
 // Journal is a store.Journal in a database. Its methods can be called concurrently as
@@ -71,7 +70,7 @@ type Journal struct {
 	offset atomic.Int64 // of the database's clock
 	// timeline is that of the server with which this replica has last caught up.
 	timeline atomic.Int64
-	adopt  atomic.Pointer[func(learn func() store.Changes)]
+	adopt    atomic.Pointer[func(learn func() store.Changes)]
 
 	mu        sync.Mutex // guards the following
 	knowledge knowledge
@@ -81,7 +80,7 @@ type Journal struct {
 	bury      context.CancelCauseFunc
 	size      int64 // of the tables
 	committed time.Time
-	lastError string // that was logged
+	logged    time.Time // when it was last logged that the database is away
 }
 
 const (
@@ -93,8 +92,11 @@ const (
 	turnTimeout = 10 * time.Second
 	// answerTimeout is how long the server may take to answer what is asked regularly.
 	answerTimeout = 3 * time.Second
-	// outcomeTimeout bounds finding out whether a commit was made, if the server did not say.
-	outcomeTimeout = 3 * time.Second
+	// defaultOutcomeTimeout bounds finding out whether a commit was made, if the server did
+	// not say.
+	defaultOutcomeTimeout = 3 * time.Second
+	// logInterval is how often it is logged that the database is still away.
+	logInterval = time.Minute
 )
 
 var (
@@ -109,6 +111,9 @@ func New(o Options) *Journal {
 	}
 	if o.Configuration == nil {
 		o.Configuration = func() (rules, auth string) { return "", "" }
+	}
+	if o.outcomeTimeout == 0 {
+		o.outcomeTimeout = defaultOutcomeTimeout
 	}
 	j := &Journal{
 		options: o, process: newToken(), started: time.Now(), metrics: newMetrics(),
@@ -167,7 +172,7 @@ func (j *Journal) load(ctx context.Context) ([]*store.Group, error) {
 	j.committed = time.Now()
 	j.mu.Unlock()
 	j.timeline.Store(c.timeline)
-	if err := j.register(ctx, c); err != nil {
+	if err := errors.Join(j.register(ctx, c), j.measure(ctx, c)); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -213,8 +218,8 @@ func (j *Journal) fail(err error) {
 	if errors.Is(j.unready, errStopping) {
 		return
 	}
-	if text := err.Error(); text != j.lastError {
-		j.lastError = text
+	if j.unready == nil || time.Since(j.logged) > logInterval {
+		j.logged = time.Now()
 		j.options.Logger.Error("the database cannot be used, changes are not accepted", "database", j.options.Address, "err", err)
 	}
 	j.unready = err
@@ -232,7 +237,7 @@ func (j *Journal) succeed() {
 	if !errors.Is(j.unready, errLoading) {
 		j.options.Logger.Info("the database can be used again", "database", j.options.Address)
 	}
-	j.unready, j.lastError = nil, ""
+	j.unready = nil
 	j.alive, j.bury = context.WithCancelCause(j.ctx)
 	j.updateStatus()
 }
@@ -248,9 +253,13 @@ func (j *Journal) bounded(ctx context.Context, timeout time.Duration) (context.C
 	return ctx, func() { stop(); cancel() }
 }
 
-// Backup calls send with a copy of the groups as a file that a gateway can start from.
-func (j *Journal) Backup(ctx context.Context, send func(size int64, content io.Reader) error) error {
-	return fmt.Errorf("back up the database with its own tools, such as pg_dump: %w", errors.ErrUnsupported)
+// Backup calls send with the groups that this replica has, as a file that a gateway can
+// start from, or that can be migrated to a database. The file is encoded in memory.
+func (j *Journal) Backup(_ context.Context, send func(size int64, content io.Reader) error) error {
+	if j.current == nil {
+		return j.Ready()
+	}
+	return journal.Copy(j.current(), send)
 }
 
 // Close says goodbye to the other replicas and disconnects. All accepted changes are

@@ -200,9 +200,6 @@ func (j *Journal) Commit(changes store.Changes) error {
 	}
 	c.warned = false
 	err := c.send(ctx, &b)
-	if j.options.afterCommit != nil {
-		j.options.afterCommit()
-	}
 	if err == nil && c.warned {
 		// It is in the database, so others will see it. But the server did not wait for its
 		// standby, so it may get lost.
@@ -281,19 +278,16 @@ func (j *Journal) explainCommit(err error) error {
 	if errors.Is(err, errUncertain) {
 		return &store.UnavailableError{Reason: err, RetryAfter: retryAfter, Uncertain: true}
 	}
-	j.mu.Lock()
-	if text := err.Error(); text != j.lastError {
-		j.lastError = text
+	if !lost(err) {
 		j.options.Logger.Error("the database did not store a change", "database", j.options.Address, "err", err)
 	}
-	j.mu.Unlock()
 	return j.explain(err)
 }
 
 // outcome finds out whether a commit was made during which the connection was lost. It
 // returns nil if so, the cause if it was not, and errUncertain if nobody can tell in time.
 func (j *Journal) outcome(c commit, cause error) error {
-	ctx, cancel := context.WithTimeout(j.ctx, outcomeTimeout)
+	ctx, cancel := context.WithTimeout(j.ctx, j.options.outcomeTimeout)
 	defer cancel()
 	for {
 		found, err := j.lookUp(ctx, c)
@@ -327,7 +321,7 @@ func (j *Journal) lookUp(ctx context.Context, c commit) (found bool, err error) 
 	j.turn = connection
 	var h head
 	var b pgx.Batch
-	queueTurn(&b, outcomeTimeout, &h)
+	queueTurn(&b, j.options.outcomeTimeout, &h)
 	b.Queue(selectToken, c.sequence).Query(func(rows pgx.Rows) error {
 		var t [16]byte
 		_, err := pgx.ForEachRow(rows, []any{&t}, func() error {

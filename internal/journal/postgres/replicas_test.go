@@ -1,0 +1,254 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"pushgateway/internal/metric"
+	"pushgateway/internal/pgtest"
+	"pushgateway/internal/store"
+)
+
+// TestReplicas: what one replica commits, another has soon, and decides on. Without
+// notifications it polls.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	for _, noListen := range []bool{false, true} {
+		t.Run(fmt.Sprintf("polling %v", noListen), func(t *testing.T) {
+			url := server.NewDatabase()
+			listening := func(o *Options) { o.noListen = noListen }
+			a, b := newReplica(t, url, named("a"), listening), newReplica(t, url, named("b"), listening)
+			a.mustPush(t, "x", "# TYPE m counter\nm 1\n")
+			agree(t, "x=1 ", a, b)
+			var rejection *metric.RejectionError
+			_, err := b.push(t, "y", "# TYPE m gauge\nm 1\n", store.PushOptions{})
+			if !errors.As(err, &rejection) || rejection.Reason != metric.TypeConflict {
+				t.Errorf("a push that conflicts with one to another replica: %v", err)
+			}
+			agree(t, "x=1 y ", a, b) // it leaves its failure time
+			sum := store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: "once", Expiry: metric.Expiry{Set: true, TTL: time.Hour}}
+			for i, r := range []replica{a, b, a} {
+				if replayed, err := r.push(t, "z", "# TYPE m counter\nm 5\n", sum); err != nil || replayed != (i > 0) {
+					t.Errorf("push %d with the same key: replayed %v, %v", i, replayed, err)
+				}
+			}
+			sum.IdempotencyKey = "twice"
+			if _, err := b.push(t, "z", "# TYPE m counter\nm 5\n", sum); err != nil {
+				t.Error(err)
+			}
+			agree(t, "x=1 y z=10 ", a, b)
+			if n, err := b.Wipe(); n != 3 || err != nil {
+				t.Errorf("wiped %d, %v", n, err)
+			}
+			a.mustPush(t, "y", "# TYPE m gauge\nm 2\n")
+			agree(t, "y=2 ", a, b)
+			if found, err := b.Delete(key("y")); !found || err != nil {
+				t.Errorf("deleted: %v, %v", found, err)
+			}
+			agree(t, "", a, b)
+		})
+	}
+}
+
+// TestConcurrentReplicas: pushes to all replicas at once add up exactly.
+func TestConcurrentReplicas(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	var replicas []replica
+	for i := range 3 {
+		replicas = append(replicas, newReplica(t, url, named(fmt.Sprint("r", i))))
+	}
+	const clients, pushes = 4, 10
+	var wait sync.WaitGroup
+	for c := range clients {
+		wait.Go(func() {
+			for n := range pushes {
+				options := store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: fmt.Sprint(c, "-", n)}
+				for range 2 { // each twice, to different replicas
+					if _, err := replicas[(c+n)%3].push(t, "sum", "# TYPE m counter\nm 1\n", options); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wait.Wait()
+	agree(t, fmt.Sprintf("sum=%d ", clients*pushes), replicas...)
+}
+
+// TestMigrationRace: replicas that start at once with an empty database make its tables
+// once.
+func TestMigrationRace(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	replicas := make([]replica, 6)
+	var wait sync.WaitGroup
+	for i := range replicas {
+		wait.Go(func() { replicas[i] = newReplica(t, url, named(fmt.Sprint("r", i))) })
+	}
+	wait.Wait()
+	replicas[0].mustPush(t, "x", "m 1\n")
+	agree(t, "x=1 ", replicas...)
+	eventually(t, "each replica sees all", func() bool {
+		for _, r := range replicas {
+			if seen, _ := r.Replicas(); len(seen.All) != len(replicas) {
+				return false
+			}
+		}
+		return true
+	})
+	execute(t, url, "UPDATE pushgateway_schema SET version = 1000")
+	_, err := newJournal(t, url).Load(t.Context(), nil)
+	if newer := (*NewerError)(nil); !errors.As(err, &newer) {
+		t.Errorf("with tables of a newer release: %v", err)
+	}
+}
+
+// TestTombstones: a deletion is remembered until all live replicas have it. A replica that comes
+// back later reads all again.
+func TestTombstones(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	proxy := pgtest.StartProxy(t, server.Addr())
+	a, b := newReplica(t, url, named("a")), newAloofReplica(t, through(t, url, proxy), named("b"))
+	a.mustPush(t, "x", "m 1\n")
+	b.mustPush(t, "y", "m 1\n")
+	if _, err := a.Delete(key("x")); err != nil {
+		t.Fatal(err)
+	}
+	keepHouse := func() (tombstones int) {
+		t.Helper()
+		c, err := a.journal.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		if err := a.journal.heartbeat(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.journal.keepHouse(c); err != nil {
+			t.Fatal(err)
+		}
+		return number(t, url, "SELECT count(*) FROM pushgateway_groups WHERE record IS NULL")
+	}
+	if n := keepHouse(); n != 1 {
+		t.Errorf("%d tombstones while a replica lacks the deletion", n)
+	}
+	if got := b.jobs(); got != "x=1 y=1 " {
+		t.Errorf("b has %s", got)
+	}
+	proxy.Down()
+	execute(t, url, "UPDATE pushgateway_replicas SET heartbeat = heartbeat - interval '1 hour' WHERE name = 'b'")
+	if n := keepHouse(); n != 0 {
+		t.Errorf("%d tombstones though no live replica lacks the deletion", n)
+	}
+	proxy.Up()
+	eventually(t, "b is ready", func() bool { return b.Ready() == nil })
+	b.mustPush(t, "z", "m 1\n")
+	agree(t, "y=1 z=1 ", a, b)
+}
+
+// TestCommitOutcome: whatever happens to the connection during a commit, a push is
+// answered by what has become of it, and counts once.
+func TestCommitOutcome(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	proxy := pgtest.StartProxy(t, server.Addr())
+	a, b := newReplica(t, through(t, url, proxy), named("a")), newReplica(t, url, named("b"))
+	want := 0
+	for i, moment := range []pgtest.Moment{pgtest.BeforeCommit, pgtest.DuringCommit, pgtest.AfterCommit} {
+		eventually(t, "it is ready", func() bool { return a.Ready() == nil })
+		options := store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: fmt.Sprint(i)}
+		cut := proxy.CutCommit(moment)
+		_, err := a.push(t, "x", "# TYPE m counter\nm 1\n", options)
+		<-cut
+		if moment == pgtest.AfterCommit && err != nil {
+			t.Errorf("%v: the change was committed, but the answer is %v", moment, err)
+		}
+		var unavailable *store.UnavailableError
+		if err != nil && !errors.As(err, &unavailable) {
+			t.Errorf("%v: %v", moment, err)
+		}
+		if moment == pgtest.BeforeCommit && err == nil {
+			t.Errorf("%v: the change was not committed, but the answer is 200", moment)
+		}
+		eventually(t, "it is ready again", func() bool { return a.Ready() == nil })
+		if _, err := b.push(t, "x", "# TYPE m counter\nm 1\n", options); err != nil { // the client tries again
+			t.Error(err)
+		}
+		want++
+		agree(t, fmt.Sprintf("x=%d ", want), a, b)
+	}
+}
+
+// TestUnknownOutcome: if nobody can tell in time whether a change was committed, the
+// answer says so, and the change is seen later.
+func TestUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	proxy := pgtest.StartProxy(t, server.Addr())
+	a := newReplica(t, through(t, url, proxy), named("a"), func(o *Options) { o.outcomeTimeout = 100 * time.Millisecond })
+	b := newReplica(t, url, named("b"))
+	cut := proxy.CutCommit(pgtest.AfterCommit)
+	go func() {
+		<-cut
+		proxy.Down()
+	}()
+	_, err := a.push(t, "x", "m 1\n", store.PushOptions{})
+	if unavailable := (*store.UnavailableError)(nil); err != nil && !errors.As(err, &unavailable) {
+		t.Errorf("the answer is %v", err)
+	}
+	agree(t, "x=1 ", b)
+	proxy.Up()
+	agree(t, "x=1 ", a, b)
+}
+
+// TestFrozenDatabase: pushes are answered though the database is not, nothing is lost or
+// applied twice, and all goes on by itself.
+func TestFrozenDatabase(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	a := newReplica(t, url, named("a"))
+	a.mustPush(t, "x", "m 1\n")
+	server.Freeze()
+	_, err := a.push(t, "x", "m 2\n", store.PushOptions{})
+	if unavailable := (*store.UnavailableError)(nil); !errors.As(err, &unavailable) || unavailable.RetryAfter <= 0 {
+		t.Errorf("the answer is %v", err)
+	}
+	if a.Ready() == nil || a.Loaded() != nil {
+		t.Errorf("ready %v, loaded %v", a.Ready(), a.Loaded())
+	}
+	if got := a.jobs(); got != "x=1 " {
+		t.Errorf("shown are %s", got)
+	}
+	server.Thaw()
+	eventually(t, "it is ready", func() bool { return a.Ready() == nil })
+	a.mustPush(t, "x", "m 3\n")
+	agree(t, "x=3 ", a, newReplica(t, url, named("b")))
+}
+
+// TestLargeRecords: groups of many MB come through.
+func TestLargeRecords(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	a, b := newReplica(t, url, named("a")), newReplica(t, url, named("b"))
+	body := []byte("# TYPE m gauge\n")
+	for i := range 200_000 {
+		body = fmt.Appendf(body, "m{i=\"%d\",text=\"some text that takes space, since a label is rarely empty\"} 1\n", i)
+	}
+	if _, err := a.push(t, "large", string(body), store.PushOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other has it", func() bool { return b.records() == a.records() })
+}
