@@ -38,7 +38,7 @@ IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,\
 	$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
 FUZZTIME ?= 20s
 
-.PHONY: build test test-clients check bench profile image fuzz clean
+.PHONY: build test test-chart test-clients manifests check bench profile image fuzz clean
 
 # The static program, and the empty folder that the image needs. The image's
 # user must get at both, whatever the umask.
@@ -49,6 +49,7 @@ build:
 
 test:
 	scripts/setup
+	$(MAKE) test-chart
 	go run $(GOTESTSUM) --format pkgname -- -timeout 15m ./...
 
 # Runs the examples of docs/CLIENTS.md with the clients that they are for.
@@ -61,10 +62,20 @@ test-replicas:
 	scripts/setup
 	go test -count=1 -timeout 1h -v -run '^TestReplicas' ./test -replicas.for=2m
 
+# The Helm chart has a module of its own, which depends on Helm.
+test-chart:
+	cd test/chart && go run $(GOTESTSUM) --format pkgname -- -timeout 10m ./...
+
+# Writes what is made from the chart: manifests, the table of values, the chart's copies
+# of alerts and dashboard.
+manifests:
+	go -C test/chart test -count=1 . -update
+
 check:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt -w these: $$files"; exit 1; }
 	@! grep -rnE --include='*_test.go' '^.{141,}' . || { echo "break these lines: they have more than 140 columns"; exit 1; }
 	go vet ./...
+	go -C test/chart vet ./...
 	go run $(STATICCHECK) ./...
 	go run $(GOSEC) $(GOSECFLAGS) ./...
 	go test -race ./internal/...
