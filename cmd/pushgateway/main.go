@@ -193,7 +193,9 @@ func reloadOnHangup(ctx context.Context, manager *rules.Manager, guard *access.G
 func newHandler(o options, groups *store.Store, clock store.Clock, journalMetrics []prometheus.Collector,
 	manager *rules.Manager, guard *access.Guard, logger *slog.Logger, quit func(),
 ) (*web.Server, error) {
-	pages, err := webui.New(webui.Config{External: o.externalURL, MetricsPath: o.telemetryPath, Prometheus: o.prometheusURL})
+	pages, err := webui.New(webui.Config{
+		External: o.externalURL, MetricsPath: o.telemetryPath, Prometheus: o.prometheusURL, Replica: o.sharedName(),
+	})
 	if err != nil {
 		return nil, err
 	}

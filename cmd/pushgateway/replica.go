@@ -44,6 +44,14 @@ func (u *databaseURL) Set(text string) (err error) {
 // isSet reports whether the flag names a database.
 func (u *databaseURL) isSet() bool { return u.String() != "" }
 
+// sharedName returns this replica's name, empty if no database is shared.
+func (o *options) sharedName() string {
+	if !o.database.isSet() {
+		return ""
+	}
+	return o.replicaName
+}
+
 // configHashes are hashes of the files in use, by which replicas notice that theirs differ.
 type configHashes struct{ rules, auth atomic.Pointer[string] }
 

@@ -12,6 +12,8 @@ type Status struct {
 	Flags   map[string]string `json:"flags"` // all flags, by name
 	Started time.Time         `json:"start_time"`
 	Storage Storage           `json:"storage"`
+	// Replicas is nil if no database is shared.
+	Replicas *Replicas `json:"replicas,omitempty"`
 }
 
 // Build describes how the program was built.

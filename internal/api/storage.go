@@ -4,9 +4,10 @@ import "time"
 
 // Storage is where groups are persisted.
 type Storage struct {
-	Durable    bool      `json:"durable"` // changes are persisted in the file
+	Durable    bool      `json:"durable"` // changes are persisted in the file or the database
 	File       string    `json:"file,omitempty"`
-	Sync       string    `json:"sync,omitempty"` // push or interval
+	Database   string    `json:"database,omitempty"` // its URL without password
+	Sync       string    `json:"sync,omitempty"`     // push or interval
 	SizeBytes  int64     `json:"size_bytes,omitempty"`
 	LastCommit time.Time `json:"last_commit,omitzero"`
 	Pending    int       `json:"pending_groups,omitempty"` // changed since the last commit

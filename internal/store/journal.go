@@ -57,6 +57,7 @@ type SharedJournal interface {
 type Replicas struct {
 	Name      string        // of this one
 	Sequence  int64         // of the last commit of all
+	Contact   time.Time     // when the journal last answered
 	ClockSkew time.Duration // how far the common clock is ahead of this machine's
 	All       []Replica     // ordered by name
 }
@@ -67,7 +68,7 @@ type Replica struct {
 	Self          bool  // it is this one
 	Live          bool  // it was heard of lately
 	Sequence      int64 // of the last commit that it has
-	Behind        int64 // how many commits it lacks
+	Behind        int64 // how many commits it lacked then
 	Started       time.Time
 	Heartbeat     time.Time // when it was last heard of
 	// OtherRules and OtherAuth say that its rules or auth file are not those of this one.

@@ -44,7 +44,7 @@ func (h *apiHandler) allMetrics(w http.ResponseWriter, r *request) error {
 func (h *apiHandler) gatewayStatus(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", jsonType)
 	status := h.status
-	status.Storage = storageFor(r, h.store)
+	status.Storage, status.Replicas = storageFor(r, h.store), replicasOf(h.store)
 	return api.WriteStatus(w, status)
 }
 

@@ -81,7 +81,7 @@ func (h *pageHandler) groups(w http.ResponseWriter, r *request) error {
 func (h *pageHandler) status(w http.ResponseWriter, r *request) error {
 	view := viewFor(r, h.views)
 	status := webui.Status{Status: h.config.Status, Totals: view.Totals(), Rules: h.rulesInUse()}
-	status.Storage = storageFor(r, h.config.Store)
+	status.Storage, status.Replicas = storageFor(r, h.config.Store), replicasOf(h.config.Store)
 	if r.principal.Limited() {
 		status.Rules.All = nil // their selectors name other groups
 	}

@@ -20,10 +20,26 @@ import (
 // storageOf returns the status of the journal as the API describes it.
 func storageOf(j store.JournalStatus) api.Storage {
 	out := api.Storage{
-		Durable: j.Durable, File: j.File, Sync: j.Sync, SizeBytes: j.SizeBytes, LastCommit: j.LastCommit, Pending: j.PendingGroups,
+		Durable: j.Durable, File: j.File, Database: j.Database, Sync: j.Sync, SizeBytes: j.SizeBytes, LastCommit: j.LastCommit, Pending: j.PendingGroups,
 	}
 	if j.Err != nil {
 		out.Error = j.Err.Error()
+	}
+	return out
+}
+
+// replicasOf returns the replicas of the store as the API describes them, nil if there are
+// none.
+func replicasOf(s *store.Store) *api.Replicas {
+	seen, shared := s.Replicas()
+	if !shared {
+		return nil
+	}
+	out := &api.Replicas{
+		Name: seen.Name, Sequence: seen.Sequence, LastContact: seen.Contact, ClockSkew: seen.ClockSkew.Seconds(), All: []api.Replica{},
+	}
+	for _, r := range seen.All {
+		out.All = append(out.All, api.Replica(r))
 	}
 	return out
 }

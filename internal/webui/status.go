@@ -56,12 +56,17 @@ type statusPage struct {
 	Size       string
 	Started    moment
 	LastCommit moment
-	Loaded     moment         // the rules
-	Listed     []numberedRule // the first of them
-	MoreRules  int
-	Jobs       int
-	Largest    []ranking
-	Rejections []rejection
+
+	LastContact   moment // with the database
+	ReplicaRows   []replicaRow
+	ConfigDiffers bool
+	ClockSkew     string         // empty if it is small
+	Loaded        moment         // the rules
+	Listed        []numberedRule // the first of them
+	MoreRules     int
+	Jobs          int
+	Largest       []ranking
+	Rejections    []rejection
 }
 
 // numberedRule is a rule with its number, counted from 1, as in messages about the rules
@@ -95,6 +100,11 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *g
 		LastCommit: momentOf(s.Storage.LastCommit, now),
 		Loaded:     momentOf(s.Rules.Loaded, now),
 		Jobs:       len(view.Jobs()),
+	}
+	page.ReplicaRows, page.ConfigDiffers = replicaRows(s.Replicas, now)
+	page.ClockSkew = describeSkew(s.Replicas)
+	if s.Replicas != nil {
+		page.LastContact = momentOf(s.Replicas.LastContact, now)
 	}
 	page.Refresh = 15
 	page.Rules.Failed = cut(s.Rules.Failed, maxRejectionMessage)

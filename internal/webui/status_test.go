@@ -47,6 +47,29 @@ func TestStatus(t *testing.T) {
 	})
 }
 
+// TestReplicas: the status page shows who shares the database, and what is wrong with that.
+func TestReplicas(t *testing.T) {
+	s := webui.Status{}
+	s.Storage = api.Storage{Durable: true, Database: "postgres://gateway@db/metrics"}
+	s.Replicas = &api.Replicas{Name: "r1", ClockSkew: -2.5, All: []api.Replica{
+		{Name: "r1", Self: true, Live: true, Version: "1.0", Sequence: 12},
+		{Name: "<r2>", Live: true, Version: "1.1", Sequence: 5, Behind: 7, OtherRules: true, OtherAuth: true},
+		{Name: "r3", Sequence: 1},
+	}}
+	page := status(t, newPages(t, ""), s)
+	wantText(t, page, "postgres://gateway@db/metrics", "in the database", "(this one)", "&lt;r2&gt;", "7 behind", "silent",
+		"different files", "rules file and auth file", "differ by 2.5s")
+	s.Replicas.All, s.Replicas.ClockSkew = s.Replicas.All[:1], 0.1
+	page = status(t, newPages(t, ""), s)
+	for _, text := range []string{"different files", "differ by"} {
+		if strings.Contains(page, text) {
+			t.Errorf("the page of a replica that is alone says %q", text)
+		}
+	}
+	s.Storage.Error = "no route"
+	wantText(t, status(t, newPages(t, ""), s), "failing", "no route")
+}
+
 func TestLargestJobs(t *testing.T) {
 	s := store.InMemory()
 	for i := range 30 {

@@ -42,6 +42,9 @@ type Config struct {
 	External url.URL
 	// MetricsPath is the path of the metrics, relative to External.
 	MetricsPath string
+	// Replica is the gateway's name among those that share a database; empty if there are no
+	// others. History is of each replica.
+	Replica string
 	// Prometheus is the URL, with http or https, of the Prometheus server that scrapes the
 	// gateway; may be empty.
 	Prometheus string
@@ -96,6 +99,7 @@ type layout struct {
 	// Refresh is the number of seconds after which the page reloads itself; 0 for never.
 	Refresh int
 	Version string // ETag, for reloading
+	Replica string // see Config
 	place
 }
 
@@ -135,7 +139,7 @@ func (p *Pages) layoutOf(r *http.Request, visitor Visitor, title, here string, d
 	}
 	visitor.Name = cut(visitor.Name, 60)
 	metrics := root + strings.TrimLeft(p.config.MetricsPath, "/")
-	return layout{Visitor: visitor, Title: title, Here: here, Root: root, Metrics: metrics, place: p.placeOf(r)}
+	return layout{Visitor: visitor, Title: title, Here: here, Root: root, Metrics: metrics, Replica: p.config.Replica, place: p.placeOf(r)}
 }
 
 // unchanged answers a refresh with 304 and returns true if the page has not changed. A

@@ -63,6 +63,8 @@ func (j *Journal) Collectors() []prometheus.Collector {
 		m.wait, m.duration, m.batch, m.errors, m.records, m.bytes, m.notifications, m.reconnects, m.reloads, m.repairs, m.repaired, m.lookups,
 		gauge("last_commit_timestamp_seconds", "Unix time at which this replica last wrote changes to the database.",
 			func() float64 { return float64(j.Status().LastCommit.UnixNano()) / 1e9 }),
+		gauge("last_contact_timestamp_seconds", "Unix time at which the database last answered; what is exposed is at most that old.",
+			func() float64 { return float64(j.Replicas().Contact.UnixNano()) / 1e9 }),
 		gauge("size_bytes", "Size of the tables in the database.", func() float64 { return float64(j.Status().SizeBytes) }),
 		gauge("sequence", "Number of the last commit that this replica has.", func() float64 { return float64(j.last().sequence) }),
 		gauge("clock_skew_seconds", "How far the database's clock is ahead of this machine's.",

@@ -62,7 +62,7 @@ func (j *Journal) heartbeat(ctx context.Context, c *conn) error {
 		return err
 	}
 	took := time.Since(sent)
-	seen.Sequence = h.sequence
+	seen.Sequence, seen.Contact = h.sequence, sent.Add(took)
 	seen.ClockSkew = j.setClock(now.Sub(sent.Add(took/2)), took/2)
 	j.shared.Store(seen)
 	return nil
