@@ -7,8 +7,6 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
-	"os"
-	"syscall"
 
 	"pushgateway/internal/store"
 )
@@ -26,7 +24,7 @@ func (j *Journal) Backup(ctx context.Context, send func(size int64, content io.R
 		return j.Ready()
 	}
 	// A descriptor of its own keeps the file even if another one replaces it.
-	fd, err := syscall.Dup(int(j.log.file.Fd()))
+	f, err := duplicate(j.log.file)
 	salt, start, at := j.log.salt, j.start, j.committed
 	pending := j.pending.changes()
 	j.backups++
@@ -39,8 +37,6 @@ func (j *Journal) Backup(ctx context.Context, send func(size int64, content io.R
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", j.options.Path, err)
 	}
-	syscall.CloseOnExec(fd)
-	f := os.NewFile(uintptr(fd), j.options.Path)
 	defer f.Close()
 
 	copied := start.end

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"syscall"
 	"time"
 
 	"pushgateway/internal/store"
@@ -126,7 +125,7 @@ func (j *Journal) compact(ctx context.Context, c *compaction, old *log, groups i
 		if errors.As(err, &name) {
 			j.fail(err)
 		}
-		j.inPlace = errors.Is(err, syscall.EBUSY)
+		j.inPlace = isBusy(err)
 		return later, count, err
 	}
 	j.mu.Lock()

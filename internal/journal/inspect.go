@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"syscall"
 
 	"pushgateway/internal/store"
 )
@@ -27,7 +26,7 @@ func Inspect(path string) (found Inspection, err error) {
 		return found, describeOpen(path, err)
 	}
 	defer f.Close()
-	if err := flock(context.Background(), f, syscall.LOCK_SH); err != nil { // what is just being written looks like damage
+	if err := flock(context.Background(), f, shared); err != nil { // what is just being written looks like damage
 		return found, describeOpen(path, err)
 	}
 	size, is, err := identify(f)

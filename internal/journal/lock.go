@@ -25,7 +25,7 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 	if err != nil {
 		return nil, describeOpen(path, err)
 	}
-	if err := flock(ctx, f, syscall.LOCK_EX); err != nil {
+	if err := flock(ctx, f, exclusive); err != nil {
 		return nil, errors.Join(describeOpen(path, err), f.Close())
 	}
 	return f, nil
@@ -71,15 +71,14 @@ func (j *Journal) unlock() error {
 	return f.Close()
 }
 
-// flock locks a file until it is closed: LOCK_EX keeps all others from it, LOCK_SH
-// those who ask for LOCK_EX. The error is errLocked if another process has it.
-func flock(ctx context.Context, f *os.File, how int) error {
+// flock locks a file until it is closed. The error is errLocked if another process has it.
+func flock(ctx context.Context, f *os.File, kind int) error {
 	for deadline := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 20) {
-		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+		err := tryLock(f, kind)
 		switch {
 		case err == nil:
 			return nil
-		case !errors.Is(err, syscall.EWOULDBLOCK):
+		case !errors.Is(err, errWouldBlock):
 			return fmt.Errorf("lock %s: %w", f.Name(), err)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

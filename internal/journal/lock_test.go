@@ -213,7 +213,7 @@ func TestFileInUseIsNotDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := flock(t.Context(), f, syscall.LOCK_EX); err != nil {
+	if err := flock(t.Context(), f, exclusive); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := Inspect(path); !errors.Is(err, errLocked) || found.Guessed {
@@ -236,7 +236,7 @@ func TestOpenUnlocksAfterAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := syscall.Flock(int(f.Fd()), exclusive|syscall.LOCK_NB); err != nil {
 		t.Errorf("the lock is still held: %v", err)
 	}
 	if err := j.Close(t.Context()); err != nil {

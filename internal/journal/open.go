@@ -81,7 +81,7 @@ func (j *Journal) load(ctx context.Context) (l *log, is loaded, err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	if err := flock(ctx, f, syscall.LOCK_EX); err != nil {
+	if err := flock(ctx, f, exclusive); err != nil {
 		return nil, is, describeOpen(j.path, err)
 	}
 	size, kind, err := identify(f)
@@ -90,7 +90,7 @@ func (j *Journal) load(ctx context.Context) (l *log, is loaded, err error) {
 		return nil, is, err
 	case kind == empty:
 		// Whole or not at all, if that is possible.
-		if l, err = j.replace(ctx, nil); j.lock == nil || errors.Is(err, syscall.EBUSY) {
+		if l, err = j.replace(ctx, nil); j.lock == nil || isBusy(err) {
 			if l, err = newLog(f, j.disk); err == nil {
 				err = l.seal()
 			}

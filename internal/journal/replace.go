@@ -7,7 +7,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"pushgateway/internal/store"
 )
@@ -42,7 +41,7 @@ func (j *Journal) writeNew(ctx context.Context, groups iter.Seq[*store.Group], c
 	if err != nil {
 		return nil, describeOpen(temporary, err)
 	}
-	err = flock(ctx, f, syscall.LOCK_EX)
+	err = flock(ctx, f, exclusive)
 	if old, statErr := os.Stat(j.path); err == nil && statErr == nil {
 		err = f.Chmod(old.Mode().Perm())
 	}
@@ -72,7 +71,7 @@ func (j *Journal) install(l *log) error {
 	if err == nil {
 		err = os.Rename(j.path+newSuffix, j.path)
 	}
-	if errors.Is(err, syscall.EBUSY) {
+	if isBusy(err) {
 		err = fmt.Errorf("%w: is it mounted by itself? Then mount its directory instead", err)
 	}
 	if err != nil {

@@ -256,15 +256,6 @@ func (l *log) writeGroups(ctx context.Context, groups iter.Seq[*store.Group]) er
 // maxUnsynced is about how much of a new file is written between two syncs.
 const maxUnsynced = 16 << 20
 
-// fdatasync has what was written to a file on disk when it returns.
-func fdatasync(f *os.File) error {
-	for {
-		if err := syscall.Fdatasync(int(f.Fd())); !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
-
 // outOfSpace reports whether a write failed for want of space: then nothing of the
 // batch counts, and what was synced before is as it was. After any other error, also
 // that of a sync for want of space, the kernel may show what is not on disk.
@@ -287,7 +278,6 @@ func (l *log) moveStart(from position) error {
 	if err := l.disk.sync(l.file); err != nil {
 		return err
 	}
-	const punchHole, keepSize = 0x02, 0x01
-	_ = syscall.Fallocate(int(l.file.Fd()), punchHole|keepSize, sectorSize, from.end-sectorSize)
+	punchHole(l.file, sectorSize, from.end-sectorSize)
 	return nil
 }
