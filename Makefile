@@ -38,7 +38,7 @@ IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,\
 	$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
 FUZZTIME ?= 20s
 
-.PHONY: build test test-chart test-clients manifests check bench profile image fuzz clean
+.PHONY: build test test-replicas test-chart test-clients manifests check bench profile image fuzz clean
 
 # The static program, and the empty folder that the image needs. The image's
 # user must get at both, whatever the umask.

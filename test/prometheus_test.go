@@ -21,17 +21,23 @@ import (
 // says.
 func startPrometheus(t *testing.T, gateway *program, args ...string) *program {
 	t.Helper()
+	return startPrometheusEvery(t, "200ms", gateway.Addr, args...)
+}
+
+// startPrometheusEvery scrapes the address at an interval.
+func startPrometheusEvery(t *testing.T, interval, addr string, args ...string) *program {
+	t.Helper()
 	dir := t.TempDir()
 	config := fmt.Sprintf(`
 global:
-  scrape_interval: 200ms
-  scrape_timeout: 200ms
+  scrape_interval: %s
+  scrape_timeout: %[1]s
 scrape_configs:
   - job_name: pushgateway
     honor_labels: true
     static_configs:
       - targets: [%q]
-`, gateway.Addr)
+`, interval, addr)
 	path := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,21 @@ type frames struct {
 	startup bool // the next message has no kind
 	pending []byte
 
-	commit map[string]bool // prepared statements, by name: whether they commit
+	prepared map[string]effect // statements, by name
+	wrote    bool              // the open transaction
+}
+
+// effect is what matters of a statement.
+type effect struct{ begins, writes, commits bool }
+
+var (
+	beginStatement  = regexp.MustCompile(`(?i)(^|;)\s*(begin|start)\b`)
+	writeStatement  = regexp.MustCompile(`(?i)\b(insert|update|delete)\b`)
+	commitStatement = regexp.MustCompile(`(?i)(^|;)\s*(commit|end)\b`)
+)
+
+func effectOf(statement []byte) effect {
+	return effect{beginStatement.Match(statement), writeStatement.Match(statement), commitStatement.Match(statement)}
 }
 
 func (f *frames) add(b []byte) { f.pending = append(f.pending, b...) }
@@ -47,25 +61,28 @@ func (f *frames) next() (message, bool) {
 	return m, true
 }
 
-var commitStatement = regexp.MustCompile(`(?i)(^|;)\s*(commit|end)\b`)
-
-// commits reports whether the message of a client makes the server commit.
+// commits reports whether the message of a client makes the server commit something that
+// was written.
 func (f *frames) commits(m message) bool {
+	var e effect
 	switch m.kind {
 	case 'Q': // a query
-		return commitStatement.Match(m.content)
+		e = effectOf(m.content)
 	case 'P': // a statement to prepare: name, query
 		name, query, _ := bytes.Cut(m.content, []byte{0})
-		if f.commit == nil {
-			f.commit = map[string]bool{}
+		if f.prepared == nil {
+			f.prepared = map[string]effect{}
 		}
-		f.commit[string(name)] = commitStatement.Match(query)
+		f.prepared[string(name)] = effectOf(query)
 	case 'B': // a prepared statement to execute: portal, name
 		_, rest, _ := bytes.Cut(m.content, []byte{0})
 		name, _, _ := bytes.Cut(rest, []byte{0})
-		return f.commit[string(name)]
+		e = f.prepared[string(name)]
 	}
-	return false
+	f.wrote = f.wrote && !e.begins || e.writes
+	commits := f.wrote && e.commits
+	f.wrote = f.wrote && !e.commits
+	return commits
 }
 
 // committed reports whether the message of a server says that it has committed.

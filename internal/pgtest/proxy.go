@@ -131,8 +131,8 @@ const (
 // String returns the moment's name.
 func (m Moment) String() string { return [...]string{"before", "during", "after"}[m] + " COMMIT" }
 
-// CutCommit cuts the connection of the next client that commits, at this moment. done is
-// closed once that has happened.
+// CutCommit cuts the connection of the next client that commits what it has written, at this
+// moment. done is closed once that has happened.
 func (p *Proxy) CutCommit(m Moment) (done <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -100,6 +100,16 @@ func (s *Store) Delete(key metric.GroupingKey) (found bool, err error) {
 	})
 }
 
+// CatchUp has the store learn what others have committed until now. Unless the journal is
+// shared, that is nothing. An error is that of a change that is not accepted.
+func (s *Store) CatchUp() error {
+	if _, shared := s.journal.(SharedJournal); !shared {
+		return nil
+	}
+	_, err := commit(s, func(*batch) (none struct{}, err error) { return none, nil })
+	return err
+}
+
 // DeleteAll deletes, in one step, those of the groups that are still there and, unless
 // still is nil, for which it reports true. It returns them as they were. still can be
 // called several times for a group.

@@ -131,6 +131,12 @@ func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return badRequest("%v", err)
 	}
+	if !selected.dryRun {
+		// What clients were told is stored must not be missed, whichever replica told them.
+		if err := h.store.CatchUp(); err != nil {
+			return err
+		}
+	}
 	view := h.views.View()
 	old := func(g *store.Group) bool {
 		return selected.olderThan == 0 || view.Now.Sub(g.TTLStart()) > selected.olderThan
