@@ -245,7 +245,7 @@ func (d *decoder) labelsOf(attributes []attribute, skip func(key string) bool) (
 	}
 	start := len(d.arena)
 	for _, a := range attributes {
-		if a.key == metric.NameLabel || skip != nil && skip(a.key) {
+		if a.key == metric.NameLabel || a.value == "" || skip != nil && skip(a.key) {
 			continue
 		}
 		name, reason := d.labelName(a.key)
@@ -253,29 +253,47 @@ func (d *decoder) labelsOf(attributes []attribute, skip func(key string) bool) (
 			d.arena = d.arena[:start]
 			return nil, reason
 		}
-		own := d.arena[start:]
-		switch i := slices.IndexFunc(own, func(l metric.Label) bool { return l.Name == name }); {
-		case a.value == "":
-		case i < 0:
-			d.arena = append(d.arena, metric.Label{Name: name, Value: a.value})
-		case Escapes(d.config.Strategy): // different attributes can have the same name once escaped
-			own[i].Value += ";" + a.value
-		default:
-			own[i].Value = a.value
-		}
+		d.arena = append(d.arena, metric.Label{Name: name, Value: a.value})
 	}
+	own := d.joinSameNames(d.arena[start:])
 	for _, l := range d.group.promoted {
-		if !slices.ContainsFunc(d.arena[start:], func(own metric.Label) bool { return own.Name == l.Name }) {
-			d.arena = append(d.arena, l)
+		if _, found := slices.BinarySearchFunc(own, l, compareNames); !found {
+			d.arena = append(d.arena[:start+len(own)], l)
+			own = d.arena[start:]
+			slices.SortFunc(own, compareNames)
 		}
 	}
-	labels := slices.DeleteFunc(d.arena[start:], func(l metric.Label) bool {
+	own = slices.DeleteFunc(own, func(l metric.Label) bool {
 		_, inKey := d.group.Key.Value(l.Name)
 		return inKey
 	})
-	d.arena = d.arena[:start+len(labels)]
-	slices.SortFunc(labels, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
-	return labels[:len(labels):len(labels)], nil
+	d.arena = d.arena[:start+len(own)]
+	return own[:len(own):len(own)], nil
 }
+
+// joinSameNames sorts labels by name. Different attributes can have the same name once it is escaped: then
+// their values are joined, in the order in which they come. Otherwise the last value counts.
+func (d *decoder) joinSameNames(labels []metric.Label) []metric.Label {
+	slices.SortStableFunc(labels, compareNames)
+	joined := labels[:0]
+	for len(labels) > 0 {
+		n := 1
+		for n < len(labels) && labels[n].Name == labels[0].Name {
+			n++
+		}
+		l := labels[n-1]
+		if n > 1 && Escapes(d.config.Strategy) {
+			values := make([]string, n)
+			for i := range values {
+				values[i] = labels[i].Value
+			}
+			l.Value = strings.Join(values, ";")
+		}
+		joined, labels = append(joined, l), labels[n:]
+	}
+	return joined
+}
+
+func compareNames(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) }
 
 func compareKeys(a, b attribute) int { return strings.Compare(a.key, b.key) }

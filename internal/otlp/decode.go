@@ -53,20 +53,27 @@ const targetInfo = "target_info"
 const maxGroups = 100_000
 
 // Decode decodes and translates an ExportMetricsServiceRequest. groupBy is called for each
-// resource. Data points that cannot be translated are counted as rejected; they do not keep
-// others from being accepted.
+// resource. reserve is called with about how much memory the result takes, in bytes, before it takes
+// any. Data points that cannot be translated are counted as rejected; they do not keep others from being
+// accepted.
 //
-// The error is a *metric.RejectionError: Malformed if the body cannot be decoded, TooLarge if it
-// has too many groups. Cost: O(n log n) in the body.
-func (t *Translator) Decode(body []byte, encoding Encoding, groupBy GroupBy) (*Request, error) {
+// The error is that of reserve, or a *metric.RejectionError: Malformed if the body cannot be
+// decoded, TooLarge if it has too many groups. Cost: O(n log n) in the body.
+func (t *Translator) Decode(body []byte, encoding Encoding, groupBy GroupBy, reserve func(memory int64) error) (*Request, error) {
 	if encoding == JSON {
 		var err error
 		if body, err = fromJSON(body); err != nil {
 			return nil, metric.Reject(metric.Malformed, "the body is no ExportMetricsServiceRequest in JSON: %v", err)
 		}
 	}
+	memory, err := memoryOf(body)
+	if err == nil {
+		if err := reserve(memory); err != nil {
+			return nil, err
+		}
+	}
 	d := decoder{Translator: t, groupBy: groupBy, labelNames: map[string]string{}, byKey: map[string]*builder{}}
-	err := protofield.Each(body, func(x protofield.Field) error {
+	err = protofield.Each(body, func(x protofield.Field) error {
 		if !x.Is(requestResourceMetrics, protowire.BytesType) {
 			return nil
 		}

@@ -20,7 +20,7 @@ import (
 // not accept are an error of the test.
 func decode(t *testing.T, body []byte, e Encoding) (string, error) {
 	t.Helper()
-	r, err := New(Config{PromoteResourceAttributes: "a"}).Decode(body, e, func(metric.GroupingKey) []string { return []string{serviceInstance, "g"} })
+	r, err := New(Config{PromoteResourceAttributes: "a"}).Decode(body, e, func(metric.GroupingKey) []string { return []string{serviceInstance, "g"} }, plenty)
 	if err != nil {
 		return "", err
 	}
@@ -79,6 +79,9 @@ func FuzzProtobuf(f *testing.F) {
 		}
 		if again, err := decode(t, canonical, Protobuf); err != nil || again != got {
 			t.Errorf("in canonical form %v\n%s\nbefore\n%s", err, again, got)
+		}
+		if strings.Contains(got, "NaN") {
+			return // of which JSON has only one
 		}
 		inJSON, err := protojson.Marshal(&reference)
 		if err != nil {

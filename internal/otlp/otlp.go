@@ -216,6 +216,9 @@ func (d *decoder) key(resource []attribute, groupBy GroupBy) (metric.GroupingKey
 	return metric.NewGroupingKey(labels), nil
 }
 
+// maxKnownNames bounds the names of labels that a decoder remembers.
+const maxKnownNames = 1000
+
 // labelName returns the name of the label for an attribute.
 func (d *decoder) labelName(attribute string) (string, *metric.RejectionError) {
 	if name, ok := d.labelNames[attribute]; ok {
@@ -233,6 +236,8 @@ func (d *decoder) labelName(attribute string) (string, *metric.RejectionError) {
 	if err != nil {
 		return "", metric.Reject(metric.BadName, "the attribute %q cannot be a label: %v", attribute, err)
 	}
-	d.labelNames[attribute] = name
+	if len(d.labelNames) < maxKnownNames {
+		d.labelNames[attribute] = name
+	}
 	return name, nil
 }

@@ -14,9 +14,12 @@ func inRequest(metrics string) string {
 		`"scopeMetrics":[{"metrics":` + metrics + `}]}]}`
 }
 
+// plenty reserves any memory.
+func plenty(int64) error { return nil }
+
 func decodeJSON(t *testing.T, c Config, body string, groupBy ...string) *Request {
 	t.Helper()
-	r, err := New(c).Decode([]byte(body), JSON, func(metric.GroupingKey) []string { return groupBy })
+	r, err := New(c).Decode([]byte(body), JSON, func(metric.GroupingKey) []string { return groupBy }, plenty)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -190,6 +190,12 @@ func (r *Reader) Decompress(body *Body) ([]byte, error) {
 	return r.decompress(body.request.Header.Get("Content-Encoding"), body.raw, body.limit, body.growFor(body.request.Context()))
 }
 
+// Reserve reserves memory for what a body is decoded to, in bytes, if that is more than what was reserved
+// for its size. It may wait as Receive does. The error is as for Receive.
+func (b *Body) Reserve(memory int64) error {
+	return b.growFor(b.request.Context())(int(memory / int64(b.cost)))
+}
+
 // isRemoteWrite reports whether a request has the headers that the remote write protocol
 // demands. A compression is among them.
 func isRemoteWrite(h http.Header) bool {

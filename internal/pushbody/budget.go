@@ -41,8 +41,7 @@ type Cost int64
 const (
 	InBatches Cost = 6 // of a push whose families are encoded and dropped batch by batch
 	AtOnce    Cost = 8 // of a push that is in memory as a whole, as a bulk push may be
-	// Translated is of a push whose families take other names and labels than its body has.
-	Translated Cost = 16
+	Translated Cost = 16 // likewise, of one whose families have other names and labels than its body
 )
 
 // Budget is the memory that pushes share while they are read. It is safe for concurrent

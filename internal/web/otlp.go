@@ -67,7 +67,7 @@ func (h *pushHandler) otlp(w http.ResponseWriter, r *request) error {
 		if err != nil {
 			return err
 		}
-		request, err := h.translator.Decode(message, encoding, h.attributesOf(asked))
+		request, err := h.translator.Decode(message, encoding, h.attributesOf(asked), body.Reserve)
 		if err != nil {
 			return err
 		}
