@@ -92,11 +92,15 @@ func (p *pusher) push(group int) error {
 
 func (p *pusher) put(group int, body []byte) error {
 	job, instance := groupLabels(group)
-	r, err := http.NewRequest(http.MethodPut, p.base+"/job/"+job+"/instance/"+instance, bytes.NewReader(body))
+	return p.send(http.MethodPut, p.base+"/job/"+job+"/instance/"+instance, "text/plain; version=0.0.4", body)
+}
+
+func (p *pusher) send(method, url, contentType string, body []byte) error {
+	r, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Content-Type", "text/plain; version=0.0.4")
+	r.Header.Set("Content-Type", contentType)
 	resp, err := p.client.Do(r)
 	if err != nil {
 		return err

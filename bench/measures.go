@@ -48,6 +48,10 @@ func measures() []measure {
 		reference: pushRate(8, floor()), upstream: pushRate(8, upstream(fewGroups)), ours: pushRate(8, ours(fewGroups)),
 		rounds: 80, unit: rate, goal: atLeast(0.6, "× floor"),
 	}, {
+		name: "push-otlp", what: "the same by OTLP, 1 connection, median latency, 100 groups, against the text format",
+		reference: pushLatency(0.5, ours(fewGroups)), ours: exportLatency(ours(fewGroups, "--otlp.group-by=service.instance.id")),
+		rounds: 80, goal: atMost(2, "× text"),
+	}, {
 		name: "push-many-groups", what: "push, 1 connection, median latency, 100,000 groups against 100",
 		reference: pushLatency(0.5, ours(fewGroups)), ours: pushLatency(0.5, ours(manyGroups)),
 		rounds: 250, goal: atMost(1.25, "× 100 groups"),

@@ -20,7 +20,8 @@ import (
 // not accept are an error of the test.
 func decode(t *testing.T, body []byte, e Encoding) (string, error) {
 	t.Helper()
-	r, err := New(Config{PromoteResourceAttributes: "a"}).Decode(body, e, func(metric.GroupingKey) []string { return []string{serviceInstance, "g"} }, plenty)
+	groupBy := func(metric.GroupingKey) []string { return []string{serviceInstance, "g"} }
+	r, err := New(Config{PromoteResourceAttributes: "a"}).Decode(body, e, groupBy, plenty)
 	if err != nil {
 		return "", err
 	}

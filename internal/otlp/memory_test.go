@@ -23,14 +23,19 @@ func TestDecodingTakesWhatItReserves(t *testing.T) {
 		}
 		return b.String()
 	}
+	points := func(name, of, points string) string { // in JSON, of a metric
+		return `{"name":"` + name + `",` + of + `"dataPoints":[` + points + `]}}`
+	}
+	const gauge, histogram = `"gauge":{`, `"histogram":{"aggregationTemporality":1,`
 	for _, c := range []struct{ name, body string }{
-		{"points of one series", inRequest(`[{"name":"g","gauge":{"dataPoints":[` + repeat(`{}`) + `]}}]`)},
-		{"series", inRequest(`[{"name":"g","gauge":{"dataPoints":[` + repeat(`{"attributes":[{"key":"a","value":{"stringValue":"#"}}]}`) + `]}}]`)},
-		{"attributes", inRequest(`[{"name":"g","gauge":{"dataPoints":[{"attributes":[` + repeat(`{"key":"#","value":{"boolValue":true}}`) + `]}]}}]`)},
-		{"metrics", inRequest(`[` + repeat(`{"name":"#","gauge":{"dataPoints":[{}]}}`) + `]`)},
-		{"histograms", inRequest(`[{"name":"g","histogram":{"aggregationTemporality":1,"dataPoints":[` + repeat(`{}`) + `]}}]`)},
-		{"buckets", inRequest(`[{"name":"g","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"positive":{"bucketCounts":[` + repeat(`0`) + `]}}]}}]`)},
-		{"groups", `{"resourceMetrics":[` + repeat(`{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"#"}}]},"scopeMetrics":[{"metrics":[{"name":"g","gauge":{"dataPoints":[{}]}}]}]}`) + `]}`},
+		{"points of one series", inRequest(`[` + points("g", gauge, repeat(`{}`)) + `]`)},
+		{"series", inRequest(`[` + points("g", gauge, repeat(`{"attributes":[{"key":"a","value":{"stringValue":"#"}}]}`)) + `]`)},
+		{"attributes", inRequest(`[` + points("g", gauge, `{"attributes":[`+repeat(`{"key":"#","value":{"boolValue":true}}`)+`]}`) + `]`)},
+		{"metrics", inRequest(`[` + repeat(points("#", gauge, `{}`)) + `]`)},
+		{"histograms", inRequest(`[` + points("g", histogram, repeat(`{}`)) + `]`)},
+		{"buckets", inRequest(`[` + points("g", `"exponentialHistogram":{`, `{"positive":{"bucketCounts":[`+repeat(`0`)+`]}}`) + `]`)},
+		{"groups", `{"resourceMetrics":[` + repeat(`{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"#"}}]},`+
+			`"scopeMetrics":[{"metrics":[`+points("g", gauge, `{}`)+`]}]}`) + `]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			body, err := fromJSON([]byte(c.body))

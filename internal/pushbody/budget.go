@@ -39,8 +39,8 @@ const (
 type Cost int64
 
 const (
-	InBatches Cost = 6 // of a push whose families are encoded and dropped batch by batch
-	AtOnce    Cost = 8 // of a push that is in memory as a whole, as a bulk push may be
+	InBatches  Cost = 6  // of a push whose families are encoded and dropped batch by batch
+	AtOnce     Cost = 8  // of a push that is in memory as a whole, as a bulk push may be
 	Translated Cost = 16 // likewise, of one whose families have other names and labels than its body
 )
 

@@ -4,6 +4,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
@@ -33,6 +34,16 @@ func answerOTLPError(w http.ResponseWriter, r *request, err error) {
 	w.Header().Set("Content-Type", encoding.MediaType())
 	w.WriteHeader(status)
 	_, _ = w.Write(otlp.AppendStatus(nil, encoding, status, err.Error())) // fails only if the client has gone
+}
+
+// exportedSignal returns what SDKs export to the path, if it is the end of a path for OTLP.
+func exportedSignal(path string) (signal string, ok bool) {
+	for _, signal := range []string{"metrics", "traces", "logs"} {
+		if strings.HasSuffix(path, "/v1/"+signal) {
+			return signal, true
+		}
+	}
+	return "", false
 }
 
 // export is what became of one group of an export.
@@ -155,7 +166,9 @@ func (h *pushHandler) export(encoder *store.Encoder, g *otlp.Group, asked reques
 // answerExport records the outcome of an export and answers it. If a group could not be applied
 // for the moment, the client is to send all of it again: nothing is added twice. Otherwise the
 // answer is 200 with the number of rejected data points, or the first error if none was accepted.
-func (h *pushHandler) answerExport(w http.ResponseWriter, r *request, encoding otlp.Encoding, exports []export, rejected otlp.Rejected) error {
+func (h *pushHandler) answerExport(w http.ResponseWriter, r *request, encoding otlp.Encoding,
+	exports []export, rejected otlp.Rejected,
+) error {
 	pushed := make([]api.Pushed, len(exports))
 	for i := range exports {
 		pushed[i] = exports[i].Pushed

@@ -47,6 +47,9 @@ func TestOTLPAnswers(t *testing.T) {
 	partly := resourceJSON(gaugeJSON("g", 1)+","+gaugeJSON("", 2)+","+counterJSON("c", 0, 1, 1), "service.name", "a")
 	nameless := resourceJSON(gaugeJSON("g", 1) + "," + gaugeJSON("h", 2))
 	unnamed := resourceJSON(gaugeJSON("", 2), "service.name", "a")
+	large := resourceJSON(gaugeJSON(strings.Repeat("x", 5000), 1), "service.name", "a")
+	const partialSuccess = `{"partialSuccess":{"rejectedDataPoints":"2","errorMessage":"`
+	const cannotBeNamed, noName = `the metric \"\" cannot be named`, `a resource has no attribute service.name`
 	ended := resourceJSON(`{"name":"g","gauge":{"dataPoints":[{"flags":1}]}}`, "service.name", "c")
 	for _, c := range []struct {
 		name      string
@@ -57,15 +60,15 @@ func TestOTLPAnswers(t *testing.T) {
 	}{
 		{"nothing", nil, 200, "{}", false},
 		{"accepted", []string{good}, 200, "{}", false},
-		{"partly accepted", []string{partly}, 200, `{"partialSuccess":{"rejectedDataPoints":"2","errorMessage":"the metric \"\" cannot be named`, false},
-		{"one group accepted", []string{good, nameless}, 200,
-			`{"partialSuccess":{"rejectedDataPoints":"2","errorMessage":"a resource has no attribute service.name`, false},
-		{"no group", []string{nameless}, 400, `{"code":3,"message":"a resource has no attribute service.name`, false},
-		{"no metric of a group", []string{unnamed}, 400, `{"code":3,"message":"the metric \"\" cannot be named`, false},
+		{"partly accepted", []string{partly}, 200, partialSuccess + cannotBeNamed, false},
+		{"one group accepted", []string{good, nameless}, 200, partialSuccess + noName, false},
+		{"no group", []string{nameless}, 400, `{"code":3,"message":"` + noName, false},
+		{"no metric of a group", []string{unnamed}, 400, `{"code":3,"message":"` + cannotBeNamed, false},
 		{"series that have ended", []string{ended}, 200, "{}", false},
-		{"cannot be stored", []string{good, failing, nameless}, 503, `{"code":14,"message":"the change could not be stored and was not applied: disk full`, true},
+		{"cannot be stored", []string{good, failing, nameless}, 503,
+			`{"code":14,"message":"the change could not be stored and was not applied: disk full`, true},
 		{"malformed", []string{"{"}, 400, `{"code":3,"message":"the body is no ExportMetricsServiceRequest in JSON: `, false},
-		{"too large", []string{resourceJSON(gaugeJSON(strings.Repeat("x", 5000), 1), "service.name", "a")}, 413, `{"code":3,"message":"the body is larger`, false},
+		{"too large", []string{large}, 413, `{"code":3,"message":"the body is larger`, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, _ := newTestServer(t, func(config *Config) {
@@ -179,5 +182,16 @@ func TestOTLPLimits(t *testing.T) {
 	w = sendJSON(s, otlpPath, nil, many)
 	if w.Code != 400 || !strings.Contains(w.Body.String(), "series") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestOTLPPaths: an export to the path of another gateway, or of another signal, is told where metrics go.
+func TestOTLPPaths(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	for _, path := range []string{"/v1/metrics", "/v1/traces", "/api/v1/otlp/v1/logs"} {
+		w := do(s, "POST", path, "")
+		if w.Code != 404 || !strings.Contains(w.Body.String(), "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to http://example.com"+otlpPath) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }

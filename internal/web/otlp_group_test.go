@@ -101,7 +101,8 @@ func TestOTLPMerge(t *testing.T) {
 	}{
 		{"gauges, then deltas", "", []string{gaugeJSON("g", 1), counterJSON("c", 1, 2, 1) + "," + gaugeJSON("h", 1), counterJSON("c", 1, 2, 2)},
 			"c_total" + series + "4\ng" + series + "1\nh" + series + "1\n", ""},
-		{"deltas, then cumulative values of others", "", []string{counterJSON("c", 1, 2, 1), counterJSON("d", 2, 2, 2), counterJSON("d", 2, 5, 3)},
+		{"deltas, then cumulative values of others", "",
+			[]string{counterJSON("c", 1, 2, 1), counterJSON("d", 2, 2, 2), counterJSON("d", 2, 5, 3)},
 			"c_total" + series + "2\nd_total" + series + "5\n", ""},
 		{"deltas of what was cumulative", "", []string{counterJSON("c", 2, 2, 1), counterJSON("c", 1, 2, 2)},
 			"c_total" + series + "2\n", "was pushed as a value and not as a part of a sum"},

@@ -213,6 +213,11 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 		http.Redirect(w, r.Request, target.RequestURI(), status)
 		return nil
 	}
+	if signal, ok := exportedSignal(r.path); ok && r.Method == http.MethodPost {
+		return s.rejectURL(r, http.StatusNotFound, metric.Reject(metric.BadPath,
+			"404 page not found: this path is for %s by OTLP, but the gateway accepts only metrics, at %s: set "+
+				"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", signal, otlpPath, s.config.Pages.Address(r.Request)+otlpPath))
+	}
 	if _, rest, found := pushoptions.CutPrefix(r.path); found {
 		return s.rejectURL(r, http.StatusNotFound, metric.Reject(metric.BadPath,
 			"404 page not found: after /with/ and the options, each as name=value, the path must continue with %s… or %s, "+
