@@ -162,7 +162,7 @@ func commandsOf(t *testing.T) [][]string {
 	help, _ := runToEnd(t, command(t, gatewayBinary(t), "--help"))
 	_, list, _ := strings.Cut(help, "Each command has its own --help.\n")
 	var found [][]string
-	for _, m := range regexp.MustCompile(`(?m)^ {2}([a-z][\w-]*) {2,}`).FindAllStringSubmatch(list, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^ {2}([a-z][\w-]*) +`).FindAllStringSubmatch(list, -1) {
 		found = append(found, []string{m[1]})
 	}
 	if len(found) < 5 {

@@ -39,6 +39,8 @@ func commands() []command {
 	return []command{
 		pushCommand(),
 		checkCommand(), dumpCommand(), checkConfigCommand(), authCommand(),
+		groupsCommand(), showCommand(), deleteCommand(), wipeCommand(), backupCommand(), reloadCommand(), statusCommand(),
+		healthcheckCommand(),
 		completionCommand(), manCommand(),
 	}
 }
