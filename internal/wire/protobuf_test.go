@@ -5,6 +5,8 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
@@ -181,11 +183,18 @@ func FuzzProtobuf(f *testing.F) {
 			if p.Name == "" {
 				continue // which expfmt does not write
 			}
+			if slices.ContainsFunc(w.Metric, hasColonInLabel) {
+				continue // which expfmt writes without quotes, so that Prometheus cannot parse it
+			}
 			if single := textOf(t, map[string]*dto.MetricFamily{p.Name: w}); single != string(text) {
 				t.Fatalf("got\n%s\nthe reference says\n%s", text, single)
 			}
 		}
 	})
+}
+
+func hasColonInLabel(m *dto.Metric) bool {
+	return slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return strings.Contains(l.GetName(), ":") })
 }
 
 // sameKind reports whether the metric holds the value its family's type asks for,
