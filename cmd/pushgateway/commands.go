@@ -38,7 +38,7 @@ type invocation struct {
 func commands() []command {
 	return []command{
 		pushCommand(),
-		checkCommand(), dumpCommand(), checkConfigCommand(), authCommand(),
+		checkCommand(), dumpCommand(), migrateCommand(), checkConfigCommand(), authCommand(),
 		groupsCommand(), showCommand(), deleteCommand(), wipeCommand(), backupCommand(), reloadCommand(), statusCommand(),
 		healthcheckCommand(),
 		completionCommand(), manCommand(),

@@ -158,10 +158,10 @@ func declareFlags(program string) (app *kingpin.Application, parsed func() optio
 		}
 		o.persistenceDefault = !fileNamed
 		if o.database.isSet() {
-			o.persistenceFile = ""
-			if fileNamed {
+			if fileNamed && o.persistenceFile != "" {
 				app.Fatalf("--persistence.file and --persistence.url exclude each other")
 			}
+			o.persistenceFile = ""
 		}
 		if o.replicaName == "" {
 			o.replicaName, _ = os.Hostname() // an empty name is shown as such

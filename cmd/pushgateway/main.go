@@ -33,6 +33,7 @@ func main() {
 		os.Exit(command.run(os.Args[2:], invocation{in: os.Stdin, out: os.Stdout, errOut: os.Stderr}))
 	}
 	o := parseFlags(filepath.Base(os.Args[0]), os.Args[1:])
+	o.database.hideIn(os.Args)
 	logger := promslog.New(o.log)
 	if err := runServer(o, logger); err != nil {
 		logger.Error("pushgateway stopped", "err", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -43,6 +44,19 @@ func (u *databaseURL) Set(text string) (err error) {
 
 // isSet reports whether the flag names a database.
 func (u *databaseURL) isSet() bool { return u.String() != "" }
+
+// hideIn replaces the value in the command line, which /debug/pprof/cmdline shows, by one
+// without password.
+func (u *databaseURL) hideIn(args []string) {
+	const flag = "--persistence.url"
+	for i, arg := range args {
+		if strings.HasPrefix(arg, flag+"=") {
+			args[i] = flag + "=" + u.String()
+		} else if i > 0 && args[i-1] == flag {
+			args[i] = u.String()
+		}
+	}
+}
 
 // sharedName returns this replica's name, empty if no database is shared.
 func (o *options) sharedName() string {

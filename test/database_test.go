@@ -1,0 +1,119 @@
+package test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pushgateway/internal/pgtest"
+)
+
+// databaseGateway starts a gateway on a database and waits until it is ready.
+func databaseGateway(t *testing.T, url string, args ...string) *program {
+	t.Helper()
+	p := start(t, append([]string{"--persistence.url=" + url}, args...)...)
+	p.awaitReady(t)
+	return p
+}
+
+// TestMigrate moves groups from a file to a database and back.
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	database := server.NewDatabase()
+	dir := t.TempDir()
+	before, after := filepath.Join(dir, "before.db"), filepath.Join(dir, "after.db")
+
+	p := gateway(t, before)
+	p.push(t, "PUT", "/metrics/job/a/instance/1?ttl=2d", "# TYPE m counter\nm{l=\"ü\"} 1\n")
+	p.push(t, "POST", "/metrics/job/b?merge=sum", "# TYPE n counter\nn 2\n")
+	p.end(t)
+	want, _, _ := runSubcommand(t, "dump", before)
+
+	migrate := func(wantCode int, from, to string) string {
+		t.Helper()
+		out, errOut, code := runSubcommand(t, "migrate", "--from="+from, "--to="+to)
+		if code != wantCode {
+			t.Fatalf("from %s to %s: exit code %d, %s%s", from, to, code, out, errOut)
+		}
+		return out + errOut
+	}
+	wantText(t, migrate(0, before, database), "2 groups copied")
+	wantText(t, migrate(1, before, database), "has 2 groups already")
+	replica := databaseGateway(t, database)
+	if body := replica.get(t, "/metrics"); !strings.Contains(body, `m{instance="1",job="a",l="ü"} 1`) {
+		t.Errorf("the gateway on the database exposes\n%s", body)
+	}
+	replica.end(t)
+	wantText(t, migrate(0, database, after), "2 groups copied")
+	wantText(t, migrate(1, database, after), "exists")
+	if got, _, _ := runSubcommand(t, "dump", after); got != want || got == "" {
+		t.Errorf("migrated there and back, the groups are\n%s\nbut were\n%s", got, want)
+	}
+	wantText(t, migrate(1, filepath.Join(dir, "none.db"), database), "none.db")
+}
+
+// TestDatabasePassword: the password of the database is shown nowhere, wherever it comes
+// from.
+func TestDatabasePassword(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	const secret = "sesame-7261"
+	database := server.NewDatabase()
+	withSecret := strings.Replace(database, "@", ":"+secret+"@", 1)
+	p := databaseGateway(t, withSecret, "--web.enable-admin-api")
+	p.push(t, "PUT", "/metrics/job/a", "m 1\n")
+	shown := p.log.String()
+	for _, path := range []string{"/status", "/api/v1/status", "/metrics", "/", "/debug/pprof/cmdline"} {
+		shown += p.get(t, path)
+	}
+	for _, replaced := range [][2]string{{"sslmode=disable", "sslmode=no"}, {"postgres://", "mysql://"}, {"@", "@:x:"}, {"@", "@["}} {
+		shown += startFails(t, "--persistence.url="+strings.Replace(withSecret, replaced[0], replaced[1], 1))
+	}
+	wantText(t, shown, "--persistence.url", "postgres://pushgateway@")
+	if at := strings.Index(shown, secret); at >= 0 {
+		t.Errorf("the password is shown: …%s…", shown[max(0, at-200):at+40])
+	}
+	out, code := runToEnd(t, command(t, gatewayBinary(t), "--persistence.url="+withSecret, "--persistence.file=x.db"))
+	if code == 0 || strings.Contains(out, secret) {
+		t.Errorf("with a file and a database: exit code %d, %s", code, out)
+	}
+	wantText(t, out, "exclude each other")
+	// The file with the password is read, though the server asks for none.
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	databaseGateway(t, database, "--persistence.password-file="+file).end(t)
+}
+
+// TestDatabaseAway: pushes are rejected while the database is away, and scrapes go on.
+// Readiness follows the flag.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	database := server.NewDatabase()
+	p, strict := databaseGateway(t, database), databaseGateway(t, database, "--web.ready-needs-database")
+	p.push(t, "PUT", "/metrics/job/a", "m 1\n")
+	until(t, "the other replica has the push", func() bool {
+		return strings.Contains(strict.get(t, "/metrics"), `m{instance="",job="a"} 1`)
+	})
+	server.Kill()
+	a := p.do(t, "PUT", "/metrics/job/a", "m 2\n")
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("a push gets %d, %v, %s", a.status, a.header, a.body)
+	}
+	p.get(t, "/-/ready")
+	until(t, "the replica that needs the database is not ready", func() bool {
+		return strict.do(t, "GET", "/-/ready", "").status == http.StatusServiceUnavailable
+	})
+	wantText(t, p.get(t, "/metrics"), `m{instance="",job="a"} 1`)
+	wantText(t, p.get(t, "/"), "The database cannot be used")
+	server.Restart()
+	until(t, "pushes are accepted again", func() bool {
+		return p.do(t, "PUT", "/metrics/job/a", "m 2\n").status == http.StatusOK
+	})
+	strict.awaitReady(t)
+}
