@@ -34,11 +34,11 @@ func migrateCommand() command {
 		return func(call *invocation) error {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			groups, err := readGroups(ctx, *from, *password)
+			groups, err := readStored(ctx, *from, *password)
 			if err != nil {
 				return err
 			}
-			if err := writeGroups(ctx, *to, *password, groups); err != nil {
+			if err := writeStored(ctx, *to, *password, groups); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(call.out, "%d groups copied\n", len(groups))
@@ -63,8 +63,8 @@ func openDatabase(ctx context.Context, url, passwordFile string) (*postgres.Jour
 	return database, groups, err
 }
 
-// readGroups returns the groups in a file or a database.
-func readGroups(ctx context.Context, from, passwordFile string) ([]*store.Group, error) {
+// readStored returns the groups in a file or a database.
+func readStored(ctx context.Context, from, passwordFile string) ([]*store.Group, error) {
 	if !isDatabase(from) {
 		found, err := journal.Inspect(from)
 		return found.Groups, err
@@ -76,10 +76,10 @@ func readGroups(ctx context.Context, from, passwordFile string) ([]*store.Group,
 	return groups, database.Close(ctx)
 }
 
-// writeGroups writes the groups to a new file or an empty database.
-func writeGroups(ctx context.Context, to, passwordFile string, groups []*store.Group) error {
+// writeStored writes the groups to a new file or an empty database.
+func writeStored(ctx context.Context, to, passwordFile string, groups []*store.Group) error {
 	if !isDatabase(to) {
-		return writeFile(to, groups)
+		return writeStoredFile(to, groups)
 	}
 	database, existing, err := openDatabase(ctx, to, passwordFile)
 	if err != nil {
@@ -104,8 +104,8 @@ func commitAll(ctx context.Context, database *postgres.Journal, groups []*store.
 	return database.Commit(changes)
 }
 
-// writeFile writes a persistence file that must not exist yet.
-func writeFile(path string, groups []*store.Group) error {
+// writeStoredFile writes a persistence file that must not exist yet.
+func writeStoredFile(path string, groups []*store.Group) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
