@@ -1,9 +1,10 @@
 // Package exposition writes what a scrape gets: the pushed metrics of a snapshot and the
 // gateway's own, sorted by name, in the negotiated format and compression.
 //
-// A scrape copies. Text and protobuf are stored with the groups; all other forms
-// (OpenMetrics, escaped names, compressed bytes) are made from them when they are first
-// asked for, and cached with each segment of a family until a push changes it.
+// A scrape copies. Protobuf is stored with the groups; all other forms (text, OpenMetrics,
+// escaped names, compressed bytes) are made from it when they are first asked for, and cached
+// with each segment of a family until a push changes it. If very much is stored, only
+// compressed bytes are cached, which are small.
 //
 // Whatever was pushed, an exposition is valid: no two families of it have the same name
 // and no two samples are of the same series, whatever the escaping scheme.
@@ -47,17 +48,21 @@ func NewWriter(reserved func(name string) bool) (*Writer, error) {
 // Write writes the families of the snapshot and the self metrics, which must be sorted by
 // name, to out. It returns the number of bytes written.
 //
-// Cost: copying, for what earlier calls have encoded and no push has changed since.
+// Cost: copying, for what earlier calls have encoded and no push has changed since. Without
+// compression, and with more than maxKept bytes stored, all but protobuf is encoded anew.
 func (w *Writer) Write(
 	out io.Writer, view *store.Snapshot, self []*dto.MetricFamily, format expfmt.Format, encoding Encoding,
 ) (int64, error) {
-	s := w.newSink(out, encoding)
+	s := w.newSink(out, encoding, view.Totals.Bytes <= maxKept)
 	err := w.write(s, view, self, format)
 	if closeErr := s.close(); err == nil {
 		err = closeErr
 	}
 	return s.written(), err
 }
+
+// maxKept is the maximum of stored bytes with which text is cached: it takes twice as many.
+const maxKept = 32 << 20
 
 func (w *Writer) write(s sink, view *store.Snapshot, self []*dto.MetricFamily, format expfmt.Format) error {
 	families, err := w.selfFamilies(view, self)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
@@ -19,6 +20,7 @@ type form struct {
 	// stored returns what the store has encoded already; nil if encode has to do it.
 	stored func(*store.EncodedFamily) []byte
 	encode func(dst []byte, f *store.EncodedFamily) []byte
+	cheap  bool // encoding takes little time beside compressing
 }
 
 type formKind uint8
@@ -47,7 +49,9 @@ const (
 )
 
 var (
-	textForm         = &form{kind: textKind, stored: (*store.EncodedFamily).Text}
+	textForm = &form{kind: textKind, cheap: true, encode: func(dst []byte, f *store.EncodedFamily) []byte {
+		return f.AppendText(dst)
+	}}
 	protobufForm     = &form{kind: protobufKind, stored: (*store.EncodedFamily).Protobuf}
 	openMetricsForms = [...]*form{
 		openMetricsForm(wire.Whole), openMetricsForm(wire.Values),
@@ -136,7 +140,9 @@ func (f *form) each(s *segment, keep bool, visit func([]byte) error) error {
 		if keep {
 			return visit(f.plain(s))
 		}
-		return visit(f.encodeSegment(s))
+		encoded := f.encodeSegment(s)
+		defer encoded.free()
+		return visit(*encoded)
 	}
 	for _, c := range s.Items {
 		if err := visit(f.stored(c)); err != nil {
@@ -148,15 +154,30 @@ func (f *form) each(s *segment, keep bool, visit func([]byte) error) error {
 
 // plain returns the bytes of the segment in the form, cached.
 func (f *form) plain(s *segment) []byte {
-	return s.Cached(store.Form{Kind: plainKind + uint8(f.kind), Variant: f.variant}, func() any { return f.encodeSegment(s) }).([]byte)
+	return s.Cached(store.Form{Kind: plainKind + uint8(f.kind), Variant: f.variant}, func() any {
+		encoded := f.encodeSegment(s)
+		defer encoded.free()
+		return append([]byte(nil), *encoded...)
+	}).([]byte)
 }
 
-func (f *form) encodeSegment(s *segment) []byte {
-	var all []byte
+// encodeSegment returns the bytes of the segment in the form. The caller frees them.
+func (f *form) encodeSegment(s *segment) *scratch {
+	all := scratches.Get().(*scratch)
 	for _, c := range s.Items {
-		all = f.encode(all, c)
+		*all = f.encode(*all, c)
 	}
-	return slices.Clip(all)
+	return all
+}
+
+// scratch is memory for the bytes of a segment that are needed only once.
+type scratch []byte
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func (s *scratch) free() {
+	*s = (*s)[:0]
+	scratches.Put(s)
 }
 
 // size returns the number of bytes of the segment in the form.

@@ -75,16 +75,18 @@ func newCompressors() (compressors, error) {
 	return compressors{deflaters, z}, nil
 }
 
-func (c compressors) newSink(out io.Writer, encoding Encoding) sink {
+// newSink returns a sink that writes to out. With keep, forms of segments are cached, besides
+// compressed ones, which always are.
+func (c compressors) newSink(out io.Writer, encoding Encoding, keep bool) sink {
 	counted := &countingWriter{out: out}
 	buffered := bufio.NewWriterSize(counted, 64<<10)
 	switch encoding {
 	case Gzip:
-		return &compressingSink{compression: newGzip(c.deflaters, buffered), count: counted}
+		return &compressingSink{compression: newGzip(c.deflaters, buffered), count: counted, keep: keep}
 	case Zstd:
-		return &compressingSink{compression: &zstdFrames{encoder: c.zstd, out: buffered}, count: counted}
+		return &compressingSink{compression: &zstdFrames{encoder: c.zstd, out: buffered}, count: counted, keep: keep}
 	}
-	return &plainSink{Writer: buffered, count: counted}
+	return &plainSink{Writer: buffered, count: counted, keep: keep}
 }
 
 func newPlainSink(out io.Writer) sink {
@@ -107,10 +109,11 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 type plainSink struct {
 	*bufio.Writer
 	count *countingWriter
+	keep  bool // see newSink
 }
 
 func (s *plainSink) segment(seg *segment, f *form) error {
-	return f.each(seg, true, func(p []byte) error {
+	return f.each(seg, s.keep, func(p []byte) error {
 		_, err := s.Write(p)
 		return err
 	})
@@ -124,6 +127,7 @@ func (s *plainSink) written() int64 { return s.count.count }
 type compressingSink struct {
 	compression
 	count   *countingWriter
+	keep    bool // see newSink
 	pending []byte
 }
 
@@ -163,7 +167,7 @@ func (s *compressingSink) flush() error {
 
 func (s *compressingSink) segment(seg *segment, f *form) error {
 	if !worthCaching(seg) {
-		return f.each(seg, true, func(p []byte) error {
+		return f.each(seg, s.keep && !f.cheap, func(p []byte) error {
 			_, err := s.Write(p)
 			return err
 		})

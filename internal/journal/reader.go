@@ -201,11 +201,12 @@ func newSpan(free <-chan []byte, size int) *span {
 func (c *span) decode() {
 	defer close(c.decoded)
 	c.groups = make([]*store.Group, len(c.records))
+	var decoder store.RecordDecoder
 	for i, r := range c.records {
 		if r.kind != groupRecord {
 			continue
 		}
-		if c.groups[i], c.err = store.DecodeRecord(r.data); c.err != nil {
+		if c.groups[i], c.err = decoder.Decode(r.data); c.err != nil {
 			c.records, c.groups = c.records[:i], c.groups[:i]
 			return
 		}

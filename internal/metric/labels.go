@@ -48,16 +48,44 @@ const keySeparator = "\xff"
 
 // GroupingKey names a group by the labels of the URL that is pushed to. One of them is
 // job. A GroupingKey is immutable; the zero value names no group.
-type GroupingKey struct {
+type GroupingKey struct{ *groupingKey }
+
+// groupingKey is shared by all that belongs to a group, however many families that is.
+type groupingKey struct {
 	labels []Label
 	id     string
 }
 
 // NewGroupingKey returns the key with the given labels, in any order. Their names must
-// be distinct. It retains the slice and sorts it in place.
+// be distinct. It retains the slice and sorts it in place, but not what the labels alias.
 func NewGroupingKey(labels []Label) GroupingKey {
 	slices.SortFunc(labels, compareLabelNames)
-	return GroupingKey{labels: labels, id: keyID(labels)}
+	k := &groupingKey{labels, keyID(labels)}
+	k.aliasID()
+	return GroupingKey{k}
+}
+
+// aliasID has the labels share the memory of the ID, which consists of them.
+func (k *groupingKey) aliasID() {
+	rest := k.id
+	cut := func(n int) string {
+		s := rest[:n]
+		rest = rest[n:]
+		return s
+	}
+	for i, l := range k.labels {
+		if l.Name == JobLabel {
+			k.labels[i] = Label{JobLabel, cut(len(l.Value))}
+		}
+	}
+	for i, l := range k.labels {
+		if l.Name != JobLabel {
+			cut(len(keySeparator))
+			name := cut(len(l.Name))
+			cut(len(keySeparator))
+			k.labels[i] = Label{name, cut(len(l.Value))}
+		}
+	}
 }
 
 // keyID returns the ID of sorted labels: the job's value first, so that groups of one
@@ -86,15 +114,25 @@ func keyID(labels []Label) string {
 }
 
 // Labels returns the labels, sorted by name. The caller must not change them.
-func (k GroupingKey) Labels() []Label { return k.labels }
+func (k GroupingKey) Labels() []Label {
+	if k.groupingKey == nil {
+		return nil
+	}
+	return k.labels
+}
 
 // ID returns a string that identifies the group: two keys have the same ID if and only
 // if they have the same labels. Sorted as bytes, the groups of one job are neighbors.
-func (k GroupingKey) ID() string { return k.id }
+func (k GroupingKey) ID() string {
+	if k.groupingKey == nil {
+		return ""
+	}
+	return k.id
+}
 
 // Value returns the value of the label called name, and whether there is one.
 func (k GroupingKey) Value(name string) (string, bool) {
-	for _, l := range k.labels {
+	for _, l := range k.Labels() {
 		if l.Name == name {
 			return l.Value, true
 		}
@@ -103,7 +141,7 @@ func (k GroupingKey) Value(name string) (string, bool) {
 }
 
 // String writes the key as a selector, such as {instance="a",job="b"}.
-func (k GroupingKey) String() string { return FormatLabels(k.labels) }
+func (k GroupingKey) String() string { return FormatLabels(k.Labels()) }
 
 // FormatLabels writes labels as a selector, such as {instance="a",job="b"}.
 func FormatLabels(labels []Label) string {
@@ -150,7 +188,7 @@ func (k GroupingKey) Path() string {
 	}
 	job, _ := k.Value(JobLabel)
 	writeLabel(JobLabel, job)
-	for _, l := range k.labels {
+	for _, l := range k.Labels() {
 		if l.Name != JobLabel {
 			writeLabel(model.EscapeName(l.Name, model.ValueEncodingEscaping), l.Value)
 		}

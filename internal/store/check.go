@@ -161,7 +161,7 @@ func (c *check) holder(name string) string {
 	if f := c.find(name, nil); f != nil {
 		for _, leaf := range f.run.leaves {
 			for _, e := range leaf.segment.Items {
-				if look(c.group(e.group)) {
+				if look(c.group(e.key.ID())) {
 					return found
 				}
 			}

@@ -5,25 +5,23 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unique"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/protofield"
 	"pushgateway/internal/wire"
 )
 
-// EncodedFamily is one metric family of one group, encoded as it is exposed: as protobuf
-// from the beginning, as text once that has been asked for twice. It is immutable to its
-// readers and has no pointer per series. All methods are safe for concurrent use.
+// EncodedFamily is one metric family of one group, encoded as protobuf. It is immutable to
+// its readers and has no pointer per series. There are millions of them, so it is small. All
+// methods are safe for concurrent use.
 type EncodedFamily struct {
 	header   unique.Handle[header]
-	group    string // the group's ID
-	protobuf []byte
-	text     atomic.Pointer[[]byte]
+	key      metric.GroupingKey // the group's
+	protobuf string
 	time     int64 // Unix nanoseconds
 	series   int32
-	asked    atomic.Bool // Text was called
 	plain    bool
 
 	// Set while the encoded family is in the store, and guarded by its locks.
@@ -37,7 +35,7 @@ type header struct {
 	typ              metric.Type
 }
 
-func (e *EncodedFamily) order() string                   { return e.group }
+func (e *EncodedFamily) order() string                   { return e.key.ID() }
 func (e *EncodedFamily) weight() int                     { return len(e.protobuf) }
 func (e *EncodedFamily) leaf() *leaf[*EncodedFamily]     { return e.home }
 func (e *EncodedFamily) setLeaf(l *leaf[*EncodedFamily]) { e.home = l }
@@ -68,28 +66,17 @@ func (e *EncodedFamily) Plain() bool { return e.plain }
 
 // Protobuf returns the metrics as fields of an io.prometheus.client.MetricFamily message.
 // The caller must not change it.
-func (e *EncodedFamily) Protobuf() []byte { return e.protobuf }
+func (e *EncodedFamily) Protobuf() []byte { return protofield.Bytes(e.protobuf) }
 
-// Text returns the samples in the text format, without HELP and TYPE. The caller must
-// not change it. Cost: O(bytes) the first two times.
-func (e *EncodedFamily) Text() []byte {
-	if text := e.text.Load(); text != nil {
-		return *text
-	}
+// AppendText appends the samples in the text format, without HELP and TYPE. Cost: O(bytes).
+func (e *EncodedFamily) AppendText(dst []byte) []byte {
 	w := textWriters.Get().(*wire.TextWriter)
 	defer textWriters.Put(w)
-	written, err := w.Text(e.Name(), e.Type(), e.protobuf)
+	dst, err := w.Append(dst, e.Name(), e.Type(), e.Protobuf())
 	if err != nil {
 		panic(e.undecodable(err))
 	}
-	text := append(make([]byte, 0, len(written)), written...)
-	// Most texts are never needed again: the push is replaced, or its segment is
-	// compressed and the compressed form cached. So only the second reader has the
-	// text cached. Two readers at a time may both make it.
-	if e.asked.Swap(true) {
-		e.text.Store(&text)
-	}
-	return text
+	return dst
 }
 
 var textWriters = sync.Pool{New: func() any { return new(wire.TextWriter) }}
@@ -97,7 +84,7 @@ var textWriters = sync.Pool{New: func() any { return new(wire.TextWriter) }}
 // Metrics decodes the metrics. Their strings share memory with the encoded family, so the
 // caller must not change it. Cost: O(bytes).
 func (e *EncodedFamily) Metrics() []metric.Metric {
-	metrics, err := wire.DecodeMetrics(e.Type(), e.protobuf, e.Series())
+	metrics, err := wire.DecodeMetrics(e.Type(), e.Protobuf(), e.Series())
 	if err != nil {
 		panic(e.undecodable(err))
 	}
@@ -105,22 +92,22 @@ func (e *EncodedFamily) Metrics() []metric.Metric {
 }
 
 func (e *EncodedFamily) undecodable(err error) string {
-	return fmt.Sprintf("family %s of group %q, which was encoded here, does not decode: %v", e.Name(), e.group, err)
+	return fmt.Sprintf("family %s of group %s, which was encoded here, does not decode: %v", e.Name(), e.key, err)
 }
 
 // newEncodedFamily encodes f, which must be normalized for the group, with the header h.
 // plain is as in Plain. scratch is working space, returned for the next call.
-func newEncodedFamily(f *metric.Family, h unique.Handle[header], group string, at time.Time, plain bool, scratch []byte) (*EncodedFamily, []byte) {
+func newEncodedFamily(f *metric.Family, h unique.Handle[header], key metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*EncodedFamily, []byte) {
 	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
 	e := new(EncodedFamily)
-	e.init(len(f.Metrics), h, group, at, plain, slices.Clone(scratch))
+	e.init(len(f.Metrics), h, key, at, plain, string(scratch))
 	return e, scratch
 }
 
 // init makes e a family that has been encoded as protobuf.
-func (e *EncodedFamily) init(series int, h unique.Handle[header], group string, at time.Time, plain bool, protobuf []byte) {
+func (e *EncodedFamily) init(series int, h unique.Handle[header], key metric.GroupingKey, at time.Time, plain bool, protobuf string) {
 	e.header = h
-	e.group = group
+	e.key = key
 	e.protobuf = protobuf
 	e.time = at.UnixNano()
 	e.series = int32(series)

@@ -11,6 +11,7 @@ import (
 
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/protofield"
 	"pushgateway/internal/wire"
 )
 
@@ -38,7 +39,7 @@ type Encoder struct {
 	pieces  []piece // of a push in several batches
 	dropped int     // timestamps, before the last Resume
 
-	headers []knownHeader // of the last push, by the place of the family in it
+	headers headers // of the last push
 }
 
 // piece is what a batch has of a family.
@@ -51,32 +52,35 @@ type piece struct {
 	protobuf         []byte
 }
 
+// headers are handles of headers, by the place of the family in its group.
+type headers []knownHeader
+
 // knownHeader is a header and its handle.
 type knownHeader struct {
 	header header
 	handle unique.Handle[header]
 }
 
-// headerOf returns the handle of the header of the family in place i. Many pushes in a row
+// handle returns the handle of the header of the family in place i. Many groups in a row
 // usually come from the same program, and comparing is cheaper than looking up.
-func (e *Encoder) headerOf(i int, f *metric.Family) unique.Handle[header] {
-	h := header{f.Name, f.Help, f.Unit, f.Type}
-	if i < len(e.headers) {
-		if e.headers[i].header != h {
-			handle := unique.Make(h)
-			e.headers[i] = knownHeader{handle.Value(), handle}
-		}
-		return e.headers[i].handle
+func (known *headers) handle(i int, h header) unique.Handle[header] {
+	if i < len(*known) && (*known)[i].header == h {
+		return (*known)[i].handle
 	}
 	handle := unique.Make(h)
-	if i < maxHeaders {
-		e.headers = append(e.headers, knownHeader{handle.Value(), handle})
+	switch canonical := (knownHeader{handle.Value(), handle}); {
+	case i < len(*known):
+		(*known)[i] = canonical
+	case i < maxHeaders:
+		*known = append(*known, canonical)
 	}
 	return handle
 }
 
+func headerOf(f *metric.Family) header { return header{f.Name, f.Help, f.Unit, f.Type} }
+
 const (
-	// maxHeaders bounds the headers of an idle Encoder.
+	// maxHeaders bounds how many headers are remembered.
 	maxHeaders = 256
 	// maxShared bounds the memory that several families may share, in bytes.
 	maxShared = 8 << 10
@@ -261,7 +265,7 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		for i := range e.pieces {
 			x, f := &e.pieces[i], &p.families[i]
 			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ, Merge: x.merge}
-			p.encoded[i].init(x.series, e.headerOf(i, f), e.key.ID(), at, x.plain, x.protobuf)
+			p.encoded[i].init(x.series, e.headers.handle(i, headerOf(f)), e.key, at, x.plain, protofield.Alias(x.protobuf))
 		}
 	} else {
 		p.families = e.families
@@ -278,19 +282,20 @@ func (e *Encoder) Finish(at time.Time) *Push {
 func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
 	// What is pushed together is usually replaced together, so it shares one piece of
 	// memory if it does not matter that one family alone may later hold on to it.
-	protobuf, start := e.scratch, 0
-	shared := len(protobuf) <= maxShared
-	if shared {
-		protobuf = slices.Clone(protobuf)
+	shared, start := "", 0
+	if len(e.scratch) <= maxShared {
+		shared = string(e.scratch)
 	}
 	encoded := make([]EncodedFamily, len(e.families))
 	for i := range e.families {
 		f := &e.families[i]
-		own := protobuf[start:e.ends[i]:e.ends[i]]
-		if !shared {
-			own = slices.Clone(own)
+		protobuf := ""
+		if shared != "" {
+			protobuf = shared[start:e.ends[i]]
+		} else {
+			protobuf = string(e.scratch[start:e.ends[i]])
 		}
-		encoded[i].init(len(f.Metrics), e.headerOf(i, f), e.key.ID(), at, e.plain[i], own)
+		encoded[i].init(len(f.Metrics), e.headers.handle(i, headerOf(f)), e.key, at, e.plain[i], protobuf)
 		start = e.ends[i]
 	}
 	return encoded

@@ -197,7 +197,7 @@ func TestLargePushesAmongOthers(t *testing.T) {
 		counts := map[string]int{}
 		for _, f := range v.Families() {
 			for e := range f.All() {
-				if e.group == "large" {
+				if e.key.ID() == "large" {
 					counts[f.Name[:1]]++
 				}
 			}

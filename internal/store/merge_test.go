@@ -44,7 +44,7 @@ func samples(s *store.Store, job string) string {
 	var b strings.Builder
 	for _, c := range s.Snapshot().Group(jobKey(job)).Families {
 		if c.Name() != store.PushTime && c.Name() != store.FailureTime {
-			b.Write(c.Text())
+			b.Write(c.AppendText(nil))
 		}
 	}
 	text := strings.ReplaceAll(b.String(), fmt.Sprintf(`instance="",job=%q`, job), "")

@@ -42,6 +42,6 @@ func newTimeFamily(name string, key metric.GroupingKey, labels []metric.Label, v
 		plain = plain && metric.LegacyLabelName(l.Name)
 	}
 	var scratch [512]byte
-	e, _ := newEncodedFamily(&f, header, key.ID(), at, plain, scratch[:0])
+	e, _ := newEncodedFamily(&f, header, key, at, plain, scratch[:0])
 	return e
 }

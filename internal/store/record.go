@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"time"
-	"unique"
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/protofield"
@@ -129,42 +129,64 @@ func appendTime(dst []byte, t time.Time) []byte {
 }
 
 // DecodeRecord decodes a record. The result does not alias it.
-func DecodeRecord(record []byte) (*Group, error) {
+func DecodeRecord(record []byte) (*Group, error) { return new(RecordDecoder).Decode(record) }
+
+// RecordDecoder decodes records. Reuse saves time where groups have the same families. It is
+// not safe for concurrent use. The zero value is ready for use.
+type RecordDecoder struct {
+	headers headers // of the last record
+	shape   shape
+}
+
+// Decode is DecodeRecord.
+func (d *RecordDecoder) Decode(record []byte) (*Group, error) {
 	if len(record) < 4 {
 		return nil, errors.New("the record is cut short")
 	}
 	if got, want := crc32.Checksum(record[4:], castagnoli), binary.LittleEndian.Uint32(record); got != want {
 		return nil, fmt.Errorf("the record's checksum is %08x, but should be %08x", got, want)
 	}
-	// One copy for the whole group: its families are usually replaced together.
-	r := recordReader{rest: append([]byte(nil), record[4:]...)}
+	r := recordReader{rest: record[4:]}
 	labels := make([]metric.Label, r.count())
 	for i := range labels {
 		labels[i] = metric.Label{Name: r.text(), Value: r.text()}
 		r.bad = r.bad || i > 0 && labels[i-1].Name >= labels[i].Name
 	}
 	g := &Group{Key: metric.NewGroupingKey(labels)}
-	g.shape = shapeOf(g.Key)
+	if s := shapeOf(g.Key); s != d.shape {
+		d.shape = s
+	}
+	g.shape = d.shape
 	g.Pushed, g.Failed = r.time(), r.time()
 	families := make([]EncodedFamily, r.count())
 	g.Families = make([]*EncodedFamily, len(families))
+	size := 0
 	for i := range families {
 		e := &families[i]
 		h := header{name: r.text(), help: r.text(), unit: r.text(), typ: metric.Type(r.byte())}
 		r.bad = r.bad || !h.typ.Known() || i > 0 && g.Families[i-1].Name() >= h.name
-		e.header = unique.Make(h)
-		e.group = g.Key.ID()
+		e.header = d.headers.handle(i, h)
+		e.key = g.Key
 		e.time = r.varint()
 		e.series = int32(r.count())
 		plain := r.byte()
 		r.bad = r.bad || plain > 1
 		e.plain = plain == 1
-		e.protobuf = r.bytes()
+		e.protobuf = r.text()
+		size += len(e.protobuf)
 		g.Families[i] = e
 	}
 	r.state(g)
 	if r.bad || len(r.rest) > 0 {
 		return nil, errors.New("the record is not one that this program writes")
+	}
+	// One copy for the whole group: its families are usually replaced together.
+	var all strings.Builder
+	all.Grow(size)
+	for i := range families {
+		e, start := &families[i], all.Len()
+		all.WriteString(e.protobuf)
+		e.protobuf = all.String()[start:]
 	}
 	return g, nil
 }

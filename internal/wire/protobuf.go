@@ -267,14 +267,11 @@ func decodeMetricInto(m *metric.Metric, typ metric.Type, message []byte) error {
 // TextWriter converts encoded metrics to the text format. Reuse saves allocations. It is
 // not safe for concurrent use. The zero value is ready for use.
 type TextWriter struct {
-	one    [1]metric.Metric // the metric being written
-	buffer []byte
+	one [1]metric.Metric // the metric being written
 }
 
-// Text returns the samples of an encoding by AppendProtobufMetrics in the text format.
-// The next call overwrites the result.
-func (w *TextWriter) Text(name string, typ metric.Type, encoded []byte) ([]byte, error) {
-	w.buffer = w.buffer[:0]
+// Append appends the samples of an encoding by AppendProtobufMetrics in the text format.
+func (w *TextWriter) Append(dst []byte, name string, typ metric.Type, encoded []byte) ([]byte, error) {
 	f := metric.Family{Name: name, Type: typ, Metrics: w.one[:]}
 	err := protofield.Each(encoded, func(x protofield.Field) error {
 		m := &w.one[0]
@@ -288,10 +285,10 @@ func (w *TextWriter) Text(name string, typ metric.Type, encoded []byte) ([]byte,
 		if err := decodeMetricInto(m, typ, x.Bytes); err != nil {
 			return err
 		}
-		w.buffer = AppendText(w.buffer, &f)
+		dst = AppendText(dst, &f)
 		return nil
 	})
-	return w.buffer, err
+	return dst, err
 }
 
 // valueField returns the number of the field with the value of a metric of the type.
