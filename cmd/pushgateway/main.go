@@ -73,6 +73,7 @@ func runServer(o options, logger *slog.Logger) error {
 
 	var background sync.WaitGroup
 	background.Go(func() { paceCollector(ctx) })
+	background.Go(func() { giveMemoryBack(ctx) })
 	if o.configFile != "" || o.authFile != "" {
 		background.Go(func() { reloadOnHangup(ctx, manager, guard) })
 	}

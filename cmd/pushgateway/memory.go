@@ -61,3 +61,63 @@ func paceCollector(ctx context.Context) {
 		}
 	}
 }
+
+const (
+	// minSpare is the memory beyond what lives that makes it worth giving it back.
+	minSpare = 64 << 20
+	// quietChecks is for how many seconds little is allocated before that.
+	quietChecks = 5
+	// quietBytes is how much is little, in a second.
+	quietBytes = 2 << 20
+)
+
+// giveMemoryBack gives memory back to the system once the gateway is idle, until ctx ends.
+// Go's collector would leave it with the process as long as nothing is allocated.
+func giveMemoryBack(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for idle := newIdleness(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if idle.check() {
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+// idleness watches what is allocated.
+type idleness struct {
+	samples   []metrics.Sample
+	allocated uint64
+	quiet     int // checks in a row
+}
+
+func newIdleness() *idleness {
+	var i idleness
+	for _, name := range []string{"/gc/heap/allocs:bytes", "/gc/heap/live:bytes", "/memory/classes/heap/objects:bytes",
+		"/memory/classes/heap/unused:bytes", "/memory/classes/heap/free:bytes"} {
+		i.samples = append(i.samples, metrics.Sample{Name: name})
+	}
+	return &i
+}
+
+// check reports whether little was allocated for a while, and much memory can be given back.
+func (i *idleness) check() bool {
+	metrics.Read(i.samples)
+	value := func(n int) uint64 { return i.samples[n].Value.Uint64() }
+	before := i.allocated
+	i.allocated = value(0)
+	i.quiet++
+	if i.allocated-before > quietBytes {
+		i.quiet = 0
+	}
+	live, resident := value(1), value(2)+value(3)+value(4)
+	if i.quiet < quietChecks || resident < live+max(minSpare, live/8) {
+		return false
+	}
+	i.quiet = 0
+	return true
+}

@@ -50,6 +50,18 @@ func (b *batch) reset() {
 	clear(b.families)
 	clear(b.unfolded)
 	b.unfolded = b.unfolded[:0]
+	if cap(b.changed) > maxReused { // a map does not shrink
+		usage := b.usage
+		*b = newBatch(b.store)
+		b.usage = usage
+	}
+}
+
+// maxReused is how many changes a batch may have had that is used again.
+const maxReused = 4096
+
+func newBatch(s *Store) batch {
+	return batch{store: s, groups: map[string]*Group{}, families: map[string]pendingFamily{}}
 }
 
 // changes returns what the journal has to persist.

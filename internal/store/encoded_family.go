@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 	"unique"
+	"unsafe"
 
 	"pushgateway/internal/metric"
-	"pushgateway/internal/protofield"
 	"pushgateway/internal/wire"
 )
 
@@ -17,12 +17,12 @@ import (
 // its readers and has no pointer per series. There are millions of them, so it is small. All
 // methods are safe for concurrent use.
 type EncodedFamily struct {
-	header   unique.Handle[header]
-	key      metric.GroupingKey // the group's
-	protobuf string
-	time     int64 // Unix nanoseconds
-	series   int32
-	plain    bool
+	header         unique.Handle[header]
+	key            metric.GroupingKey // the group's
+	time           int64              // Unix nanoseconds
+	protobuf       *byte              // see Protobuf
+	size           uint32             // of protobuf
+	seriesAndPlain uint32             // twice the number of series, plus 1 if names are plain
 
 	// Set while the encoded family is in the store, and guarded by its locks.
 	family *family
@@ -36,7 +36,7 @@ type header struct {
 }
 
 func (e *EncodedFamily) order() string                   { return e.key.ID() }
-func (e *EncodedFamily) weight() int                     { return len(e.protobuf) }
+func (e *EncodedFamily) weight() int                     { return e.Size() }
 func (e *EncodedFamily) leaf() *leaf[*EncodedFamily]     { return e.home }
 func (e *EncodedFamily) setLeaf(l *leaf[*EncodedFamily]) { e.home = l }
 
@@ -53,20 +53,32 @@ func (e *EncodedFamily) Help() string { return e.header.Value().help }
 func (e *EncodedFamily) Unit() string { return e.header.Value().unit }
 
 // Series returns the number of metrics: label sets, not samples.
-func (e *EncodedFamily) Series() int { return int(e.series) }
+func (e *EncodedFamily) Series() int { return int(e.seriesAndPlain >> 1) }
 
 // Size returns the size of Protobuf.
-func (e *EncodedFamily) Size() int { return len(e.protobuf) }
+func (e *EncodedFamily) Size() int { return int(e.size) }
 
 // Time returns when the family was pushed.
 func (e *EncodedFamily) Time() time.Time { return time.Unix(0, e.time) }
 
 // Plain reports whether no exposition has to escape a name of the family.
-func (e *EncodedFamily) Plain() bool { return e.plain }
+func (e *EncodedFamily) Plain() bool { return e.seriesAndPlain&1 == 1 }
 
 // Protobuf returns the metrics as fields of an io.prometheus.client.MetricFamily message.
 // The caller must not change it.
-func (e *EncodedFamily) Protobuf() []byte { return protofield.Bytes(e.protobuf) }
+func (e *EncodedFamily) Protobuf() []byte { return unsafe.Slice(e.protobuf, e.size) } // #nosec G103 -- a slice is three words
+
+// setProtobuf sets what Protobuf returns, which must not change any more.
+func (e *EncodedFamily) setProtobuf(b []byte) {
+	e.protobuf, e.size = unsafe.SliceData(b), uint32(len(b))
+}
+
+func (e *EncodedFamily) setSeries(series int, plain bool) {
+	e.seriesAndPlain = uint32(series) << 1
+	if plain {
+		e.seriesAndPlain++
+	}
+}
 
 // AppendText appends the samples in the text format, without HELP and TYPE. Cost: O(bytes).
 func (e *EncodedFamily) AppendText(dst []byte) []byte {
@@ -100,18 +112,17 @@ func (e *EncodedFamily) undecodable(err error) string {
 func newEncodedFamily(f *metric.Family, h unique.Handle[header], key metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*EncodedFamily, []byte) {
 	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
 	e := new(EncodedFamily)
-	e.init(len(f.Metrics), h, key, at, plain, string(scratch))
+	e.init(len(f.Metrics), h, key, at, plain, slices.Clone(scratch))
 	return e, scratch
 }
 
 // init makes e a family that has been encoded as protobuf.
-func (e *EncodedFamily) init(series int, h unique.Handle[header], key metric.GroupingKey, at time.Time, plain bool, protobuf string) {
+func (e *EncodedFamily) init(series int, h unique.Handle[header], key metric.GroupingKey, at time.Time, plain bool, protobuf []byte) {
 	e.header = h
 	e.key = key
-	e.protobuf = protobuf
 	e.time = at.UnixNano()
-	e.series = int32(series)
-	e.plain = plain
+	e.setProtobuf(protobuf)
+	e.setSeries(series, plain)
 }
 
 // compareNames orders encoded families by their names.

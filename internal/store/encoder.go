@@ -11,7 +11,6 @@ import (
 
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
-	"pushgateway/internal/protofield"
 	"pushgateway/internal/wire"
 )
 
@@ -265,7 +264,7 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		for i := range e.pieces {
 			x, f := &e.pieces[i], &p.families[i]
 			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ, Merge: x.merge}
-			p.encoded[i].init(x.series, e.headers.handle(i, headerOf(f)), e.key, at, x.plain, protofield.Alias(x.protobuf))
+			p.encoded[i].init(x.series, e.headers.handle(i, headerOf(f)), e.key, at, x.plain, x.protobuf)
 		}
 	} else {
 		p.families = e.families
@@ -282,20 +281,19 @@ func (e *Encoder) Finish(at time.Time) *Push {
 func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
 	// What is pushed together is usually replaced together, so it shares one piece of
 	// memory if it does not matter that one family alone may later hold on to it.
-	shared, start := "", 0
-	if len(e.scratch) <= maxShared {
-		shared = string(e.scratch)
+	protobuf, start := e.scratch, 0
+	shared := len(protobuf) <= maxShared
+	if shared {
+		protobuf = slices.Clone(protobuf)
 	}
 	encoded := make([]EncodedFamily, len(e.families))
 	for i := range e.families {
 		f := &e.families[i]
-		protobuf := ""
-		if shared != "" {
-			protobuf = shared[start:e.ends[i]]
-		} else {
-			protobuf = string(e.scratch[start:e.ends[i]])
+		own := protobuf[start:e.ends[i]]
+		if !shared {
+			own = slices.Clone(own)
 		}
-		encoded[i].init(len(f.Metrics), e.headers.handle(i, headerOf(f)), e.key, at, e.plain[i], protobuf)
+		encoded[i].init(len(f.Metrics), e.headers.handle(i, headerOf(f)), e.key, at, e.plain[i], own)
 		start = e.ends[i]
 	}
 	return encoded

@@ -83,7 +83,7 @@ func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 		if next := (header{f.Name, cmp.Or(f.Help, same.Help()), cmp.Or(f.Unit, same.Unit()), merged.Type}); next != h.Value() {
 			h = unique.Make(next)
 		}
-		pushed[i], scratch = newEncodedFamily(&merged, h, p.key, p.at, pushed[i].plain && same.plain, scratch)
+		pushed[i], scratch = newEncodedFamily(&merged, h, p.key, p.at, pushed[i].Plain() && same.Plain(), scratch)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"strings"
 	"time"
 
 	"pushgateway/internal/metric"
@@ -47,14 +46,14 @@ func AppendRecord(dst []byte, g *Group) []byte {
 		dst = appendText(appendText(appendText(dst, h.name), h.help), h.unit)
 		dst = append(dst, byte(h.typ))
 		dst = binary.AppendVarint(dst, e.time)
-		dst = binary.AppendUvarint(dst, uint64(e.series))
+		dst = binary.AppendUvarint(dst, uint64(e.Series()))
 		plain := byte(0)
-		if e.plain {
+		if e.Plain() {
 			plain = 1
 		}
 		dst = append(dst, plain)
-		dst = binary.AppendUvarint(dst, uint64(len(e.protobuf)))
-		dst = append(dst, e.protobuf...)
+		dst = binary.AppendUvarint(dst, uint64(e.Size()))
+		dst = append(dst, e.Protobuf()...)
 	}
 	dst = appendState(dst, g)
 	binary.LittleEndian.PutUint32(dst[start:], crc32.Checksum(dst[start+4:], castagnoli))
@@ -158,22 +157,26 @@ func (d *RecordDecoder) Decode(record []byte) (*Group, error) {
 	}
 	g.shape = d.shape
 	g.Pushed, g.Failed = r.time(), r.time()
-	families := make([]EncodedFamily, r.count())
-	g.Families = make([]*EncodedFamily, len(families))
+	g.Families = make([]*EncodedFamily, r.count())
+	var families []EncodedFamily
 	size := 0
-	for i := range families {
-		e := &families[i]
+	for i := range g.Families {
+		if len(families) == 0 {
+			// Objects of up to 512 bytes have no overhead.
+			families = make([]EncodedFamily, min(8, len(g.Families)-i))
+		}
+		e := &families[0]
+		families = families[1:]
 		h := header{name: r.text(), help: r.text(), unit: r.text(), typ: metric.Type(r.byte())}
 		r.bad = r.bad || !h.typ.Known() || i > 0 && g.Families[i-1].Name() >= h.name
 		e.header = d.headers.handle(i, h)
 		e.key = g.Key
 		e.time = r.varint()
-		e.series = int32(r.count())
-		plain := r.byte()
+		series, plain := r.count(), r.byte()
 		r.bad = r.bad || plain > 1
-		e.plain = plain == 1
-		e.protobuf = r.text()
-		size += len(e.protobuf)
+		e.setSeries(series, plain == 1)
+		e.setProtobuf(r.bytes())
+		size += e.Size()
 		g.Families[i] = e
 	}
 	r.state(g)
@@ -181,12 +184,10 @@ func (d *RecordDecoder) Decode(record []byte) (*Group, error) {
 		return nil, errors.New("the record is not one that this program writes")
 	}
 	// One copy for the whole group: its families are usually replaced together.
-	var all strings.Builder
-	all.Grow(size)
-	for i := range families {
-		e, start := &families[i], all.Len()
-		all.WriteString(e.protobuf)
-		e.protobuf = all.String()[start:]
+	all := make([]byte, 0, size)
+	for _, e := range g.Families {
+		all = append(all, e.Protobuf()...)
+		e.setProtobuf(all[len(all)-e.Size():])
 	}
 	return g, nil
 }

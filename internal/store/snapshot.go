@@ -32,7 +32,7 @@ type Totals struct {
 // count returns what the encoded family adds to the totals.
 func (e *EncodedFamily) count() Totals {
 	t := Totals{Series: e.Series(), Bytes: int64(e.Size())}
-	if !e.plain {
+	if !e.Plain() {
 		t.Escaped = 1
 	}
 	return t

@@ -79,7 +79,7 @@ func New(config Config) *Store {
 	}
 	s := &Store{journal: config.Journal, clock: config.Clock, groups: map[string]*Group{}, families: map[string]*family{}, minLarge: minLarge}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.next = batch{store: s, groups: map[string]*Group{}, families: map[string]pendingFamily{}}
+	s.next = newBatch(s)
 	s.SetExpiry(nil)
 	s.unready.Store(&UnavailableError{Reason: errLoading, RetryAfter: retryAfter})
 	return s

@@ -98,7 +98,7 @@ func withType(segment *Segment[*EncodedFamily], typ metric.Type) *Segment[*Encod
 		}
 		f := metric.Family{Name: e.Name(), Type: typ, Metrics: e.Metrics()}
 		h := unique.Make(header{e.Name(), e.Help(), e.Unit(), typ})
-		all[i], _ = newEncodedFamily(&f, h, e.key, e.Time(), e.plain, nil)
+		all[i], _ = newEncodedFamily(&f, h, e.key, e.Time(), e.Plain(), nil)
 		changed = true
 	}
 	if !changed {
