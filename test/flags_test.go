@@ -12,7 +12,9 @@ import (
 
 func TestBadFlag(t *testing.T) {
 	t.Parallel()
-	for _, flag := range []string{"--no.such-flag", "--log.level=loud", "--persistence.interval=soon", "--web.external-url=:"} {
+	for _, flag := range []string{
+		"--no.such-flag", "--log.level=loud", "--persistence.interval=soon", "--web.external-url=:", "--otlp.translation-strategy=NoTranslation",
+	} {
 		t.Run(flag, func(t *testing.T) {
 			wantFlagNamed(t, startFails(t, flag), flag)
 		})

@@ -67,6 +67,9 @@ func TestOTLPExamples(t *testing.T) {
 				shell(t, t.TempDir(), "sh", "-e", "-c", script)
 			}
 			wantOTLP(t, p, name)
+			if name == "group-by" {
+				p.wantTTLs(t, map[string]string{"/metrics/job/report/host_name/db1": "48h0m0s"})
+			}
 		})
 	}
 }

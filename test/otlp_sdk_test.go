@@ -149,6 +149,24 @@ func otlpSeries(t *testing.T, prom *program, mode, except string) []string {
 	return all
 }
 
+// TestOTLPRetriedAfterCrash: an export with deltas that is sent again after the gateway was killed adds
+// nothing.
+func TestOTLPRetriedAfterCrash(t *testing.T) {
+	t.Parallel()
+	all := capture(t, []otlpJob{{"go-delta", goSDK, []string{"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta"}}})
+	file := filepath.Join(t.TempDir(), "db")
+	p := gateway(t, file)
+	sendTo(t, p, all)
+	before := p.pushedTo(t, "go-delta")
+	p.kill(t)
+	p = gateway(t, file)
+	p.awaitReady(t)
+	sendTo(t, p, all)
+	if after := p.pushedTo(t, "go-delta"); len(before) == 0 || !slices.Equal(after, before) {
+		t.Errorf("before\n%s\nafter\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+}
+
 // TestOTLPAsPrometheus: real SDKs export to the gateway, which Prometheus scrapes, and to Prometheus
 // itself. Both ways Prometheus has the same series with the same values.
 func TestOTLPAsPrometheus(t *testing.T) {

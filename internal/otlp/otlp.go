@@ -57,9 +57,12 @@ func New(config Config) *Translator {
 	return &Translator{
 		config:  config,
 		metrics: otlptranslator.NewMetricNamer("", strategy),
-		// The two settings are the defaults of Prometheus.
+		// The last two settings are the defaults of Prometheus.
 		labels: otlptranslator.LabelNamer{
-			UTF8Allowed: !strategy.ShouldEscape(), UnderscoreLabelSanitization: true, PreserveMultipleUnderscores: true,
+			UTF8Allowed: !strategy.ShouldEscape(),
+			//lint:ignore SA1019 as long as Prometheus has it
+			UnderscoreLabelSanitization: true,
+			PreserveMultipleUnderscores: true,
 		},
 	}
 }

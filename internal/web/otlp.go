@@ -183,7 +183,9 @@ func (h *pushHandler) answerExport(w http.ResponseWriter, r *request, encoding o
 	accepted, lost := 0, rejected.Points
 	if rejected.First != nil {
 		first = rejected.First
-		h.recorder.reject(r, outcome{err: first})
+		o := outcome{size: size, err: first}
+		h.recorder.remember(r, o)
+		h.recorder.reject(r, o)
 	}
 	for i := range exports {
 		e, err := &exports[i], pushed[i].Err

@@ -111,6 +111,10 @@ func TestOTLPMerge(t *testing.T) {
 			"g" + series + "1\n", "has delta temporality, and merge=group would replace"},
 		{"sum and cumulative values", "?merge=sum", []string{gaugeJSON("g", 1) + "," + counterJSON("c", 2, 2, 1)},
 			"g" + series + "1\n", "is cumulative, and merge=sum would add it up again"},
+		{"dropped labels", "?drop_labels=pod", []string{`{"name":"c","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[` +
+			`{"asInt":"1","attributes":[{"key":"pod","value":{"stringValue":"x"}}]},` +
+			`{"asInt":"2","attributes":[{"key":"pod","value":{"stringValue":"y"}}]}]}}`, counterJSON("c", 1, 4, 2)},
+			"c_total" + series + "7\n", ""},
 		{"sum, the last gauge", "?merge=sum", []string{gaugeJSON("g", 3), gaugeJSON("g", 1) + "," + counterJSON("c", 1, 2, 1)},
 			"c_total" + series + "2\ng" + series + "1\n", ""},
 		{"sum, the largest gauge", "?merge=sum&gauges=max", []string{gaugeJSON("g", 3), gaugeJSON("g", 1) + "," + counterJSON("c", 1, 2, 1)},
