@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -164,6 +167,40 @@ func TestOTLPRetriedAfterCrash(t *testing.T) {
 	sendTo(t, p, all)
 	if after := p.pushedTo(t, "go-delta"); len(before) == 0 || !slices.Equal(after, before) {
 		t.Errorf("before\n%s\nafter\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+}
+
+// TestOTLPRetriedBySDK: an SDK sends an export again that was applied but answered with 503. It adds nothing
+// twice.
+func TestOTLPRetriedBySDK(t *testing.T) {
+	t.Parallel()
+	for _, j := range otlpJobs {
+		if !strings.HasSuffix(j.name, "-delta") {
+			continue
+		}
+		t.Run(j.name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t)
+			target, err := url.Parse(p.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			forward := httputil.NewSingleHostReverseProxy(target)
+			var exports atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if exports.Add(1) > 1 {
+					forward.ServeHTTP(w, r)
+					return
+				}
+				forward.ServeHTTP(httptest.NewRecorder(), r) // the answer is lost
+				w.Header().Set("Retry-After", "1")
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}))
+			defer server.Close()
+			j.run(t, server.URL)
+			orders := fmt.Sprintf(`orders_total{instance="",job=%q,kind="a"} `, j.name)
+			wantText(t, p.get(t, "/metrics"), orders+"7\n", "\npushgateway_pushes_replayed_total 1\n")
+		})
 	}
 }
 

@@ -35,7 +35,7 @@ const (
 )
 
 // maxDepth bounds how deeply values of attributes may be nested.
-const maxDepth = 64
+const maxDepth = 16
 
 var (
 	errTooDeep = errors.New("a value is nested too deeply")

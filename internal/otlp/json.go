@@ -16,8 +16,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// maxJSONDepth bounds how deeply messages may be nested in JSON.
-const maxJSONDepth = 256
+// maxJSONDepth bounds how deeply messages may be nested in JSON. Values of attributes take three messages for
+// each level.
+const maxJSONDepth = 16 + 3*maxDepth
 
 // fromJSON converts an ExportMetricsServiceRequest from JSON to protobuf. Fields that have no
 // effect here are left out. Its JSON is that of protobuf, but that the IDs of traces and spans

@@ -179,6 +179,12 @@ func TestOTLPLimits(t *testing.T) {
 	if w.Code != 200 || !strings.Contains(w.Body.String(), `"rejectedDataPoints":"3"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	limited, _ := newTestServer(t, func(c *Config) { c.PushRate = 0.001 })
+	for w = sendJSON(limited, otlpPath, nil, few); w.Code == 200; w = sendJSON(limited, otlpPath, nil, few) {
+	}
+	if w.Code != 429 || w.Header().Get("Retry-After") == "" || !strings.HasPrefix(w.Body.String(), `{"code":8,`) {
+		t.Errorf("too many: %d %v %s", w.Code, w.Header(), w.Body)
+	}
 	w = sendJSON(s, otlpPath, nil, many)
 	if w.Code != 400 || !strings.Contains(w.Body.String(), "series") {
 		t.Errorf("%d %s", w.Code, w.Body)
