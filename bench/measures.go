@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"net/url"
+	"time"
+)
 
 const (
 	// fewGroups is what upstream can check in about a millisecond.
@@ -176,6 +179,18 @@ func measures() []measure {
 		name: "push-bulk-disk", what: "push to 10,000 groups in one request, on disk",
 		reference: constant(1), ours: bulkPush(someGroups, ours(0).inFile()),
 		rounds: 12, goal: atMost(1, "of 1 s"),
+	}, {
+		name: "page-list", what: "list of 100,000 groups after a push, to the first byte",
+		reference: constant(150e-3), ours: firstByte("/", hundredThousand),
+		rounds: 10, goal: atMost(1, "of 150 ms"),
+	}, {
+		name: "page-search", what: "search in 100,000 groups after a push, to the first byte",
+		reference: constant(150e-3), ours: firstByte("/?search=db-10012", hundredThousand),
+		rounds: 10, goal: atMost(1, "of 150 ms"),
+	}, {
+		name: "page-selector", what: "PromQL selector in 100,000 groups after a push, to the first byte",
+		reference: constant(150e-3), ours: firstByte("/?search="+url.QueryEscape(`{instance=~".*7.*"}`)+"&sort=-pushed", hundredThousand),
+		rounds: 10, goal: atMost(1, "of 150 ms"),
 	}, {
 		name: "expire", what: "longest wait of a push while 100,000 groups expire",
 		reference: constant(50e-3), ours: longestWaitWhileExpiring,

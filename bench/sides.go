@@ -120,6 +120,31 @@ func scrapesAfterPushes(pushes int, encoding string, s server) side {
 	})
 }
 
+// firstByte is the median time to the first byte of a page that comes after a push to a
+// random group.
+func firstByte(page string, s server) side {
+	return of(s, func(i *instance) (float64, error) {
+		var took []float64
+		for range 10 {
+			if err := i.pushRandom(); err != nil {
+				return 0, err
+			}
+			start := time.Now()
+			resp, err := scraper.Get("http://" + i.addr + page)
+			if err != nil {
+				return 0, err
+			}
+			took = append(took, time.Since(start).Seconds()) // the headers and the first bytes have arrived
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != http.StatusOK || !bytes.Contains(body, []byte("data-key=")) {
+				return 0, fmt.Errorf("%s: %s, %d bytes without a group: %w", page, resp.Status, len(body), err)
+			}
+		}
+		return quantile(took, 0.5), nil
+	})
+}
+
 // whileScraped measures a side while its last server is scraped without pause.
 func whileScraped(encoding string, of side) side {
 	return func(l *lab) (func() (float64, error), error) {

@@ -70,6 +70,29 @@ func testNarrow(t *testing.T, browser context.Context) {
 	}
 }
 
+// testPrint looks at pages as they are printed, in a window as wide as paper.
+func testPrint(t *testing.T, browser context.Context) {
+	p := start(t, "--web.enable-admin-api")
+	pushExamples(t, p)
+	p.push(t, "PUT", "/metrics/job/a?ttl=2d", exampleHistogram+exampleSummary+"m{x=\"1\"} 1\n")
+	for _, path := range []string{"/", "/groups/job/a", "/status"} {
+		b := open(t, browser, p.URL, path)
+		b.run(chromedp.EmulateViewport(794, 1123), emulation.SetEmulatedMedia().WithMedia("print").
+			WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
+		shown := eval[[]string](b, `[...document.querySelectorAll("header, button, .button, input, select, .paging")]
+			.filter((e) => e.checkVisibility()).map((e) => e.outerHTML.slice(0, 80))`)
+		if len(shown) > 0 {
+			t.Errorf("%s is printed with %q", path, shown)
+		}
+		if wide := eval[float64](b, "document.documentElement.scrollWidth"); wide > 794 {
+			t.Errorf("%s is printed %v pixels wide", path, wide)
+		}
+		if ground := eval[float64](b, brightness+"(getComputedStyle(document.body).backgroundColor)"); ground < 700 {
+			t.Errorf("%s is printed on a dark ground", path)
+		}
+	}
+}
+
 // testKeyboard searches, sorts and deletes by keys alone.
 func testKeyboard(t *testing.T, browser context.Context) {
 	p := start(t)

@@ -42,7 +42,7 @@ func TestExpiryInBrowser(t *testing.T) {
 	one.await("the group is gone from its own page", `document.querySelector("h1").innerText === "No such group"`)
 	list.awaitRows(4)
 	list.await("the emptied group says so",
-		`/expired[^]*push times kept/.test(document.querySelector("tr[data-key='job/emptied']").innerText)`)
+		`/expired[^]*times kept/.test(document.querySelector("tr[data-key='job/emptied']").innerText)`)
 	list.want("job=emptied", "4 groups")
 	if eval[int](list, "window.mark ?? 0") != 1 {
 		t.Error("the list was reloaded")

@@ -35,6 +35,7 @@ func TestPagesInBrowser(t *testing.T) {
 		{"keyboard at 200 %", testZoomedKeyboard},
 		{"dark", testDark},
 		{"narrow", testNarrow},
+		{"printed", testPrint},
 		{"keyboard only", testKeyboard},
 		{"hostile texts", testHostile},
 		{"prefix and external URL", testPrefix},

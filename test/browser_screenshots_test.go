@@ -37,11 +37,12 @@ var pictures = []struct {
 	width, height int64
 	dark          bool
 }{
-	{"groups", "/", 1280, 860, false},
+	{"groups", "/", 1280, 800, false},
 	{"groups-dark", "/?search=backup&sort=-pushed", 1280, 700, true},
 	{"groups-phone", "/", 390, 844, false},
-	{"group", "/groups/job/backup/instance/db1", 1280, 1300, false},
-	{"group-dark", "/groups/job/backup/instance/db1", 1280, 1300, true},
+	{"group", "/groups/job/backup/instance/db1", 1280, 1180, false},
+	{"group-dark", "/groups/job/backup/instance/db1", 1280, 1180, true},
+	{"group-phone", "/groups/job/backup/instance/db1", 390, 844, false},
 	{"rejection", "/groups/job/import/table/customers", 1280, 860, false},
 	{"status", "/status", 1280, 1050, false},
 	{"delete", "/delete?search=" + url.QueryEscape(`{job="ci",branch=~"old-.*"}`), 1280, 560, false},
@@ -114,7 +115,7 @@ func newShowcase(t *testing.T) *showcase {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := webui.New(webui.Config{External: *external, MetricsPath: "/metrics"})
+	pages, err := webui.New(webui.Config{External: *external, MetricsPath: "/metrics", Prometheus: "https://prometheus.example.org"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,4 +222,15 @@ ci_duration_seconds %d
 		s.push(t, time.Duration(i*i)*5*time.Hour+time.Minute, "PUT", "ci/branch/"+branch, body, 200)
 	}
 	s.ago = 0
+	r, err := http.NewRequest(http.MethodGet, s.URL+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-From", "10.20.0.9:40312")
+	r.Header.Set("User-Agent", "Prometheus/3.8.0")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
 }

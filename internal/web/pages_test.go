@@ -100,7 +100,7 @@ func TestPagesShowRules(t *testing.T) {
 		time.Sleep(50 * time.Second)
 		expire(t, s)
 		want("/groups/job/own", "expired (push times kept)", ">1 min ago<", "push_time_seconds")
-		want("/", ">expired<", "push times kept")
+		want("/", ">expired<", ">times kept<")
 		time.Sleep(48 * time.Hour)
 		expire(t, s)
 		if w := do(s, "GET", "/groups/job/batch-1", ""); w.Code != 404 {

@@ -72,7 +72,7 @@ func TestExpiry(t *testing.T) {
 		if page := one("keeps"); page != `<dd>expired (push times kept) <span class="quiet">last push `+lastPush+`</span></dd>` {
 			t.Errorf("a group whose push times stayed: %s", page)
 		}
-		wantText(t, list("keeps"), "state old", ">expired<", lastPush, `data-name="Expires"><span class="quiet">push times kept<`)
+		wantText(t, list("keeps"), "state old", ">expired<", lastPush, `data-name="Expires"><span class="quiet" title="Its push times are kept">times kept<`)
 		if row := list("stays"); strings.Contains(row, "expired") {
 			t.Errorf("a group that stays: %s", row)
 		}
@@ -80,7 +80,7 @@ func TestExpiry(t *testing.T) {
 		if err := s.Fail(key("job", "keeps"), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, list("keeps"), "state failed", ">push times kept<")
+		wantText(t, list("keeps"), "state failed", ">times kept<")
 		pushWith(t, s, key("job", "keeps"), lasting(72*time.Hour, true))
 		wantText(t, list("keeps"), "state ok", `data-name="Expires"><time`)
 

@@ -76,7 +76,9 @@ var helpReasons = []helpReason{
 	{
 		metric.TypeConflict,
 		"Another group, or the gateway itself, has a metric of the same name with another type.",
-		"The message says which type the others have. Send the same TYPE line from everywhere, or rename the metric.",
+		"The message says which type the others have. Send the same TYPE line from everywhere, or rename the metric. " +
+			"Deleting a group of the others does not help while they are pushed, and loses its metrics; " +
+			"do it only if it is one of the same job that nothing pushes to anymore.",
 	},
 	{
 		metric.SuffixCollision,

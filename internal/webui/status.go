@@ -67,6 +67,7 @@ type statusPage struct {
 	Jobs          int
 	Largest       []ranking
 	Rejections    []rejection
+	Scrapers      []scraper
 }
 
 // numberedRule is a rule with its number, counted from 1, as in messages about the rules
@@ -116,6 +117,9 @@ func (p *Pages) Status(w http.ResponseWriter, r *http.Request, s Status, view *g
 				func(n int64) string { return words.Count(int(n)) }),
 			rank("By size", view.Jobs(), func(j search.Job) int64 { return j.Bytes }, words.Bytes),
 		}
+	}
+	for _, s := range view.Scrapes() {
+		page.Scrapers = append(page.Scrapers, scraper{momentOf(s.At, now), s.Source, s.Client})
 	}
 	for i, e := range view.Rejections() {
 		if i == maxRejections {
