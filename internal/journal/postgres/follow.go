@@ -13,6 +13,9 @@ import (
 const (
 	// pollInterval is how often the head is looked at if no notification comes.
 	pollInterval = 500 * time.Millisecond
+	// readInterval is the least time between two readings, so that following many commits
+	// takes few.
+	readInterval = 10 * time.Millisecond
 	// heartbeatInterval is how often a replica says how far it is.
 	heartbeatInterval = time.Second
 	// reconnectInterval is the least time between two tries to connect.
@@ -36,10 +39,7 @@ func (j *Journal) follow() {
 			err = errors.New("the database does not answer in time")
 		}
 		j.fail(err)
-		select {
-		case <-j.ctx.Done():
-		case <-time.After(time.Until(tried.Add(reconnectInterval))):
-		}
+		pause(j.ctx, time.Until(tried.Add(reconnectInterval)))
 	}
 }
 
@@ -75,8 +75,15 @@ func (j *Journal) followConnection() error {
 				return err
 			}
 		}
-		if err := j.await(c, time.Now().Add(pollInterval)); err != nil {
-			return err
+		read := time.Now()
+		for known := true; known; {
+			// A turn of this replica may have learned it in the meantime.
+			sequence, err := j.await(c, read.Add(pollInterval))
+			if err != nil {
+				return err
+			}
+			pause(j.ctx, time.Until(read.Add(readInterval)))
+			known = sequence != 0 && j.knows(sequence)
 		}
 	}
 }
@@ -97,23 +104,34 @@ func (j *Journal) listen(c *conn) error {
 	return err
 }
 
-// await returns at the deadline, or earlier if others have committed.
-func (j *Journal) await(c *conn, deadline time.Time) error {
+// await returns the number of a commit of another replica, or 0 at the deadline.
+func (j *Journal) await(c *conn, deadline time.Time) (sequence int64, err error) {
 	ctx, cancel := context.WithDeadline(j.ctx, deadline)
 	defer cancel()
 	for {
 		n, err := c.WaitForNotification(ctx)
 		if err != nil {
 			if ctx.Err() != nil && !c.IsClosed() {
-				return j.ctx.Err()
+				return 0, j.ctx.Err()
 			}
-			return err
+			return 0, err
 		}
 		j.metrics.notifications.Inc()
 		sequence, err := strconv.ParseInt(n.Payload, 10, 64)
 		if err == nil && !j.knows(sequence) {
-			return nil
+			return sequence, nil
 		}
+	}
+}
+
+// pause returns after a while, or once ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 

@@ -142,10 +142,7 @@ func (j *Journal) Load(ctx context.Context, current func() iter.Seq[*store.Group
 			return nil, fmt.Errorf("load from %s: %w", j.options.Address, err)
 		}
 		j.fail(fmt.Errorf("%w: %w", errLoading, err))
-		select {
-		case <-ctx.Done():
-		case <-time.After(retryAfter):
-		}
+		pause(ctx, retryAfter)
 	}
 }
 
