@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxGroups bounds the groups of one bulk push.
-const maxGroups = 100_000
+// MaxGroups bounds the groups of one request.
+const MaxGroups = 100_000
 
 // GroupFamilies are the families that a bulk push has for one group.
 type GroupFamilies struct {
@@ -103,8 +103,8 @@ func (s *Splitter) groupOf(f *Family, m *Metric) (int, error) {
 	if at, ok := s.byID[string(s.id)]; ok {
 		return at, nil
 	}
-	if len(s.groups) == maxGroups {
-		return 0, Reject(TooLarge, "the push is for more than %d groups: push to fewer at once", maxGroups)
+	if len(s.groups) == MaxGroups {
+		return 0, Reject(TooLarge, "the push is for more than %d groups: push to fewer at once", MaxGroups)
 	}
 	var labels []Label
 	for i, name := range s.names {

@@ -49,9 +49,6 @@ const (
 // targetInfo is the name of the family with the attributes of the resource.
 const targetInfo = "target_info"
 
-// maxGroups bounds the groups of one request.
-const maxGroups = 100_000
-
 // Decode decodes and translates an ExportMetricsServiceRequest. groupBy is called for each
 // resource. reserve is called with about how much memory the result takes, in bytes, before it takes
 // any. Data points that cannot be translated are counted as rejected; they do not keep others from being
@@ -86,8 +83,9 @@ func (t *Translator) Decode(body []byte, encoding Encoding, groupBy GroupBy, res
 		return nil, metric.Reject(metric.Malformed, "the body is no ExportMetricsServiceRequest in protobuf: %v", err)
 	}
 	for _, b := range d.builders {
-		b.finish()
-		d.request.Groups = append(d.request.Groups, &b.Group)
+		if b.finish(); b.Points > 0 || b.Rejected.First != nil {
+			d.request.Groups = append(d.request.Groups, &b.Group)
+		}
 	}
 	return &d.request, nil
 }
@@ -172,8 +170,8 @@ func eachMetric(message []byte, visit func([]byte) error) error {
 func (d *decoder) begin(key metric.GroupingKey, resource []attribute) *metric.RejectionError {
 	b := d.byKey[key.ID()]
 	if b == nil {
-		if len(d.builders) == maxGroups {
-			return metric.Reject(metric.TooLarge, "the request is for more than %d groups: export fewer at once", maxGroups)
+		if len(d.builders) == metric.MaxGroups {
+			return metric.Reject(metric.TooLarge, "the request is for more than %d groups: export fewer at once", metric.MaxGroups)
 		}
 		b = &builder{Group: Group{Key: key}, byName: map[string]int{}, digest: sha256.New()}
 		d.byKey[key.ID()] = b
@@ -407,22 +405,25 @@ func (d *decoder) addTargetInfo(resource []attribute) {
 	}
 }
 
-// finish sorts the metrics of all families, so that there is one of each series.
+// finish sorts the metrics of all families, so that there is one of each series, and counts them.
 func (b *builder) finish() {
+	b.Points = 0
 	b.Families = slices.DeleteFunc(b.Families, func(f metric.Family) bool { return len(f.Metrics) == 0 })
 	for i := range b.Families {
 		f := &b.Families[i]
 		slices.SortStableFunc(f.Metrics, compareMetrics)
 		if f.Merge == metric.MergeSum {
-			before := len(f.Metrics)
+			points := len(f.Metrics)
 			if err := f.CombineDuplicates(metric.GaugeSum); err != nil {
-				f.Metrics = f.Metrics[:0]
-				b.Points -= before
-				b.Rejected.add(before, err.(*metric.RejectionError))
+				f.Metrics = nil
+				b.Rejected.add(points, err.(*metric.RejectionError))
 			}
-			continue
+		} else {
+			f.Metrics = lastOfEach(f.Metrics)
 		}
-		f.Metrics = lastOfEach(f.Metrics)
+		if f.Merge != metric.MergeFamily { // that is target_info
+			b.Points += len(f.Metrics)
+		}
 	}
 	if b.timed {
 		b.DeltaKey = "otlp-" + hex.EncodeToString(b.digest.Sum(nil))

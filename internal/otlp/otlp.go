@@ -6,7 +6,7 @@ package otlp
 
 import (
 	"cmp"
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 
@@ -108,7 +108,7 @@ type Group struct {
 	// Strings alias the request, but those of Key do not. Metrics are sorted by their labels,
 	// which are distinct.
 	Families []metric.Family
-	Points   int // data points in Families
+	Points   int // data points in Families; of those of one series, one
 	// Rejected are the data points that could not be translated.
 	Rejected Rejected
 	// DeltaKey identifies the deltas of the group: the same process sent them, for the same
@@ -232,9 +232,9 @@ func (d *decoder) labelName(attribute string) (string, *metric.RejectionError) {
 	switch {
 	case err != nil:
 	case !metric.UTF8Validation.ValidLabel(name):
-		err = fmt.Errorf("it is not UTF-8 text without colons and zero bytes")
+		err = errors.New("it is not UTF-8 text without colons and zero bytes")
 	case metric.Reserved(name):
-		err = fmt.Errorf("names that begin with two underscores are reserved")
+		err = errors.New("names that begin with two underscores are reserved")
 	}
 	if err != nil {
 		return "", metric.Reject(metric.BadName, "the attribute %q cannot be a label: %v", attribute, err)

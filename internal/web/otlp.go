@@ -144,15 +144,11 @@ func (h *pushHandler) export(encoder *store.Encoder, g *otlp.Group, asked reques
 		return false, err
 	}
 	options.Merge, options.Gauges = g.Fit(options.Merge, options.Gauges)
-	switch {
-	case g.Points > 0:
-	case g.Rejected.First != nil:
+	if g.Points == 0 {
 		if err := h.store.Fail(g.Key, h.now()); err != nil {
 			return false, err
 		}
 		return false, h.mentionRule(g.Key, asked, g.Rejected.First)
-	default:
-		return false, nil // the request says only that series have ended
 	}
 	options.DropTimestamps = true // each data point has one
 	if options.Merge == metric.MergeEach && options.IdempotencyKey == "" {
@@ -187,11 +183,17 @@ func (h *pushHandler) answerExport(w http.ResponseWriter, r *request, encoding o
 		h.recorder.remember(r, o)
 		h.recorder.reject(r, o)
 	}
+	logged := 0
 	for i := range exports {
 		e, err := &exports[i], pushed[i].Err
 		if err == nil && e.rejected.First != nil {
 			err = explain(e.rejected.First, h.pages.Address(r.Request))
-			if e.rejected.Points > 0 {
+			switch {
+			case e.rejected.Points == 0: // only target_info is missing
+			case logged == maxLoggedRejections:
+				h.metrics.countRejection(err)
+			default:
+				logged++
 				h.recorder.reject(r, outcome{key: e.Key, err: err})
 			}
 		}

@@ -107,6 +107,8 @@ func TestOTLPMerge(t *testing.T) {
 		{"deltas of what was cumulative", "", []string{counterJSON("c", 2, 2, 1), counterJSON("c", 1, 2, 2)},
 			"c_total" + series + "2\n", "was pushed as a value and not as a part of a sum"},
 		{"group", "?merge=group", []string{gaugeJSON("g", 1), gaugeJSON("h", 2)}, "h" + series + "2\n", ""},
+		{"group and deltas only", "?merge=group", []string{gaugeJSON("g", 1), counterJSON("c", 1, 2, 1) + "," + counterJSON("c", 1, 2, 1)},
+			"g" + series + "1\n", "has delta temporality, and merge=group would replace"},
 		{"group and deltas", "?merge=group", []string{gaugeJSON("g", 1) + "," + counterJSON("c", 1, 2, 1)},
 			"g" + series + "1\n", "has delta temporality, and merge=group would replace"},
 		{"sum and cumulative values", "?merge=sum", []string{gaugeJSON("g", 1) + "," + counterJSON("c", 2, 2, 1)},
