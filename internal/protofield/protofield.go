@@ -36,9 +36,6 @@ func (f Field) Is(number protowire.Number, typ protowire.Type) bool {
 // the string is in use.
 func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } // #nosec G103 -- the comment says what callers must not do
 
-// Bytes returns s as bytes without copying it. The caller must not change them.
-func Bytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) } // #nosec G103 -- the comment says what callers must not do
-
 // Each calls visit for each field of a message. The error is that of visit, or says why the
 // message is not valid.
 func Each(message []byte, visit func(Field) error) error {

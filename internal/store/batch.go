@@ -42,8 +42,6 @@ func (c groupChange) families() int {
 	return n
 }
 
-func (b *batch) empty() bool { return !b.wiped && len(b.changed) == 0 }
-
 func (b *batch) reset() {
 	b.wiped, b.changed, b.quota = false, b.changed[:0], nil
 	clear(b.groups)

@@ -1,16 +1,42 @@
 package store
 
-// publish makes the batch visible. The caller holds committing.
-func (s *Store) publish(b *batch) {
+import "sync"
+
+// publish makes changes visible. The caller holds committing.
+func (s *Store) publish(changes Changes) {
 	s.visible.Lock()
 	defer s.visible.Unlock()
 	s.snapshot = nil
-	if b.wiped {
+	if changes.Wiped {
 		s.clear()
 	}
-	for _, id := range b.changed {
-		s.publishGroup(id, s.groups[id], b.groups[id])
+	if len(s.groups) == 0 && len(changes.Groups) > minParallel {
+		s.publishFirst(changes.Groups)
+		return
 	}
+	for _, c := range changes.Groups {
+		old := s.groups[c.ID]
+		s.publishFamilies(groupChange{old, c.Group})
+		s.publishGroup(c.ID, old, c.Group)
+	}
+}
+
+// minParallel is how many groups make it worth publishing them in parallel.
+const minParallel = 1000
+
+// publishFirst is publish for many groups in an empty store, as at a start.
+func (s *Store) publishFirst(changes []Change) {
+	var families sync.WaitGroup
+	families.Go(func() {
+		for _, c := range changes {
+			s.publishFamilies(groupChange{nil, c.Group})
+		}
+	})
+	s.groups = make(map[string]*Group, len(changes))
+	for _, c := range changes {
+		s.publishGroup(c.ID, nil, c.Group)
+	}
+	families.Wait()
 }
 
 // clear removes all groups from the index. The caller holds committing and visible.
@@ -31,10 +57,9 @@ func (s *Store) clear() {
 	clear(s.ruleUsage)
 }
 
-// publishGroup replaces the group old with next in the index; either may be nil. The
-// caller holds committing and visible.
+// publishGroup replaces the group old with next in the index, but for their families; either
+// may be nil. The caller holds committing and visible.
 func (s *Store) publishGroup(id string, old, next *Group) {
-	s.publishFamilies(groupChange{old, next})
 	s.totals = s.totals.plus(next.count()).minus(old.count())
 	s.schedule(old, next)
 	s.countRule(old, next)

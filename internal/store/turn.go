@@ -129,7 +129,8 @@ func (s *Store) turn(waiting []waiter) (rest []waiter) {
 		w.run(b)
 	}
 	begun = false
-	if err := s.journal.Commit(b.changes()); err != nil {
+	changes := b.changes()
+	if err := s.journal.Commit(changes); err != nil {
 		// Rejections stand; what would have been applied was not.
 		for _, w := range waiting {
 			if state := w.state(); state.err == nil {
@@ -138,8 +139,8 @@ func (s *Store) turn(waiting []waiter) (rest []waiter) {
 		}
 		return rest
 	}
-	if !b.empty() {
-		s.publish(b)
+	if !changes.Empty() {
+		s.publish(changes)
 	}
 	return rest
 }
@@ -155,15 +156,10 @@ func (s *Store) follow(learn func() Changes) {
 
 // adopt makes changes visible that were checked elsewhere. The caller holds committing.
 func (s *Store) adopt(changes Changes) {
-	b := &s.next
-	defer b.reset()
-	b.wiped = changes.Wiped
 	for _, c := range changes.Groups {
 		if c.Group != nil {
 			c.Group.detach()
 		}
-		b.groups[c.ID] = c.Group
-		b.changed = append(b.changed, c.ID)
 	}
-	s.publish(b)
+	s.publish(changes)
 }
