@@ -99,6 +99,7 @@ func (b *batch) newCheck(p *Push, old *Group) *check {
 // checkFamily rejects the pushed family i if it does not fit all that is stored. same is
 // the group's own family of that name, nil if it has none.
 func (c *check) checkFamily(i int, same *EncodedFamily) error {
+	c.shareHeader(i, same)
 	// What the group has already with this type fits. What else is pushed is checked
 	// against it in turn.
 	if same == nil || same.Type() != c.push.families[i].Type {
@@ -110,6 +111,21 @@ func (c *check) checkFamily(i int, same *EncodedFamily) error {
 		}
 	}
 	return c.checkSeries(i, same)
+}
+
+// shareHeader has the pushed family i use the header of a stored one, if they are equal.
+func (c *check) shareHeader(i int, same *EncodedFamily) {
+	e := &c.push.encoded[i]
+	if same == nil {
+		f := c.find(e.Name(), e)
+		if f == nil || len(f.run.leaves) == 0 {
+			return
+		}
+		same = f.run.leaves[0].segment.Items[0]
+	}
+	if e.header != same.header && *e.header == *same.header {
+		e.header = same.header
+	}
 }
 
 // others returns the families of this name in all groups but the one pushed to, which has

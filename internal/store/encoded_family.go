@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unique"
 	"unsafe"
 
 	"pushgateway/internal/metric"
@@ -17,7 +16,7 @@ import (
 // its readers and has no pointer per series. There are millions of them, so it is small. All
 // methods are safe for concurrent use.
 type EncodedFamily struct {
-	header         unique.Handle[header]
+	header         *header            // shared by others, as far as possible
 	key            metric.GroupingKey // the group's
 	time           int64              // Unix nanoseconds
 	protobuf       *byte              // see Protobuf
@@ -29,7 +28,7 @@ type EncodedFamily struct {
 	home   *leaf[*EncodedFamily] // in the run of family
 }
 
-// header is what the encoded families of one name usually share.
+// header is what the encoded families of one name usually share. It is immutable.
 type header struct {
 	name, help, unit string
 	typ              metric.Type
@@ -41,16 +40,16 @@ func (e *EncodedFamily) leaf() *leaf[*EncodedFamily]     { return e.home }
 func (e *EncodedFamily) setLeaf(l *leaf[*EncodedFamily]) { e.home = l }
 
 // Name returns the family's name.
-func (e *EncodedFamily) Name() string { return e.header.Value().name }
+func (e *EncodedFamily) Name() string { return e.header.name }
 
 // Type returns the family's type.
-func (e *EncodedFamily) Type() metric.Type { return e.header.Value().typ }
+func (e *EncodedFamily) Type() metric.Type { return e.header.typ }
 
 // Help returns the help text that was pushed with the family. It may be empty.
-func (e *EncodedFamily) Help() string { return e.header.Value().help }
+func (e *EncodedFamily) Help() string { return e.header.help }
 
 // Unit returns the unit that was pushed with the family. It may be empty.
-func (e *EncodedFamily) Unit() string { return e.header.Value().unit }
+func (e *EncodedFamily) Unit() string { return e.header.unit }
 
 // Series returns the number of metrics: label sets, not samples.
 func (e *EncodedFamily) Series() int { return int(e.seriesAndPlain >> 1) }
@@ -109,7 +108,7 @@ func (e *EncodedFamily) undecodable(err error) string {
 
 // newEncodedFamily encodes f, which must be normalized for the group, with the header h.
 // plain is as in Plain. scratch is working space, returned for the next call.
-func newEncodedFamily(f *metric.Family, h unique.Handle[header], key metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*EncodedFamily, []byte) {
+func newEncodedFamily(f *metric.Family, h *header, key metric.GroupingKey, at time.Time, plain bool, scratch []byte) (*EncodedFamily, []byte) {
 	scratch = wire.AppendProtobufMetrics(scratch[:0], f)
 	e := new(EncodedFamily)
 	e.init(len(f.Metrics), h, key, at, plain, slices.Clone(scratch))
@@ -117,7 +116,7 @@ func newEncodedFamily(f *metric.Family, h unique.Handle[header], key metric.Grou
 }
 
 // init makes e a family that has been encoded as protobuf.
-func (e *EncodedFamily) init(series int, h unique.Handle[header], key metric.GroupingKey, at time.Time, plain bool, protobuf []byte) {
+func (e *EncodedFamily) init(series int, h *header, key metric.GroupingKey, at time.Time, plain bool, protobuf []byte) {
 	e.header = h
 	e.key = key
 	e.time = at.UnixNano()

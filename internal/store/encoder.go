@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unique"
 
 	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
@@ -38,7 +37,7 @@ type Encoder struct {
 	pieces  []piece // of a push in several batches
 	dropped int     // timestamps, before the last Resume
 
-	headers headers // of the last push
+	headers headers
 }
 
 // piece is what a batch has of a family.
@@ -51,29 +50,33 @@ type piece struct {
 	protobuf         []byte
 }
 
-// headers are handles of headers, by the place of the family in its group.
-type headers []knownHeader
-
-// knownHeader is a header and its handle.
-type knownHeader struct {
-	header header
-	handle unique.Handle[header]
+// headers are those of the last groups, which have the same in turn. Sharing them saves memory.
+type headers struct {
+	byPlace []*header // of the family in its group
+	known   map[header]*header
 }
 
-// handle returns the handle of the header of the family in place i. Many groups in a row
-// usually come from the same program, and comparing is cheaper than looking up.
-func (known *headers) handle(i int, h header) unique.Handle[header] {
-	if i < len(*known) && (*known)[i].header == h {
-		return (*known)[i].handle
+// shared returns the header of the family in place i.
+func (s *headers) shared(i int, h header) *header {
+	if i < len(s.byPlace) && *s.byPlace[i] == h {
+		return s.byPlace[i] // as usually, and cheaper to see
 	}
-	handle := unique.Make(h)
-	switch canonical := (knownHeader{handle.Value(), handle}); {
-	case i < len(*known):
-		(*known)[i] = canonical
-	case i < maxHeaders:
-		*known = append(*known, canonical)
+	shared := s.known[h]
+	if shared == nil {
+		shared = &header{strings.Clone(h.name), strings.Clone(h.help), strings.Clone(h.unit), h.typ}
 	}
-	return handle
+	if i >= maxHeaders {
+		return shared
+	}
+	if len(s.known) == maxHeaders || s.known == nil {
+		s.known = map[header]*header{}
+	}
+	s.known[*shared] = shared
+	for len(s.byPlace) <= i {
+		s.byPlace = append(s.byPlace, shared)
+	}
+	s.byPlace[i] = shared
+	return shared
 }
 
 func headerOf(f *metric.Family) header { return header{f.Name, f.Help, f.Unit, f.Type} }
@@ -264,7 +267,7 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		for i := range e.pieces {
 			x, f := &e.pieces[i], &p.families[i]
 			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ, Merge: x.merge}
-			p.encoded[i].init(x.series, e.headers.handle(i, headerOf(f)), e.key, at, x.plain, x.protobuf)
+			p.encoded[i].init(x.series, e.headers.shared(i, headerOf(f)), e.key, at, x.plain, x.protobuf)
 		}
 	} else {
 		p.families = e.families
@@ -293,7 +296,7 @@ func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
 		if !shared {
 			own = slices.Clone(own)
 		}
-		encoded[i].init(len(f.Metrics), e.headers.handle(i, headerOf(f)), e.key, at, e.plain[i], own)
+		encoded[i].init(len(f.Metrics), e.headers.shared(i, headerOf(f)), e.key, at, e.plain[i], own)
 		start = e.ends[i]
 	}
 	return encoded

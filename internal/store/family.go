@@ -18,7 +18,7 @@ type family struct {
 	view   *Family // in Store.list; nil if the family is not there
 	stale  bool    // view is outdated, and the family is in Store.stale
 	// announced counts pushes that may add the family; see announce.
-	announced int
+	announced int32
 }
 
 // compositeSuffixes are the suffixes of the samples of summaries and histograms.

@@ -150,7 +150,7 @@ func checkRun[T item[T]](t *testing.T, name string, r *run[T], want func(func(T)
 				name, i, len(l.segment.Items), l.first, weight, l.weight)
 		}
 	}
-	if !slices.Equal(got, slices.Collect(want)) || r.count != len(got) {
+	if !slices.Equal(got, slices.Collect(want)) || int(r.count) != len(got) {
 		t.Fatalf("%s: the run holds %d items, counts %d", name, len(got), r.count)
 	}
 }

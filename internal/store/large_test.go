@@ -8,7 +8,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unique"
 
 	"pushgateway/internal/metric"
 )
@@ -30,7 +29,7 @@ func largePush(t *testing.T, job, prefix string, families int) *Push {
 // asHistogram makes the first family of the push a histogram.
 func asHistogram(p *Push) *Push {
 	p.families[0].Type = metric.Histogram
-	p.encoded[0].header = unique.Make(header{p.families[0].Name, "", "", metric.Histogram})
+	p.encoded[0].header = &header{p.families[0].Name, "", "", metric.Histogram}
 	return p
 }
 

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"errors"
-	"unique"
 
 	"pushgateway/internal/metric"
 	"pushgateway/internal/sorted"
@@ -80,8 +79,8 @@ func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 		}
 		// Help and unit stay if the push has none, so the header is usually the old one.
 		h := same.header
-		if next := (header{f.Name, cmp.Or(f.Help, same.Help()), cmp.Or(f.Unit, same.Unit()), merged.Type}); next != h.Value() {
-			h = unique.Make(next)
+		if next := (header{same.Name(), cmp.Or(pushed[i].Help(), same.Help()), cmp.Or(pushed[i].Unit(), same.Unit()), merged.Type}); next != *h {
+			h = &next
 		}
 		pushed[i], scratch = newEncodedFamily(&merged, h, p.key, p.at, pushed[i].Plain() && same.Plain(), scratch)
 	}

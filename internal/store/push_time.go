@@ -2,7 +2,6 @@ package store
 
 import (
 	"time"
-	"unique"
 
 	"pushgateway/internal/metric"
 )
@@ -21,8 +20,8 @@ const (
 const pushTimeFamilies = 2
 
 var (
-	pushTimeHeader    = unique.Make(header{PushTime, pushTimeHelp, "", metric.Gauge})
-	failureTimeHeader = unique.Make(header{FailureTime, failureTimeHelp, "", metric.Gauge})
+	pushTimeHeader    = &header{PushTime, pushTimeHelp, "", metric.Gauge}
+	failureTimeHeader = &header{FailureTime, failureTimeHelp, "", metric.Gauge}
 )
 
 // newTimeFamily returns one of the two push time families, with the labels that every

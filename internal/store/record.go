@@ -42,7 +42,7 @@ func AppendRecord(dst []byte, g *Group) []byte {
 	dst = appendTime(appendTime(dst, g.Pushed), g.Failed)
 	dst = binary.AppendUvarint(dst, uint64(len(g.Families)))
 	for _, e := range g.Families {
-		h := e.header.Value()
+		h := e.header
 		dst = appendText(appendText(appendText(dst, h.name), h.help), h.unit)
 		dst = append(dst, byte(h.typ))
 		dst = binary.AppendVarint(dst, e.time)
@@ -133,7 +133,7 @@ func DecodeRecord(record []byte) (*Group, error) { return new(RecordDecoder).Dec
 // RecordDecoder decodes records. Reuse saves time where groups have the same families. It is
 // not safe for concurrent use. The zero value is ready for use.
 type RecordDecoder struct {
-	headers headers // of the last record
+	headers headers
 	shape   shape
 }
 
@@ -169,7 +169,7 @@ func (d *RecordDecoder) Decode(record []byte) (*Group, error) {
 		families = families[1:]
 		h := header{name: r.text(), help: r.text(), unit: r.text(), typ: metric.Type(r.byte())}
 		r.bad = r.bad || !h.typ.Known() || i > 0 && g.Families[i-1].Name() >= h.name
-		e.header = d.headers.handle(i, h)
+		e.header = d.headers.shared(i, h)
 		e.key = g.Key
 		e.time = r.varint()
 		series, plain := r.count(), r.byte()

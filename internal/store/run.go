@@ -24,8 +24,8 @@ type item[T any] interface {
 // A run is not safe for concurrent use; the segments of a snapshot are.
 type run[T item[T]] struct {
 	leaves   []*leaf[T]
-	count    int
-	found    int           // what find returned last
+	count    int32
+	found    int32         // what find returned last
 	segments []*Segment[T] // the last snapshot, nil once the run has changed
 }
 
@@ -77,10 +77,10 @@ func (r *run[T]) snapshot() []*Segment[T] {
 // find returns the index of the leaf in which an item of this order is or would be.
 // What is added in order is found at once.
 func (r *run[T]) find(order string) int {
-	if i := r.found; i >= len(r.leaves) || r.leaves[i].first > order || i+1 < len(r.leaves) && r.leaves[i+1].first <= order {
-		r.found = max(0, sort.Search(len(r.leaves), func(i int) bool { return r.leaves[i].first > order })-1)
+	if i := int(r.found); i >= len(r.leaves) || r.leaves[i].first > order || i+1 < len(r.leaves) && r.leaves[i+1].first <= order {
+		r.found = int32(max(0, sort.Search(len(r.leaves), func(i int) bool { return r.leaves[i].first > order })-1))
 	}
-	return r.found
+	return int(r.found)
 }
 
 // replace replaces old, which is in the run, with next, which has the same order.

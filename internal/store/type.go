@@ -1,8 +1,6 @@
 package store
 
 import (
-	"unique"
-
 	"pushgateway/internal/metric"
 )
 
@@ -14,8 +12,8 @@ import (
 
 // types counts the groups that have a family of one name, and those that give it a type.
 type types struct {
-	groups int
-	typed  int         // groups whose type is not untyped
+	groups int32
+	typed  int32       // groups whose type is not untyped
 	typ    metric.Type // the type of these groups
 }
 
@@ -90,18 +88,19 @@ func (f *family) segments() []*Segment[*EncodedFamily] {
 // segment itself if they are. Cost: O(bytes of the others).
 func withType(segment *Segment[*EncodedFamily], typ metric.Type) *Segment[*EncodedFamily] {
 	all := make([]*EncodedFamily, len(segment.Items))
-	changed := false
+	var h *header
 	for i, e := range segment.Items {
 		if e.Type() == typ {
 			all[i] = e
 			continue
 		}
 		f := metric.Family{Name: e.Name(), Type: typ, Metrics: e.Metrics()}
-		h := unique.Make(header{e.Name(), e.Help(), e.Unit(), typ})
+		if own := (header{e.Name(), e.Help(), e.Unit(), typ}); h == nil || *h != own {
+			h = &own
+		}
 		all[i], _ = newEncodedFamily(&f, h, e.key, e.Time(), e.Plain(), nil)
-		changed = true
 	}
-	if !changed {
+	if h == nil {
 		return segment
 	}
 	return &Segment[*EncodedFamily]{Items: all}
