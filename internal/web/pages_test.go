@@ -212,7 +212,7 @@ func TestUnknownPages(t *testing.T) {
 	}
 	const browser = "text/html,application/xhtml+xml,*/*;q=0.8"
 	w := ask("/no/<b>where", browser)
-	if body := w.Body.String(); w.Code != 404 || !strings.Contains(body, "No such page") || !strings.Contains(body, "/no/&lt;b&gt;where") ||
+	if body := w.Body.String(); w.Code != 404 || !strings.Contains(body, "No such page") || !strings.Contains(body, `href="../metrics"`) || !strings.Contains(body, "/no/&lt;b&gt;where") ||
 		!strings.Contains(body, `href="../static/page.css"`) {
 		t.Errorf("%d %s", w.Code, body)
 	}

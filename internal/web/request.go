@@ -229,6 +229,8 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 		return s.rejectURL(r, http.StatusNotFound, suggest(rejection, meant, s.config.Validation))
 	}
 	if wantsPage(r.Request) {
+		// Whoever it is gets the page. Who it is decides on the links in its header alone.
+		r.principal, _ = s.config.Guard.Identify(r.Request)
 		return s.config.Pages.Problem(w, r.Request, s.config.visitor(r), s.config.depth(r), http.StatusNotFound, "No such page",
 			"There is no page at "+metric.Shorten(r.URL.Path)+".")
 	}
