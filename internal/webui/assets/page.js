@@ -282,21 +282,21 @@ function addressOf(form) {
 }
 
 let typing = 0; // the timer of a search that is typed but not shown yet, or 0
-let typed = false; // the last entry of the browser's history is a search that is being typed
+let searching = false; // the last entry of the browser's history is a search that is being typed
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[role=search]");
   if (form && event.target.type === "search") {
     clearTimeout(typing);
     typing = setTimeout(() => {
       typing = 0;
-      go(addressOf(form), typed, true);
-      typed = true;
+      go(addressOf(form), searching, true);
+      searching = true;
     }, 150);
   }
 });
 document.addEventListener("focusout", (event) => {
   if (event.target.type === "search") {
-    typed = false;
+    searching = false;
   }
 });
 document.addEventListener("change", (event) => {
@@ -310,8 +310,8 @@ document.addEventListener("submit", (event) => {
     event.preventDefault();
     clearTimeout(typing);
     typing = 0;
-    go(addressOf(event.target), typed);
-    typed = false;
+    go(addressOf(event.target), searching);
+    searching = false;
   }
 });
 document.addEventListener("click", (event) => {
@@ -339,7 +339,7 @@ addEventListener("popstate", () => {
     return; // only the fragment has changed, as by the skip link
   }
   view = viewOf(location);
-  typed = false;
+  searching = false;
   clearTimeout(typing);
   typing = 0;
   ask(location.href).then(() => {
