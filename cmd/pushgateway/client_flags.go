@@ -35,7 +35,7 @@ type clientFlags struct {
 func addClientFlags(app *kingpin.Application, timeoutFlag string, timeout time.Duration) *clientFlags {
 	f := new(clientFlags)
 	app.Flag("url", "URL of the gateway, with its route prefix.").
-		Default(defaultURL).Envar("PUSHGATEWAY_URL").PlaceHolder("URL").StringVar(&f.url)
+		Default(defaultURL).Envar("PUSHGATEWAY_URL").StringVar(&f.url)
 	app.Flag("username", "User for basic auth. The password is in the file of --password-file, or in $PUSHGATEWAY_PASSWORD.").
 		Envar("PUSHGATEWAY_USERNAME").PlaceHolder("NAME").StringVar(&f.username)
 	app.Flag("password-file", "File with the password for basic auth.").
