@@ -37,7 +37,7 @@ type invocation struct {
 // commands returns all subcommands, in the order in which --help lists them.
 func commands() []command {
 	return []command{
-		pushCommand(),
+		pushCommand(), runCommand(),
 		checkCommand(), dumpCommand(), migrateCommand(), checkConfigCommand(), authCommand(),
 		groupsCommand(), showCommand(), deleteCommand(), wipeCommand(), backupCommand(), reloadCommand(), statusCommand(),
 		healthcheckCommand(),

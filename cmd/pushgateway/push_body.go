@@ -112,20 +112,25 @@ func (b *pushBody) fit(ctx context.Context, gateway *client.Client) error {
 	if server.Product == client.Pushgateway || server.Product == client.Upstream && b.format == wire.Protobuf {
 		return nil
 	}
+	return b.toText()
+}
+
+// toText converts the body to the text format.
+func (b *pushBody) toText() error {
+	if b.format == wire.Text {
+		return nil
+	}
 	var families wire.Families
 	if err := b.parseTo(&families); err != nil {
 		return err
 	}
-	b.content, b.format = nil, wire.Text
+	var text []byte
 	for i := range families.All {
-		b.content = appendFamily(b.content, &families.All[i])
+		f := &families.All[i]
+		text = wire.AppendText(wire.AppendTextHeader(text, f.Name, f.Help, f.Type), f)
 	}
+	b.content, b.format = text, wire.Text
 	return nil
-}
-
-// appendFamily appends a family in the text format.
-func appendFamily(dst []byte, f *metric.Family) []byte {
-	return wire.AppendText(wire.AppendTextHeader(dst, f.Name, f.Help, f.Type), f)
 }
 
 // oneLiners returns the body with metrics as --metric has them. All have the same type.

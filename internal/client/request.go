@@ -46,6 +46,9 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 	var deadline time.Time
 	if c.config.Timeout > 0 {
 		deadline = time.Now().Add(c.config.Timeout)
+		if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
+			deadline = earlier
+		}
 	}
 	wait := minWait
 	for attempts := 1; ; attempts++ {

@@ -1,0 +1,6 @@
+//go:build unix && !darwin
+
+package job
+
+// rssUnit is the unit of Maxrss in bytes.
+const rssUnit = 1 << 10
