@@ -71,10 +71,12 @@ func TestGroupsCommand(t *testing.T) {
 		{args: []string{"groups", "--limit=1"}, out: "(?s).*\n1 of 4 groups: 1 failed, 3 ok\n"},
 		{args: []string{"groups", "--state=failed", "--output=lines"}, out: "/metrics/job/bad\n"},
 		{args: []string{"groups", "--search=db2", "--output=lines"}, out: "/metrics/job/backup/instance/db2\n"},
-		{args: []string{"groups", `{job="bad"}`, `{instance="db1"}`, "--output=lines"}, out: "/metrics/job/backup/instance/db1\n/metrics/job/bad\n"},
+		{args: []string{"groups", `{job="bad"}`, `{instance="db1"}`, "--output=lines"},
+			out: "/metrics/job/backup/instance/db1\n/metrics/job/bad\n"},
 		{args: []string{"groups", `{job="none"}`}, out: "0 groups\n"},
 		{args: []string{"groups", `{job="none"}`, "--output=json"}, out: `\[\]\n`},
-		{args: []string{"groups", `{job="bad"}`, "--output=json"}, out: `(?s)\[\n  {\n    "labels": {\n      "job": "bad"\n.*"state": "failed",.*\n\]\n`},
+		{args: []string{"groups", `{job="bad"}`, "--output=json"},
+			out: `(?s)\[\n  {\n    "labels": {\n      "job": "bad"\n.*"state": "failed",.*\n\]\n`},
 		{args: []string{"groups", "job=backup"}, code: 1, err: []string{"400: ", "not a PromQL selector"}},
 		{args: []string{"groups", "--sort=size"}, code: 1, err: []string{"400: ", "size"}},
 		{args: []string{"groups", "--output=xml"}, code: 2, err: []string{"table,json,lines"}},
@@ -113,13 +115,17 @@ func TestShowCommand(t *testing.T) {
 		wantCommand(t, commandCase{args: []string{"show", group, "--output=lines"}, out: pushTimes + sample}, url)
 	}
 	for _, c := range []commandCase{
-		{args: []string{"show", "job/backup/instance/db2"}, out: `GROUP    {instance="db2",job="backup"}\nstate    ok\npushed   .*\nexpires  never\n` +
-			`series   3\nsize     \d+ B\n\nRECENT PUSHES  METHOD  RESULT    FROM +CLIENT\n.*  PUT     accepted  127.0.0.1:\d+  Go-http-client/1.1\n\n` +
-			pushTimes + sample},
-		{args: []string{"show", "job/bad"}, out: `(?s)GROUP     {job="bad"}\nstate     failed\npushed    never\nrejected  .*\nbecause   timestamp: pushed metrics must not .*` +
-			`rejected: timestamp .*`},
+		{args: []string{"show", "job/backup/instance/db2"},
+			out: `GROUP    {instance="db2",job="backup"}\nstate    ok\npushed   .*\nexpires  never\n` +
+				`series   3\nsize     \d+ B\n\nRECENT PUSHES  METHOD  RESULT    FROM +CLIENT\n` +
+				`.*  PUT     accepted  127.0.0.1:\d+  Go-http-client/1.1\n\n` +
+				pushTimes + sample},
+		{args: []string{"show", "job/bad"},
+			out: `(?s)GROUP     {job="bad"}\nstate     failed\npushed    never\nrejected  .*\nbecause   timestamp: pushed metrics must not .*` +
+				`rejected: timestamp .*`},
 		{args: []string{"show", "job/two%20words%0A", "-o", "lines"}, out: `(?s).*x{instance="",job="two words\\n",l="\\x1b\[31m"} 1\n`},
-		{args: []string{"show", "job/bad", "--output=json"}, out: `(?s){\n  "labels": {\n    "job": "bad"\n  },.*"pushes": \[.*"metrics": {.*}\n`},
+		{args: []string{"show", "job/bad", "--output=json"},
+			out: `(?s){\n  "labels": {\n    "job": "bad"\n  },.*"pushes": \[.*"metrics": {.*}\n`},
 		{args: []string{"show", "job/none"}, code: 1, err: []string{"404: no group has exactly the labels"}},
 		{args: []string{"show", `{job=~"b.*"}`}, code: 2, err: []string{"pushgateway groups"}},
 		{args: []string{"show", `{instance="db1"}`}, code: 2, err: []string{"names no job"}},
@@ -133,9 +139,11 @@ func TestDeleteCommand(t *testing.T) {
 	t.Parallel()
 	p, url := withGroups(t)
 	for _, c := range []commandCase{
-		{args: []string{"delete", `{job="backup"}`, "--dry-run"}, out: `GROUP +PUSHED\n{instance="db1",job="backup"}  .*\n{instance="db2",job="backup"}  .*\n` +
-			"2 groups would be deleted\n"},
-		{args: []string{"delete", `{job="backup"}`, "--dry-run", "--output=json"}, out: `(?s){\n  "count": 2,\n  "dry_run": true,\n  "groups": .*}\n`},
+		{args: []string{"delete", `{job="backup"}`, "--dry-run"},
+			out: `GROUP +PUSHED\n{instance="db1",job="backup"}  .*\n{instance="db2",job="backup"}  .*\n` +
+				"2 groups would be deleted\n"},
+		{args: []string{"delete", `{job="backup"}`, "--dry-run", "--output=json"},
+			out: `(?s){\n  "count": 2,\n  "dry_run": true,\n  "groups": .*}\n`},
 		{args: []string{"delete", `{job="backup"}`, "--yes", "--older-than=1h"}, out: "0 groups deleted\n"},
 		{args: []string{"delete", `{job="backup"}`, "--yes", "--older-than=1x"}, code: 1, err: []string{"older_than"}},
 		{args: []string{"delete", `{job="backup"}`}, code: 2, err: []string{"no terminal to ask on: give --yes"}},
@@ -145,7 +153,8 @@ func TestDeleteCommand(t *testing.T) {
 		wantCommand(t, c, url)
 	}
 	p.wantJobs(t, "before the deletion", "backup", "bad", "two words\\n")
-	wantCommand(t, commandCase{args: []string{"delete", `{instance="db1"}`, "--yes", "-o", "lines"}, out: "/metrics/job/backup/instance/db1\n"}, url)
+	wantCommand(t, commandCase{args: []string{"delete", `{instance="db1"}`, "--yes", "-o", "lines"},
+		out: "/metrics/job/backup/instance/db1\n"}, url)
 	wantCommand(t, commandCase{args: []string{"delete", `{job="backup"}`, `{job="bad"}`, "--yes"}, out: "2 groups deleted\n"}, url)
 	p.wantJobs(t, "after the deletion", "two words\\n")
 
@@ -258,9 +267,11 @@ func TestStatusCommand(t *testing.T) {
 	url := "PUSHGATEWAY_URL=" + p.URL
 	p.push(t, http.MethodPut, "/metrics/job/a", "x 1\n")
 	p.rejected(t, http.MethodPut, "/metrics/job/b", "x 1 1\n")
-	wantCommand(t, commandCase{args: []string{"status", "--output=lines"}, out: `(?s)version=\S+\nstarted=\S+Z\ngroups=2\ngroups_ok=1\ngroups_failed=1\ngroups_old=0\n` +
-		`durable=yes\nfile=\S+metrics.db\nfile_size=\d+\nlast_commit=\S+Z\n.*--push.ttl=1w\n.*`}, url)
-	wantCommand(t, commandCase{args: []string{"status"}, out: `(?s)GATEWAY +http://127.*\nstarted +.* \(.*\)\n.*groups_failed +1\n.*durable +yes\n.*`}, url)
+	wantCommand(t, commandCase{args: []string{"status", "--output=lines"},
+		out: `(?s)version=\S+\nstarted=\S+Z\ngroups=2\ngroups_ok=1\ngroups_failed=1\ngroups_old=0\n` +
+			`durable=yes\nfile=\S+metrics.db\nfile_size=\d+\nlast_commit=\S+Z\n.*--push.ttl=1w\n.*`}, url)
+	wantCommand(t, commandCase{args: []string{"status"},
+		out: `(?s)GATEWAY +http://127.*\nstarted +.* \(.*\)\n.*groups_failed +1\n.*durable +yes\n.*`}, url)
 	cmd := command(t, gatewayBinary(t), "status", "--output=json", "--url="+p.URL)
 	var status struct{ Storage struct{ Durable bool } }
 	if err := json.Unmarshal([]byte(result(t, cmd)), &status); err != nil || !status.Storage.Durable {
@@ -294,7 +305,8 @@ func TestCommandsNeedRights(t *testing.T) {
 		{args: []string{"wipe", "--yes"}, code: 1, err: []string{"403: ", "ci lacks the right admin"}},
 		{args: []string{"backup", "b.db"}, code: 1, err: []string{"403: ", "ci lacks the right admin"}},
 		{args: []string{"reload"}, code: 1, err: []string{"403: ", "ci lacks the right admin"}},
-		{args: []string{"delete", "--dry-run", `{job="x"}`}, out: `(?s)GROUP.*1 group would be deleted; of those that match, you may delete only {team="a"}\n`},
+		{args: []string{"delete", "--dry-run", `{job="x"}`},
+			out: `(?s)GROUP.*1 group would be deleted; of those that match, you may delete only {team="a"}\n`},
 		{args: []string{"delete", "--yes", `{job="x"}`}, out: `1 group deleted; of those that match, you may delete only {team="a"}\n`},
 	} {
 		wantCommand(t, c, url, credential)
@@ -328,7 +340,8 @@ func TestCommandsOtherServers(t *testing.T) {
 		}
 	}
 	url := "PUSHGATEWAY_URL=" + victoria.URL
-	wantCommand(t, commandCase{args: []string{"wipe", "--yes"}, code: 1, err: []string{"is VictoriaMetrics, which cannot delete all groups"}}, url)
+	wantCommand(t, commandCase{args: []string{"wipe", "--yes"},
+		code: 1, err: []string{"is VictoriaMetrics, which cannot delete all groups"}}, url)
 	wantCommand(t, commandCase{args: []string{"status"}, code: 1, err: []string{"is VictoriaMetrics, which cannot describe itself"}}, url)
 	wantCommand(t, commandCase{args: []string{"healthcheck"}, code: 1, err: []string{"unsupported path"}}, url)
 
@@ -340,7 +353,8 @@ func TestCommandsOtherServers(t *testing.T) {
 		t.Error("the group is still there")
 	}
 	closed := launch(t, exec.Command("prometheus-pushgateway", "--web.listen-address=127.0.0.1:0"))
-	wantCommand(t, commandCase{args: []string{"wipe", "--yes"}, code: 1, err: []string{"--web.enable-admin-api"}}, "PUSHGATEWAY_URL="+closed.URL)
+	wantCommand(t, commandCase{args: []string{"wipe", "--yes"},
+		code: 1, err: []string{"--web.enable-admin-api"}}, "PUSHGATEWAY_URL="+closed.URL)
 }
 
 func TestHealthcheckCommand(t *testing.T) {
@@ -365,7 +379,8 @@ func TestHealthcheckCommand(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(silent)
-	wantCommand(t, commandCase{args: []string{"healthcheck", "--timeout=100ms", "--url=" + server.URL}, code: 1, err: []string{"no response in time"}})
+	wantCommand(t, commandCase{args: []string{"healthcheck", "--timeout=100ms", "--url=" + server.URL},
+		code: 1, err: []string{"no response in time"}})
 	_, reason, code := runSubcommand(t, "healthcheck", "--ready", "--url="+server.URL)
 	if code != 1 || strings.Count(reason, "\n") != 1 || !strings.Contains(reason, "503: first line") {
 		t.Errorf("exit code %d and the reason %q, want 1 and one line", code, reason)
@@ -383,10 +398,12 @@ func TestHealthcheckSecured(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "password"), []byte("secret\n"))
 	p := start(t, "--web.config.file="+filepath.Join(dir, "web.yml"))
 	url, ca := "--url=https://"+p.Addr, "--tls.ca-file="+filepath.Join(dir, "server.crt")
+	password := "--password-file=" + filepath.Join(dir, "password")
 	for _, c := range []commandCase{
-		{args: []string{"healthcheck", url, ca, "--username=probe", "--password-file=" + filepath.Join(dir, "password")}, out: "healthy\n"},
-		{args: []string{"healthcheck", url, "--tls.insecure-skip-verify", "--username=probe", "--password-file=" + filepath.Join(dir, "password")}, out: "healthy\n"},
-		{args: []string{"healthcheck", url, "--username=probe", "--password-file=" + filepath.Join(dir, "password")}, code: 1, err: []string{"certificate"}},
+		{args: []string{"healthcheck", url, ca, "--username=probe", password}, out: "healthy\n"},
+		{args: []string{"healthcheck", url, "--tls.insecure-skip-verify", "--username=probe", password}, out: "healthy\n"},
+		{args: []string{"healthcheck", url, "--username=probe", password},
+			code: 1, err: []string{"certificate"}},
 		{args: []string{"healthcheck", url, ca}, code: 1, err: []string{"401"}},
 		{args: []string{"healthcheck", "--url=http://" + p.Addr}, code: 1, err: []string{"400"}},
 	} {

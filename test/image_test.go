@@ -102,6 +102,9 @@ func TestImage(t *testing.T) {
 
 	p := launch(t, inside("--web.listen-address=127.0.0.1:0"))
 	until(t, "the file of the image is loaded", func() bool { return p.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK })
+	if out, code := runToEnd(t, inside("healthcheck", "--ready", "--url="+p.URL)); code != 0 || out != "ready\n" {
+		t.Errorf("healthcheck in the image: exit code %d, printed %s", code, out)
+	}
 	p.push(t, http.MethodPut, "/metrics/job/contained", "m 1\n")
 	wantText(t, p.pushed(t), `m{instance="",job="contained"} 1`)
 }

@@ -17,7 +17,8 @@ import (
 
 const backupHelp = `Save a backup of all groups of a gateway.
 
-The file appears under its name once it is complete and on disk, and replaces an older one. A gateway can start from it. The gateway needs --web.enable-admin-api.
+The file appears under its name once it is complete and on disk, and replaces an older one. A
+gateway can start from it. The gateway needs --web.enable-admin-api.
 
 Examples:
   pushgateway backup pushgateway.db

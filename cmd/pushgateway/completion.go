@@ -17,9 +17,8 @@ var completionFiles embed.FS
 func completionCommand() command {
 	return command{"completion", `Print what completes command lines in bash, zsh or fish.
 
-In bash, for this session:
+In bash, and in zsh after compinit, for this session:
   source <(pushgateway completion bash)
-In zsh, for this session, after compinit:
   source <(pushgateway completion zsh)
 In fish, for all sessions:
   pushgateway completion fish > ~/.config/fish/completions/pushgateway.fish

@@ -12,7 +12,9 @@ import (
 
 const deleteHelp = `Delete the groups that a selector matches, in one step.
 
-On a terminal it lists the groups and asks first. Scripts give --yes. The gateway needs --web.enable-admin-api. Several selectors are ORed. As lines it prints the paths of the first 100 groups that were deleted, or would be.
+On a terminal it lists the groups and asks first. Scripts give --yes. The gateway needs
+--web.enable-admin-api. Several selectors are ORed. As lines it prints the paths of the first 100
+groups that were deleted, or would be.
 
 Examples:
   pushgateway delete '{job="gone"}'
@@ -25,7 +27,8 @@ func deleteCommand() command { return command{"delete", deleteHelp, declareDelet
 func declareDelete(app *kingpin.Application) action {
 	flags := addAPIFlags(app)
 	output := addOutputFlag(app, "the path of each group")
-	olderThan := app.Flag("older-than", "Only groups whose last successful push is longer ago, such as 24h or 7d.").PlaceHolder("DURATION").String()
+	olderThan := app.Flag("older-than", "Only groups whose last successful push is longer ago, such as 24h or 7d.").
+		PlaceHolder("DURATION").String()
 	dryRun := app.Flag("dry-run", "Delete nothing, and print what would be deleted.").Bool()
 	yes := addYesFlag(app)
 	selectors := app.Arg("selector", `PromQL selector of the groups' labels, such as {job="gone"}.`).Required().Strings()

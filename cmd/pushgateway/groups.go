@@ -18,13 +18,14 @@ const groupsPerRequest = 1000
 
 const groupsHelp = `List the groups of a gateway.
 
-Without a selector it lists all groups. Several selectors are ORed. As lines it prints the paths of the groups, which show takes.
+Without a selector it lists all groups. Several selectors are ORed. As lines it prints the paths of
+the groups, which show takes.
 
 Examples:
   pushgateway groups
   pushgateway groups '{job=~"backup.*"}' --state=failed
   pushgateway groups --sort=-bytes --limit=10
-  pushgateway groups --output=json | jq -r '.[].labels.job' | sort -u
+  pushgateway groups --state=failed --output=json > failed.json
 `
 
 func groupsCommand() command { return command{"groups", groupsHelp, declareGroups} }
@@ -32,7 +33,8 @@ func groupsCommand() command { return command{"groups", groupsHelp, declareGroup
 func declareGroups(app *kingpin.Application) action {
 	flags := addAPIFlags(app)
 	output := addOutputFlag(app, "the path of each group")
-	state := app.Flag("state", "Only groups in this state: their last push was accepted (ok) or rejected (failed), or is old.").Enum("ok", "failed", "old")
+	state := app.Flag("state", "Only groups in this state: their last push was accepted (ok) or rejected (failed), or is old.").
+		Enum("ok", "failed", "old")
 	age := app.Flag("age", "How long after its last push a group is old, such as 90m or 7d.").PlaceHolder("1d").String()
 	search := app.Flag("search", "Only groups that have these words in their labels or in names of metrics.").PlaceHolder("WORDS").String()
 	sort := app.Flag("sort", "Order: labels, state, pushed, failed, series or bytes; - in front means descending.").Default("labels").String()

@@ -13,7 +13,8 @@ import (
 
 const healthcheckHelp = `Check whether a gateway answers, for images without a shell.
 
-It asks once. The exit status is 0 if the gateway is healthy, and otherwise 1, with the reason on one line. With --ready, the gateway must also have loaded its file.
+It asks once. The exit status is 0 if the gateway is healthy, and otherwise 1, with the reason on
+one line. With --ready, the gateway must also have loaded its file.
 
 Examples:
   pushgateway healthcheck

@@ -13,9 +13,9 @@ import (
 func manCommand() command {
 	return command{"man", `Print the man page.
 
-To read it, or to install it for all users:
+Examples:
   pushgateway man | man -l -
-  pushgateway man > /usr/local/share/man/man1/pushgateway.1
+  pushgateway man > pushgateway.1
 `, func(*kingpin.Application) action {
 		return func(call *invocation) error { return writeManPage(call.out) }
 	}}

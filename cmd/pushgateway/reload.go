@@ -14,7 +14,8 @@ import (
 
 const reloadHelp = `Have a gateway read its rules file and its auth file again.
 
-If one of them has a mistake, its previous version stays in use, and the command fails with the reason. The gateway needs --web.enable-lifecycle.
+If one of them has a mistake, its previous version stays in use, and the command fails with the
+reason. The gateway needs --web.enable-lifecycle.
 
 Example:
   pushgateway reload

@@ -20,7 +20,8 @@ import (
 
 const showHelp = `Show a group: its state, its recent pushes and its metrics.
 
-A group is named by a selector of all its labels, or by its path. As lines it prints the metrics only, without their help.
+A group is named by a selector of all its labels, or by its path. As lines it prints the metrics
+only, without their help.
 
 Examples:
   pushgateway show '{job="backup",instance="db1"}'
@@ -57,7 +58,8 @@ func groupPath(group string) (string, error) {
 	if !strings.HasPrefix(group, "{") {
 		path := strings.TrimPrefix(strings.TrimPrefix(group, "/"), "metrics/")
 		if !strings.HasPrefix(path, "job/") && !strings.HasPrefix(path, "job@base64/") {
-			return "", fmt.Errorf(`%s names no group: use all its labels, as {job="backup",instance="db1"}, or its path, as job/backup/instance/db1`, group)
+			return "", fmt.Errorf("%s names no group: use all its labels, as {job=\"backup\",instance=\"db1\"}, "+
+				"or its path, as job/backup/instance/db1", group)
 		}
 		return "/metrics/" + path, nil
 	}
@@ -68,7 +70,8 @@ func groupPath(group string) (string, error) {
 	var key []metric.Label
 	for _, m := range matchers {
 		if m.Type != labels.MatchEqual {
-			return "", fmt.Errorf("%s: %s does not say what the label is: a group is named with = only; to search for groups, use pushgateway groups", group, m)
+			return "", fmt.Errorf("%s: %s does not say what the label is: a group is named with = only; "+
+				"to search for groups, use pushgateway groups", group, m)
 		}
 		key = append(key, metric.Label{Name: m.Name, Value: m.Value})
 	}

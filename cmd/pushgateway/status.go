@@ -24,7 +24,7 @@ It works with the Prometheus Pushgateway, too, which says less.
 
 Examples:
   pushgateway status
-  pushgateway status --output=json | jq .storage.durable
+  pushgateway status --output=lines | grep '^durable='
 `
 
 func statusCommand() command { return command{"status", statusHelp, declareStatus} }

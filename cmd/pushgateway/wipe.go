@@ -14,7 +14,8 @@ import (
 
 const wipeHelp = `Delete all groups of a gateway.
 
-On a terminal it asks first. Scripts give --yes. The gateway needs --web.enable-admin-api. It works with the Prometheus Pushgateway, too.
+On a terminal it asks first. Scripts give --yes. The gateway needs --web.enable-admin-api. It works
+with the Prometheus Pushgateway, too.
 
 Example:
   pushgateway wipe --yes
