@@ -71,7 +71,7 @@ func startHAProxy(t *testing.T, example string, backends ...*program) *program {
 func TestReplicasBehindHAProxy(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Config{})
 	r := startReplicas(t, sameURL(server.URL()))
-	haproxy := startHAProxy(t, "haproxy-replicas.cfg", r.each...)
+	haproxy := startHAProxy(t, "replicas/haproxy.cfg", r.each...)
 	r.balancer.URL = haproxy.URL
 	load := r.startLoad(t)
 	for _, end := range []func(){func() { r.each[0].kill(t) }, func() { r.each[1].end(t) }} {
