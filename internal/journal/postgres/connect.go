@@ -24,8 +24,9 @@ const (
 // conn is a connection to the database. It is used by one goroutine at a time.
 type conn struct {
 	*pgx.Conn
-	timeline int64 // of the server, which is another one after a failover; 0 if unknown
-	warned   bool  // by the server, since this was last set to false
+	moved    *atomic.Int64 // bytes, in both directions
+	timeline int64         // of the server, which is another one after a failover; 0 if unknown
+	warned   bool          // by the server, since this was last set to false
 }
 
 var errNotCanceled = errors.New("statements are not canceled")
@@ -40,7 +41,10 @@ func (j *Journal) connect(ctx context.Context) (*conn, error) {
 		}
 		config.Password = strings.TrimRight(string(password), "\r\n")
 	}
-	c := &conn{}
+	c := &conn{moved: new(atomic.Int64)}
+	config.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, n net.Conn) (net.Conn, error) {
+		return &counted{n, c.moved}, nil
+	}
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		c.warned = c.warned || n.SeverityUnlocalized == "WARNING"
 	}
@@ -59,6 +63,8 @@ func (j *Journal) connect(ctx context.Context) (*conn, error) {
 	}
 	connected.Store(true)
 	c.Conn = opened
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	if err := c.QueryRow(ctx, timelineQuery).Scan(&c.timeline); err != nil {
 		if lost(err) || ctx.Err() != nil {
 			c.close()
@@ -70,6 +76,56 @@ func (j *Journal) connect(ctx context.Context) (*conn, error) {
 }
 
 const timelineQuery = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
+
+// counted counts the bytes that move over a connection.
+type counted struct {
+	net.Conn
+	moved *atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.moved.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.moved.Add(int64(n))
+	return n, err
+}
+
+// send sends a batch and has its results read. However much that is, it ends once the
+// server has been silent for too long. After an error no transaction is open, or the
+// connection is closed.
+func (c *conn) send(ctx context.Context, b *pgx.Batch, silence time.Duration) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	moved := c.moved.Load()
+	var patience *time.Timer
+	ready := make(chan struct{})
+	patience = time.AfterFunc(silence, func() {
+		<-ready
+		if now := c.moved.Load(); now != moved {
+			moved = now
+			patience.Reset(silence)
+			return
+		}
+		cancel(errSilent)
+	})
+	close(ready)
+	defer patience.Stop()
+	err := c.SendBatch(ctx, b).Close()
+	if err != nil && (lost(err) || c.rollback(ctx) != nil) {
+		c.close()
+	}
+	if err != nil && context.Cause(ctx) == errSilent {
+		return errSilent
+	}
+	return err
+}
+
+var errSilent = errors.New("the database does not answer in time")
 
 // close closes the connection; c may be nil.
 func (c *conn) close() {

@@ -37,7 +37,7 @@ func (j *Journal) reunite(ctx context.Context, c *conn, h head) error {
 	var b pgx.Batch
 	b.Queue(setTimeline, [16]byte(j.process), c.timeline, j.last().sequence)
 	b.Queue(countMissing, c.timeline, 10*heartbeatInterval).QueryRow(func(row pgx.Row) error { return row.Scan(&missing) })
-	if err := c.send(ctx, &b); err != nil {
+	if err := c.send(ctx, &b, turnSilence); err != nil {
 		return err
 	}
 	b = pgx.Batch{}
@@ -47,7 +47,7 @@ func (j *Journal) reunite(ctx context.Context, c *conn, h head) error {
 		b.Queue(moveTimeline, c.timeline)
 	}
 	b.Queue("COMMIT")
-	if err := c.send(ctx, &b); err != nil {
+	if err := c.send(ctx, &b, turnSilence); err != nil {
 		return err
 	}
 	j.timeline.Store(c.timeline)

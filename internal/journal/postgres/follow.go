@@ -30,49 +30,47 @@ func (j *Journal) Follow(adopt func(learn func() store.Changes)) { j.adopt.Store
 func (j *Journal) follow() {
 	for j.ctx.Err() == nil {
 		tried := time.Now()
-		err := j.followConnection()
+		worked, err := j.followConnection()
 		if j.ctx.Err() != nil {
 			return
 		}
 		j.metrics.reconnects.Inc()
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = errors.New("the database does not answer in time")
-		}
-		j.fail(err)
+		if !worked || errors.Is(err, errSilent) {
+			j.fail(away(err))
+		} // otherwise the next connection may be as good as this one was
 		pause(j.ctx, time.Until(tried.Add(reconnectInterval)))
 	}
 }
 
-// followConnection follows over one connection until that fails.
-func (j *Journal) followConnection() error {
+// followConnection follows over one connection until that fails. It reports whether the
+// connection has worked.
+func (j *Journal) followConnection() (worked bool, err error) {
 	c, err := j.connect(j.ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer c.close()
 	if err := j.listen(c); err != nil {
-		return err
+		return false, err
 	}
 	var heartbeat time.Time
 	housekeeping := time.Now()
 	for first := true; ; first = false {
 		if time.Since(heartbeat) >= heartbeatInterval {
 			heartbeat = time.Now()
-			ctx, cancel := context.WithTimeout(j.ctx, answerTimeout)
-			err := j.heartbeat(ctx, c)
-			cancel()
-			if err != nil {
-				return err
+			if err := j.heartbeat(j.ctx, c); err != nil {
+				return worked, err
 			}
 		}
 		if err := j.catchUpWithoutTurn(c, first); err != nil {
-			return err
+			return worked, err
 		}
 		j.succeed()
+		worked = true
 		if time.Since(housekeeping) >= housekeepingInterval {
 			housekeeping = time.Now()
 			if err := j.keepHouse(c); err != nil {
-				return err
+				return worked, err
 			}
 		}
 		read := time.Now()
@@ -80,7 +78,7 @@ func (j *Journal) followConnection() error {
 			// A turn of this replica may have learned it in the meantime.
 			sequence, err := j.await(c, read.Add(pollInterval))
 			if err != nil {
-				return err
+				return worked, err
 			}
 			pause(j.ctx, time.Until(read.Add(readInterval)))
 			known = sequence != 0 && j.knows(sequence)
@@ -149,16 +147,8 @@ func (j *Journal) catchUpWithoutTurn(c *conn, first bool) error {
 	if adopt == nil {
 		return nil // the store learns it with its next turn
 	}
-	ctx, cancel := context.WithCancel(j.ctx)
-	defer cancel()
-	// However much there is to read, something must come all the time.
-	patience := time.AfterFunc(answerTimeout, cancel)
-	defer patience.Stop()
-	r, err := c.readChanges(ctx, j.last().sequence, func() { patience.Reset(answerTimeout) })
+	r, err := c.readChanges(j.ctx, j.last().sequence)
 	if err != nil {
-		if ctx.Err() != nil {
-			return context.DeadlineExceeded
-		}
 		return err
 	}
 	if !first && r.head.commit == j.last() && c.inTime(r.head) {
@@ -190,11 +180,9 @@ func (j *Journal) learn(c *conn, r *reading) (store.Changes, error) {
 			return j.knowledge.learn(r), nil
 		}
 	}
-	ctx, cancel := context.WithTimeout(j.ctx, lockTimeout+answerTimeout)
-	defer cancel()
-	changes, err := j.takeTurn(ctx, c)
+	changes, err := j.takeTurn(j.ctx, c)
 	if err == nil {
-		err = c.rollback(ctx)
+		err = c.rollback(j.ctx)
 	}
 	if err != nil {
 		return changes, fmt.Errorf("catch up with the database: %w", err)

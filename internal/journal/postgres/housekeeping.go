@@ -26,14 +26,13 @@ const (
 // keepHouse deletes what no replica needs any more: tombstones that all have seen, old
 // commits, and replicas that are gone. Any replica may do that at any time.
 func (j *Journal) keepHouse(c *conn) error {
-	ctx, cancel := context.WithTimeout(j.ctx, lockTimeout+answerTimeout)
-	defer cancel()
+	ctx := j.ctx
 	due, floor := false, int64(0)
 	var b pgx.Batch
 	b.Queue(deleteCommits, 2*maxCommits)
 	b.Queue(deleteReplicas, forgetReplica, j.options.Name, [16]byte(j.process), 3*heartbeatInterval)
 	b.Queue(selectFloor, liveTimeout).QueryRow(func(row pgx.Row) error { return row.Scan(&due, &floor) })
-	if err := c.send(ctx, &b); err != nil {
+	if err := c.send(ctx, &b, turnSilence); err != nil {
 		return err
 	}
 	if err := j.measure(ctx, c); err != nil {
@@ -48,7 +47,7 @@ func (j *Journal) keepHouse(c *conn) error {
 	b.Queue(deleteTombstones, floor)
 	b.Queue(moveFloor, floor)
 	b.Queue("COMMIT")
-	err := c.send(ctx, &b)
+	err := c.send(ctx, &b, turnSilence)
 	if err != nil && !lost(err) {
 		return nil // it can wait until the next time
 	}

@@ -89,7 +89,9 @@ const (
 	// lockTimeout bounds waiting for the turn. A frozen database is noticed earlier.
 	lockTimeout = 10 * time.Second
 	// turnTimeout is after how long the server ends the turn of a replica that does nothing.
-	turnTimeout = 10 * time.Second
+	turnTimeout = 5 * time.Second
+	// turnSilence is how long the server may be silent in a turn, most of it to wait for a lock.
+	turnSilence = lockTimeout + answerTimeout
 	// answerTimeout is how long the server may take to answer what is asked regularly.
 	answerTimeout = 3 * time.Second
 	// defaultOutcomeTimeout bounds finding out whether a commit was made, if the server did
@@ -239,15 +241,22 @@ func (j *Journal) succeed() {
 	j.updateStatus()
 }
 
-// bounded returns a context that ends with ctx, after the timeout, or when the database
-// goes away.
-func (j *Journal) bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+// whileAlive returns a context that ends with ctx, or when the database goes away.
+func (j *Journal) whileAlive(ctx context.Context) (context.Context, context.CancelFunc) {
 	j.mu.Lock()
 	alive := j.alive
 	j.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(alive, cancel)
 	return ctx, func() { stop(); cancel() }
+}
+
+// away returns why the database could not be used, for an error of the connection.
+func away(err error) error {
+	if errors.Is(err, errSilent) {
+		return err
+	}
+	return fmt.Errorf("the database cannot be reached: %w", err)
 }
 
 // Backup calls send with the groups that this replica has, as a file that a gateway can

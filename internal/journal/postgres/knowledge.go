@@ -88,8 +88,6 @@ type reading struct {
 	head    head
 	commits []commit // from after on
 	rows    []row
-
-	progress func() // called with each row; may be nil
 }
 
 // head is the row that is locked for a turn.

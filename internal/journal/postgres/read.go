@@ -48,9 +48,6 @@ func (r *reading) scanGroups(rows pgx.Rows) error {
 	var originSequence *int64
 	var originToken *[16]byte
 	_, err := pgx.ForEachRow(rows, []any{&id, &sequence, &originSequence, &originToken, &record}, func() error {
-		if r.progress != nil {
-			r.progress()
-		}
 		g := row{id: string(id), sequence: sequence, origin: commit{sequence: sequence}}
 		if originSequence != nil && originToken != nil {
 			g.origin = commit{*originSequence, *originToken}
@@ -68,15 +65,14 @@ func (r *reading) scanGroups(rows pgx.Rows) error {
 }
 
 // readChanges reads what was committed after a commit, without a turn.
-// It calls progress with each group.
-func (c *conn) readChanges(ctx context.Context, after int64, progress func()) (*reading, error) {
-	r := &reading{after: after, progress: progress}
+func (c *conn) readChanges(ctx context.Context, after int64) (*reading, error) {
+	r := &reading{after: after}
 	var b pgx.Batch
 	b.Queue(beginReading)
 	queueHead(&b, selectHead, &r.head)
 	r.queueChanges(&b)
 	b.Queue("COMMIT")
-	return r, c.send(ctx, &b)
+	return r, c.send(ctx, &b, answerTimeout)
 }
 
 // readAll reads all groups, without a turn.
@@ -85,7 +81,7 @@ func (c *conn) readAll(ctx context.Context) (*reading, error) {
 	r := &reading{}
 	b.Queue(beginReading)
 	queueHead(&b, selectHead, &r.head)
-	if err := c.send(ctx, &b); err != nil {
+	if err := c.send(ctx, &b, turnSilence); err != nil {
 		return nil, err
 	}
 	return r, c.readRecords(ctx, r, "COMMIT")
@@ -101,15 +97,5 @@ func (c *conn) readRecords(ctx context.Context, r *reading, then string) error {
 	if then != "" {
 		b.Queue(then)
 	}
-	return c.send(ctx, &b)
-}
-
-// send sends a batch and has its results read. After an error no transaction is open,
-// or the connection is closed.
-func (c *conn) send(ctx context.Context, b *pgx.Batch) error {
-	err := c.SendBatch(ctx, b).Close()
-	if err != nil && (lost(err) || c.rollback(ctx) != nil) {
-		c.close()
-	}
-	return err
+	return c.send(ctx, &b, turnSilence)
 }

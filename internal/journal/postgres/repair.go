@@ -42,7 +42,7 @@ func (j *Journal) repair(ctx context.Context, c *conn, h head) (repaired bool, e
 			return err
 		})
 	}
-	if err := c.send(ctx, &b); err != nil {
+	if err := c.send(ctx, &b, turnSilence); err != nil {
 		return false, err
 	}
 	lost := k.lostSince(fork, r, existing)
@@ -68,7 +68,7 @@ func (c *conn) findFork(ctx context.Context, k *knowledge) (fork commit, found b
 	var r reading
 	var b pgx.Batch
 	b.Queue(selectCommits, k.commits[0].sequence).Query(r.scanCommits)
-	if err := c.send(ctx, &b); err != nil {
+	if err := c.send(ctx, &b, turnSilence); err != nil {
 		return commit{}, false, err
 	}
 	for _, there := range r.commits {
@@ -158,7 +158,7 @@ func (c *conn) writeAgain(ctx context.Context, lost map[string]commit, states ma
 	flush()
 	b.Queue(moveHead, next.sequence, [16]byte(next.token), int64(0))
 	b.Queue("COMMIT")
-	return rows, c.send(ctx, &b)
+	return rows, c.send(ctx, &b, turnSilence)
 }
 
 // rejoin forgets the commits after the fork for those that the database has instead. It

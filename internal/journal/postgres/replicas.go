@@ -58,7 +58,7 @@ func (j *Journal) heartbeat(ctx context.Context, c *conn) error {
 		return err
 	})
 	sent := time.Now()
-	if err := c.send(ctx, &b); err != nil {
+	if err := c.send(ctx, &b, answerTimeout); err != nil {
 		return err
 	}
 	took := time.Since(sent)

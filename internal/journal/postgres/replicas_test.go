@@ -163,6 +163,7 @@ func TestCommitOutcome(t *testing.T) {
 	url := server.NewDatabase()
 	proxy := pgtest.StartProxy(t, server.Addr())
 	a, b := newReplica(t, through(t, url, proxy), named("a")), newReplica(t, url, named("b"))
+	a.mustPush(t, "first", "n 1\n") // from here on, only pushes commit
 	want := 0
 	for i, moment := range []pgtest.Moment{pgtest.BeforeCommit, pgtest.DuringCommit, pgtest.AfterCommit} {
 		eventually(t, "it is ready", func() bool { return a.Ready() == nil })
@@ -185,7 +186,7 @@ func TestCommitOutcome(t *testing.T) {
 			t.Error(err)
 		}
 		want++
-		agree(t, fmt.Sprintf("x=%d ", want), a, b)
+		agree(t, fmt.Sprintf("first x=%d ", want), a, b)
 	}
 }
 
@@ -198,6 +199,7 @@ func TestUnknownOutcome(t *testing.T) {
 	proxy := pgtest.StartProxy(t, server.Addr())
 	a := newReplica(t, through(t, url, proxy), named("a"), func(o *Options) { o.outcomeTimeout = 100 * time.Millisecond })
 	b := newReplica(t, url, named("b"))
+	a.mustPush(t, "first", "n 1\n") // from here on, only pushes commit
 	cut := proxy.CutCommit(pgtest.AfterCommit)
 	go func() {
 		<-cut
@@ -207,9 +209,9 @@ func TestUnknownOutcome(t *testing.T) {
 	if unavailable := (*store.UnavailableError)(nil); err != nil && !errors.As(err, &unavailable) {
 		t.Errorf("the answer is %v", err)
 	}
-	agree(t, "x=1 ", b)
+	agree(t, "first x=1 ", b)
 	proxy.Up()
-	agree(t, "x=1 ", a, b)
+	agree(t, "first x=1 ", a, b)
 }
 
 // TestFrozenDatabase: pushes are answered though the database is not, nothing is lost or

@@ -49,7 +49,7 @@ func (j *Journal) Begin(ctx context.Context) (foreign store.Changes, err error) 
 		return store.Changes{}, err
 	}
 	started := time.Now()
-	ctx, cancel := j.bounded(ctx, lockTimeout+answerTimeout)
+	ctx, cancel := j.whileAlive(ctx)
 	defer cancel()
 	foreign, err = j.begin(ctx)
 	if err != nil {
@@ -69,10 +69,8 @@ func (j *Journal) explain(err error) error {
 	switch {
 	case ok && failure.Code == "55P03":
 		err = fmt.Errorf("other replicas had the turn for more than %v", lockTimeout)
-	case errors.Is(err, context.DeadlineExceeded):
-		err = errors.New("the database does not answer in time")
-		j.fail(err)
 	case lost(err):
+		err = away(err)
 		j.fail(err)
 	}
 	return unavailable(err)
@@ -111,7 +109,7 @@ func (j *Journal) takeTurn(ctx context.Context, c *conn) (store.Changes, error) 
 		var b pgx.Batch
 		queueTurn(&b, lockTimeout, &r.head)
 		r.queueChanges(&b)
-		if err := c.send(ctx, &b); err != nil {
+		if err := c.send(ctx, &b, turnSilence); err != nil {
 			return store.Changes{}, err
 		}
 		held, err := j.catchUp(ctx, c, r)
@@ -181,7 +179,7 @@ func (j *Journal) Commit(changes store.Changes) error {
 		return unavailable(errors.New("the connection to the database was lost"))
 	}
 	if changes.Empty() {
-		ctx, cancel := j.bounded(context.Background(), answerTimeout)
+		ctx, cancel := j.whileAlive(context.Background())
 		defer cancel()
 		if c.rollback(ctx) != nil {
 			c.close()
@@ -193,13 +191,13 @@ func (j *Journal) Commit(changes store.Changes) error {
 	var b pgx.Batch
 	rows, bytes := queueChanges(&b, changes, next)
 	b.Queue("COMMIT")
-	ctx, cancel := j.bounded(context.Background(), commitTimeout(bytes))
+	ctx, cancel := j.whileAlive(context.Background())
 	defer cancel()
 	if j.options.beforeCommit != nil {
 		j.options.beforeCommit()
 	}
 	c.warned = false
-	err := c.send(ctx, &b)
+	err := c.send(ctx, &b, commitTimeout(bytes))
 	if err == nil && c.warned {
 		// It is in the database, so others will see it. But the server did not wait for its
 		// standby, so it may get lost.
@@ -256,6 +254,8 @@ func queueChanges(b *pgx.Batch, changes store.Changes, next commit) (rows []row,
 		bytes += size
 		ids, records, size = nil, nil, 0
 	}
+	// The server must not take a large message for idleness.
+	b.Queue("SELECT 1")
 	for _, change := range changes.Groups {
 		var record []byte
 		if change.Group != nil {
@@ -331,5 +331,5 @@ func (j *Journal) lookUp(ctx context.Context, c commit) (found bool, err error) 
 		return err
 	})
 	b.Queue("ROLLBACK")
-	return found, connection.send(ctx, &b)
+	return found, connection.send(ctx, &b, j.options.outcomeTimeout)
 }
