@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pushgateway/internal/api"
 	"pushgateway/internal/history"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
@@ -167,5 +168,33 @@ func BenchmarkGroups(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// The list warns while groups are not persisted, and says so at once.
+func TestStorageWarning(t *testing.T) {
+	s := store.InMemory()
+	put(t, s, key("job", "a"))
+	p, source := newPages(t, ""), sourceOf(s)
+	ask := func(storage api.Storage, version string) *httptest.ResponseRecorder {
+		t.Helper()
+		r := httptest.NewRequest("GET", "http://gateway:9091/", nil)
+		r.Header.Set("If-None-Match", version)
+		w := httptest.NewRecorder()
+		if err := p.Groups(w, r, source.View(), storage, webui.Visitor{}); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	good := ask(durable, "")
+	if strings.Contains(good.Body.String(), "storage") {
+		t.Errorf("a durable gateway warns: %s", good.Body)
+	}
+	memory := ask(api.Storage{}, "")
+	wantText(t, memory.Body.String(), `notice warn"><a href="status#storage">Not durable</a>`)
+	failing := ask(api.Storage{Durable: false, Error: "no space left on <device>"}, good.Header().Get("ETag"))
+	wantText(t, failing.Body.String(), `notice failing" role="alert"><a href="status#storage">Storage is failing</a>`, "no space left on &lt;device&gt;")
+	if again := ask(durable, failing.Header().Get("ETag")); again.Code != http.StatusOK {
+		t.Errorf("after the storage has recovered: %d", again.Code)
 	}
 }
