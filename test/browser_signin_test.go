@@ -43,7 +43,7 @@ func testSignIn(t *testing.T, browser context.Context) {
 	b.visit("/groups/job/nightly-billing/team/billing")
 	b.want("No such group")
 	b.visit("/groups/job/nightly-checkout/team/checkout")
-	b.clickTo("dd a.danger")
+	b.clickTo(".title a.danger")
 	b.clickTo(".confirm button")
 	b.want("1 group deleted.")
 	b.clickTo(".visitor button")
