@@ -71,6 +71,11 @@ func TestCompletion(t *testing.T) {
 			"pushgateway --persistence.sync =":        "push interval",
 			"pushgateway --web.enable-admin-api --pu": strings.Join(withPrefix(flagsOf(t), "--pu"), " "),
 			"pushgateway push --job":                  "--job",
+			"pushgateway run --job":                   "--job",
+			"pushgateway --auto":                      "--auto-gomemlimit --auto-gomemlimit.ratio",
+			"pushgateway --no-":                       "--no-auto-gomemlimit",
+			"pushgateway run --job x -- pushgatewa":   "pushgateway", // another program
+			"pushgateway run --job x -- ls --":        "",            // whose flags are its own
 			"pushgateway auth ":                       "hash token check",
 			"pushgateway auth check -":                "--as",
 			"pushgateway auth check auth.yml --as ":   "",
@@ -148,7 +153,8 @@ func TestManPage(t *testing.T) {
 			t.Errorf("the page lacks the command %v", command)
 		}
 		for _, name := range flagsOf(t, command...) {
-			if name != "--help" && !regexp.MustCompile(`(?m)^ +(-\w, )?`+regexp.QuoteMeta(name)+`(=|$)`).MatchString(text) {
+			flag := `(?m)^ +(-\w, )?--(\[no-\])?` + regexp.QuoteMeta(strings.TrimPrefix(name, "--")) + `(=| |$)`
+			if name != "--help" && !regexp.MustCompile(flag).MatchString(text) {
 				t.Errorf("the page lacks %s of %v", name, command)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -116,8 +117,16 @@ func flagChoices(group *kingpin.FlagGroupModel) []flagChoice {
 			choice.Short = string(f.Short)
 		}
 		flags = append(flags, choice)
+		if onByDefault(f) {
+			flags = append(flags, flagChoice{Name: "no-" + f.Name, Help: "Turn --" + f.Name + " off"})
+		}
 	}
 	return flags
+}
+
+// onByDefault reports whether a flag is only of use as --no-flag.
+func onByDefault(f *kingpin.FlagModel) bool {
+	return f.IsBoolFlag() && slices.Contains(f.Default, "true")
 }
 
 func argChoices(group *kingpin.ArgGroupModel) []string {
@@ -177,7 +186,10 @@ func describe(f *kingpin.FlagModel) string {
 	if f.Short != 0 {
 		text = fmt.Sprintf("-%c, %s", f.Short, text)
 	}
-	if f.IsBoolFlag() {
+	switch {
+	case onByDefault(f):
+		return "--[no-]" + f.Name
+	case f.IsBoolFlag():
 		return text
 	}
 	return text + "=" + f.FormatPlaceHolder()
