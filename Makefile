@@ -32,20 +32,33 @@ GOSEC = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 GOSECFLAGS = -quiet -exclude=G104,G115,G304,G703 -exclude-dir=bench -exclude-dir=scripts
 GOVULNDB ?= https://vuln.go.dev
 
+BINARY ?= dist/pushgateway
+
 IMAGE ?= pushgateway:$(VERSION)
+IMAGE_PLATFORMS ?= amd64 arm64 arm/v7 s390x ppc64le riscv64
 # The first that works: a docker client may have no engine.
 IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,\
 	$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
+COMMIT_TIME := $(shell git log -1 --format=%ct 2>/dev/null)
+image_label = --label org.opencontainers.image.$(1)="$(2)"
+# build_image begins the command that builds an image of the given program.
+build_image = SOURCE_DATE_EPOCH=$(COMMIT_TIME) $(IMAGE_TOOL) build --build-arg BINARY=$(1) \
+	$(if $(filter docker,$(IMAGE_TOOL)),,--format docker --timestamp $(COMMIT_TIME)) \
+	$(call image_label,title,Pushgateway) \
+	$(call image_label,description,Holds what short-lived jobs push until Prometheus scrapes it) \
+	$(call image_label,version,$(VERSION)) $(call image_label,revision,$(REVISION)) \
+	$(call image_label,created,$(BUILD_DATE)) $(call image_label,licenses,Apache-2.0)
 FUZZTIME ?= 20s
 
-.PHONY: build test test-replicas test-chart test-clients manifests check bench profile image fuzz clean
+.PHONY: build test test-replicas test-chart test-clients manifests check bench profile image images run-image check-image-tool release fuzz clean
 
 # The static program, and the empty folder that the image needs. The image's
 # user must get at both, whatever the umask.
 build:
-	install -d -m 755 dist dist/data
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/pushgateway ./cmd/pushgateway
-	chmod 755 dist/pushgateway
+	install -d -m 755 dist $(dir $(BINARY))
+	install -d -m 777 dist/data
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/pushgateway
+	chmod 755 $(BINARY)
 
 test:
 	scripts/setup
@@ -101,9 +114,38 @@ screenshots:
 	scripts/setup
 	go test -count=1 -run '^TestScreenshots$$' ./test -update
 
-image: build
+# The image of this machine's platform. Two builds of one commit are the same.
+image: build check-image-tool
+	$(call build_image,$(BINARY)) -t $(IMAGE) .
+	@echo "built $(IMAGE); make run-image starts it"
+
+# An image for each platform: with docker $(IMAGE)-arm64 and so on, otherwise one manifest
+# list. Needs neither emulation nor a network.
+images: check-image-tool
+	@test $(IMAGE_TOOL) = docker || $(IMAGE_TOOL) manifest exists $(IMAGE) || $(IMAGE_TOOL) manifest create $(IMAGE)
+	@set -e; for platform in $(IMAGE_PLATFORMS); do \
+		name=$$(echo $$platform | tr -d /); binary=dist/build/image-$$name/pushgateway; \
+		arch=$${platform%/*}; arm=; test $$arch = $$platform || arm=$${platform#*/v}; \
+		GOOS=linux GOARCH=$$arch GOARM=$$arm $(MAKE) --no-print-directory build BINARY=$$binary; \
+		case $(IMAGE_TOOL) in docker) tag="-t $(IMAGE)-$$name";; *) tag="--manifest $(IMAGE)";; esac; \
+		$(call build_image,$$binary) --platform linux/$$platform $$tag .; \
+	done
+
+# Starts the image on port 9091 with the tool that built it, with its data in the volume
+# pushgateway-data. buildah runs without volumes: there the data goes with the container.
+run-image: check-image-tool
+ifeq ($(IMAGE_TOOL),buildah)
+	buildah run --isolation chroot $$(buildah from $(IMAGE)) /bin/pushgateway $(RUN_FLAGS)
+else
+	$(IMAGE_TOOL) run --rm -p 9091:9091 -v pushgateway-data:/pushgateway/data $(IMAGE) $(RUN_FLAGS)
+endif
+
+check-image-tool:
 	@test -n "$(IMAGE_TOOL)" || { echo "install docker, podman or buildah"; exit 1; }
-	$(IMAGE_TOOL) build -t $(IMAGE) .
+
+# Archives, packages, bills of materials, checksums and release notes, in dist/release.
+release:
+	go run ./scripts/release
 
 # go test runs one fuzzer at a time; a failing one does not hide the others.
 fuzz:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,10 +23,14 @@ type imageConfig struct {
 	WorkingDir   string
 	ExposedPorts map[string]struct{}
 	Volumes      map[string]struct{}
+	Labels       map[string]string
+	Healthcheck  struct{ Test []string }
 }
 
-// image builds the image without network. It returns its file system and its config.
-func image(t *testing.T) (rootfs string, config imageConfig) {
+// builder builds images without network, in a storage of its own.
+type builder struct{ storage string }
+
+func newBuilder(t *testing.T) *builder {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("run this test as root: it builds an image and enters it as the image's user")
@@ -37,30 +42,40 @@ func image(t *testing.T) (rootfs string, config imageConfig) {
 	if err := os.WriteFile(storage, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := func(name string, args ...string) string {
-		cmd := command(t, name, args...)
-		cmd.Dir = root
-		cmd.Env = append(os.Environ(), "CONTAINERS_STORAGE_CONF="+storage, "GOPROXY=off")
-		return result(t, cmd)
-	}
+	return &builder{storage}
+}
 
-	const name = "localhost/pushgateway:test"
-	run("make", "image", "IMAGE_TOOL=buildah", "IMAGE="+name)
-	// The vfs driver stores a container's files in a plain directory.
-	rootfs = run("buildah", "mount", run("buildah", "from", name))
+// run runs a command and returns its output.
+func (b *builder) run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := command(t, name, args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CONTAINERS_STORAGE_CONF="+b.storage, "GOPROXY=off")
+	return result(t, cmd)
+}
+
+// inspect returns the digest and the configuration of an image.
+func (b *builder) inspect(t *testing.T, name string) (digest string, config imageConfig) {
+	t.Helper()
 	var inspected struct {
-		OCIv1 struct{ Config imageConfig }
+		FromImageDigest string
+		Docker          struct{ Config imageConfig }
 	}
-	text := run("buildah", "inspect", "--type", "image", name)
+	text := b.run(t, "buildah", "inspect", "--type", "image", name)
 	if err := json.Unmarshal([]byte(text), &inspected); err != nil {
 		t.Fatalf("%v in %s", err, text)
 	}
-	return rootfs, inspected.OCIv1.Config
+	return inspected.FromImageDigest, inspected.Docker.Config
 }
 
 func TestImage(t *testing.T) {
 	t.Parallel()
-	rootfs, config := image(t)
+	b := newBuilder(t)
+	const name = "localhost/pushgateway:test"
+	b.run(t, "make", "image", "IMAGE_TOOL=buildah", "IMAGE="+name)
+	// The vfs driver stores a container's files in a plain directory.
+	rootfs := b.run(t, "buildah", "mount", b.run(t, "buildah", "from", name))
+	digest, config := b.inspect(t, name)
 	if want := fmt.Sprintf("%d:%[1]d", imageUser); config.User != want {
 		t.Errorf("user %q, want %q", config.User, want)
 	}
@@ -78,18 +93,29 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner := info.Sys().(*syscall.Stat_t)
-	if owner.Uid != imageUser || owner.Gid != imageUser || info.Mode().Perm() != 0o755 {
-		t.Errorf("%s belongs to %d:%d, mode %v; want %d, 0755", data, owner.Uid, owner.Gid, info.Mode(), imageUser)
+	if owner.Uid != imageUser || owner.Gid != imageUser || info.Mode().Perm() != 0o777 {
+		t.Errorf("%s belongs to %d:%d, mode %v; want %d, 0777", data, owner.Uid, owner.Gid, info.Mode(), imageUser)
 	}
 
-	inside := func(args ...string) *exec.Cmd {
+	const prefix = "org.opencontainers.image."
+	for _, label := range []string{"title", "description", "version", "revision", "created", "licenses"} {
+		if config.Labels[prefix+label] == "" {
+			t.Errorf("no label %s", label)
+		}
+	}
+	b.run(t, "make", "image", "IMAGE_TOOL=buildah", "IMAGE="+name+"-again")
+	if again, _ := b.inspect(t, name+"-again"); again != digest || digest == "" {
+		t.Errorf("a second build is %q, the first %q", again, digest)
+	}
+
+	inside := func(user uint32, args ...string) *exec.Cmd {
 		args = append(config.Entrypoint[1:], args...)
 		cmd := exec.Command(config.Entrypoint[0], args...)
 		cmd.Dir = config.WorkingDir
 		cmd.Env = []string{}
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Chroot:     rootfs,
-			Credential: &syscall.Credential{Uid: imageUser, Gid: imageUser},
+			Credential: &syscall.Credential{Uid: user, Gid: user},
 		}
 		return cmd
 	}
@@ -97,14 +123,49 @@ func TestImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, _ := runToEnd(t, inside("--version"))
+	out, _ := runToEnd(t, inside(imageUser, "--version"))
 	wantText(t, out, "pushgateway, version "+strings.TrimSpace(string(version))+" ")
 
-	p := launch(t, inside("--web.listen-address=127.0.0.1:0"))
-	until(t, "the file of the image is loaded", func() bool { return p.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK })
-	if out, code := runToEnd(t, inside("healthcheck", "--ready", "--url="+p.URL)); code != 0 || out != "ready\n" {
-		t.Errorf("healthcheck in the image: exit code %d, printed %s", code, out)
+	// Any other user will do: clusters choose one at random. One file of another user is no
+	// obstacle to the next, as the volume is another.
+	for _, user := range []uint32{1_000_680_000, imageUser} {
+		p := launch(t, inside(user, "--web.listen-address=127.0.0.1:0", fmt.Sprintf("--persistence.file=data/of-%d.db", user)))
+		until(t, "the file of the image is loaded", func() bool { return p.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK })
+		p.push(t, http.MethodPut, "/metrics/job/contained", "m 1\n")
+		wantText(t, p.pushed(t), `m{instance="",job="contained"} 1`)
+
+		// What follows CMD in the Dockerfile, with the address of this test's gateway.
+		check := config.Healthcheck.Test
+		if len(check) < 3 || check[0] != "CMD" || check[1] != config.Entrypoint[0] {
+			t.Fatalf("health check %q", check)
+		}
+		healthy := inside(user, append(check[2:], "--url="+p.URL)...)
+		if out, code := runToEnd(t, healthy); code != 0 {
+			t.Errorf("health check: exit code %d\n%s", code, out)
+		}
 	}
-	p.push(t, http.MethodPut, "/metrics/job/contained", "m 1\n")
-	wantText(t, p.pushed(t), `m{instance="",job="contained"} 1`)
+}
+
+// TestImages builds an image for a processor that is not that of this machine.
+func TestImages(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t)
+	const name = "localhost/pushgateway:many"
+	b.run(t, "make", "images", "IMAGE_TOOL=buildah", "IMAGE="+name, "IMAGE_PLATFORMS=arm/v7")
+	var list struct {
+		Manifests []struct {
+			Platform struct{ OS, Architecture, Variant string }
+		}
+	}
+	text := b.run(t, "buildah", "manifest", "inspect", name)
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	var found []string
+	for _, m := range list.Manifests {
+		found = append(found, m.Platform.OS+"/"+m.Platform.Architecture+m.Platform.Variant)
+	}
+	if want := []string{"linux/armv7"}; !slices.Equal(found, want) {
+		t.Errorf("%q, want %q", found, want)
+	}
 }

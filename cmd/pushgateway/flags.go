@@ -30,6 +30,10 @@ import (
 // below the working directory.
 const defaultFile = "data/pushgateway.db"
 
+// persistenceFileVariable names the file if the command line does not. Packages set it, so
+// that users can still give --persistence.file.
+const persistenceFileVariable = "PUSHGATEWAY_PERSISTENCE_FILE"
+
 // defaultMaxConnections is enough for thousands of jobs that push in the same minute, and
 // takes about 200 MB if all are in use. Prometheus' own 512 are for a few people and servers.
 const defaultMaxConnections = 8192
@@ -121,7 +125,7 @@ func declareFlags(program string) (app *kingpin.Application, parsed func() optio
 		Default("false").BoolVar(&o.openMetrics)
 	fileNamed := false
 	app.Flag("persistence.file", "File to persist metrics. If empty, metrics are only kept in memory. A file of the Prometheus Pushgateway is imported.").
-		Default(defaultFile).IsSetByUser(&fileNamed).StringVar(&o.persistenceFile)
+		Default(defaultFile).Envar(persistenceFileVariable).IsSetByUser(&fileNamed).StringVar(&o.persistenceFile)
 	sync := app.Flag("persistence.sync", "When to write pushes to disk: before answering each (push), or every --persistence.interval (interval).").
 		Default(journal.SyncEachPush.String()).Enum(journal.SyncEachPush.String(), journal.SyncInterval.String())
 	app.Flag("persistence.interval", "The interval at which to write out the persistence file, with --persistence.sync=interval.").
@@ -156,7 +160,7 @@ func declareFlags(program string) (app *kingpin.Application, parsed func() optio
 		if !o.utf8Names && !otlp.Escapes(o.otlp.Strategy) {
 			app.Fatalf("--otlp.translation-strategy=%s needs --push.enable-utf8-names, since it keeps names as they are", o.otlp.Strategy)
 		}
-		o.persistenceDefault = !fileNamed
+		o.persistenceDefault = !fileNamed && os.Getenv(persistenceFileVariable) == ""
 		if o.database.isSet() {
 			if fileNamed && o.persistenceFile != "" {
 				app.Fatalf("--persistence.file and --persistence.url exclude each other")

@@ -49,6 +49,7 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 		servers[i] = server
 		go func() { failed <- toolkit.Serve(connections.Listener(listener), server, o.web, logger) }()
 	}
+	go reportToSystemd(ctx, logger)
 	select {
 	case err := <-failed:
 		closeAll(servers)
