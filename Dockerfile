@@ -5,7 +5,7 @@ ARG BINARY=dist/pushgateway
 COPY ${BINARY} /bin/pushgateway
 # Nothing can run in an empty image, so the data folder is copied rather than
 # made. It belongs to the user below, and any other user can write to it.
-COPY --chown=65534:65534 dist/data /pushgateway/data
+COPY --chown=65534:65534 dist/rootfs /
 WORKDIR /pushgateway
 VOLUME /pushgateway/data
 USER 65534:65534

@@ -55,8 +55,8 @@ FUZZTIME ?= 20s
 # The static program, and the empty folder that the image needs. The image's
 # user must get at both, whatever the umask.
 build:
-	install -d -m 755 dist $(dir $(BINARY))
-	install -d -m 777 dist/data
+	install -d -m 755 dist $(dir $(BINARY)) dist/rootfs/pushgateway
+	install -d -m 777 dist/rootfs/pushgateway/data
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/pushgateway
 	chmod 755 $(BINARY)
 

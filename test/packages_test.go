@@ -146,8 +146,9 @@ func checkDeb(t *testing.T, deb string) {
 	}
 
 	// The service is started as its unit says.
-	unit := text(t, filepath.Join(tree, "usr/lib/systemd/system/prometheus-pushgateway.service"))
+	unit := text(t, filepath.Join(tree, "usr/lib/systemd/system/pushgateway.service"))
 	wantText(t, unit, "EnvironmentFile=-/etc/default/prometheus-pushgateway", "ExecStart=/usr/bin/pushgateway $ARGS", "User=prometheus",
+		"Alias=prometheus-pushgateway.service",
 		"Environment=PUSHGATEWAY_PERSISTENCE_FILE="+data)
 	start := exec.Command("/bin/sh", "-c", ". /etc/default/prometheus-pushgateway; exec /usr/bin/pushgateway $ARGS")
 	start.Dir = "/"
@@ -183,11 +184,11 @@ func checkRPM(t *testing.T, rpm string) {
 		return result(t, command(t, "rpm", append([]string{"-qp", "--nosignature"}, append(what, rpm)...)...))
 	}
 	wantText(t, query("-l"), "/usr/bin/pushgateway", "/usr/bin/prometheus-pushgateway",
-		"/usr/lib/systemd/system/prometheus-pushgateway.service", "/usr/share/man/man1/pushgateway.1")
+		"/usr/lib/systemd/system/pushgateway.service", "/usr/share/man/man1/pushgateway.1")
 	wantText(t, query("--provides"), "prometheus-pushgateway")
 	wantText(t, query("--conflicts"), "prometheus-pushgateway")
 	wantText(t, query("--scripts"), "/var/lib/prometheus")
-	unpack := command(t, "sh", "-c", "rpm2cpio "+rpm+" | cpio -i --quiet --to-stdout ./usr/bin/pushgateway > pushgateway")
+	unpack := command(t, "sh", "-c", "rpm2cpio "+rpm+" | cpio -i --quiet --to-stdout '*/usr/bin/pushgateway' > pushgateway")
 	unpack.Dir = t.TempDir()
 	result(t, unpack)
 	got, err := os.ReadFile(filepath.Join(unpack.Dir, "pushgateway"))

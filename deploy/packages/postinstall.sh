@@ -16,15 +16,15 @@ if [ ! -e /etc/default/prometheus-pushgateway ]; then
 	mkdir -p /etc/default
 	cat >/etc/default/prometheus-pushgateway <<-'END'
 		# Flags of the Pushgateway, such as "--push.ttl=30d". pushgateway --help lists them.
-		# After a change: systemctl restart prometheus-pushgateway
+		# After a change: systemctl restart pushgateway
 		ARGS=""
 	END
 fi
 
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
-	systemctl enable prometheus-pushgateway.service
-	systemctl restart prometheus-pushgateway.service
+	systemctl enable pushgateway.service
+	systemctl restart pushgateway.service
 elif command -v systemctl >/dev/null; then
-	systemctl enable prometheus-pushgateway.service || :
+	systemctl enable pushgateway.service || :
 fi

@@ -5,7 +5,7 @@ set -e
 case "$1" in
 remove | 0)
 	if [ -d /run/systemd/system ]; then
-		systemctl disable --now prometheus-pushgateway.service prometheus-pushgateway.socket
+		systemctl disable --now pushgateway.service pushgateway.socket
 	fi
 	;;
 esac

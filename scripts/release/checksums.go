@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -58,7 +59,7 @@ func (r *releaseFiles) check(chosen []string) error {
 			}
 		}
 	}
-	text, err := output(filepath.Join(r.work, "host", "pushgateway"), "--version")
+	text, err := exec.Command(filepath.Join(r.work, "host", "pushgateway"), "--version").CombinedOutput()
 	if err == nil && !strings.Contains(string(text), "version "+r.version+" ") {
 		err = fmt.Errorf("the program says that it is %q", text)
 	}
