@@ -2,7 +2,6 @@ package test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,10 +13,10 @@ import (
 // version, and flags that the program has.
 func TestCompose(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(root, "deploy", "compose")
 	image := "pushgateway:" + strings.TrimSpace(string(readFile(t, filepath.Join(root, "VERSION"))))
-	for _, name := range []string{"compose.yaml", "replicas.yaml"} {
+	for _, name := range []string{"deploy/compose/compose.yaml", "examples/replicas/compose.yaml"} {
 		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(root, filepath.Dir(name))
 			var file struct {
 				Services map[string]struct {
 					Image   string
@@ -26,7 +25,7 @@ func TestCompose(t *testing.T) {
 				}
 				Volumes map[string]any
 			}
-			if err := yaml.Unmarshal(readFile(t, filepath.Join(dir, name)), &file); err != nil {
+			if err := yaml.Unmarshal(readFile(t, filepath.Join(root, name)), &file); err != nil {
 				t.Fatal(err)
 			}
 			gateways := 0
@@ -57,9 +56,8 @@ func TestCompose(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range []string{"prometheus.yaml", "prometheus-replicas.yaml"} {
-		if out, code := runToEnd(t, exec.Command("promtool", "check", "config", filepath.Join(dir, name))); code != 0 {
-			t.Errorf("%s: exit code %d\n%s", name, code, out)
-		}
+	config := filepath.Join(root, "deploy", "compose", "prometheus.yaml")
+	if out, code := runToEnd(t, command(t, "promtool", "check", "config", config)); code != 0 {
+		t.Errorf("%s: exit code %d\n%s", config, code, out)
 	}
 }
