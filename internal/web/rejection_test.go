@@ -1,6 +1,8 @@
 package web
 
 import (
+	"fmt"
+	"html"
 	"slices"
 	"strings"
 	"testing"
@@ -141,5 +143,29 @@ func TestUncheckedAnswers202(t *testing.T) {
 	}
 	if w := do(s, "PUT", "/metrics/job/b", "# TYPE m counter\nm 1\n"); w.Code != 400 {
 		t.Errorf("inconsistent: %d %s", w.Code, w.Body)
+	}
+}
+
+// A push that conflicts with many groups is told to change, not to delete one of them, in the
+// answer as on the pages.
+func TestTypeConflictNamesTheSendersFix(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	for i := range 90 {
+		if w := do(s, "PUT", fmt.Sprintf("/metrics/job/other/instance/i%d", i), "# TYPE x gauge\nx 1\n"); w.Code != 200 {
+			t.Fatal(w.Code, w.Body)
+		}
+	}
+	answer := do(s, "PUT", "/metrics/job/mine", "# TYPE x counter\nx 1\n")
+	_, section, _ := strings.Cut(do(s, "GET", "/groups/job/mine", "").Body.String(), `<h2 id="rejection">`)
+	section, _, _ = strings.Cut(section, "</section>")
+	for where, text := range map[string]string{"answer": answer.Body.String(), "page": html.UnescapeString(section)} {
+		for _, want := range []string{"90 groups hold it", "as gauge", "pushed as counter", "# TYPE x gauge"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the %s does not say %q: %s", where, want, text)
+			}
+		}
+		if strings.Contains(text, "DELETE") || strings.Contains(text, "delete") {
+			t.Errorf("the %s offers to delete: %s", where, text)
+		}
 	}
 }
