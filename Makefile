@@ -63,7 +63,7 @@ build:
 test:
 	scripts/setup
 	$(MAKE) test-chart
-	go run $(GOTESTSUM) --format pkgname -- -timeout 15m ./...
+	go run $(GOTESTSUM) --format pkgname -- -timeout 30m ./...
 
 # Runs the examples of docs/CLIENTS.md with the clients that they are for.
 test-clients:
