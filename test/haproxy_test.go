@@ -109,7 +109,6 @@ func TestShardsBehindHAProxy(t *testing.T) {
 		}
 		return statuses
 	}
-	at := map[string]int{} // which gateway has a job
 	count := make([]int, len(gateways))
 	for i := range jobs {
 		for path, status := range push(i) {
@@ -131,7 +130,7 @@ func TestShardsBehindHAProxy(t *testing.T) {
 		}
 		return found
 	}
-	at = where()
+	at := where() // which gateway has a job
 	for _, g := range at {
 		count[g]++
 	}

@@ -57,9 +57,9 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 		if err == nil || ctx.Err() != nil || !Temporary(err) || a.written > 0 {
 			return a, err
 		}
-		pause := time.Duration(float64(wait) * (0.5 + rand.Float64()/2))
+		pause := time.Duration(float64(wait) * (0.5 + rand.Float64()/2)) // #nosec G404 -- nobody gains by guessing it
 		if failed, ok := errors.AsType[*Error](err); ok && failed.RetryAfter > 0 {
-			pause = failed.RetryAfter + time.Duration(rand.Float64()*float64(minWait))
+			pause = failed.RetryAfter + time.Duration(rand.Float64()*float64(minWait)) // #nosec G404 -- as above
 		}
 		if !deadline.IsZero() && time.Until(deadline) <= pause {
 			if attempts > 1 {
