@@ -79,7 +79,11 @@ func (i *instance) pusher(connection int) *pusher {
 	for n := len(i.pushers); n <= connection; n++ {
 		pool := &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}
 		client := &http.Client{Transport: pool, Timeout: time.Minute}
-		i.pushers = append(i.pushers, &pusher{pool, client, "http://" + i.addr + "/metrics", rand.New(rand.NewPCG(1, uint64(n))), n * 17})
+		addr := i.addr
+		if len(i.replicas) > 0 {
+			addr = i.replicas[n%len(i.replicas)].addr
+		}
+		i.pushers = append(i.pushers, &pusher{pool, client, "http://" + addr + "/metrics", rand.New(rand.NewPCG(1, uint64(n))), n * 17})
 	}
 	return i.pushers[connection]
 }

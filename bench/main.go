@@ -93,6 +93,7 @@ func run(ctx context.Context, chosen []measure, l *lab) (err error) {
 		return err
 	}
 	defer os.RemoveAll(l.dir)
+	defer l.database.end()
 	if err := l.findPrograms(); err != nil {
 		return err
 	}

@@ -159,6 +159,22 @@ func measures() []measure {
 		reference: pushLatency(0.99, ours(1).inFile()), ours: pushLatency(0.99, large),
 		rounds: 60, goal: atMost(1.2, "× without that group"),
 	}, {
+		name: "replicas-rate", what: "pushes per second, 64 connections, one replica on PostgreSQL against the file",
+		reference: pushRate(64, ours(fewGroups).inFile()), ours: pushRate(64, ours(fewGroups).inDatabase(1)),
+		rounds: 30, unit: rate, goal: atLeast(0.5, "× in the file"),
+	}, {
+		name: "replicas-three-rate", what: "pushes per second, 64 connections, three replicas against one",
+		reference: pushRate(64, ours(fewGroups).inDatabase(1)), ours: pushRate(64, ours(fewGroups).inDatabase(3)),
+		rounds: 30, unit: rate, goal: atLeast(1, "× one replica"),
+	}, {
+		name: "replicas-median", what: "push at 500 pushes per second, median latency, one replica on PostgreSQL",
+		reference: constant(20e-3), ours: pacedLatency(0.5, 500, ours(fewGroups).inDatabase(1)),
+		rounds: 10, goal: atMost(1, "of 20 ms"),
+	}, {
+		name: "replicas-p99", what: "push at 500 pushes per second, 99th percentile, three replicas on PostgreSQL",
+		reference: constant(100e-3), ours: pacedLatency(0.99, 500, ours(fewGroups).inDatabase(3)),
+		rounds: 10, goal: atMost(1, "of 100 ms"),
+	}, {
 		name: "file-size", what: "size of the file with 10,000 groups, each overwritten 20 times",
 		reference: fileSize(0, ours(someGroups).inFile(interval...)),
 		ours:      fileSize(20, ours(someGroups).inFile(interval...)),
@@ -217,4 +233,5 @@ const (
 	pushTurn   = 40 * time.Millisecond
 	rateTurn   = 200 * time.Millisecond
 	scrapeTurn = 200 * time.Millisecond
+	pacedTurn  = time.Second
 )

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ type server struct {
 	flags    []string
 	rules    string                // the rules file, none if empty
 	file     bool                  // persist to a file, each push synced
+	replicas int                   // that share a database instead of a file; 0 for none
 	slowSync bool                  // each sync takes 1 ms longer; needs strace
 	groups   int                   // groups 0 to groups-1, which pushes replace at random
 	fill     func(*instance) error // creates the groups
@@ -57,6 +59,9 @@ func upstream(groups int) server {
 
 func (s server) inFile(flags ...string) server { s.file, s.flags = true, flags; return s }
 
+// inDatabase is so many replicas that share a database. Connections spread over them.
+func (s server) inDatabase(replicas int) server { s.replicas = replicas; return s }
+
 func (s server) withSlowSync() server { s.slowSync = true; return s }
 
 func (s server) withRules(rules string) server { s.rules = rules; return s }
@@ -74,6 +79,7 @@ type lab struct {
 	profiles        string // directory, empty for none
 	short           bool
 	started         int
+	database        databaseOwner
 	running         []*instance // of the current measure
 }
 
@@ -82,8 +88,9 @@ type instance struct {
 	server
 	lab       *lab
 	addr      string
-	args      []string // how it was started
-	storage   string   // its file, if any
+	replicas  []*instance // all that share its database, itself included; empty if there are none
+	args      []string    // how it was started
+	storage   string      // its file, if any
 	rulesFile string
 	log       *bytes.Buffer // complete once gone is closed
 	cmd       *exec.Cmd
@@ -107,6 +114,13 @@ func (l *lab) start(s server) (*instance, error) {
 
 	if s.file {
 		i.storage = name + ".db"
+	}
+	if s.replicas > 0 {
+		url, err := l.newDatabase()
+		if err != nil {
+			return nil, err
+		}
+		s.flags = append(slices.Clone(s.flags), "--persistence.url="+url)
 	}
 	binary := l.oursPath
 	switch s.kind {
@@ -133,6 +147,11 @@ func (l *lab) start(s server) (*instance, error) {
 	if err := i.run(); err != nil {
 		return nil, fmt.Errorf("start %q: %w", i.args, err)
 	}
+	if s.replicas > 0 {
+		if err := i.startReplicas(s); err != nil {
+			return nil, err
+		}
+	}
 	if s.slowSync {
 		// strace must not wait for a processor. Only root may set this.
 		tracer, err := i.status("TracerPid")
@@ -145,6 +164,22 @@ func (l *lab) start(s server) (*instance, error) {
 		return nil, fmt.Errorf("fill %q: %w", i.args, i.failed(err))
 	}
 	return i, nil
+}
+
+// startReplicas starts what shares the database with the instance, whose flags s has.
+func (i *instance) startReplicas(s server) error {
+	other := s
+	other.replicas, other.fill = 0, fillNone
+	all := []*instance{i}
+	for len(all) < s.replicas {
+		replica, err := i.lab.start(other)
+		if err != nil {
+			return err
+		}
+		all = append(all, replica)
+	}
+	i.replicas = all
+	return nil
 }
 
 // run starts the process, again after stop, and returns once it is ready.

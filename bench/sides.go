@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
@@ -51,7 +52,7 @@ func perGroup(of side, groups float64) side { return sum(1/groups, of, constant(
 func pushLatency(q float64, s server) side {
 	return of(s, func(i *instance) (float64, error) {
 		d := pushTurn
-		if s.file {
+		if s.file || s.replicas > 0 {
 			d = rateTurn // a disk is slower
 		}
 		took, err := timed(d, i.pushRandom)
@@ -78,6 +79,30 @@ func pushRate(connections int, s server) side {
 			total += n
 		}
 		return float64(total) / time.Since(start).Seconds(), err
+	})
+}
+
+// pacedLatency is the quantile of the latencies of so many pushes per second, over 64
+// connections. A push that begins late, because the one before took long, counts from when it was due.
+func pacedLatency(q float64, perSecond int, s server) side {
+	const connections = 64
+	return of(s, func(i *instance) (float64, error) {
+		took := make([][]float64, connections)
+		interval := time.Second * connections / time.Duration(perSecond)
+		start := time.Now()
+		err := i.parallel(connections, func(n int, p *pusher) error {
+			for due := start.Add(interval * time.Duration(n) / connections); due.Sub(start) < pacedTurn; due = due.Add(interval) {
+				if err := sleep(i.lab.ctx, time.Until(due)); err != nil {
+					return err
+				}
+				if err := p.push(p.rng.IntN(i.groups)); err != nil {
+					return err
+				}
+				took[n] = append(took[n], time.Since(due).Seconds())
+			}
+			return nil
+		})
+		return quantile(slices.Concat(took...), q), err
 	})
 }
 

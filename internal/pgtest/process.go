@@ -12,13 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // unprivileged returns the user as whom servers run if the test runs as root, which
 // PostgreSQL does not accept. It returns nil if the test runs as another user.
-func unprivileged(t testing.TB) *syscall.Credential {
+func unprivileged(t TB) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return nil

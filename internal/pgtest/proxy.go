@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -23,7 +22,7 @@ type Proxy struct {
 }
 
 // StartProxy runs a proxy in front of target, a host:port.
-func StartProxy(t testing.TB, target string) *Proxy {
+func StartProxy(t TB, target string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

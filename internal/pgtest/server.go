@@ -1,5 +1,5 @@
 // Package pgtest runs real PostgreSQL servers for tests, each in a temporary folder and
-// on a loopback port of its own. Only tests use it.
+// on a loopback port of its own. Only tests and benchmarks use it.
 package pgtest
 
 import (
@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +25,18 @@ const patience = 60 * time.Second
 
 // User is the role that owns the databases of tests. It is no superuser.
 const User = "pushgateway"
+
+// TB is what servers need of the test that they end with.
+type TB interface {
+	Helper()
+	Failed() bool
+	Cleanup(func())
+	Logf(format string, args ...any)
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 // Config describes a server.
 type Config struct {
@@ -40,7 +51,7 @@ type Config struct {
 // Its methods fail the test if something goes wrong. They may be called from one
 // goroutine at a time, except Addr, URL and Query.
 type Server struct {
-	t    testing.TB
+	t    TB
 	dir  string // of everything that the server writes
 	port int
 
@@ -52,7 +63,7 @@ type Server struct {
 
 // Start runs a new server with the database "pushgateway", and returns once it accepts
 // connections. Standbys can follow it.
-func Start(t testing.TB, config Config) *Server {
+func Start(t TB, config Config) *Server {
 	t.Helper()
 	s := newServer(t)
 	s.run("initdb", "--pgdata="+s.data(), "--username=postgres", "--auth=trust", "--no-sync",
@@ -81,7 +92,7 @@ func Start(t testing.TB, config Config) *Server {
 }
 
 // newServer makes the folder of a server, and chooses its port.
-func newServer(t testing.TB) *Server {
+func newServer(t TB) *Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {
@@ -99,7 +110,7 @@ func newServer(t testing.TB) *Server {
 
 // freePort returns a port on which nobody listens. It is below those that the system
 // gives to outgoing connections, so that it stays free while the server is down.
-func freePort(t testing.TB) int {
+func freePort(t TB) int {
 	t.Helper()
 	for range 1000 {
 		port := 15_000 + rand.IntN(15_000)
