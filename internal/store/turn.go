@@ -59,15 +59,7 @@ func (s *Store) await(w waiter) {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	for !w.state().done {
-		s.queueing.Lock()
-		waiting := s.queue
-		s.queue = nil
-		s.queueing.Unlock()
-		// Should something below panic, nobody must believe that all went well.
-		for _, w := range waiting {
-			*w.state() = answer{errAborted, true}
-		}
-		if rest := s.turn(waiting); len(rest) > 0 {
+		if rest := s.turn(s.takeQueue()); len(rest) > 0 {
 			for _, w := range rest {
 				*w.state() = answer{}
 			}
@@ -77,6 +69,19 @@ func (s *Store) await(w waiter) {
 		}
 		s.sweep(s.minLarge)
 	}
+}
+
+// takeQueue returns those who wait, and empties the queue.
+func (s *Store) takeQueue() []waiter {
+	s.queueing.Lock()
+	defer s.queueing.Unlock()
+	waiting := s.queue
+	s.queue = nil
+	// Should something panic later, nobody must believe that all went well.
+	for _, w := range waiting {
+		*w.state() = answer{errAborted, true}
+	}
+	return waiting
 }
 
 // finish does what the caller's change of large groups has left to do. It does that in
@@ -117,6 +122,8 @@ func (s *Store) turn(waiting []waiter) (rest []waiter) {
 	if !foreign.Empty() {
 		s.adopt(foreign)
 	}
+	// Begin may have waited for other replicas. Who came meanwhile shares the turn.
+	waiting = append(waiting, s.takeQueue()...)
 	b := &s.next
 	defer b.reset()
 	b.begin()
