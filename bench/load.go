@@ -242,6 +242,15 @@ func largePush(format expfmt.Format) func() upload {
 	}
 }
 
+// manyFamilies makes a push of 1,000,000 metric families, 10 MB in the text format.
+func manyFamilies() []byte {
+	var b bytes.Buffer
+	for n := range 1_000_000 {
+		fmt.Fprintf(&b, "m%d 1\n", n)
+	}
+	return b.Bytes()
+}
+
 // shortLines makes a push of 32 MB of the shortest lines, compressed.
 func shortLines() upload {
 	const line, lines = "x 1\n", 8 << 20

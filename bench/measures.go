@@ -208,6 +208,14 @@ func measures() []measure {
 		reference: constant(150e-3), ours: firstByte("/?search="+url.QueryEscape(`{instance=~".*7.*"}`)+"&sort=-pushed", hundredThousand),
 		rounds: 10, goal: atMost(1, "of 150 ms"),
 	}, {
+		name: "push-beside-large", what: "longest wait of a push while another client pushes 1,000,000 metric families twice, and scrapes",
+		reference: constant(100e-3), ours: longestWaitBesideLarge(ours(fewGroups)),
+		rounds: 1, goal: atMost(1, "of 100 ms"),
+	}, {
+		name: "push-beside-large-disk", what: "the same, on disk",
+		reference: constant(100e-3), ours: longestWaitBesideLarge(ours(fewGroups).inFile()),
+		rounds: 1, goal: atMost(1, "of 100 ms"),
+	}, {
 		name: "expire", what: "longest wait of a push while 100,000 groups expire",
 		reference: constant(50e-3), ours: longestWaitWhileExpiring,
 		rounds: 1, goal: atMost(1, "of 50 ms"),

@@ -280,6 +280,39 @@ func bulkPush(groups int, s server) side {
 	})
 }
 
+// longestWaitBesideLarge pushes very many metric families to one group, twice, each time with
+// a scrape after it, while one client pushes to others.
+func longestWaitBesideLarge(s server) side {
+	body := manyFamilies()
+	return of(s, func(i *instance) (float64, error) {
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			for range 2 {
+				status, answer, pushErr := i.request(http.MethodPut, "/metrics/job/large", bytes.NewReader(body))
+				if pushErr == nil && status != http.StatusOK {
+					pushErr = fmt.Errorf("push: status %d: %.300s", status, answer)
+				}
+				err = errors.Join(err, pushErr, scrape(io.Discard, i.addr, gzipped, asText))
+			}
+			done <- err
+		}()
+		longest := time.Duration(0)
+		for {
+			start := time.Now()
+			if err := i.pushRandom(); err != nil {
+				return 0, err
+			}
+			longest = max(longest, time.Since(start))
+			select {
+			case err := <-done:
+				return longest.Seconds(), err
+			default:
+			}
+		}
+	})
+}
+
 // longestWaitWhileExpiring lets 100,000 groups expire at the same moment, while one
 // client pushes to others.
 func longestWaitWhileExpiring(l *lab) (func() (float64, error), error) {

@@ -66,7 +66,7 @@ const (
 	// minSpare is the memory beyond what lives that makes it worth giving it back.
 	minSpare = 64 << 20
 	// quietChecks is for how many seconds little is allocated before that.
-	quietChecks = 5
+	quietChecks = 2
 	// quietBytes is how much is little, in a second.
 	quietBytes = 2 << 20
 )

@@ -34,8 +34,9 @@ type Encoder struct {
 	ends     []int  // of the families in scratch
 	plain    []bool // whether their names are
 
-	pieces  []piece // of a push in several batches
-	dropped int     // timestamps, before the last Resume
+	pieces  [][]piece // of a push in several batches, by batch
+	joined  []piece   // one for each family, once the last batch has come
+	dropped int       // timestamps, before the last Resume
 
 	headers headers
 }
@@ -118,7 +119,7 @@ func (e *Encoder) Reset() {
 	default:
 		e.normalizer.DropEmptyLabels = false
 	}
-	e.metrics, e.rejected, e.pieces, e.families, e.dropped = 0, nil, nil, nil, 0
+	e.metrics, e.rejected, e.pieces, e.joined, e.families, e.dropped = 0, nil, nil, nil, nil, 0
 	e.scratch, e.ends, e.plain = e.scratch[:0], e.ends[:0], e.plain[:0]
 }
 
@@ -133,7 +134,7 @@ type Draft struct {
 	options  PushOptions
 	metrics  int
 	rejected error
-	pieces   []piece
+	pieces   [][]piece
 	dropped  int
 }
 
@@ -160,22 +161,29 @@ func (e *Encoder) Add(families []metric.Family) error {
 }
 
 func (e *Encoder) add(families []metric.Family) error {
+	var pieces []piece
 	for i := range families {
 		if f := &families[i]; len(f.Metrics) == 0 && f.Help != "" {
-			e.pieces = append(e.pieces, piece{name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, merge: f.Merge, plain: true})
+			pieces = append(pieces, piece{name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, merge: f.Merge, plain: true})
 		}
 	}
 	if err := e.encode(families); err != nil {
 		return err
 	}
 	encoded, start := slices.Clone(e.scratch), 0
+	pieces = slices.Grow(pieces, len(e.families))
 	for i := range e.families {
 		f := &e.families[i]
-		e.pieces = append(e.pieces, piece{
+		pieces = append(pieces, piece{
 			name: f.Name, help: f.Help, unit: f.Unit, typ: f.Type, merge: f.Merge, plain: e.plain[i], whole: len(e.families) == 1,
 			series: len(f.Metrics), protobuf: encoded[start:e.ends[i]:e.ends[i]],
 		})
 		start = e.ends[i]
+	}
+	// One slice for all would be copied as it grows. While that takes time, the collector
+	// cannot stop the world, and so stops all others.
+	if len(pieces) > 0 {
+		e.pieces = append(e.pieces, pieces)
 	}
 	e.families = nil
 	return nil
@@ -262,10 +270,10 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		pushTime: newTimeFamily(PushTime, e.key, e.normalizer.Bare(), at, at),
 	}
 	if len(e.pieces) > 0 {
-		p.families = make([]metric.Family, len(e.pieces))
-		p.encoded = make([]EncodedFamily, len(e.pieces))
-		for i := range e.pieces {
-			x, f := &e.pieces[i], &p.families[i]
+		p.families = make([]metric.Family, len(e.joined))
+		p.encoded = make([]EncodedFamily, len(e.joined))
+		for i := range e.joined {
+			x, f := &e.joined[i], &p.families[i]
 			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ, Merge: x.merge}
 			p.encoded[i].init(x.series, e.headers.shared(i, headerOf(f)), e.key, at, x.plain, x.protobuf)
 		}
@@ -273,7 +281,7 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		p.families = e.families
 		p.encoded = e.encodedFamilies(at)
 	}
-	e.families, e.pieces = nil, nil
+	e.families, e.pieces, e.joined = nil, nil, nil
 	if cap(e.scratch) > maxScratch {
 		e.scratch = nil
 	}
@@ -305,9 +313,11 @@ func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
 // joinPieces joins the pieces of each family, so that there is one left for each, in the
 // order of their names.
 func (e *Encoder) joinPieces() error {
-	slices.SortStableFunc(e.pieces, func(a, b piece) int { return strings.Compare(a.name, b.name) })
-	joined := e.pieces[:0]
-	for rest := e.pieces; len(rest) > 0; {
+	pieces := slices.Concat(e.pieces...)
+	clear(e.pieces)
+	slices.SortStableFunc(pieces, func(a, b piece) int { return strings.Compare(a.name, b.name) })
+	joined := pieces[:0]
+	for rest := pieces; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].name == rest[0].name {
 			n++
@@ -321,8 +331,8 @@ func (e *Encoder) joinPieces() error {
 		}
 		rest = rest[n:]
 	}
-	clear(e.pieces[len(joined):])
-	e.pieces = joined
+	clear(pieces[len(joined):])
+	e.joined = joined
 	return nil
 }
 

@@ -6,7 +6,7 @@ package store
 
 // maxSlice is how many families are settled, checked, announced or forgotten under a lock
 // at once.
-const maxSlice = 512
+const maxSlice = 128
 
 // unsettled is changes of groups that are published, without those families that the
 // index does not have yet. It is guarded by visible.
