@@ -57,9 +57,12 @@ type groupingKey struct {
 }
 
 // NewGroupingKey returns the key with the given labels, in any order. Their names must
-// be distinct. It retains the slice and sorts it in place, but not what the labels alias.
+// be distinct. It sorts the slice in place and may retain it, but not what the labels alias.
 func NewGroupingKey(labels []Label) GroupingKey {
 	slices.SortFunc(labels, compareLabelNames)
+	if cap(labels) > len(labels) { // the key may stay for long
+		labels = append(make([]Label, 0, len(labels)), labels...)
+	}
 	k := &groupingKey{labels, keyID(labels)}
 	k.aliasID()
 	return GroupingKey{k}
