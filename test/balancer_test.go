@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,12 +47,13 @@ func (b *balancer) set(i int, url string) {
 	b.backends[i] = url
 }
 
-// pick returns the backend whose turn it is, and how many there are.
-func (b *balancer) pick() (url string, all int) {
+// pick returns all backends, first the one whose turn it is.
+func (b *balancer) pick() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.next++
-	return b.backends[b.next%len(b.backends)], len(b.backends)
+	first := b.next % len(b.backends)
+	return slices.Concat(b.backends[first:], b.backends[:first])
 }
 
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,14 +62,13 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	tries := 1
-	if repeatable := r.Method != http.MethodPost || r.Header.Get("Idempotency-Key") != ""; repeatable {
-		_, tries = b.pick()
+	backends := b.pick()
+	if r.Method == http.MethodPost && r.Header.Get("Idempotency-Key") == "" {
+		backends = backends[:1]
 	}
-	for try := 1; ; try++ {
-		backend, _ := b.pick()
+	for i, backend := range backends {
 		resp, err := b.forward(r, backend, body)
-		if try < tries && (err != nil || retryable(resp.StatusCode)) {
+		if i < len(backends)-1 && (err != nil || retryable(resp.StatusCode)) {
 			if err == nil {
 				_ = resp.Body.Close() // another one answers
 			}
