@@ -82,6 +82,8 @@ test-chart:
 # Writes what is made from the chart: manifests, the table of values, the chart's copies
 # of alerts and dashboard.
 manifests:
+	cp deploy/prometheus/alerts.yaml deploy/prometheus/recording_rules.yaml deploy/grafana/dashboard.json \
+		deploy/helm/prometheus-pushgateway/files/
 	go -C test/chart test -count=1 . -update
 
 check:

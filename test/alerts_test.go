@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/pgtest"
 )
 
 // alertFiles are what Prometheus loads as rule_files, in deploy/prometheus.
@@ -106,8 +107,8 @@ func selectedNames(t *testing.T, expr string) []string {
 	return names
 }
 
-// exposedNames returns the sample names in the exposition of a gateway that uses all
-// features.
+// exposedNames returns the sample names in the expositions of a gateway with a file that uses all
+// features, and of one with a database.
 func exposedNames(t *testing.T) map[string]bool {
 	t.Helper()
 	dir := t.TempDir()
@@ -115,11 +116,15 @@ func exposedNames(t *testing.T) map[string]bool {
 	writeFile(t, rules, []byte("rules: []\n"))
 	writeFile(t, auth, []byte("users: []\nanonymous: {allow: [push, delete, scrape, read, admin]}\n"))
 	p := gateway(t, filepath.Join(dir, "file.db"), "--config.file="+rules, "--auth.file="+auth)
+	replica := startReplicas(t, []string{pgtest.Start(t, pgtest.Config{}).URL()}).each[0]
+	replica.push(t, http.MethodPut, "/metrics/job/a", "x 1\n")
 	p.push(t, http.MethodPut, "/metrics/job/a", "x 1\n")
 	names := map[string]bool{}
-	for line := range strings.Lines(p.do(t, http.MethodGet, "/metrics", "").body) {
-		if name := regexp.MustCompile(`^\w+`).FindString(line); name != "" {
-			names[name] = true
+	for _, exposition := range []string{p.get(t, "/metrics"), replica.get(t, "/metrics"), replica.get(t, "/self")} {
+		for line := range strings.Lines(exposition) {
+			if name := regexp.MustCompile(`^\w+`).FindString(line); name != "" {
+				names[name] = true
+			}
 		}
 	}
 	return names
@@ -131,7 +136,8 @@ func TestFailureTime(t *testing.T) {
 	rules := filepath.Join(t.TempDir(), "rules.yml")
 	writeFile(t, rules, []byte("rules:\n- match: '{job=\"limit\"}'\n  series_limit: 1\n"))
 	p := start(t, "--config.file="+rules, "--push.max-body-size=1KiB", "--storage.max-groups=20")
-	p.push(t, http.MethodPut, "/metrics/job/counter", "# TYPE taken counter\ntaken 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 1\n")
+	p.push(t, http.MethodPut, "/metrics/job/counter",
+		"# TYPE taken counter\ntaken 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 1\n")
 
 	documented := map[string]string{}
 	row := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (yes|no|if the group exists) \\| ")
@@ -189,6 +195,7 @@ func TestFailureTime(t *testing.T) {
 	}
 	p.do(t, http.MethodPost, "/metrics/job/quota", "a 1\n")
 	if failed("quota") || documented["quota"] != "if the group exists" {
-		t.Errorf("docs/ALERTS.md says %q of the reason quota; a group that did not exist has a failure time: %v", documented["quota"], failed("quota"))
+		t.Errorf("docs/ALERTS.md says %q of the reason quota; a group that did not exist has a failure time: %v",
+			documented["quota"], failed("quota"))
 	}
 }
