@@ -35,6 +35,9 @@ func ParseAddress(text string) (Address, error) {
 		}
 		return Address{}, fmt.Errorf("the URL cannot be used: %w", cause)
 	}
+	if mode := config.DefaultQueryExecMode; mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol {
+		return Address{}, fmt.Errorf("default_query_exec_mode=%s does not work: behind a pooler use cache_describe", mode)
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}

@@ -12,14 +12,17 @@ import (
 	"pushgateway/internal/store"
 )
 
-// TestReplicas: what one replica commits, another has soon, and decides on. Without
-// notifications it polls.
+// TestReplicas: what one replica commits, another has soon, and decides on. Behind a pooler
+// it polls, since no notification comes, and prepares no statements.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Config{})
 	for _, noListen := range []bool{false, true} {
-		t.Run(fmt.Sprintf("polling %v", noListen), func(t *testing.T) {
+		t.Run(fmt.Sprintf("pooler %v", noListen), func(t *testing.T) {
 			url := server.NewDatabase()
+			if noListen {
+				url += "&default_query_exec_mode=cache_describe"
+			}
 			listening := func(o *Options) { o.noListen = noListen }
 			a, b := newReplica(t, url, named("a"), listening), newReplica(t, url, named("b"), listening)
 			a.mustPush(t, "x", "# TYPE m counter\nm 1\n")
