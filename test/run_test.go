@@ -353,3 +353,26 @@ func TestPushCommand(t *testing.T) {
 		t.Error("a dry run was pushed")
 	}
 }
+
+// TestRunAndPushToUpstream: the Prometheus Pushgateway gets no sums and no options, and push
+// says so.
+func TestRunAndPushToUpstream(t *testing.T) {
+	t.Parallel()
+	upstream := launch(t, exec.Command("prometheus-pushgateway", "--web.listen-address=127.0.0.1:0"))
+	if out, code := runToEnd(t, runJob(t, upstream.URL, "--", "sh", "-c", "exit 3")); code != 3 || out != "" {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	cmd := command(t, gatewayBinary(t), "push", "--job=j", "--url="+upstream.URL, "--ttl=1h", "--metric=not_pushed=1")
+	out, code := runToEnd(t, cmd)
+	if code != 1 {
+		t.Errorf("a push with an option: exit code %d", code)
+	}
+	wantText(t, out, "the Prometheus Pushgateway, which does not know ttl: nothing was pushed")
+	metrics := upstream.get(t, "/metrics")
+	wantText(t, metrics, `job_last_exit_code{instance="",job="j"} 3`)
+	for _, name := range []string{"job_runs_total", "job_duration_seconds", "not_pushed"} {
+		if strings.Contains(metrics, name) {
+			t.Errorf("%s was pushed", name)
+		}
+	}
+}
