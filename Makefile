@@ -28,8 +28,8 @@ GOSEC = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 # G115 conversions of integers: sizes are bounded by that of a body or file, and what is
 #      read is checked; the fuzzers of wire, metric and journal look for the rest.
 # G304, G703 names of files from variables: the operator gives them on the command line.
-# bench and scripts are not part of the program.
-GOSECFLAGS = -quiet -exclude=G104,G115,G304,G703 -exclude-dir=bench -exclude-dir=scripts
+# bench, scripts and internal/pgtest are not part of the program.
+GOSECFLAGS = -quiet -exclude=G104,G115,G304,G703 -exclude-dir=bench -exclude-dir=scripts -exclude-dir=pgtest
 GOVULNDB ?= https://vuln.go.dev
 
 BINARY ?= dist/pushgateway
