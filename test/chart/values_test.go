@@ -298,10 +298,11 @@ func TestNames(t *testing.T) {
 
 // TestContradictions: what cannot work fails when it is rendered, and says what to do.
 func TestContradictions(t *testing.T) {
+	users, _, _ := strings.Cut(readFile(t, "testdata/values/hashes.yaml"), "serviceMonitor")
 	for values, want := range map[string]string{
-		"networkPolicy: {allowAll: false}": "set allowAll or customSelectors",
-		strings.Split(readFile(t, "testdata/values/hashes.yaml"), "serviceMonitor")[0] + "serviceMonitor: {enabled: true}": "set serviceMonitor.basicAuth.existingSecret",
-		"{webConfiguration: {basicAuthUsers: {a: b}}, auth: {config: {users: []}}}":                                        "use one of them",
+		"networkPolicy: {allowAll: false}":                                          "set allowAll or customSelectors",
+		users + "serviceMonitor: {enabled: true}":                                   "set serviceMonitor.basicAuth.existingSecret",
+		"{webConfiguration: {basicAuthUsers: {a: b}}, auth: {config: {users: []}}}": "use one of them",
 	} {
 		defaultRelease(t, values).wantError(t, want)
 	}
