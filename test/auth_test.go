@@ -64,7 +64,7 @@ anonymous: {allow: [scrape]}
 			[]string{"check", file, "--as", "checkout-ci", "PUT", "/metrics/job/x"}, 1,
 			`not allowed (403): checkout-ci lacks the right push for the group {job="x"}`, "",
 		},
-		{[]string{"check", file, "--as", "anonymous", "GET", "/"}, 1, "not allowed (401): anonymous lacks the right read", ""},
+		{[]string{"check", file, "--as", "anonymous", "GET", "/"}, 1, "not allowed (401): this needs the right read", ""},
 		{[]string{"check", file, "--as", "anonymous", "GET", "/-/healthy"}, 0, "allowed: everybody may", ""},
 		{[]string{"check", file, "--as", "alice", "PUT", "/api/v1/admin/wipe"}, 0, "needs the right admin\nallowed: alice may read, admin", ""},
 		{[]string{"check", file, "--as", "bob", "GET", "/"}, 1, "", "there is no user bob; the users are: checkout-ci, alice"},

@@ -20,7 +20,7 @@ func testSignIn(t *testing.T, browser context.Context) {
 		p.push(t, "PUT", "/metrics/job/nightly-"+team+"/team/"+team, "m 1\n", "Authorization", "Bearer pgw_example_"+team)
 	}
 	b := open(t, browser, p.URL, "/?search=nightly")
-	b.want("Sign in", "anonymous lacks the right read")
+	b.want("Sign in", "this needs the right read")
 	b.axe("sign in")
 	if name := os.Getenv("SIGN_IN_PICTURE"); name != "" {
 		var picture []byte
@@ -49,5 +49,5 @@ func testSignIn(t *testing.T, browser context.Context) {
 	b.clickTo(".visitor button")
 	b.want("Sign in")
 	b.visit("/")
-	b.want("anonymous lacks the right read")
+	b.want("this needs the right read")
 }

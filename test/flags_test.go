@@ -59,7 +59,7 @@ func TestVersion(t *testing.T) {
 }
 
 // TestFlags: --help and the status in the API list the same flags, upstream's flags
-// among them, and README.md describes each.
+// among them, and docs/FLAGS.md describes each.
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	help, code := runToEnd(t, command(t, gatewayBinary(t), "--help"))
@@ -93,10 +93,10 @@ func TestFlags(t *testing.T) {
 	wantLines(t, "the flags in /api/v1/status, and help and version", slices.Sorted(maps.Keys(status.Data.Flags)),
 		without(flags, []string{"help", "version"}))
 
-	readme := string(readFile(t, filepath.Join(root, "README.md")))
+	page := pages(t)["docs/FLAGS.md"]
 	for _, flag := range slices.Sorted(maps.Keys(status.Data.Flags)) {
-		if !strings.Contains(readme, "`--"+flag+"`") {
-			t.Errorf("README.md does not describe --%s", flag)
+		if !strings.Contains(page, "`--"+flag+"`") {
+			t.Errorf("docs/FLAGS.md does not describe --%s", flag)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package test
 
 import (
 	"net/http"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -63,4 +65,24 @@ func TestSelfMetricsPathInUse(t *testing.T) {
 	t.Run("telemetry path", func(t *testing.T) {
 		wantText(t, startFails(t, "--web.own-metrics-path=/x", "--web.telemetry-path=/x"), "/x", "already in use")
 	})
+}
+
+// TestMetricsPage: docs/METRICS.md lists each of the gateway's own metrics.
+func TestMetricsPage(t *testing.T) {
+	t.Parallel()
+	_, auth := security.block(t, "file", "auth.yml")
+	file := filepath.Join(t.TempDir(), "auth.yml")
+	writeFile(t, file, []byte(auth))
+	p := start(t, "--auth.file="+file, "--config.file="+rulesFile(t))
+	exposed := p.do(t, http.MethodGet, "/metrics", "", "Authorization", "Bearer pgw_example_prometheus").body
+	wantText(t, exposed, "# TYPE pushgateway_auth_denied_total ", "# TYPE pushgateway_config_last_reload_successful ")
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\w+) `).FindAllStringSubmatch(exposed, -1) {
+		name := m[1]
+		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
+			continue
+		}
+		if !strings.Contains(pages(t)["docs/METRICS.md"], "`"+name+"`") {
+			t.Errorf("docs/METRICS.md does not list %s", name)
+		}
+	}
 }

@@ -189,17 +189,22 @@ type DeniedError struct {
 // Anonymous reports whether the request had no credential, so that one might help.
 func (e *DeniedError) Anonymous() bool { return e.principal.Anonymous() }
 
-// Error names the missing right, and what the sender has instead.
+// Error names the missing right and, of a known sender, the rights that it has instead.
 func (e *DeniedError) Error() string {
 	var b strings.Builder
+	if e.Anonymous() {
+		fmt.Fprintf(&b, "this needs the right %s", e.Right)
+		if e.Group.ID() != "" {
+			fmt.Fprintf(&b, " for the group %s", e.Group)
+		}
+		b.WriteString(": send a credential that has it")
+		return metric.Shorten(b.String())
+	}
 	fmt.Fprintf(&b, "%s lacks the right %s", e.principal.Name(), e.Right)
 	if e.Group.ID() != "" && e.principal.Has(e.Right) {
 		fmt.Fprintf(&b, " for the group %s: it has it for %s only", e.Group, e.principal.Match())
 	} else {
 		fmt.Fprintf(&b, ": it has %s", e.principal.Allows())
-	}
-	if e.Anonymous() {
-		b.WriteString("; send a credential that has it")
 	}
 	return metric.Shorten(b.String())
 }

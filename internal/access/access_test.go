@@ -100,8 +100,8 @@ anonymous:
 		{p.Check(Admin), "checkout-ci lacks the right admin: it has push, read"},
 		{p.CheckGroup(Delete, group("job", "a", "team", "checkout")), "checkout-ci lacks the right delete: it has push, read"},
 		{p.CheckGroup(Push, group("job", "a")), `checkout-ci lacks the right push for the group {job="a"}: it has it for {team="checkout"} only`},
-		{policy.anonymous.Check(Read), "anonymous lacks the right read: it has scrape; send a credential that has it"},
-		{nobody.Check(Scrape), "anonymous lacks the right scrape: it has none; send a credential that has it"},
+		{policy.anonymous.Check(Read), "this needs the right read: send a credential that has it"},
+		{nobody.Check(Scrape), "this needs the right scrape: send a credential that has it"},
 	} {
 		if c.err == nil || c.err.Error() != c.want {
 			t.Errorf("got  %v\nwant %s", c.err, c.want)

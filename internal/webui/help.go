@@ -7,12 +7,15 @@ type document struct{ Name, About string }
 
 // documents are those that users and operators need.
 var documents = []document{
+	{"README.md", "contents of all documents"},
 	{"PUSHING.md", "groups, push options, expiry, sums, retries"},
 	{"CLIENTS.md", "client libraries and their settings"},
 	{"API.md", "every URL, its parameters and answers"},
 	{"OTLP.md", "pushing with OpenTelemetry"},
 	{"OPERATING.md", "running the gateway: storage, backups, limits, monitoring"},
-	{"ALERTS.md", "alerts and recording rules"},
+	{"FLAGS.md", "flags of the gateway"},
+	{"ALERTS.md", "alerts, and reasons of rejections"},
+	{"METRICS.md", "the gateway's own metrics"},
 	{"KUBERNETES.md", "running the gateway in Kubernetes"},
 	{"SECURITY.md", "users, rights and what they protect from"},
 	{"COMPATIBILITY.md", "differences from the Prometheus Pushgateway"},
