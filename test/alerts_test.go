@@ -130,7 +130,8 @@ func exposedNames(t *testing.T) map[string]bool {
 	return names
 }
 
-// TestFailureTime: docs/ALERTS.md says which rejections set push_failure_time_seconds.
+// TestFailureTime: docs/ALERTS.md says which rejections set push_failure_time_seconds, and their
+// status.
 func TestFailureTime(t *testing.T) {
 	t.Parallel()
 	rules := filepath.Join(t.TempDir(), "rules.yml")
@@ -139,10 +140,10 @@ func TestFailureTime(t *testing.T) {
 	p.push(t, http.MethodPut, "/metrics/job/counter",
 		"# TYPE taken counter\ntaken 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 1\n")
 
-	documented := map[string]string{}
-	row := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (yes|no|if the group exists) \\| ")
+	documented, statuses := map[string]string{}, map[string]string{}
+	row := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (yes|no|if the group exists) \\| (\\d+) \\| ")
 	for _, m := range row.FindAllStringSubmatch(pages(t)["docs/ALERTS.md"], -1) {
-		documented[m[1]] = m[2]
+		documented[m[1]], statuses[m[1]] = m[2], m[3]
 	}
 	for _, reason := range metric.Reasons() {
 		if documented[string(reason)] == "" {
@@ -181,8 +182,8 @@ func TestFailureTime(t *testing.T) {
 		{"protocol", "", "x", []string{"X-Prometheus-Remote-Write-Version", "0.1.0", "Content-Encoding", "snappy"}},
 	} {
 		answer := p.do(t, http.MethodPost, "/metrics/job/"+c.reason+c.after, c.body, c.header...)
-		if answer.status < 400 {
-			t.Errorf("%s: status %d, want a rejection", c.reason, answer.status)
+		if status := fmt.Sprint(answer.status); answer.status < 400 || status != statuses[c.reason] {
+			t.Errorf("%s: status %s, docs/ALERTS.md says %s", c.reason, status, statuses[c.reason])
 		}
 		wantText(t, p.do(t, http.MethodGet, "/metrics", "").body,
 			fmt.Sprintf("pushgateway_pushes_rejected_total{reason=%q} 1\n", c.reason))
@@ -193,7 +194,9 @@ func TestFailureTime(t *testing.T) {
 
 	for i := 0; p.do(t, http.MethodPost, fmt.Sprint("/metrics/job/more", i), "a 1\n").status == http.StatusOK; i++ {
 	}
-	p.do(t, http.MethodPost, "/metrics/job/quota", "a 1\n")
+	if answer := p.do(t, http.MethodPost, "/metrics/job/quota", "a 1\n"); fmt.Sprint(answer.status) != statuses["quota"] {
+		t.Errorf("quota: status %d, docs/ALERTS.md says %s", answer.status, statuses["quota"])
+	}
 	if failed("quota") || documented["quota"] != "if the group exists" {
 		t.Errorf("docs/ALERTS.md says %q of the reason quota; a group that did not exist has a failure time: %v",
 			documented["quota"], failed("quota"))

@@ -111,6 +111,26 @@ func TestOpenAPINamesAllRoutes(t *testing.T) {
 	}
 }
 
+// TestAPIPageNamesAllRoutes: docs/API.md names every route, including those of the pages.
+func TestAPIPageNamesAllRoutes(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	rows, err := s.table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../docs/API.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## Endpoints")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, row := range rows {
+		if path := strings.TrimSuffix(row.path, "*"); !strings.Contains(table, path) {
+			t.Errorf("the table of endpoints in docs/API.md does not name %s", path)
+		}
+	}
+}
+
 // TestOpenAPIDescribesTheAnswers holds the answers against their schemas, as far
 // as types, names and what must be there go.
 func TestOpenAPIDescribesTheAnswers(t *testing.T) {
