@@ -135,19 +135,20 @@ type Draft struct {
 	metrics  int
 	rejected error
 	pieces   [][]piece
+	joined   []piece
 	dropped  int
 }
 
-// Suspend returns the push, with all batches that went to Add so far, so that the Encoder
+// Suspend returns the push, with all batches that went to Add and Done so far, so that the Encoder
 // can be used for another one.
 func (e *Encoder) Suspend() Draft {
-	return Draft{e.key, e.options, e.metrics, e.rejected, e.pieces, e.dropped + e.normalizer.Dropped()}
+	return Draft{e.key, e.options, e.metrics, e.rejected, e.pieces, e.joined, e.dropped + e.normalizer.Dropped()}
 }
 
 // Resume continues a push that was suspended.
 func (e *Encoder) Resume(d Draft) {
 	e.Begin(d.key, d.options)
-	e.metrics, e.rejected, e.pieces, e.dropped = d.metrics, d.rejected, d.pieces, d.dropped
+	e.metrics, e.rejected, e.pieces, e.joined, e.dropped = d.metrics, d.rejected, d.pieces, d.joined, d.dropped
 }
 
 // Rejected returns the error that Add or Done returned since Begin or Reset, if any.
