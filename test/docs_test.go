@@ -98,6 +98,19 @@ func TestDocsLinks(t *testing.T) {
 	}
 }
 
+// TestDocsContents: docs/README.md links to every page of docs, and README.md to docs/README.md.
+func TestDocsContents(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	for page := range all {
+		name, inDocs := strings.CutPrefix(page, "docs/")
+		if inDocs && name != "README.md" && !strings.Contains(all["docs/README.md"], "]("+name) {
+			t.Errorf("docs/README.md does not link to %s", name)
+		}
+	}
+	wantText(t, all["README.md"], "](docs/README.md)")
+}
+
 // anchor returns the anchor that GitHub gives to a heading.
 func anchor(heading string) string {
 	keep := func(r rune) rune {
