@@ -68,6 +68,7 @@ var otherBlocks = []string{
 	"file: pushgateway.yml", "run: check-config", "answer: check-config", "start: rules", "run: reload", // TestPushingRules
 	"run: sum-by-rule", "result: sum-by-rule",
 	"run: drop-labels", "result: drop-labels", // TestPushingDropLabels
+	"run: utf8",                                                               // TestPushingUTF8
 	"answer: bulk-curl", "run: dry-run", "answer: dry-run", "run: delete-old", // TestPushingAnswers
 	"start: admin", "start: own", // topics
 	"file: alerts.yml", "file: prometheus.yml", // TestPushingFiles
@@ -416,6 +417,15 @@ func (p *program) wantTTLs(t *testing.T, want map[string]string) {
 
 // TestPushingDropLabels: what two processes push adds up without the label that tells them
 // apart.
+func TestPushingUTF8(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--push.enable-utf8-names")
+	pushing.run(t, "utf8", t.TempDir(), p.Addr)
+	wantText(t, p.get(t, "/metrics"), `http_requests{cloud_region="eu",http_method="GET",instance="",job="web"} 1`)
+	a := p.do(t, "GET", "/metrics", "", "Accept", "text/plain;version=1.0.0;escaping=allow-utf-8")
+	wantText(t, a.body, `{"http.requests","cloud.region"="eu","http.method"="GET",instance="",job="web"} 1`)
+}
+
 func TestPushingDropLabels(t *testing.T) {
 	t.Parallel()
 	p := start(t)
