@@ -62,7 +62,8 @@ func testCharts(t *testing.T, browser context.Context) {
 	if got := eval[string](b, `document.querySelectorAll("figure rect.bars title")[3].textContent`); got != "1 – 2.5: 17" {
 		t.Errorf("the text of a bar is %q", got)
 	}
-	if got := eval[[]string](b, `[...document.querySelectorAll(".share rect")].map((r) => r.getAttribute("width"))`); len(got) != 3 || got[2] != "100%" {
+	if got := eval[[]string](b, `[...document.querySelectorAll(".share rect")].map((r) => r.getAttribute("width"))`); len(got) != 3 ||
+		got[2] != "100%" {
 		t.Errorf("the quantiles are drawn as %q", got)
 	}
 	// Bounds are written where the bars meet, and counts where they are on the scale.
@@ -188,15 +189,18 @@ func testCopy(t *testing.T, browser context.Context) {
 // testValues reads the table of metrics with a single value.
 func testValues(t *testing.T, browser context.Context) {
 	p := start(t)
-	p.push(t, "PUT", "/metrics/job/a/instance/i", "# HELP rows Rows read.\n# TYPE rows gauge\nrows{table=\"x\"} 2190807\nrows{table=\"y\"} 258143\n"+
-		"ratio 0.30000000000000004\n# TYPE size_bytes gauge\nsize_bytes 1.5e9\n")
+	p.push(t, "PUT", "/metrics/job/a/instance/i",
+		"# HELP rows Rows read.\n# TYPE rows gauge\nrows{table=\"x\"} 2190807\nrows{table=\"y\"} 258143\n"+
+			"ratio 0.30000000000000004\n# TYPE size_bytes gauge\nsize_bytes 1.5e9\n")
 	b := open(t, browser, p.URL, "/groups/job/a/instance/i")
 	if got := eval[string](b, "document.title"); got != "a instance=i · Pushgateway" {
 		t.Errorf("title %q", got)
 	}
 	type row struct{ Text, Exact string }
-	values := eval[[]row](b, `[...document.querySelectorAll("table.values .number .value")].map((e) => ({Text: e.textContent, Exact: e.title}))`)
-	for i, want := range []row{{"0.3", "0.30000000000000004"}, {"2,190,807", "2.190807e+06"}, {"258,143", "258143"}, {"1,500,000,000", "1.5e+09"}} {
+	values := eval[[]row](b,
+		`[...document.querySelectorAll("table.values .number .value")].map((e) => ({Text: e.textContent, Exact: e.title}))`)
+	for i, want := range []row{{"0.3", "0.30000000000000004"}, {"2,190,807", "2.190807e+06"}, {"258,143", "258143"},
+		{"1,500,000,000", "1.5e+09"}} {
 		if len(values) <= i || values[i] != want {
 			t.Errorf("value %d of %v, want %v", i, values, want)
 		}
@@ -209,7 +213,8 @@ func testValues(t *testing.T, browser context.Context) {
 		}
 	}
 	// Each sample takes one line.
-	heights := eval[[]float64](b, `[...document.querySelectorAll("table.values tbody tr")].slice(0, 4).map((e) => e.getBoundingClientRect().height)`)
+	heights := eval[[]float64](b,
+		`[...document.querySelectorAll("table.values tbody tr")].slice(0, 4).map((e) => e.getBoundingClientRect().height)`)
 	for _, height := range heights {
 		if height > 32 {
 			t.Errorf("rows of %v pixels", heights)

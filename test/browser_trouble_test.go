@@ -145,12 +145,14 @@ func testDensity(t *testing.T, browser context.Context) {
 	b := open(t, browser, p.URL, "/")
 	b.screen(1280, 800, false)
 	b.awaitRows(50)
-	shown := eval[int](b, `[...document.querySelectorAll("table.list tbody tr")].filter((r) => r.getBoundingClientRect().bottom <= innerHeight).length`)
+	shown := eval[int](b,
+		`[...document.querySelectorAll("table.list tbody tr")].filter((r) => r.getBoundingClientRect().bottom <= innerHeight).length`)
 	if shown < 17 {
 		t.Errorf("%d groups are shown on 1280 × 800, want 17", shown)
 	}
 	widths := func() string {
-		return eval[string](b, `[...document.querySelectorAll("table.list thead th")].map((h) => Math.round(h.getBoundingClientRect().width)).join()`)
+		return eval[string](b,
+			`[...document.querySelectorAll("table.list thead th")].map((h) => Math.round(h.getBoundingClientRect().width)).join()`)
 	}
 	before := widths()
 	b.write("cleaner host-00")

@@ -11,10 +11,12 @@ import (
 // order.
 func TestImportsPointOneWay(t *testing.T) {
 	order := []string{
-		"cmd/pushgateway", "internal/client", "internal/job", "internal/web", "internal/httpserver", "internal/pushbody", "internal/webui", "internal/api",
+		"cmd/pushgateway", "internal/client", "internal/job", "internal/web", "internal/httpserver", "internal/pushbody", "internal/webui",
+		"internal/api",
 		"internal/groupview", "internal/search", "internal/history", "internal/journal/journaltest", "internal/exposition",
 		"internal/journal/postgres", "internal/journal", "internal/store", "internal/otlp", "internal/wire", "internal/rules",
-		"internal/pushoptions", "internal/access", "internal/limits", "internal/selector", "internal/metric", "internal/sorted", "internal/words", "docs",
+		"internal/pushoptions", "internal/access", "internal/limits", "internal/selector", "internal/metric", "internal/sorted",
+		"internal/words", "docs",
 		"internal/protofield",
 		"internal/pgtest",
 	}

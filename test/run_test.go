@@ -101,7 +101,9 @@ func TestRunGateways(t *testing.T) {
 	gateways := map[string]struct{ url, says string }{
 		"down":      {unreachable(t), "connection refused"},
 		"rejecting": {handler(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 400) }), "400: no"},
-		"failing":   {handler(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", 503) }), "503: later"},
+		"failing": {handler(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "later", http.StatusServiceUnavailable)
+		}), "503: later"},
 		"hanging": {handler(func(_ http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():
@@ -273,12 +275,14 @@ func TestRunTextfiles(t *testing.T) {
 		return out
 	}
 	script(`echo 'rows{table="a"} 5' > $PUSHGATEWAY_TEXTFILE`)
-	wantText(t, p.get(t, "/metrics"), `rows{instance="",job="j",table="a"} 5`+"\n", `job_schedule_interval_seconds{instance="",job="j"} 86400`+"\n")
+	wantText(t, p.get(t, "/metrics"), `rows{instance="",job="j",table="a"} 5`+"\n",
+		`job_schedule_interval_seconds{instance="",job="j"} 86400`+"\n")
 	wantText(t, string(readFile(t, file)), `rows{job="j",table="a"} 5`+"\n")
 	if out := script("exit 1"); out != "" {
 		t.Errorf("printed %s", out)
 	}
-	wantText(t, string(readFile(t, file)), `job_runs_total{job="j",result="success"} 1`+"\n", `job_runs_total{job="j",result="failure"} 1`+"\n",
+	wantText(t, string(readFile(t, file)), `job_runs_total{job="j",result="success"} 1`+"\n",
+		`job_runs_total{job="j",result="failure"} 1`+"\n",
 		`job_last_success_timestamp_seconds{job="j"} `, `job_duration_seconds_count{job="j"} 2`+"\n")
 	wantText(t, script(`printf 'ok 1\nrows{ 5\n' > $PUSHGATEWAY_TEXTFILE`), "$PUSHGATEWAY_TEXTFILE: line 2: ")
 	wantText(t, p.get(t, "/metrics"), `job_runs_total{instance="",job="j",result="success",totals="run"} 2`+"\n")
@@ -297,7 +301,8 @@ func TestRunAsInit(t *testing.T) {
 	p := start(t)
 	const script = `sh -c 'sh -c "exit 0" & exit 0'; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; ` +
 		`for s in /proc/[0-9]*/stat; do cut -d' ' -f3 $s; done | grep -c Z; exit 11`
-	cmd := command(t, "unshare", "--pid", "--fork", "--mount-proc", gatewayBinary(t), "run", "--job=init", "--url="+p.URL, "--", "sh", "-c", script)
+	cmd := command(t, "unshare", "--pid", "--fork", "--mount-proc", gatewayBinary(t), "run", "--job=init", "--url="+p.URL, "--", "sh", "-c",
+		script)
 	if out, code := runToEnd(t, cmd); code != 11 || out != "0\n" {
 		t.Errorf("exit code %d, zombies: %s", code, out)
 	}

@@ -38,7 +38,7 @@ func start(c *Command) (*process, error) {
 		p.terminal = fd
 		attributes.Foreground, attributes.Ctty = true, fd
 	}
-	p.pid, err = syscall.ForkExec(path, c.Args, &syscall.ProcAttr{
+	p.pid, err = syscall.ForkExec(path, c.Args, &syscall.ProcAttr{ // #nosec G204 -- to run what the user asks for is the purpose
 		Env:   append(os.Environ(), c.Env...),
 		Files: []uintptr{c.In.Fd(), c.Out.Fd(), c.Err.Fd()},
 		Sys:   attributes,

@@ -69,7 +69,7 @@ func (e *EncodedFamily) Protobuf() []byte { return unsafe.Slice(e.protobuf, e.si
 
 // setProtobuf sets what Protobuf returns, which must not change any more.
 func (e *EncodedFamily) setProtobuf(b []byte) {
-	e.protobuf, e.size = unsafe.SliceData(b), uint32(len(b))
+	e.protobuf, e.size = unsafe.SliceData(b), uint32(len(b)) // #nosec G103 -- Protobuf puts it together again
 }
 
 func (e *EncodedFamily) setSeries(series int, plain bool) {

@@ -44,12 +44,14 @@ func TestExplain(t *testing.T) {
 		{"sum", metric.SumOrReplace, `wrong: add merge=sum to this push (with curl: 'http://gw:9091/metrics/job/it%27s?merge=sum'), ` +
 			`or replace all that the group holds with PUT and merge=group`},
 		{"names", metric.AllowUTF8, "wrong; or start the gateway with --push.enable-utf8-names, which allows any UTF-8"},
-		{"quoted names", metric.AllowQuotedUTF8, "wrong; or start the gateway with --push.enable-utf8-names, which allows any UTF-8 in quoted names: " +
-			`{"a.metric","a.label"="x"} 1`},
+		{"quoted names", metric.AllowQuotedUTF8,
+			"wrong; or start the gateway with --push.enable-utf8-names, which allows any UTF-8 in quoted names: " +
+				`{"a.metric","a.label"="x"} 1`},
 		{"timestamps", metric.DropTimestamps,
 			"wrong; or push with timestamps=drop (in the query of the URL), which takes the samples without them"},
 		{"labels", metric.SplitByLabels,
-			"wrong; to let the labels of the metrics name their groups, push to 'http://gw:9091/api/v1/push?group_by=job,x' (each metric needs the label job)"},
+			"wrong; to let the labels of the metrics name their groups, push to 'http://gw:9091/api/v1/push?group_by=job,x' " +
+				"(each metric needs the label job)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rejection := &metric.RejectionError{Reason: metric.BadMerge, Message: "wrong", Fix: c.fix, Group: key, Labels: []string{"job", "x"}}

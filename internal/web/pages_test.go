@@ -212,14 +212,16 @@ func TestUnknownPages(t *testing.T) {
 	}
 	const browser = "text/html,application/xhtml+xml,*/*;q=0.8"
 	w := ask("/no/<b>where", browser)
-	if body := w.Body.String(); w.Code != 404 || !strings.Contains(body, "No such page") || !strings.Contains(body, `href="../metrics"`) || !strings.Contains(body, "/no/&lt;b&gt;where") ||
+	if body := w.Body.String(); w.Code != 404 || !strings.Contains(body, "No such page") || !strings.Contains(body, `href="../metrics"`) ||
+		!strings.Contains(body, "/no/&lt;b&gt;where") ||
 		!strings.Contains(body, `href="../static/page.css"`) {
 		t.Errorf("%d %s", w.Code, body)
 	}
 	if w := ask("/nowhere", "*/*"); w.Code != 404 || w.Body.String() != "404 page not found\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := ask("/help", browser); !strings.Contains(w.Body.String(), `href="docs/PUSHING.md"`) || !strings.Contains(w.Body.String(), `href="./metrics"`) {
+	if w := ask("/help", browser); !strings.Contains(w.Body.String(), `href="docs/PUSHING.md"`) ||
+		!strings.Contains(w.Body.String(), `href="./metrics"`) {
 		t.Errorf("no links to documents and metrics in %s", w.Body)
 	}
 	for _, link := range regexp.MustCompile(`href="(docs/[^"]+)"`).FindAllStringSubmatch(ask("/help", browser).Body.String(), -1) {

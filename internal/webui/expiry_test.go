@@ -72,7 +72,8 @@ func TestExpiry(t *testing.T) {
 		if page := one("keeps"); page != `<dd>expired (push times kept) <span class="quiet">last push `+lastPush+`</span></dd>` {
 			t.Errorf("a group whose push times stayed: %s", page)
 		}
-		wantText(t, list("keeps"), "state old", ">expired<", lastPush, `data-name="Expires"><span class="quiet" title="Its push times are kept">times kept<`)
+		wantText(t, list("keeps"), "state old", ">expired<", lastPush,
+			`data-name="Expires"><span class="quiet" title="Its push times are kept">times kept<`)
 		if row := list("stays"); strings.Contains(row, "expired") {
 			t.Errorf("a group that stays: %s", row)
 		}

@@ -37,7 +37,8 @@ func TestGroup(t *testing.T) {
 		wantText(t, page, "The last push was rejected", "last push failed", "10.0.0.2:5", "py&lt;thon&gt;", "type_conflict",
 			"curl -X DELETE &#39;http://gateway:9091/metrics/job/b&#39;", "2.0 KiB", "unknown", "accepted", ">rejected<", "5 s ago")
 		list := httptest.NewRecorder()
-		if err := newPages(t, "").Groups(list, httptest.NewRequest("GET", "/?state=failed", nil), source.View(), durable, webui.Visitor{}); err != nil {
+		if err := newPages(t, "").Groups(list, httptest.NewRequest("GET", "/?state=failed", nil), source.View(), durable,
+			webui.Visitor{}); err != nil {
 			t.Fatal(err)
 		}
 		wantText(t, list.Body.String(), "last push failed", "m is held by another")

@@ -193,7 +193,8 @@ func TestStorageWarning(t *testing.T) {
 	memory := ask(api.Storage{}, "")
 	wantText(t, memory.Body.String(), `notice warn"><a href="status#storage">Not durable</a>`)
 	failing := ask(api.Storage{Durable: false, Error: "no space left on <device>"}, good.Header().Get("ETag"))
-	wantText(t, failing.Body.String(), `notice failing" role="alert"><a href="status#storage">Storage is failing</a>`, "no space left on &lt;device&gt;")
+	wantText(t, failing.Body.String(), `notice failing" role="alert"><a href="status#storage">Storage is failing</a>`,
+		"no space left on &lt;device&gt;")
 	if again := ask(durable, failing.Header().Get("ETag")); again.Code != http.StatusOK {
 		t.Errorf("after the storage has recovered: %d", again.Code)
 	}

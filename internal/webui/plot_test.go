@@ -57,11 +57,13 @@ func TestPlots(t *testing.T) {
 			classic(2, 12, 17, 3), 5, "one bar per bucket", "40%",
 			[]string{"20% -1", "40% 0", "60% 1", "80% 2", "100% +Inf"}, []string{"0", "5", "10", "15"},
 		},
-		"nothing":    {classic(), 1, "one bar per bucket", "", []string{"100% +Inf"}, []string{"0"}},
-		"many":       {classic(many...), 112, "one bar for 9 buckets", "", nil, []string{"0", "2", "4", "6"}},
-		"native":     {native(0, 0, 10), 10, "one bar per bucket, logarithmic axis", "", []string{"0% 1", "33.22% 10", "66.44% 100", "99.66% 1000"}, nil},
-		"mirrored":   {native(1, 10, 10), 21, "one bar per bucket, logarithmic axis", "50%", nil, nil},
-		"short":      {native(0, 0, 2), 2, "one bar per bucket, logarithmic axis", "", []string{"0% 1", "50% 2", "100% 4"}, []string{"0", "0.5", "1"}},
+		"nothing": {classic(), 1, "one bar per bucket", "", []string{"100% +Inf"}, []string{"0"}},
+		"many":    {classic(many...), 112, "one bar for 9 buckets", "", nil, []string{"0", "2", "4", "6"}},
+		"native": {native(0, 0, 10), 10, "one bar per bucket, logarithmic axis", "",
+			[]string{"0% 1", "33.22% 10", "66.44% 100", "99.66% 1000"}, nil},
+		"mirrored": {native(1, 10, 10), 21, "one bar per bucket, logarithmic axis", "50%", nil, nil},
+		"short": {native(0, 0, 2), 2, "one bar per bucket, logarithmic axis", "",
+			[]string{"0% 1", "50% 2", "100% 4"}, []string{"0", "0.5", "1"}},
 		"all near 0": {native(3, 0, 0), 1, "one bar per bucket, logarithmic axis", "50%", nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,7 +53,8 @@ func subjectOf(t *testing.T, server *pgtest.Server) *journaltest.Subject {
 				execute(t, direct, "CREATE OR REPLACE TRIGGER full_disk BEFORE UPDATE ON pushgateway_head FOR EACH ROW EXECUTE FUNCTION full_disk()")
 			case journaltest.NoSpaceAtSync:
 				execute(t, direct, "DROP TRIGGER IF EXISTS full_disk ON pushgateway_head; "+
-					"CREATE CONSTRAINT TRIGGER full_disk AFTER UPDATE ON pushgateway_head DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION full_disk()")
+					"CREATE CONSTRAINT TRIGGER full_disk AFTER UPDATE ON pushgateway_head DEFERRABLE INITIALLY DEFERRED "+
+					"FOR EACH ROW EXECUTE FUNCTION full_disk()")
 			}
 		},
 		Recover: func(t *testing.T) {

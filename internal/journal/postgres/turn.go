@@ -27,7 +27,7 @@ const (
 	moveHead     = "WITH head AS (UPDATE pushgateway_head SET sequence = $1, token = $2, wiped = greatest(wiped, $3)), " +
 		"added AS (INSERT INTO pushgateway_commits (sequence, token) VALUES ($1, $2)) " +
 		"SELECT pg_notify('" + channel + "', $1::text)"
-	selectToken = "SELECT token FROM pushgateway_commits WHERE sequence = $1"
+	selectToken = "SELECT token FROM pushgateway_commits WHERE sequence = $1" // #nosec G101 -- a query, no credential
 
 	channel = "pushgateway"
 	// maxUpsert is about how many bytes of records one statement writes.
