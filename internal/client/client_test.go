@@ -201,6 +201,16 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+// TestDeadline: the caller's deadline ends a call with the same words as the client's own timeout.
+func TestDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := serve(t, hang).client(t, Config{Timeout: time.Hour}).Server(ctx)
+	if err == nil || !strings.Contains(err.Error(), "no response in time") || !Temporary(err) {
+		t.Errorf("got %v, which is temporary: %v", err, Temporary(err))
+	}
+}
+
 // TestErrors: an error carries what the server says.
 func TestErrors(t *testing.T) {
 	s := serve(t, status(400, "line 3: no\n", reasonHeader, "malformed"))

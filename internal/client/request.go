@@ -92,7 +92,9 @@ func (c *Client) attempt(ctx context.Context, r request, deadline time.Time) (an
 		defer timer.Stop()
 	}
 	fail := func(err error) (answer, error) {
-		if cause := context.Cause(ctx); cause != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) {
+			err = errTimeout // the caller's deadline, which may pass just before the attempt's
+		} else if cause != nil {
 			err = cause
 		}
 		return answer{}, &connectionError{r.method, c.base + r.path, err}
