@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -20,14 +19,7 @@ import (
 // gateway-a, gateway-b and so on. It returns once HAProxy listens.
 func startHAProxy(t *testing.T, example string, backends ...*program) *program {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := freeAddr(t)
 	config := string(readFile(t, filepath.Join(root, "examples", example)))
 	replace := func(old, new string) {
 		if !strings.Contains(config, old) {
@@ -42,27 +34,8 @@ func startHAProxy(t *testing.T, example string, backends ...*program) *program {
 	path := filepath.Join(t.TempDir(), "haproxy.cfg")
 	writeFile(t, path, []byte(config))
 
-	haproxy := &program{
-		Addr: addr, URL: "http://" + addr, client: newClient(t),
-		cmd: exec.Command("haproxy", "-db", "-f", path), log: &logBuffer{}, ended: make(chan struct{}), wantCode: -1,
-	}
-	haproxy.cmd.Stdout, haproxy.cmd.Stderr = haproxy.log, haproxy.log
-	if err := haproxy.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = haproxy.cmd.Wait() // stop looks at the exit code, in ProcessState
-		close(haproxy.ended)
-	}()
-	t.Cleanup(func() { haproxy.stop(t) })
-	until(t, "HAProxy listens", func() bool {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		_ = conn.Close() // it was a test
-		return true
-	})
+	haproxy := launchAt(t, addr, exec.Command("haproxy", "-db", "-f", path))
+	haproxy.wantCode = -1
 	return haproxy
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -101,6 +102,36 @@ func start(t *testing.T, args ...string) *program {
 // Both log their address, so the system can choose a free port.
 func launch(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
+	p := begin(t, cmd)
+	p.Addr = p.addresses(t, 1)[0]
+	p.URL = "http://" + p.Addr
+	return p
+}
+
+// launchAt starts cmd, a server that was told to listen on addr, and returns once it does.
+func launchAt(t *testing.T, addr string, cmd *exec.Cmd) *program {
+	t.Helper()
+	p := begin(t, cmd)
+	p.Addr, p.URL = addr, "http://"+addr
+	until(t, cmd.Path+" listens", func() bool {
+		select {
+		case <-p.ended:
+			t.Fatalf("%s ended: %v\n%s", cmd, cmd.ProcessState, p.log)
+		default:
+		}
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		_ = conn.Close() // it was a test
+		return true
+	})
+	return p
+}
+
+// begin starts cmd, by default in a folder of its own.
+func begin(t *testing.T, cmd *exec.Cmd) *program {
+	t.Helper()
 	p := &program{cmd: cmd, log: &logBuffer{}, ended: make(chan struct{}), client: newClient(t)}
 	if cmd.Dir == "" {
 		cmd.Dir = t.TempDir()
@@ -115,10 +146,20 @@ func launch(t *testing.T, cmd *exec.Cmd) *program {
 		close(p.ended)
 	}()
 	t.Cleanup(func() { p.stop(t) })
-
-	p.Addr = p.addresses(t, 1)[0]
-	p.URL = "http://" + p.Addr
 	return p
+}
+
+// freeAddr returns an address where nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
 }
 
 var listening = regexp.MustCompile(`msg="Listening on".* address=(\S+)`)

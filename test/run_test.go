@@ -3,7 +3,6 @@ package test
 import (
 	"bytes"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,15 +23,7 @@ func runJob(t *testing.T, url string, args ...string) *exec.Cmd {
 // unreachable is the URL of a port where nobody listens.
 func unreachable(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return url
+	return "http://" + freeAddr(t)
 }
 
 // TestRunEndings: the exit code is the command's however it ends, and the gateway shows how.

@@ -54,16 +54,18 @@ func isFailure(err error) bool {
 // explainGatewayError adds to the error of a request what to do about it. It says so if the server
 // is another one, which lacks the feature.
 func explainGatewayError(ctx context.Context, gateway *client.Client, feature string, err error) error {
-	failed, ok := errors.AsType[*client.Error](err)
-	if !ok {
-		return requestError(err)
+	mayBeAnother := errors.Is(err, client.ErrNotJSON)
+	if failed, ok := errors.AsType[*client.Error](err); ok {
+		switch failed.Status {
+		case http.StatusInternalServerError:
+			return err
+		case http.StatusUnauthorized:
+			return fmt.Errorf("%w\ngive a credential: --bearer-token-file, or --username with --password-file", err)
+		case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+			mayBeAnother = true
+		}
 	}
-	switch failed.Status {
-	case http.StatusInternalServerError:
-		return err
-	case http.StatusUnauthorized:
-		return fmt.Errorf("%w\ngive a credential: --bearer-token-file, or --username with --password-file", err)
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+	if mayBeAnother {
 		server, probeErr := gateway.Server(ctx)
 		if probeErr == nil && server.Product != client.Pushgateway {
 			return fmt.Errorf("%s is %v, which cannot %s", gateway.URL(), server.Product, feature)

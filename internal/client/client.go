@@ -95,9 +95,13 @@ func followReads(next *http.Request, via []*http.Request) error {
 // URL returns the gateway's address without credentials, push options and a slash at its end.
 func (c *Client) URL() string { return c.base }
 
+// ErrNotJSON says that a request succeeded, but that its response is none of the JSON API. Another
+// server answers.
+var ErrNotJSON = errors.New("the response is not the JSON of a gateway")
+
 // Call sends a request to a path of the JSON API, such as /api/v1/groups, and decodes the data
 // of the response into result, unless result is nil. It retries as Push does. The error is an
-// *Error if the gateway responded.
+// *Error if the gateway responded with one, or ErrNotJSON.
 func (c *Client) Call(ctx context.Context, method, path string, query url.Values, result any) error {
 	body, err := c.Text(ctx, method, path, query)
 	if err != nil || result == nil {
@@ -105,7 +109,7 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 	}
 	envelope := struct{ Data any }{result}
 	if err := json.Unmarshal([]byte(body), &envelope); err != nil {
-		return fmt.Errorf("%s %s%s: the response is not the JSON of a gateway: %w", method, c.base, path, err)
+		return fmt.Errorf("%s %s%s: %w: %w", method, c.base, path, ErrNotJSON, err)
 	}
 	return nil
 }

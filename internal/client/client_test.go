@@ -260,6 +260,7 @@ func TestServers(t *testing.T) {
 		{"ours", []http.HandlerFunc{status(200, "OK", pushoptions.ListHeader, "ttl,merge")}, Pushgateway},
 		{"upstream", []http.HandlerFunc{status(200, "OK"), upstream}, Upstream},
 		{"VictoriaMetrics", []http.HandlerFunc{status(400, "unsupported path", "X-Server-Hostname", "vm")}, VictoriaMetrics},
+		{"VictoriaMetrics that imports the request", []http.HandlerFunc{status(200, "", "X-Server-Hostname", "vm")}, VictoriaMetrics},
 		{"another", []http.HandlerFunc{status(404, "")}, Other},
 		{"a page", []http.HandlerFunc{status(200, "<html>")}, Other},
 	} {

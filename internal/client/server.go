@@ -118,7 +118,11 @@ func (c *Client) probe(ctx context.Context) (Server, error) {
 	if err != nil && Temporary(err) {
 		return Server{}, err
 	}
-	if failed, ok := errors.AsType[*Error](err); ok && failed.header.Get("X-Server-Hostname") != "" {
+	header := status.header
+	if failed, ok := errors.AsType[*Error](err); ok {
+		header = failed.header
+	}
+	if header.Get("X-Server-Hostname") != "" {
 		return Server{Product: VictoriaMetrics}, nil
 	}
 	return Server{Product: Other}, nil
