@@ -42,20 +42,6 @@ var clientTasks = []clientTask{
 	},
 }
 
-// clientBlocks returns the code blocks of the page that these tests use.
-func clientBlocks() []string {
-	blocks := []string{"result: keys", "file: auth.yml"}
-	for _, task := range clientTasks {
-		for _, client := range task.clients {
-			blocks = append(blocks, "run: "+task.name+"-"+client)
-		}
-		for _, client := range task.replays {
-			blocks = append(blocks, "replay: "+task.name+"-"+client)
-		}
-	}
-	return blocks
-}
-
 // begin starts the gateway of the task.
 func (c clientTask) begin(t *testing.T) *program {
 	t.Helper()

@@ -12,25 +12,33 @@ import (
 // pages returns the text of every page of documentation, by its path from root.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
+	texts, err := readPages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
+}
+
+func readPages() (map[string]string, error) {
 	texts := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "deploy/*/README.md", "deploy/helm/*/README.md"} {
 		paths, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		for _, path := range paths {
 			text, err := os.ReadFile(path)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			name, err := filepath.Rel(root, path)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			texts[name] = string(text)
 		}
 	}
-	return texts
+	return texts, nil
 }
 
 // TestDocsNameTests: each test that a page names exists.

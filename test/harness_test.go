@@ -33,6 +33,9 @@ var workDir = filepath.Join(os.TempDir(), "pushgateway-test-"+strconv.Itoa(os.Ge
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if code == 0 && runsAllTests() {
+		code = reportUnusedBlocks()
+	}
 	if err := os.RemoveAll(workDir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -260,13 +263,19 @@ func command(t *testing.T, name string, args ...string) *exec.Cmd {
 // until polls a condition of another process until it holds.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	untilWithin(t, patience, what, holds)
+}
+
+// untilWithin is until with a limit of its own.
+func untilWithin(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatalf("waited %v in vain until %s", patience, what)
+			t.Fatalf("waited %v in vain until %s", limit, what)
 		case <-tick.C:
 		}
 	}
@@ -342,6 +351,16 @@ func writeFile(t *testing.T, path string, content []byte) {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// makeDir makes a folder in dir and returns its path.
+func makeDir(t *testing.T, dir, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // names lists a directory, without lock files.

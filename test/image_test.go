@@ -76,7 +76,12 @@ func TestImage(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t)
 	const name = "localhost/pushgateway:test"
-	b.run(t, "make", "image", "IMAGE_TOOL=buildah", "IMAGE="+name)
+	// What both pages say builds the image and starts it; here, the gateway only says its version.
+	_, code := readme.block(t, "run", "image")
+	if _, again := installPage.block(t, "run", "image"); again != code {
+		t.Errorf("%s says %s, but %s says %s", readme, code, installPage, again)
+	}
+	wantText(t, b.run(t, "env", "IMAGE_TOOL=buildah", "IMAGE="+name, "RUN_FLAGS=--version", "sh", "-e", "-c", "exec 2>&1\n"+code), "pushgateway, version ")
 	// The vfs driver stores a container's files in a plain directory.
 	rootfs := b.run(t, "buildah", "mount", b.run(t, "buildah", "from", name))
 	layers, config := b.inspect(t, name)
@@ -148,6 +153,19 @@ func TestImage(t *testing.T) {
 		if out, code := runToEnd(t, healthy); code != 0 {
 			t.Errorf("health check: exit code %d\n%s", code, out)
 		}
+	}
+}
+
+const installPage document = "docs/INSTALL.md"
+
+// TestRunImageDocker: make run-image runs docker as the page says.
+func TestRunImageDocker(t *testing.T) {
+	t.Parallel()
+	_, line := installPage.block(t, "run", "docker")
+	cmd := command(t, "make", "--no-print-directory", "-n", "run-image", "IMAGE_TOOL=docker")
+	cmd.Dir = root
+	if got := strings.Join(strings.Fields(result(t, cmd)), " "); !strings.HasSuffix(got, strings.TrimSpace(line)) {
+		t.Errorf("make run-image runs %s, want %s", got, line)
 	}
 }
 

@@ -40,6 +40,10 @@ func TestRelease(t *testing.T) {
 	}
 	first, second := build(), build()
 	deb, rpm := "pushgateway_"+version+"_amd64.deb", "pushgateway-"+version+"-1.x86_64.rpm"
+	// checkDeb installs it without sudo, in a tree of its own.
+	if _, code := installPage.block(t, "run", "packages"); code != "make release\nsudo apt install ./dist/release/"+deb+"\n" {
+		t.Errorf("%s installs a package by\n%s", installPage, code)
+	}
 	for _, want := range []string{name + ".tar.gz", name + ".cdx.json", deb, rpm, "sha256sums.txt", "release-notes.md"} {
 		if first[want] == "" {
 			t.Errorf("no %s", want)

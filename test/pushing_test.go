@@ -9,11 +9,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -60,18 +58,6 @@ var topics = []topic{
 	{name: "delete", start: "admin", before: "bulk-curl"},
 	{name: "timestamps"},
 	{name: "own", start: "own", check: checkOwn},
-}
-
-// Blocks of the document besides those of the topics, with the test that uses them.
-var otherBlocks = []string{
-	"run: expires", "run: expire", // TestPushingExpiry
-	"file: pushgateway.yml", "run: check-config", "answer: check-config", "start: rules", "run: reload", // TestPushingRules
-	"run: sum-by-rule", "result: sum-by-rule",
-	"run: drop-labels", "result: drop-labels", // TestPushingDropLabels
-	"run: utf8",                                                               // TestPushingUTF8
-	"answer: bulk-curl", "run: dry-run", "answer: dry-run", "run: delete-old", // TestPushingAnswers
-	"start: admin", "start: own", // topics
-	"file: alerts.yml", "file: prometheus.yml", // TestPushingFiles
 }
 
 // begin starts the gateway of the topic. The examples push to addr.
@@ -174,7 +160,7 @@ func TestPushingRules(t *testing.T) {
 	_, rules := pushing.block(t, "file", "pushgateway.yml")
 	writeFile(t, file, []byte(rules))
 	_, check := pushing.block(t, "run", "check-config")
-	wantAnswer(t, "check-config", shell(t, dir, "sh", "-e", "-c", check))
+	pushing.wantAnswer(t, "check-config", shell(t, dir, "sh", "-e", "-c", check))
 
 	args := append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file="}, flagsPrinted(t, "rules")...)
 	cmd := exec.Command(gatewayBinary(t), args...)
@@ -218,8 +204,8 @@ func TestPushingRules(t *testing.T) {
 func TestPushingAnswers(t *testing.T) {
 	t.Parallel()
 	p := start(t, flagsPrinted(t, "admin")...)
-	wantAnswer(t, "bulk-curl", pushing.run(t, "bulk-curl", t.TempDir(), p.Addr))
-	wantAnswer(t, "dry-run", pushing.run(t, "dry-run", t.TempDir(), p.Addr))
+	pushing.wantAnswer(t, "bulk-curl", pushing.run(t, "bulk-curl", t.TempDir(), p.Addr))
+	pushing.wantAnswer(t, "dry-run", pushing.run(t, "dry-run", t.TempDir(), p.Addr))
 	wantText(t, pushing.run(t, "delete-old", t.TempDir(), p.Addr), `"count":0`)
 	// The dry run has deleted nothing.
 	wantResult(t, p, "bulk")
@@ -245,61 +231,6 @@ func checkOwn(t *testing.T, p *program) {
 		t.Errorf("there are other metrics at /metrics:\n%s", metrics)
 	}
 	wantText(t, own, name+" ", "\npushgateway_groups 1\n")
-}
-
-// TestPushingFiles: promtool accepts the files.
-func TestPushingFiles(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		page       document
-		file, kind string
-	}{
-		{pushing, "alerts.yml", "rules"},
-		{pushing, "prometheus.yml", "config"},
-		{operating, "alerts.yml", "rules"},
-	} {
-		path := filepath.Join(t.TempDir(), c.file)
-		_, text := c.page.block(t, "file", c.file)
-		writeFile(t, path, []byte(text))
-		result(t, command(t, "promtool", "check", c.kind, path))
-	}
-}
-
-// TestPushingUsesAll: each code block of the pages is marked and used by one of these
-// tests.
-func TestPushingUsesAll(t *testing.T) {
-	t.Parallel()
-	want := map[document][]string{
-		pushing:        slices.Clone(otherBlocks),
-		clientExamples: append(clientBlocks(), "setup: go", "setup: python"),
-	}
-	for _, c := range topics {
-		for _, language := range languages {
-			page := pageOf(language)
-			want[page] = append(want[page], "run: "+c.name+"-"+language)
-		}
-		if c.check == nil {
-			want[pushing] = append(want[pushing], "result: "+c.name)
-		}
-	}
-	for page, want := range want {
-		slices.Sort(want)
-		text, err := os.ReadFile(filepath.Join(root, string(page)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, m := range regexp.MustCompile("(?m)^<!-- (.*) -->\n```[a-z]*$").FindAllStringSubmatch(string(text), -1) {
-			got = append(got, m[1])
-		}
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s has the blocks\n%s\nbut the tests use\n%s", page, strings.Join(got, "\n"), strings.Join(want, "\n"))
-		}
-		if fences := strings.Count(string(text), "\n```"); fences != 2*len(got) {
-			t.Errorf("%s has %d marked code blocks, and %d lines that begin or end one", page, len(got), fences)
-		}
-	}
 }
 
 // pageOf returns the page that has the examples in a language.
@@ -363,29 +294,6 @@ func samplesOf(t *testing.T, text string) []string {
 	return slices.DeleteFunc(normalExposition(t, text), func(line string) bool {
 		return strings.HasPrefix(line, "#") || isPushTime(line[:strings.IndexByte(line, '{')])
 	})
-}
-
-var pushedAt = regexp.MustCompile(`"last_push": ?"[^"]+"`)
-
-// wantAnswer compares the output of an example with a block of the kind answer. Push
-// times and spaces in JSON may differ.
-func wantAnswer(t *testing.T, name, got string) {
-	t.Helper()
-	language, want := pushing.block(t, "answer", name)
-	same := got == strings.TrimSpace(want)
-	if language == "json" {
-		var a, b any
-		if err := json.Unmarshal(pushedAt.ReplaceAll([]byte(got), []byte(`"last_push":"NOW"`)), &a); err != nil {
-			t.Fatalf("%s answered %s: %v", name, got, err)
-		}
-		if err := json.Unmarshal(pushedAt.ReplaceAll([]byte(want), []byte(`"last_push":"NOW"`)), &b); err != nil {
-			t.Fatalf("the answer %s of %s: %v", name, pushing, err)
-		}
-		same = reflect.DeepEqual(a, b)
-	}
-	if !same {
-		t.Errorf("%s: the answer is\n%s\nbut %s says\n%s", name, got, pushing, want)
-	}
 }
 
 // wantTTLs checks how long after its last push each group expires.

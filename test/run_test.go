@@ -299,15 +299,6 @@ func TestRunAsInit(t *testing.T) {
 	}
 }
 
-// TestJobsAlerts: the alert rules of docs/JOBS.md are valid.
-func TestJobsAlerts(t *testing.T) {
-	t.Parallel()
-	_, rules := document("docs/JOBS.md").block(t, "file", "jobs.yml")
-	path := filepath.Join(t.TempDir(), "jobs.yml")
-	writeFile(t, path, []byte(rules))
-	result(t, command(t, "promtool", "check", "rules", path))
-}
-
 // TestPushCommand: what push sends, how it fails, and its exit statuses.
 func TestPushCommand(t *testing.T) {
 	t.Parallel()

@@ -60,3 +60,26 @@ func TestSecuritySetUp(t *testing.T) {
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0"))
 	prom.wantQuery(t, "orders_exported", `orders_exported{job="nightly",team="checkout"} 1234`)
 }
+
+// TestSecurityExamples: the other commands and files of the page.
+func TestSecurityExamples(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	wantText(t, security.runWith(t, "token", dir), "token: pgw_", "bearer_token_sha256: ")
+	_, hash := security.block(t, "run", "hash")
+	wantText(t, shell(t, dir, "sh", "-e", "-c", "echo secret | "+hash), "$2a$10$")
+
+	_, users := security.block(t, "file", "auth.yml")
+	_, more := security.block(t, "file", "more.yml")
+	auth := filepath.Join(dir, "auth.yml")
+	writeFile(t, auth, []byte(users+more))
+	p := start(t, "--auth.file="+auth)
+	p.get(t, "/metrics") // anybody may scrape now
+
+	_, config := security.block(t, "file", "web.yml")
+	web := filepath.Join(dir, "web.yml")
+	writeFile(t, web, []byte(security.replaced(t, config, "pushgateway.crt", "server.crt", "pushgateway.key", "server.key")))
+	certificate(t, dir)
+	secured := start(t, "--web.config.file="+web)
+	shell(t, dir, "curl", "-sS", "--fail", "--cacert", "server.crt", "https://"+secured.Addr+"/metrics")
+}

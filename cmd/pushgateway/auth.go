@@ -24,8 +24,17 @@ import (
 // authCommand returns the command about auth files. It fails if a file or password cannot be
 // used, or if what is asked about is not allowed.
 func authCommand() command {
-	return command{"auth", "Make what an auth file (--auth.file) holds, and say what it allows.", declareAuth}
+	return command{"auth", authHelp, declareAuth}
 }
+
+const authHelp = `Make what an auth file (--auth.file) has, and say what it allows.
+
+Examples:
+
+  pushgateway auth token
+  pushgateway auth hash
+  pushgateway auth check auth.yml --as checkout PUT /metrics/job/nightly/team/checkout
+`
 
 func declareAuth(app *kingpin.Application) action {
 	hash := app.Command("hash", "Read a password and print its bcrypt hash, for password_bcrypt in the auth file. "+
@@ -34,8 +43,7 @@ func declareAuth(app *kingpin.Application) action {
 		Default(fmt.Sprint(bcrypt.DefaultCost)).Int()
 	token := app.Command("token", "Make a bearer token and print it with its hash, for bearer_token_sha256 in the auth file.")
 
-	check := app.Command("check", "Verify an auth file. With --as, say whether a user may send a request, and why: "+
-		"pushgateway auth check auth.yml --as checkout-ci PUT /metrics/job/x/team/checkout")
+	check := app.Command("check", "Verify an auth file. With --as, say whether a user may send a request, and why.")
 	file := check.Arg("file", "The auth file.").Required().String()
 	name := check.Flag("as", `Name of the user; "anonymous" for requests without a credential.`).String()
 	method := check.Arg("method", "Method of the request.").String()

@@ -11,8 +11,17 @@ import (
 	"pushgateway/internal/store"
 )
 
+const checkHelp = `Verify a persistence file and print what is in it.
+
+Stop the gateway first, or check a backup: only one process can use a file.
+
+Example:
+
+  pushgateway check data/pushgateway.db
+`
+
 func checkCommand() command {
-	return command{"check", "Verify a persistence file and print what is in it.", func(app *kingpin.Application) action {
+	return command{"check", checkHelp, func(app *kingpin.Application) action {
 		file := app.Arg("file", "The persistence file.").Required().String()
 		return func(call *invocation) error { return check(*file, call.out) }
 	}}

@@ -9,8 +9,15 @@ import (
 	"pushgateway/internal/rules"
 )
 
+const checkConfigHelp = `Verify a rules file (--config.file) and print its rules.
+
+Example:
+
+  pushgateway check-config /etc/pushgateway/rules.yml
+`
+
 func checkConfigCommand() command {
-	return command{"check-config", "Verify a rules file (--config.file) and print its rules.", func(app *kingpin.Application) action {
+	return command{"check-config", checkConfigHelp, func(app *kingpin.Application) action {
 		file := app.Arg("file", "The rules file.").Required().String()
 		return func(call *invocation) error { return checkConfig(*file, call.out) }
 	}}

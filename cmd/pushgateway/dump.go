@@ -14,8 +14,17 @@ import (
 	"pushgateway/internal/store"
 )
 
+const dumpHelp = `Print the metrics in a persistence file.
+
+They are in the text format. Of a damaged file, all groups are printed that can still be read. Stop the gateway first, or dump a backup: only one process can use a file.
+
+Example:
+
+  pushgateway dump data/pushgateway.db > metrics.prom
+`
+
 func dumpCommand() command {
-	return command{"dump", "Print the metrics in a persistence file.", func(app *kingpin.Application) action {
+	return command{"dump", dumpHelp, func(app *kingpin.Application) action {
 		file := app.Arg("file", "The persistence file.").Required().String()
 		return func(call *invocation) error { return dump(*file, call.out, call.errOut) }
 	}}

@@ -24,7 +24,11 @@ const migrateHelp = `Copy all groups from a persistence file to a database, or b
 
 Stop the gateways that use either first. The target must be empty, or a file that does not exist. The source stays as it is.
 
-  pushgateway migrate --from=data/pushgateway.db --to=postgres://pushgateway@db1,db2/pushgateway`
+Examples:
+
+  pushgateway migrate --from=data/pushgateway.db --to=postgres://pushgateway@db1,db2/pushgateway
+  pushgateway migrate --from=postgres://pushgateway@db1,db2/pushgateway --to=copy.db
+`
 
 func migrateCommand() command {
 	return command{"migrate", migrateHelp, func(app *kingpin.Application) action {

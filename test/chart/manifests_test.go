@@ -23,7 +23,7 @@ func TestManifestsAreCurrent(t *testing.T) {
 		"monitoring": {"ServiceMonitor", "PrometheusRule", "ConfigMap"},
 	} {
 		dir := filepath.Join(manifestDir, name)
-		r := release{"pushgateway", "default", parse(t, readFile(t, filepath.Join(dir, "values.yaml"))), nil}
+		r := release{name: "pushgateway", namespace: "default", values: parse(t, readFile(t, filepath.Join(dir, "values.yaml")))}
 		var text strings.Builder
 		text.WriteString("# Made from the Helm chart and values.yaml by make manifests. Do not edit.\n")
 		all := r.render(t)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
@@ -32,6 +33,7 @@ type release struct {
 	name, namespace string
 	values          map[string]any
 	cluster         engine.ClientProvider // what lookup sees; nil for helm template
+	chart           *chart.Chart          // nil for that of chartDir
 }
 
 // defaultRelease returns a release of these values, in YAML.
@@ -74,9 +76,12 @@ func (r release) render(t *testing.T) objects {
 
 // files renders the chart and returns the text of each template.
 func (r release) files() (map[string]string, error) {
-	chart, err := loader.Load(chartDir)
-	if err != nil {
-		return nil, err
+	chart := r.chart
+	if chart == nil {
+		var err error
+		if chart, err = loader.Load(chartDir); err != nil {
+			return nil, err
+		}
 	}
 	capabilities := *chartutil.DefaultCapabilities
 	values, err := chartutil.ToRenderValues(chart, r.values, chartutil.ReleaseOptions{

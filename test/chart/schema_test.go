@@ -201,17 +201,3 @@ func TestFilesAreCurrent(t *testing.T) {
 		generated(t, filepath.Join(chartDir, "files", name), readFile(t, filepath.Join(root, "deploy", source)))
 	}
 }
-
-// TestExamples: the values and the overlay in docs/KUBERNETES.md are those that other tests use.
-func TestExamples(t *testing.T) {
-	page := readFile(t, filepath.Join(root, "docs", "KUBERNETES.md"))
-	for path, comment := range map[string]string{
-		"testdata/values/replicas.yaml":       "<!-- values: replicas -->\n",
-		"testdata/overlay/kustomization.yaml": "<!-- file: kustomization.yaml -->\n",
-	} {
-		text := regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(readFile(t, path), "")
-		if !strings.Contains(page, comment+"```yaml\n"+text+"```\n") {
-			t.Errorf("docs/KUBERNETES.md does not have %s as it is", path)
-		}
-	}
-}

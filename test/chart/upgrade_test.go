@@ -44,7 +44,10 @@ func TestUpgrade(t *testing.T) {
 				before[o.id()] = o
 			}
 			before.checkReferences(t)
-			r := release{c.release, c.namespace, parse(t, readFile(t, filepath.Join(dir, "values.yaml"))), cluster(before)}
+			r := release{
+				name: c.release, namespace: c.namespace, cluster: cluster(before),
+				values: parse(t, readFile(t, filepath.Join(dir, "values.yaml"))),
+			}
 			after := r.render(t)
 
 			var changes strings.Builder
