@@ -216,6 +216,33 @@ func TestReplicasOutliveServers(t *testing.T) {
 	load.finish(t)
 }
 
+// TestReplicasOutliveCrashes kills the only database server under load, every other time with all
+// replicas, and starts it again. What had been committed, but was not yet on disk, was not acknowledged.
+func TestReplicasOutliveCrashes(t *testing.T) {
+	server := pgtest.Start(t, pgtest.Config{})
+	r := startReplicas(t, sameURL(server.URL()))
+	load := r.startLoad(t)
+	deadline := time.Now().Add(*replicasFor)
+	for i := 0; i < 3 || time.Now().Before(deadline); i++ {
+		<-time.After(time.Second)
+		load.awaitPushes(t)
+		server.Kill()
+		if i%2 == 1 {
+			for _, p := range r.each {
+				p.kill(t)
+			}
+		}
+		server.Restart()
+		if i%2 == 1 {
+			for replica := range r.each {
+				r.start(t, replica)
+			}
+		}
+		load.awaitPushes(t)
+	}
+	load.finish(t)
+}
+
 // TestReplicasRestartOneByOne restarts all replicas in turn, as an upgrade does. No client
 // sees an error that a retry does not cure, and no scrape fails.
 func TestReplicasRestartOneByOne(t *testing.T) {

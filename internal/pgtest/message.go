@@ -19,6 +19,7 @@ type frames struct {
 	pending []byte
 
 	prepared map[string]effect // statements, by name
+	bound    effect            // of the statement that is executed next
 	wrote    bool              // the open transaction
 }
 
@@ -74,10 +75,12 @@ func (f *frames) commits(m message) bool {
 			f.prepared = map[string]effect{}
 		}
 		f.prepared[string(name)] = effectOf(query)
-	case 'B': // a prepared statement to execute: portal, name
+	case 'B': // a prepared statement to execute next: portal, name
 		_, rest, _ := bytes.Cut(m.content, []byte{0})
 		name, _, _ := bytes.Cut(rest, []byte{0})
-		e = f.prepared[string(name)]
+		f.bound = f.prepared[string(name)]
+	case 'E':
+		e = f.bound
 	}
 	f.wrote = f.wrote && !e.begins || e.writes
 	commits := f.wrote && e.commits

@@ -129,9 +129,11 @@ func (s *Server) Stop() {
 func (s *Server) Kill() {
 	s.t.Helper()
 	s.Freeze()
-	for _, child := range s.children() {
+	children := s.children()
+	for _, child := range children {
 		_ = syscall.Kill(child, syscall.SIGKILL) // it cannot end by itself, as it is stopped
 	}
+	s.await("the server's processes have ended", func() bool { return !slices.ContainsFunc(children, runs) })
 	s.signal(syscall.SIGKILL)
 	<-s.ended
 	s.removeSharedMemory()
@@ -174,22 +176,32 @@ func (s *Server) children() []int {
 	parent := strconv.Itoa(s.cmd.Process.Pid)
 	var children []int
 	for _, path := range stats {
-		stat, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		// The name in parentheses may contain anything. State and parent follow it.
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) < 2 || string(fields[1]) != parent {
-			continue
-		}
 		child, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		children = append(children, child)
+		if fields := stateAndParent(child); len(fields) == 2 && string(fields[1]) == parent {
+			children = append(children, child)
+		}
 	}
 	return children
+}
+
+// stateAndParent returns two fields of /proc/PID/stat, or none once the process is gone.
+func stateAndParent(pid int) [][]byte {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	// The name in parentheses may contain anything.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return fields[:min(2, len(fields))]
+}
+
+// runs reports whether a process still has memory: it is neither gone nor a zombie.
+func runs(pid int) bool {
+	fields := stateAndParent(pid)
+	return len(fields) > 0 && string(fields[0]) != "Z"
 }
 
 // removeSharedMemory removes what a killed server leaves in the kernel.

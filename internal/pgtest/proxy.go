@@ -198,8 +198,11 @@ func (p *Proxy) serve(client net.Conn) {
 	p.mu.Unlock()
 }
 
-// errCut says that a link is to be cut.
-var errCut = errors.New("cut")
+// errCut says that a link is to be cut, and errCutAfter that the message is forwarded before.
+var (
+	errCut      = errors.New("cut")
+	errCutAfter = errors.New("cut after the message")
+)
 
 // forward copies messages from one end to the other until it fails, and then closes
 // both. sent sees each message before it is forwarded.
@@ -226,12 +229,16 @@ func (p *Proxy) forward(l *link, to, from net.Conn, messages *frames, sent func(
 			if !ok {
 				break
 			}
-			if err := sent(l, messages, m); err != nil {
+			cut := sent(l, messages, m)
+			if cut != nil && cut != errCutAfter {
 				return
 			}
 			select {
 			case queue <- parcel{m.all, due}:
 			case <-l.closed:
+				return
+			}
+			if cut != nil {
 				return
 			}
 		}
@@ -292,10 +299,7 @@ func (p *Proxy) clientSent(l *link, messages *frames, m message) error {
 		return errCut
 	case DuringCommit:
 		p.finish()
-		if _, err := l.server.Write(m.all); err != nil {
-			return err
-		}
-		return errCut
+		return errCutAfter
 	default:
 		p.cut.link = l
 		return nil

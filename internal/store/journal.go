@@ -26,7 +26,8 @@ type Journal interface {
 	// journal promises. After an error, a later Load must find none of them, unless
 	// the process ended before the journal could drop them. A temporary error is an
 	// *UnavailableError; if that is Uncertain, the changes may also come back from Begin as
-	// those of others. Empty Changes end the turn at no cost.
+	// those of others. Empty Changes end the turn at no cost, unless the decisions rest on
+	// what others have committed a moment ago; that is durable once Commit returns nil.
 	Commit(Changes) error
 	// Ready returns nil if changes are accepted, otherwise an *UnavailableError.
 	Ready() error

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"pushgateway/internal/store"
 )
 
 const (
@@ -27,6 +29,7 @@ type conn struct {
 	moved    *atomic.Int64 // bytes, in both directions
 	timeline int64         // of the server, which is another one after a failover; 0 if unknown
 	warned   bool          // by the server, since this was last set to false
+	decoder  store.RecordDecoder
 }
 
 var errNotCanceled = errors.New("statements are not canceled")

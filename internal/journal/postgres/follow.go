@@ -73,17 +73,43 @@ func (j *Journal) followConnection() (worked bool, err error) {
 				return worked, err
 			}
 		}
-		read := time.Now()
-		for known := true; known; {
-			// A turn of this replica may have learned it in the meantime.
-			sequence, err := j.await(c, read.Add(pollInterval))
-			if err != nil {
-				return worked, err
-			}
-			pause(j.ctx, time.Until(read.Add(readInterval)))
-			known = sequence != 0 && j.knows(sequence)
+		if err := j.awaitNews(c, time.Now()); err != nil {
+			return worked, err
 		}
 	}
+}
+
+// awaitNews returns when it is time for the next reading: once others have committed, or
+// pollInterval after the last one. A replica that takes turns learns in these what others
+// commit, so it does not read that besides.
+func (j *Journal) awaitNews(c *conn, read time.Time) error {
+	next := read.Add(pollInterval)
+	for news := int64(0); ; {
+		sequence, err := j.await(c, next)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		if !now.Before(read.Add(pollInterval)) {
+			return nil
+		}
+		news = max(news, sequence)
+		switch {
+		case j.knows(news):
+			news, next = 0, read.Add(pollInterval)
+		case now.Before(read.Add(readInterval)):
+			next = read.Add(readInterval)
+		case j.takesTurns():
+			next = now.Add(readInterval)
+		default:
+			return nil
+		}
+	}
+}
+
+// takesTurns reports whether this replica has a turn, or had one a moment ago.
+func (j *Journal) takesTurns() bool {
+	return j.turning.Load() || time.Since(j.started)-time.Duration(j.turned.Load()) < readInterval
 }
 
 // listen asks for notifications. Without them, for example behind a pooler, the replica
@@ -102,7 +128,7 @@ func (j *Journal) listen(c *conn) error {
 	return err
 }
 
-// await returns the number of a commit of another replica, or 0 at the deadline.
+// await returns the number of a commit that this replica does not know, or 0 at the deadline.
 func (j *Journal) await(c *conn, deadline time.Time) (sequence int64, err error) {
 	ctx, cancel := context.WithDeadline(j.ctx, deadline)
 	defer cancel()

@@ -60,6 +60,7 @@ type Journal struct {
 	// The following are used under the store's lock, like Begin and Commit.
 	turn        *conn         // on which Begin and Commit work; nil if there is none
 	undelivered store.Changes // learned, but not returned to the store yet
+	flushed     commit        // the last one of which this replica knows that it is durable
 	reunion     struct {      // after a failover
 		timeline int64
 		since    time.Time
@@ -68,6 +69,9 @@ type Journal struct {
 	status atomic.Pointer[store.JournalStatus]
 	shared atomic.Pointer[store.Replicas]
 	offset atomic.Int64 // of the database's clock
+	// turning says that a turn has begun, and turned how long after started the last one ended.
+	turning atomic.Bool
+	turned  atomic.Int64
 	// timeline is that of the server with which this replica has last caught up.
 	timeline atomic.Int64
 	adopt    atomic.Pointer[func(learn func() store.Changes)]

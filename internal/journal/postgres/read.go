@@ -28,9 +28,9 @@ func queueHead(b *pgx.Batch, query string, h *head) {
 }
 
 // queueChanges queues queries for what was committed after r.after.
-func (r *reading) queueChanges(b *pgx.Batch) {
+func (c *conn) queueChanges(b *pgx.Batch, r *reading) {
 	b.Queue(selectCommits, r.after).Query(r.scanCommits)
-	b.Queue(selectGroups, r.after).Query(r.scanGroups)
+	b.Queue(selectGroups, r.after).Query(func(rows pgx.Rows) error { return r.scanGroups(rows, &c.decoder) })
 }
 
 func (r *reading) scanCommits(rows pgx.Rows) error {
@@ -42,8 +42,8 @@ func (r *reading) scanCommits(rows pgx.Rows) error {
 	return err
 }
 
-func (r *reading) scanGroups(rows pgx.Rows) error {
-	var id, record pgtype.DriverBytes // DecodeRecord copies
+func (r *reading) scanGroups(rows pgx.Rows, decoder *store.RecordDecoder) error {
+	var id, record pgtype.DriverBytes // Decode copies
 	var sequence int64
 	var originSequence *int64
 	var originToken *[16]byte
@@ -54,7 +54,7 @@ func (r *reading) scanGroups(rows pgx.Rows) error {
 		}
 		if record != nil {
 			var err error
-			if g.group, err = store.DecodeRecord(record); err != nil {
+			if g.group, err = decoder.Decode(record); err != nil {
 				return fmt.Errorf("the record of group %q in the database is damaged: %w", g.id, err)
 			}
 		}
@@ -70,7 +70,7 @@ func (c *conn) readChanges(ctx context.Context, after int64) (*reading, error) {
 	var b pgx.Batch
 	b.Queue(beginReading)
 	queueHead(&b, selectHead, &r.head)
-	r.queueChanges(&b)
+	c.queueChanges(&b, r)
 	b.Queue("COMMIT")
 	return r, c.send(ctx, &b, answerTimeout)
 }
@@ -93,7 +93,7 @@ func (c *conn) readRecords(ctx context.Context, r *reading, then string) error {
 	r.after, r.commits, r.rows = 0, nil, nil
 	var b pgx.Batch
 	b.Queue(selectCommits, max(0, r.head.sequence-maxCommits)).Query(r.scanCommits)
-	b.Queue(selectRecords).Query(r.scanGroups)
+	b.Queue(selectRecords).Query(func(rows pgx.Rows) error { return r.scanGroups(rows, &c.decoder) })
 	if then != "" {
 		b.Queue(then)
 	}

@@ -29,7 +29,7 @@ func (j *Journal) repair(ctx context.Context, c *conn, h head) (repaired bool, e
 	}
 	r := &reading{after: fork.sequence, head: h}
 	var b pgx.Batch
-	r.queueChanges(&b)
+	c.queueChanges(&b, r)
 	var existing []string
 	wipeLost := k.wiped > fork.sequence
 	if wipeLost {

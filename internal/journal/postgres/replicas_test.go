@@ -84,6 +84,45 @@ func TestConcurrentReplicas(t *testing.T) {
 	agree(t, fmt.Sprintf("sum=%d ", clients*pushes), replicas...)
 }
 
+// TestUnansweredCommit: while a replica waits until what it has committed is durable, others decide
+// on it, but are not answered before either.
+func TestUnansweredCommit(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Start(t, pgtest.Config{})
+	standby := primary.StartStandby("standby", primary.Addr())
+	url := primary.NewDatabase()
+	a, b := newReplica(t, url, named("a")), newReplica(t, url, named("b"))
+	primary.RequireStandby("standby")
+	standby.Freeze()
+	type answer struct {
+		replayed bool
+		err      error
+	}
+	push := func(r replica) <-chan answer {
+		answered := make(chan answer, 1)
+		go func() {
+			replayed, err := r.push(t, "x", "# TYPE m counter\nm 1\n", store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: "once"})
+			answered <- answer{replayed, err}
+		}()
+		return answered
+	}
+	waiting := func() int {
+		return number(t, url, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%pg_logical_emit_message%'")
+	}
+	first := push(a)
+	eventually(t, "the push waits for the standby", func() bool { return waiting() == 1 })
+	again := push(b)
+	eventually(t, "its replay does, too", func() bool { return waiting() == 2 })
+	standby.Thaw()
+	if got := <-first; got.replayed || got.err != nil {
+		t.Errorf("the push: %+v", got)
+	}
+	if got := <-again; !got.replayed || got.err != nil {
+		t.Errorf("its replay: %+v", got)
+	}
+	agree(t, "x=1 ", a, b)
+}
+
 // TestMigrationRace: replicas that start at once with an empty database make its tables
 // once.
 func TestMigrationRace(t *testing.T) {

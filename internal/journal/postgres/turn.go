@@ -27,7 +27,13 @@ const (
 	moveHead     = "WITH head AS (UPDATE pushgateway_head SET sequence = $1, token = $2, wiped = greatest(wiped, $3)), " +
 		"added AS (INSERT INTO pushgateway_commits (sequence, token) VALUES ($1, $2)) " +
 		"SELECT pg_notify('" + channel + "', $1::text)"
-	selectToken = "SELECT token FROM pushgateway_commits WHERE sequence = $1" // #nosec G101 -- a query, no credential
+	// Others may take the turn, and decide on what was changed, before that is on disk. Nobody
+	// is answered before then.
+	commitEarly = "SET LOCAL synchronous_commit = off"
+	// flushCommits commits a record without meaning, so all earlier commits become as durable as
+	// the database makes them.
+	flushCommits = "SELECT pg_logical_emit_message(true, '" + channel + "', '')"
+	selectToken  = "SELECT token FROM pushgateway_commits WHERE sequence = $1" // #nosec G101 -- a query, no credential
 
 	channel = "pushgateway"
 	// maxUpsert is about how many bytes of records one statement writes.
@@ -51,8 +57,10 @@ func (j *Journal) Begin(ctx context.Context) (foreign store.Changes, err error) 
 	started := time.Now()
 	ctx, cancel := j.whileAlive(ctx)
 	defer cancel()
+	j.turning.Store(true)
 	foreign, err = j.begin(ctx)
 	if err != nil {
+		j.turnEnded()
 		j.metrics.errors.Inc()
 		return store.Changes{}, j.explain(err)
 	}
@@ -108,7 +116,7 @@ func (j *Journal) takeTurn(ctx context.Context, c *conn) (store.Changes, error) 
 		r := &reading{after: j.last().sequence}
 		var b pgx.Batch
 		queueTurn(&b, lockTimeout, &r.head)
-		r.queueChanges(&b)
+		c.queueChanges(&b, r)
 		if err := c.send(ctx, &b, turnSilence); err != nil {
 			return store.Changes{}, err
 		}
@@ -172,43 +180,50 @@ func (j *Journal) last() commit {
 	return j.knowledge.last()
 }
 
+func (j *Journal) turnEnded() {
+	j.turned.Store(int64(time.Since(j.started)))
+	j.turning.Store(false)
+}
+
 // Commit writes the changes and the new head, and unlocks that.
 func (j *Journal) Commit(changes store.Changes) error {
+	defer j.turnEnded()
 	c := j.turn
 	if c == nil || c.IsClosed() {
 		return unavailable(errors.New("the connection to the database was lost"))
 	}
+	ctx, cancel := j.whileAlive(context.Background())
+	defer cancel()
 	if changes.Empty() {
-		ctx, cancel := j.whileAlive(context.Background())
-		defer cancel()
-		if c.rollback(ctx) != nil {
-			c.close()
-		}
-		return nil
+		return j.endTurn(ctx, c)
 	}
 	started := time.Now()
 	next := j.nextCommit()
 	var b pgx.Batch
 	rows, bytes := queueChanges(&b, changes, next)
-	b.Queue("COMMIT")
-	ctx, cancel := j.whileAlive(context.Background())
-	defer cancel()
+	committed := false
+	b.Queue("COMMIT").Exec(func(pgconn.CommandTag) error { committed = true; return nil })
+	b.Queue(flushCommits)
 	if j.options.beforeCommit != nil {
 		j.options.beforeCommit()
 	}
 	c.warned = false
 	err := c.send(ctx, &b, commitTimeout(bytes))
-	if err == nil && c.warned {
+	switch {
+	case err == nil && c.warned:
 		// It is in the database, so others will see it. But the server did not wait for its
 		// standby, so it may get lost.
 		err = errUncertain
-	} else if err != nil && lost(err) {
+	case err != nil && lost(err):
 		err = j.outcome(next, err)
+	case err != nil && committed:
+		err = errUncertain
 	}
 	if err != nil {
 		j.metrics.errors.Inc()
 		return j.explainCommit(err)
 	}
+	j.flushed = next
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	wiped := j.knowledge.wiped
@@ -222,6 +237,32 @@ func (j *Journal) Commit(changes store.Changes) error {
 	j.metrics.batch.Observe(float64(len(rows)))
 	j.metrics.records.Add(float64(len(rows)))
 	j.metrics.bytes.Add(float64(bytes))
+	return nil
+}
+
+// endTurn ends a turn in which nothing was changed. What was decided may rest on what others have
+// committed a moment ago, so that must be durable, too.
+func (j *Journal) endTurn(ctx context.Context, c *conn) error {
+	last := j.last()
+	if last == j.flushed {
+		if c.rollback(ctx) != nil {
+			c.close()
+		}
+		return nil
+	}
+	var b pgx.Batch
+	b.Queue("ROLLBACK")
+	b.Queue(flushCommits)
+	c.warned = false
+	err := c.send(ctx, &b, commitTimeout(0))
+	if err == nil && c.warned {
+		err = errUncertain
+	}
+	if err != nil {
+		j.metrics.errors.Inc()
+		return j.explainCommit(err)
+	}
+	j.flushed = last
 	return nil
 }
 
@@ -254,8 +295,8 @@ func queueChanges(b *pgx.Batch, changes store.Changes, next commit) (rows []row,
 		bytes += size
 		ids, records, size = nil, nil, 0
 	}
-	// The server must not take a large message for idleness.
-	b.Queue("SELECT 1")
+	// It is a message of its own, so that the server does not take a large one for idleness.
+	b.Queue(commitEarly)
 	for _, change := range changes.Groups {
 		var record []byte
 		if change.Group != nil {
@@ -309,8 +350,8 @@ func (j *Journal) outcome(c commit, cause error) error {
 	}
 }
 
-// lookUp reports whether the database has the commit. It waits until the transaction that may be
-// making it has ended.
+// lookUp reports whether the database has the commit, durably. It waits until the transaction that
+// may be making it has ended.
 func (j *Journal) lookUp(ctx context.Context, c commit) (found bool, err error) {
 	j.turn.close()
 	j.turn = nil
@@ -331,5 +372,10 @@ func (j *Journal) lookUp(ctx context.Context, c commit) (found bool, err error) 
 		return err
 	})
 	b.Queue("ROLLBACK")
-	return found, connection.send(ctx, &b, j.options.outcomeTimeout)
+	b.Queue(flushCommits)
+	err = connection.send(ctx, &b, j.options.outcomeTimeout)
+	if err == nil && connection.warned {
+		err = errUncertain
+	}
+	return found, err
 }
