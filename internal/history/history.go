@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
-	"unique"
 
 	"pushgateway/internal/metric"
 )
@@ -53,6 +52,8 @@ const (
 	// minSweep is the number of timelines at which the log first looks for groups
 	// that no longer exist.
 	minSweep = 1024
+	// maxShared is how many texts the log looks for among those it has.
+	maxShared = 256
 )
 
 // Log records pushes. It is safe for concurrent use.
@@ -68,6 +69,7 @@ type Log struct {
 	rejected   map[string]Rejection
 	snapshot   *Rejected // of rejected; nil after a change
 	rejections []Event   // the oldest first
+	shared     shared
 
 	scrapes scrapes
 }
@@ -115,12 +117,29 @@ type event struct {
 	at      int64 // Unix nanoseconds
 	size    int64
 	source  string
-	client  unique.Handle[string]
-	method  unique.Handle[string]
+	client  *string
+	method  *string
 	reason  metric.Reason
 	message string
 
 	replayed bool
+}
+
+// shared has texts that many events have in common. Package unique would have a push wait
+// for the garbage collector: until it has marked the whole heap, it may make no weak pointer
+// a strong one.
+type shared map[string]*string
+
+// text returns a text for events to point to.
+func (s *shared) text(t string) *string {
+	if known := (*s)[t]; known != nil {
+		return known
+	}
+	if *s == nil || len(*s) == maxShared {
+		*s = shared{}
+	}
+	(*s)[t] = &t
+	return &t
 }
 
 // New returns an empty log. stored reports which of the given groups exist. The log
@@ -177,7 +196,7 @@ func (l *Log) Record(e Event) {
 	}
 	t.events = append(t.events, event{
 		at: e.At.UnixNano(), size: e.Size, source: e.Source, reason: e.Reason, message: e.Message,
-		client: unique.Make(e.Client), method: unique.Make(e.Method), replayed: e.Replayed,
+		client: l.shared.text(e.Client), method: l.shared.text(e.Method), replayed: e.Replayed,
 	})
 	l.bytes += t.events[len(t.events)-1].cost()
 	for l.bytes > maxBytes && l.byAge.Len() > 1 {
@@ -218,7 +237,7 @@ func (l *Log) Group(key metric.GroupingKey) (pushes []Event, rejected *Event) {
 	for i := len(t.events) - 1; i >= 0; i-- {
 		e := &t.events[i]
 		pushes = append(pushes, Event{
-			At: time.Unix(0, e.at), Method: e.method.Value(), Size: e.size, Source: e.source, Client: e.client.Value(),
+			At: time.Unix(0, e.at), Method: *e.method, Size: e.size, Source: e.source, Client: *e.client,
 			Key: key, Replayed: e.replayed, Reason: e.reason, Message: e.message,
 		})
 	}
