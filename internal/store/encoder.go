@@ -314,30 +314,45 @@ func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
 // joinPieces joins the pieces of each family, so that there is one left for each, in the
 // order of their names.
 func (e *Encoder) joinPieces() error {
-	pieces := slices.Concat(e.pieces...)
-	clear(e.pieces)
-	slices.SortStableFunc(pieces, func(a, b piece) int { return strings.Compare(a.name, b.name) })
-	joined := pieces[:0]
-	for rest := pieces; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].name == rest[0].name {
-			n++
+	// Pieces have many pointers, so moving them around would take much longer than
+	// sorting where they are.
+	type place struct{ batch, index int32 }
+	count := 0
+	for _, batch := range e.pieces {
+		count += len(batch)
+	}
+	places := make([]place, 0, count)
+	for i, batch := range e.pieces {
+		for j := range batch {
+			places = append(places, place{int32(i), int32(j)})
 		}
-		one, err := e.joinFamily(rest[:n])
+	}
+	at := func(p place) *piece { return &e.pieces[p.batch][p.index] }
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(strings.Compare(at(a).name, at(b).name), cmp.Compare(a.batch, b.batch), cmp.Compare(a.index, b.index))
+	})
+	joined := make([]piece, 0, count)
+	var same []piece
+	for rest := places; len(rest) > 0; {
+		same = same[:0]
+		for name := at(rest[0]).name; len(rest) > 0 && at(rest[0]).name == name; rest = rest[1:] {
+			same = append(same, *at(rest[0]))
+			*at(rest[0]) = piece{} // gives its memory back
+		}
+		one, err := e.joinFamily(same)
 		if err != nil {
 			return err
 		}
 		if one.series > 0 {
 			joined = append(joined, one)
 		}
-		rest = rest[n:]
 	}
-	clear(pieces[len(joined):])
+	clear(e.pieces)
 	e.joined = joined
 	return nil
 }
 
-// joinFamily joins the sorted pieces of one family. It drops them to
+// joinFamily joins the pieces of one family, in the order of their batches. It drops them to
 // give their memory back.
 func (e *Encoder) joinFamily(pieces []piece) (piece, error) {
 	all := piece{name: pieces[0].name, typ: pieces[0].typ, merge: pieces[0].merge, plain: true}

@@ -74,6 +74,18 @@ func TestLargePushes(t *testing.T) {
 	}
 }
 
+// TestListOfFamiliesIsMadeAtOnce: the list of all families never grows, since nothing can
+// interrupt the copy of a long list of pointers.
+func TestListOfFamiliesIsMadeAtOnce(t *testing.T) {
+	s := InMemory()
+	if _, err := s.Apply(largePush(t, "a", "m", minLarge)); err != nil {
+		t.Fatal(err)
+	}
+	if all := s.Snapshot().Families(); len(all) != minLarge+pushTimeFamilies || cap(all) != len(all) {
+		t.Errorf("the list has %d families and room for %d", len(all), cap(all))
+	}
+}
+
 // prepared returns the preparation of a push, which the caller continues.
 func prepared(s *Store, p *Push) *preparation {
 	prepared := &preparation{push: p}

@@ -58,7 +58,15 @@ func (v *Snapshot) Group(key metric.GroupingKey) *Group {
 // Families returns the families, sorted by name. Each has at least one segment. The caller
 // must not change them. Cost: O(families) the first time.
 func (v *Snapshot) Families() []*Family {
-	v.listed.Do(func() { v.all = slices.Collect(items(v.families)) })
+	v.listed.Do(func() {
+		count := 0
+		for _, segment := range v.families {
+			count += len(segment.Items)
+		}
+		// A list that grows is copied, and while the collector marks, a long list of
+		// pointers takes so long that others notice: nothing interrupts a copy.
+		v.all = slices.AppendSeq(make([]*Family, 0, count), items(v.families))
+	})
 	return v.all
 }
 
