@@ -117,3 +117,26 @@ func TestDatabaseAway(t *testing.T) {
 	})
 	strict.awaitReady(t)
 }
+
+// TestDatabaseAtRisk: the log, the status page and the API warn about a server that a crash can
+// make lose acknowledged changes.
+func TestDatabaseAtRisk(t *testing.T) {
+	t.Parallel()
+	safe, unsafe := pgtest.Start(t, pgtest.Config{Sync: true}), pgtest.Start(t, pgtest.Config{})
+	shown := func(server *pgtest.Server) string {
+		t.Helper()
+		p := databaseGateway(t, server.NewDatabase())
+		out, errOut, _ := runSubcommand(t, "status", "--url="+p.URL)
+		return p.log.String() + p.get(t, "/status") + p.get(t, "/api/v1/status") + out + errOut
+	}
+	count := func(server *pgtest.Server, warning string, want int) {
+		t.Helper()
+		if got := strings.Count(shown(server), warning); got != want {
+			t.Errorf("%q is shown %d times, want %d", warning, got, want)
+		}
+	}
+	count(unsafe, "fsync is off", 4)
+	count(safe, "is off in the database", 0)
+	safe.Exec("ALTER ROLE " + pgtest.User + " SET synchronous_commit = off")
+	count(safe, "synchronous_commit is off", 4)
+}

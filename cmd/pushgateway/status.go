@@ -81,6 +81,7 @@ type gatewayStatus struct {
 		SizeBytes  int64     `json:"size_bytes"`
 		LastCommit time.Time `json:"last_commit"`
 		Error      string    `json:"error"`
+		Warning    string    `json:"warning"`
 	} `json:"storage"`
 }
 
@@ -103,6 +104,8 @@ func (s *gatewayStatus) facts(now time.Time) []fact {
 	facts := []fact{{name: "version", text: s.Build.Version}, {name: "started", text: started, exact: startedAt}}
 	if storage := s.Storage; storage != nil {
 		switch {
+		case storage.Durable && storage.Warning != "":
+			facts = append(facts, fact{name: "durable", text: "yes, but " + storage.Warning, color: yellow, exact: "yes"})
 		case storage.Durable:
 			facts = append(facts, fact{name: "durable", text: "yes", color: green})
 		case storage.Error != "":

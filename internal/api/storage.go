@@ -12,4 +12,5 @@ type Storage struct {
 	LastCommit time.Time `json:"last_commit,omitzero"`
 	Pending    int       `json:"pending_groups,omitempty"` // changed since the last commit
 	Error      string    `json:"error,omitempty"`          // why changes are not persisted
+	Warning    string    `json:"warning,omitempty"`        // what can lose persisted changes
 }

@@ -87,6 +87,7 @@ type JournalStatus struct {
 	PendingGroups int       // changed since LastCommit
 	Loading       bool      // Load has not returned yet
 	Err           error     // why changes are not durable; nil if they are
+	Warning       string    // what can lose changes though they are durable; usually empty
 }
 
 // Changes are the changes of a batch, to be persisted together or not at all.

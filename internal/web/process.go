@@ -21,6 +21,7 @@ import (
 func storageOf(j store.JournalStatus) api.Storage {
 	out := api.Storage{
 		Durable: j.Durable, File: j.File, Database: j.Database, Sync: j.Sync, SizeBytes: j.SizeBytes, LastCommit: j.LastCommit, Pending: j.PendingGroups,
+		Warning: j.Warning,
 	}
 	if j.Err != nil {
 		out.Error = j.Err.Error()

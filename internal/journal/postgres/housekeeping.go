@@ -15,7 +15,8 @@ const (
 	selectFloor = "SELECT EXISTS (SELECT FROM pushgateway_groups WHERE record IS NULL AND sequence <= f.sequence), f.sequence " +
 		"FROM (SELECT least(min(r.sequence), min(h.sequence)) AS sequence FROM pushgateway_head h " +
 		"LEFT JOIN pushgateway_replicas r ON r.heartbeat > clock_timestamp() - $1::interval) AS f"
-	selectSize       = "SELECT pg_total_relation_size('pushgateway_groups') + pg_total_relation_size('pushgateway_commits')"
+	selectServer = "SELECT pg_total_relation_size('pushgateway_groups') + pg_total_relation_size('pushgateway_commits'), " +
+		"current_setting('fsync') = 'off', current_setting('synchronous_commit') = 'off'"
 	deleteTombstones = "DELETE FROM pushgateway_groups WHERE record IS NULL AND sequence <= $1"
 	moveFloor        = "UPDATE pushgateway_head SET pruned = greatest(pruned, $1)"
 	deleteCommits    = "DELETE FROM pushgateway_commits WHERE sequence < (SELECT sequence FROM pushgateway_head) - $1"
@@ -35,7 +36,7 @@ func (j *Journal) keepHouse(c *conn) error {
 	if err := c.send(ctx, &b, turnSilence); err != nil {
 		return err
 	}
-	if err := j.measure(ctx, c); err != nil {
+	if err := j.inspect(ctx, c); err != nil {
 		return err
 	}
 	if !due {
@@ -54,15 +55,27 @@ func (j *Journal) keepHouse(c *conn) error {
 	return err
 }
 
-// measure finds out how large the tables are.
-func (j *Journal) measure(ctx context.Context, c *conn) error {
+// inspect finds out how large the tables are, and whether the server is set up so that a crash
+// loses commits.
+func (j *Journal) inspect(ctx context.Context, c *conn) error {
 	size := int64(0)
-	if err := c.QueryRow(ctx, selectSize).Scan(&size); err != nil {
+	var withoutSync, early bool
+	if err := c.QueryRow(ctx, selectServer).Scan(&size, &withoutSync, &early); err != nil {
 		return err
+	}
+	warning := ""
+	switch {
+	case withoutSync:
+		warning = "fsync is off in the database: a crash of its machine can lose acknowledged changes, and damage the database"
+	case early:
+		warning = "synchronous_commit is off in the database: a crash of the server can lose acknowledged changes"
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.size = size
+	if warning != "" && warning != j.warning {
+		j.options.Logger.Warn(warning, "database", j.options.Address)
+	}
+	j.size, j.warning = size, warning
 	j.updateStatus()
 	return nil
 }

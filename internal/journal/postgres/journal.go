@@ -83,6 +83,7 @@ type Journal struct {
 	alive     context.Context // ends when the database goes away
 	bury      context.CancelCauseFunc
 	size      int64 // of the tables
+	warning   string
 	committed time.Time
 	logged    time.Time // when it was last logged that the database is away
 }
@@ -175,7 +176,7 @@ func (j *Journal) load(ctx context.Context) ([]*store.Group, error) {
 	j.committed = time.Now()
 	j.mu.Unlock()
 	j.timeline.Store(c.timeline)
-	if err := errors.Join(j.register(ctx, c), j.measure(ctx, c)); err != nil {
+	if err := errors.Join(j.register(ctx, c), j.inspect(ctx, c)); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -211,6 +212,7 @@ func (j *Journal) updateStatus() {
 		LastCommit: j.committed,
 		Loading:    errors.Is(j.unready, errLoading),
 		Err:        j.unready,
+		Warning:    j.warning,
 	})
 }
 
