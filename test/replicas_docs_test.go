@@ -62,7 +62,11 @@ func TestReplicasPage(t *testing.T) {
 	wantText(t, replicasPage.run(t, "status", dir, p.Addr), `"replicas":`, `"behind_commits":`)
 	run("backup")
 	p.push(t, "PUT", "/metrics/job/new", "new 1\n")
+	if n := run("connected"); n != "2" {
+		t.Errorf("%s connections of a replica", n)
+	}
 	p.end(t)
+	until(t, "no connection is left", func() bool { return run("connected") == "0" })
 	run("restore")
 	p = start()
 	p.wantJobs(t, "after a restore", "old")

@@ -49,6 +49,12 @@ func ParseAddress(text string) (Address, error) {
 	return Address{config, shownAddress(config)}, nil
 }
 
+// pooled reports whether there is a pooler in between that gives every transaction another session.
+// So LISTEN is of no use, and harms others that get the session.
+func (a Address) pooled() bool {
+	return a.config.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe
+}
+
 // String returns the URL without password and options.
 func (a Address) String() string { return a.shown }
 

@@ -115,7 +115,7 @@ func (j *Journal) takesTurns() bool {
 // listen asks for notifications. Without them, for example behind a pooler, the replica
 // polls.
 func (j *Journal) listen(c *conn) error {
-	if j.options.noListen {
+	if j.options.Address.pooled() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(j.ctx, answerTimeout)

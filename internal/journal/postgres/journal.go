@@ -40,7 +40,6 @@ type Options struct {
 	Logger        *slog.Logger
 
 	// For tests.
-	noListen       bool
 	beforeCommit   func()
 	outcomeTimeout time.Duration
 }

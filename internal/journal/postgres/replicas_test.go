@@ -17,14 +17,10 @@ import (
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Config{})
-	for _, noListen := range []bool{false, true} {
-		t.Run(fmt.Sprintf("pooler %v", noListen), func(t *testing.T) {
-			url := server.NewDatabase()
-			if noListen {
-				url += "&default_query_exec_mode=cache_describe"
-			}
-			listening := func(o *Options) { o.noListen = noListen }
-			a, b := newReplica(t, url, named("a"), listening), newReplica(t, url, named("b"), listening)
+	for name, option := range map[string]string{"directly": "", "as behind a pooler": "&default_query_exec_mode=cache_describe"} {
+		t.Run(name, func(t *testing.T) {
+			url := server.NewDatabase() + option
+			a, b := newReplica(t, url, named("a")), newReplica(t, url, named("b"))
 			a.mustPush(t, "x", "# TYPE m counter\nm 1\n")
 			agree(t, "x=1 ", a, b)
 			var rejection *metric.RejectionError
