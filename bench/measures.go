@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -32,7 +33,9 @@ type measure struct {
 }
 
 // measures returns all measures, in the order of the table.
-func measures() []measure {
+func measures() []measure { return slices.Concat(usualMeasures(), overloadMeasures()) }
+
+func usualMeasures() []measure {
 	const sumRules = "rules:\n- match: '{}'\n  merge: sum\n"
 	interval := []string{"--persistence.sync=interval", "--persistence.interval=1s"}
 	large := ours(1).inFile().filled(fillBesideLarge)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"syscall"
 )
 
@@ -18,6 +20,8 @@ const (
 	roleArgument = "-role-of-bench"
 	roleFloor    = "floor"   // address, file or ""
 	roleScraper  = "scraper" // address, Accept-Encoding
+	rolePushers  = "pushers" // address, connections
+	roleProber   = "prober"  // address, probe, whether others push
 )
 
 func playRole(args []string) error {
@@ -25,8 +29,13 @@ func playRole(args []string) error {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	if args[0] == roleScraper {
+	switch args[0] {
+	case roleScraper:
 		return scrapeWithoutPause(args[1], args[2])
+	case rolePushers:
+		return pushWithoutPause(args[1], args[2])
+	case roleProber:
+		return probeFor(args[1], args[2], args[3] == "true")
 	}
 	accept := func([]byte) error { return nil }
 	if args[2] != "" {
@@ -92,11 +101,18 @@ func scrapeWithoutPause(addr, encoding string) error {
 	}
 }
 
-// startScraper starts a process that scrapes the instance without pause, and
-// returns after its first scrape. It is not a goroutine of this process, where
-// the pushes would wait for it in the scheduler.
-func (i *instance) startScraper(encoding string) (stop func(), err error) {
-	cmd := exec.Command(i.lab.self, roleArgument, roleScraper, i.addr, encoding)
+// A roleProcess is this program in another process.
+type roleProcess struct {
+	cmd   *exec.Cmd
+	stdin io.Closer
+	lines *bufio.Scanner
+}
+
+// startRole starts this program in a role, with a command in front that says where it runs.
+// It returns once the role has printed its first line.
+func (i *instance) startRole(wrapper []string, role string, args ...string) (*roleProcess, error) {
+	args = slices.Concat(wrapper, []string{i.lab.self, roleArgument, role}, args)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -109,13 +125,23 @@ func (i *instance) startScraper(encoding string) (stop func(), err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	stop = func() {
-		stdin.Close()
-		cmd.Wait()
+	p := &roleProcess{cmd, stdin, bufio.NewScanner(stdout)}
+	if !p.lines.Scan() {
+		p.stop()
+		return nil, fmt.Errorf("the %s ended before it had begun", role)
 	}
-	if !bufio.NewScanner(stdout).Scan() {
-		stop()
-		return nil, errors.New("the scraper did not finish its first scrape")
+	return p, nil
+}
+
+// figure returns the number in the next line, or io.EOF if the process has ended.
+func (p *roleProcess) figure() (float64, error) {
+	if !p.lines.Scan() {
+		return 0, io.EOF
 	}
-	return stop, nil
+	return strconv.ParseFloat(p.lines.Text(), 64)
+}
+
+func (p *roleProcess) stop() {
+	p.stdin.Close()
+	p.cmd.Wait() // its exit code says nothing: stop ends it
 }

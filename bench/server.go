@@ -26,6 +26,7 @@ type server struct {
 	file     bool                  // persist to a file, each push synced
 	replicas int                   // that share a database instead of a file; 0 for none
 	slowSync bool                  // each sync takes 1 ms longer; needs strace
+	halved   bool                  // runs on one half of the processors; needs taskset
 	groups   int                   // groups 0 to groups-1, which pushes replace at random
 	fill     func(*instance) error // creates the groups
 }
@@ -137,6 +138,9 @@ func (l *lab) start(s server) (*instance, error) {
 			return nil, err
 		}
 		i.args = append(i.args, "--config.file="+i.rulesFile)
+	}
+	if s.halved {
+		i.args = append(serverHalf(), i.args...)
 	}
 	if s.slowSync {
 		// With -D the server stays the direct child. With --seccomp-bpf strace

@@ -179,11 +179,12 @@ func whileScraped(encoding string, of side) side {
 		}
 		scraped := l.running[len(l.running)-1]
 		return func() (float64, error) {
-			stop, err := scraped.startScraper(encoding)
+			// It is not a goroutine of this process, where the pushes would wait for it in the scheduler.
+			scraper, err := scraped.startRole(nil, roleScraper, scraped.addr, encoding)
 			if err != nil {
 				return 0, err
 			}
-			defer stop()
+			defer scraper.stop()
 			return figure()
 		}, nil
 	}

@@ -50,8 +50,6 @@ const (
 	// smallBody is the size of bodies that need no reservation: what they take is bounded
 	// by the number of pushes that are applied at the same time.
 	smallBody = minPushMemory / int64(InBatches)
-	// smallPlain is the size in bytes of what Small calls small.
-	smallPlain = 64 << 10
 	// unlimited stands for a body of any size.
 	unlimited = math.MaxInt - 1
 )
@@ -71,12 +69,6 @@ type Body struct {
 	limit   int64   // of the decompressed size; 0 for none
 	buffer  *[]byte // whose memory raw may have
 	raw     []byte  // as received
-}
-
-// Small reports whether reading the body takes a few milliseconds at most, and no wait for
-// memory.
-func (b *Body) Small() bool {
-	return len(b.raw) <= smallPlain && b.request.Header.Get("Content-Encoding") == ""
 }
 
 // Release gives back the memory of the body. What was read from it must not be used any

@@ -30,6 +30,9 @@ func (s *Server) serve(row route) func(*httpserver.Response, *request) {
 		handle = s.requireSameOrigin(handle, row.requires&token != 0)
 	}
 	handle = s.requireRight(row.needs, handle)
+	if row.needs == pushGroup || row.needs == pushEach || row.needs == deleteGroup {
+		handle = s.pace(handle)
+	}
 	count := func(*request, int, time.Time) {}
 	if row.label != "" {
 		count = s.metrics.counter(row)
@@ -43,6 +46,19 @@ func (s *Server) serve(row route) func(*httpserver.Response, *request) {
 			s.answerError(w, r, row.form, err)
 		}
 		count(r, w.Status(), started)
+	}
+}
+
+// pushesPerTurn is how many pushes begin, for each processor, before the scheduler looks for
+// other requests. It bounds how long these wait; each turn costs about as much as a tenth of a
+// small push.
+const pushesPerTurn = 4
+
+// pace has a request wait while many begin at the same time, before it costs anything.
+func (s *Server) pace(h handler) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		s.pacer.Wait()
+		return h(w, r)
 	}
 }
 

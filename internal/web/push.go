@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"net/http"
-	"runtime"
 	"sync"
 	"time"
 
@@ -33,7 +32,6 @@ type pushHandler struct {
 	limits     limits.Limits // of pushes whose rule does not set them
 	admission  *limits.Admission
 	bodies     *pushbody.Budget // the memory of pushes that are being read
-	processors *limits.Processors
 	audit      *auditor
 
 	buffers sync.Pool // of *pushBuffers
@@ -53,11 +51,10 @@ func newPushHandler(s *Server) *pushHandler {
 		recorder: s.recorder,
 		metrics:  s.metrics,
 		guard:    c.Guard, limits: c.Limits,
-		admission:  s.admission,
-		bodies:     s.bodies,
-		processors: limits.NewProcessors(runtime.GOMAXPROCS(0)),
-		audit:      s.audit,
-		buffers:    sync.Pool{New: func() any { return new(pushBuffers) }},
+		admission: s.admission,
+		bodies:    s.bodies,
+		audit:     s.audit,
+		buffers:   sync.Pool{New: func() any { return new(pushBuffers) }},
 	}
 	if c.Unchecked {
 		h.accepted = http.StatusAccepted
@@ -117,7 +114,8 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 		buffers := h.borrow()
 		defer h.giveBack(buffers)
 		encoder := &buffers.encoder
-		err = h.parse(&buffers.reader, body, encoder, key, options)
+		encoder.Begin(key, options)
+		err = buffers.reader.Read(body, h.validation, encoder)
 		if err != nil && encoder.Rejected() == nil {
 			return err // the body could not be parsed
 		}
@@ -125,19 +123,6 @@ func (h *pushHandler) pushTo(key metric.GroupingKey, r *request) (replayed bool,
 		return err
 	})
 	return replayed, err
-}
-
-// parse reads the push to a group into the encoder. A small push takes a processor for that;
-// a large one would keep it from others for too long.
-func (h *pushHandler) parse(
-	reader *pushbody.Reader, body *pushbody.Body, encoder *store.Encoder, key metric.GroupingKey, options store.PushOptions,
-) error {
-	if body.Small() {
-		h.processors.Take()
-		defer h.processors.Release()
-	}
-	encoder.Begin(key, options)
-	return reader.Read(body, h.validation, encoder)
 }
 
 // withBody receives the body of a push and then, when it is its turn, calls handle. limit is

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -83,6 +84,7 @@ type Server struct {
 	audit    *auditor
 
 	admission *limits.Admission // of pushes
+	pacer     *limits.Pacer     // of pushes and deletions
 	bodies    *pushbody.Budget  // the memory of pushes that are being read
 
 	protection http.CrossOriginProtection
@@ -102,6 +104,7 @@ func New(config Config) (*Server, error) {
 		s.history, s.metrics, config.Logger, config.Clock.Now, config.Guard != nil, httpserver.NewLimitedLogger(config.Logger),
 	}
 	s.admission = limits.NewAdmission(config.MaxPushConcurrency, config.PushRate)
+	s.pacer = limits.NewPacer(pushesPerTurn * runtime.GOMAXPROCS(0))
 	s.bodies = pushbody.NewBudget(config.MaxPushMemory)
 	s.metrics.registerLoad(s.admission, s.bodies)
 	if external := config.ExternalURL; external.Host != "" {
