@@ -3,6 +3,7 @@ package test
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -87,6 +88,46 @@ func TestDatabasePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	databaseGateway(t, database, "--persistence.password-file="+file).end(t)
+}
+
+// TestDatabasePasswordSources: the password comes from the environment, or from a file that is read
+// again when it was changed. Without the right one, the gateway does not start.
+func TestDatabasePasswordSources(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	data, err := server.Query("SELECT current_setting('data_directory')")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Exec("ALTER ROLE " + pgtest.User + " PASSWORD 'first'")
+	server.Exec("COPY (VALUES ('host all postgres 127.0.0.1/32 trust'), ('host all all 127.0.0.1/32 scram-sha-256')) TO '" + data + "/pg_hba.conf'")
+	server.Exec("SELECT pg_reload_conf()")
+	dir := t.TempDir()
+	password, passfile := filepath.Join(dir, "password"), filepath.Join(dir, "pgpass")
+	writeFile(t, password, []byte("first\n"))
+	writeFile(t, passfile, []byte("*:*:*:"+pgtest.User+":first\n"))
+
+	run := func(env string, args ...string) *program {
+		t.Helper()
+		cmd := exec.Command(gatewayBinary(t), append(args, "--web.listen-address=127.0.0.1:0", "--persistence.url="+server.URL())...)
+		cmd.Env = append(cmd.Environ(), env)
+		p := launch(t, cmd)
+		p.awaitReady(t)
+		return p
+	}
+	until(t, "the server asks for passwords", func() bool {
+		out, code := runToEnd(t, command(t, gatewayBinary(t), "--web.listen-address=127.0.0.1:0", "--persistence.url="+server.URL()))
+		return code != 0 && strings.Contains(out, "password authentication failed")
+	})
+	run("PGPASSWORD=first").end(t)
+	run("PGPASSFILE=" + passfile).end(t)
+	p := run("PGPASSWORD=wrong", "--persistence.password-file="+password)
+	server.Exec("ALTER ROLE " + pgtest.User + " PASSWORD 'second'")
+	writeFile(t, password, []byte("second\n"))
+	server.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '" + pgtest.User + "'")
+	until(t, "the gateway has read the new password", func() bool {
+		return p.do(t, http.MethodPut, "/metrics/job/a", "m 1\n").status == http.StatusOK
+	})
 }
 
 // TestDatabaseAway: pushes are rejected while the database is away, and scrapes go on.

@@ -3,6 +3,9 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -275,6 +278,31 @@ func TestFrozenDatabase(t *testing.T) {
 	eventually(t, "it is ready", func() bool { return a.Ready() == nil })
 	a.mustPush(t, "x", "m 3\n")
 	agree(t, "x=3 ", a, newReplica(t, url, named("b")))
+}
+
+// TestClock: replicas go by the database's clock, and warn if this machine's differs.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	execute(t, url, "CREATE SCHEMA skewed; CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql "+
+		"AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$")
+	var log strings.Builder
+	a := newReplica(t, url+"&search_path=skewed,pg_catalog,public", named("a"), func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &log), nil))
+	})
+	if !strings.Contains(log.String(), "this machine's clock and the database's differ") { // logged before Open returns
+		t.Errorf("the log is %s", log.String())
+	}
+	if skew := a.journal.Replicas().ClockSkew; (skew - time.Hour).Abs() > time.Minute {
+		t.Errorf("the skew is %v", skew)
+	}
+	a.mustPush(t, "x", "m 1\n")
+	for g := range a.Groups() {
+		if ahead := time.Until(g.Pushed); (ahead - time.Hour).Abs() > time.Minute {
+			t.Errorf("pushed %v from now", ahead)
+		}
+	}
 }
 
 // TestLargeRecords: groups of many MB come through.
