@@ -149,9 +149,12 @@ var (
 )
 
 // fixedValues returns the values that a flag or argument can have, if these are a fixed set.
-// The library tells them only in the error for another value, and those of the log flags only
-// in their help. The value is not to be used otherwise: it may change.
+// Values of our own list them. The library has them only in the error for another value, and
+// those of the log flags only in their help. The value is not to be used otherwise: it may change.
 func fixedValues(v kingpin.Value, help string) []string {
+	if v, ok := v.(interface{ Choices() []string }); ok {
+		return v.Choices()
+	}
 	if err := v.Set("\x00"); err != nil {
 		if m := enumError.FindStringSubmatch(err.Error()); m != nil {
 			return strings.Split(m[1], ",")

@@ -104,6 +104,9 @@ func (v *optionValue) Set(text string) error {
 	return nil
 }
 
+// Choices returns the values that the flag can have, if these are a fixed set.
+func (v *optionValue) Choices() []string { return pushoptions.Choices(v.name) }
+
 func (v *optionValue) String() string {
 	if v.options == nil {
 		return ""

@@ -105,11 +105,17 @@ func (o *option) parse(value string) (metric.Options, error) {
 	if len(o.choices) == 1 {
 		return metric.Options{}, fmt.Errorf("%s can only be %s", o.name, o.choices[0].value)
 	}
+	return metric.Options{}, fmt.Errorf("%s is one of %s", o.name, strings.Join(Choices(o.name), ", "))
+}
+
+// Choices returns the allowed values of the named option, which must be known, or nil if it has no
+// fixed set of values.
+func Choices(name string) []string {
 	var values []string
-	for _, c := range o.choices {
+	for _, c := range all[index(name)].choices {
 		values = append(values, c.value)
 	}
-	return metric.Options{}, fmt.Errorf("%s is one of %s", o.name, strings.Join(values, ", "))
+	return values
 }
 
 // ParseTTL parses a time to live such as 48h. 0 means that the group never expires.
