@@ -71,7 +71,7 @@ type batches struct {
 }
 
 func (b *batches) add(changes store.Changes) {
-	batch := encodeRecords(make([]byte, headSize, encodedSize(changes)), changes)
+	batch := encodeRecords(make([]byte, headSize, encodedSize(changes, staged{})), changes, staged{})
 	end := b.at.end + roundUp(int64(len(batch)+trailerSize), sectorSize)
 	batch, after := encodeBatch(batch, b.at, b.salt, end)
 	b.content = append(append(b.content, batch...), make([]byte, after.end-b.at.end-int64(len(batch)))...)
@@ -83,5 +83,5 @@ func (b *batches) add(changes store.Changes) {
 func (b *batches) send(start position, existing io.Reader, send func(size int64, content io.Reader) error) error {
 	b.add(store.Changes{})
 	start.size = b.at.end
-	return send(b.at.end, io.MultiReader(bytes.NewReader(header{b.salt, start}.encode()), existing, bytes.NewReader(b.content)))
+	return send(b.at.end, io.MultiReader(bytes.NewReader(header{salt: b.salt, position: start}.encode()), existing, bytes.NewReader(b.content)))
 }

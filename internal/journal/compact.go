@@ -41,7 +41,7 @@ type compaction struct {
 func (j *Journal) compactIfDue() {
 	used := j.committed.end - j.start.end
 	due := used >= j.compactAt || j.deletions <= 0 && used > j.spare
-	if !due || j.compaction != nil || j.ctx.Err() != nil {
+	if !due || j.staging || j.compaction != nil || j.ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(j.ctx)
@@ -100,7 +100,7 @@ func (j *Journal) compact(ctx context.Context, c *compaction, old *log, groups i
 		if rest.Empty() {
 			break
 		}
-		small := encodedSize(rest) < smallRest
+		small := encodedSize(rest, staged{}) < smallRest
 		if err := l.append(rest); err != nil {
 			return later, count, j.discard(l, err)
 		}

@@ -131,7 +131,7 @@ func TestPowerFailure(t *testing.T) {
 		path := filepath.Join(memoryDir(t), "f.db")
 		d := &powerDisk{files: map[uint64]*powerFile{}, may: []records{{}}, t: t, rand: rand.New(rand.NewPCG(seed, 1)), path: path}
 		j := newStill(t, path, SyncEachPush)
-		j.disk.write, j.disk.sync, j.spare = d.write, d.sync, 8<<10
+		j.disk.write, j.disk.sync, j.spare, j.maxPart = d.write, d.sync, 8<<10, 3000
 		random := rand.New(rand.NewPCG(seed, 2))
 		var published atomic.Pointer[store.Store]
 		published.Store(store.InMemory())
@@ -167,12 +167,17 @@ func TestPowerFailure(t *testing.T) {
 				changes.Groups = append(changes.Groups, store.Change{ID: key.ID(), Group: next.Snapshot().Group(key)})
 			}
 			after := recordsOf(next.Groups())
+			done := func() {}
+			if len(changes.Groups) > 0 && changes.Groups[0].Group != nil && random.IntN(3) == 0 {
+				done = j.Stage(changes.Groups[0].Group)
+			}
 			d.mu.Lock()
 			d.may = append(d.may, after)
 			d.mu.Unlock()
 			if err := j.Commit(changes); err != nil {
 				t.Fatal(err)
 			}
+			done()
 			d.mu.Lock()
 			d.may = []records{after}
 			d.mu.Unlock()

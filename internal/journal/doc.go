@@ -23,6 +23,12 @@
 //	         1: a group: its state, as store.AppendRecord encodes it, with a checksum
 //	         2: a group was deleted: its ID
 //	         3: all groups were deleted: nothing
+//	         4: a part of the state of a group: its offset 8, and the bytes from there on
+//	         5: a group: the length 8 of its state, which the parts before make up
+//
+// A large group is written in parts, between which others' batches come. Parts count once a record
+// of kind 5 refers to them. Others, which a crash leaves for example, mean nothing. Files of
+// version 2 have no parts.
 //
 // # What may be found after a crash
 //

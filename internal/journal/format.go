@@ -12,7 +12,9 @@ import (
 
 const (
 	magic   = "pushgwlg"
-	version = 2
+	version = 3
+	// versionWithoutParts is that of files which have no parts. They are read, and continued as version.
+	versionWithoutParts = 2
 
 	// sectorSize is what a disk writes as a whole or not at all. The header is one
 	// sector, and each batch begins at one, so that no write touches a sector with
@@ -33,6 +35,8 @@ const (
 	groupRecord    = 1 // store.AppendRecord
 	deletionRecord = 2 // the group's ID
 	wipeRecord     = 3 // nothing
+	partRecord     = 4 // where it begins in the record of a group, and a part of that
+	partsRecord    = 5 // the length of the record of a group, which is the parts before it
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -47,11 +51,12 @@ type position struct {
 
 // header is the first sector of a file.
 type header struct {
-	salt uint64 // differs between files: no batch of one is valid in another
+	version uint32
+	salt    uint64 // differs between files: no batch of one is valid in another
 	position
 }
 
-// encode returns the header's sector.
+// encode returns the header's sector, with the version of today.
 func (h header) encode() []byte {
 	b := append(make([]byte, 0, sectorSize), magic...)
 	b = binary.LittleEndian.AppendUint32(b, version)
@@ -74,14 +79,16 @@ func parseHeader(b []byte) (h header, err error) {
 	if !sumFollows(b[:12], b[12:]) {
 		return header{}, errors.New("the checksum of its header is wrong")
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != version {
+	v := binary.LittleEndian.Uint32(b[8:])
+	if v < versionWithoutParts || v > version {
 		return header{}, &NewerError{Version: v}
 	}
 	if !sumFollows(b[:headerSize-4], b[headerSize-4:]) || !allZero(b[headerSize:sectorSize]) {
 		return header{}, errors.New("the checksum of its header is wrong")
 	}
 	h = header{
-		salt: binary.LittleEndian.Uint64(b[16:]),
+		version: v,
+		salt:    binary.LittleEndian.Uint64(b[16:]),
 		position: position{
 			end:      int64(binary.LittleEndian.Uint64(b[24:])),
 			sequence: binary.LittleEndian.Uint64(b[32:]),
@@ -151,14 +158,18 @@ func (h head) after(at position, sum uint32) position {
 	return position{end: at.end + h.padded(), sequence: h.sequence, sum: sum, size: h.size}
 }
 
-// encodeRecords appends the records of a batch with the changes.
-func encodeRecords(dst []byte, changes store.Changes) []byte {
+// encodeRecords appends the records of a batch with the changes, the staged group as its parts.
+func encodeRecords(dst []byte, changes store.Changes, staged staged) []byte {
 	if changes.Wiped {
 		dst = appendRecord(dst, wipeRecord, nil)
 	}
 	for _, c := range changes.Groups {
 		if c.Group == nil {
 			dst = appendRecord(dst, deletionRecord, []byte(c.ID))
+			continue
+		}
+		if c.Group == staged.group {
+			dst = appendRecord(dst, partsRecord, binary.LittleEndian.AppendUint64(nil, uint64(staged.size)))
 			continue
 		}
 		dst = appendRecord(dst, groupRecord, nil)
@@ -180,11 +191,11 @@ func encodeBatch(b []byte, at position, salt uint64, size int64) ([]byte, positi
 }
 
 // encodedSize returns about how many bytes a batch with the changes takes.
-func encodedSize(changes store.Changes) int64 {
+func encodedSize(changes store.Changes, staged staged) int64 {
 	size := int64(headSize + trailerSize)
 	for _, c := range changes.Groups {
 		size += int64(len(c.ID)) + 16
-		if c.Group != nil {
+		if c.Group != nil && c.Group != staged.group {
 			size += recordSize(c.Group)
 		}
 	}
@@ -218,7 +229,7 @@ func splitRecords(dst []record, b []byte) ([]record, error) {
 		}
 		kind, length := b[0], uint64(binary.LittleEndian.Uint32(b[1:]))
 		b = b[5:]
-		if length > uint64(len(b)) || kind < groupRecord || kind > wipeRecord {
+		if length > uint64(len(b)) || kind < groupRecord || kind > partsRecord {
 			return dst, errors.New("a record is not one that this program writes")
 		}
 		dst = append(dst, record{kind, b[:length]})

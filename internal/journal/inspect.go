@@ -45,7 +45,7 @@ func Inspect(path string) (found Inspection, err error) {
 	}
 	read, err := loadFile(f, size)
 	if err == nil {
-		return Inspection{Version: version, Groups: read.groups}, nil
+		return Inspection{Version: int(read.header.version), Groups: read.groups}, nil
 	}
 	var damage *DamageError
 	if err = damaged(path, err); !errors.As(err, &damage) {
@@ -56,17 +56,21 @@ func Inspect(path string) (found Inspection, err error) {
 }
 
 // salvage finds records wherever they are in a damaged file: every sector may be the
-// beginning of a batch. A record counts if its own checksum is right, a deletion or a
-// wipe if its batch's is.
+// beginning of a batch. A record counts if its own checksum is right, a deletion, a wipe or
+// a part if its batch's is.
 func salvage(f *os.File, size int64) ([]*store.Group, error) {
 	file := make([]byte, size)
 	if _, err := f.ReadAt(file, 0); err != nil {
 		return nil, err
 	}
 	var groups groupSet
+	var parts parts
 	for at := 0; at+headSize <= len(file); {
 		length, whole := batchAt(file[at:])
 		records, _ := splitRecords(nil, file[at+headSize:at+headSize+length])
+		if whole {
+			records, _ = parts.join(records, 0)
+		}
 		for _, r := range records {
 			if r.kind == groupRecord {
 				if g, err := store.DecodeRecord(r.data); err == nil {

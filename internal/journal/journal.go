@@ -52,6 +52,7 @@ type Journal struct {
 	metrics metrics
 	disk    *disk
 	spare   int64 // spareSpace
+	maxPart int   // maxPart
 	current func() iter.Seq[*store.Group]
 	// memory takes the place of the file that is optional and cannot be used.
 	memory atomic.Pointer[store.Memory]
@@ -87,6 +88,7 @@ type Journal struct {
 	unavailable error          // why nothing can be written; nil if it can
 	suspect     error          // why the file may show what is not on disk; nil if it does not
 	compaction  *compaction    // under way, nil if none is
+	staging     bool           // no compaction may begin
 	compactAt   int64          // the size of the log at which a compaction may be due
 	deletions   int            // after how many of them one may be due, too
 }
@@ -105,7 +107,7 @@ func New(o Options) *Journal {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	j := &Journal{options: o, metrics: newMetrics(), disk: newDisk(), spare: spareSpace, turn: newSemaphore(), path: o.Path, unavailable: errLoading}
+	j := &Journal{options: o, metrics: newMetrics(), disk: newDisk(), spare: spareSpace, maxPart: maxPart, turn: newSemaphore(), path: o.Path, unavailable: errLoading}
 	j.ctx, j.stop = context.WithCancel(context.Background())
 	j.updateStatus(time.Time{})
 	return j

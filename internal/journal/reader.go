@@ -136,20 +136,29 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 	go func() {
 		defer close(spans)
 		current := newSpan(free, int(min(spanSize, size)))
+		var parts parts
 		send := func() {
 			spans <- current
 			go current.decode()
 			current = newSpan(free, int(min(spanSize, size)))
 		}
 		l.header, l.position, l.dirty, err = scan(f, size, func(n int64) []byte {
+			if len(current.records) == 0 {
+				current.memory = current.memory[:0] // which had parts
+			}
 			if len(current.records) > 0 && n > int64(cap(current.memory)-len(current.memory)) {
 				send()
 			}
 			start := int64(len(current.memory))
 			current.memory = slices.Grow(current.memory, int(n))[:start+n]
 			return current.memory[start:]
-		}, func(records []byte) (err error) {
-			current.records, err = splitRecords(current.records, records)
+		}, func(records []byte) error {
+			known := len(current.records)
+			all, err := splitRecords(current.records, records)
+			if err == nil {
+				all, err = parts.join(all, known)
+			}
+			current.records = all
 			return err
 		})
 		send()

@@ -34,6 +34,7 @@ type log struct {
 	step      int64 // by which it grew last
 	dirty     int64 // where what a failed append may have left ends
 	finished  bool  // the last batch is empty
+	staged    staged
 	buffer    []byte
 	disk      *disk
 }
@@ -69,7 +70,10 @@ func openLog(f *os.File, from loaded, size int64, disk *disk) (*log, error) {
 	if err := l.identify(); err != nil {
 		return nil, err
 	}
-	return l, l.clean()
+	if err := l.clean(); err != nil || from.header.version == version {
+		return l, err
+	}
+	return l, errors.Join(l.writeHeader(from.header.size), l.disk.sync(f)) // before the first part
 }
 
 func (l *log) identify() (err error) {
@@ -78,7 +82,7 @@ func (l *log) identify() (err error) {
 }
 
 func (l *log) writeHeader(size int64) error {
-	h := header{l.salt, l.start}
+	h := header{salt: l.salt, position: l.start}
 	h.size = size
 	return l.disk.write(l.file, h.encode(), 0)
 }
@@ -102,10 +106,19 @@ func (l *log) sealed() bool { return l.allocated > 0 }
 // append appends a batch with the changes. If the log is sealed, the batch is on disk
 // when append returns. Cost: O(changes), and one sync, or two if the file has to grow.
 func (l *log) append(changes store.Changes) error {
-	if need := encodedSize(changes); int64(cap(l.buffer)) < need {
+	if need := encodedSize(changes, l.staged); int64(cap(l.buffer)) < need {
 		l.buffer = make([]byte, 0, need)
 	}
-	batch := encodeRecords(l.buffer[:headSize], changes)
+	if err := l.appendBatch(encodeRecords(l.buffer[:headSize], changes, l.staged)); err != nil {
+		return err
+	}
+	l.finished = changes.Empty()
+	return nil
+}
+
+// appendBatch appends a batch with the records that are in b behind space for the head. It
+// keeps b as the log's buffer.
+func (l *log) appendBatch(batch []byte) error {
 	if l.buffer = batch; cap(batch) > maxBuffer {
 		l.buffer = nil
 	}
@@ -127,7 +140,7 @@ func (l *log) append(changes store.Changes) error {
 			return err
 		}
 	}
-	l.position, l.dirty, l.finished = after, 0, changes.Empty()
+	l.position, l.dirty, l.finished = after, 0, false
 	return nil
 }
 

@@ -42,6 +42,17 @@ type Journal interface {
 	Close(ctx context.Context) error
 }
 
+// A StagingJournal is a Journal that can write a large group before the turn in which it is
+// committed, so that others do not wait for all of it.
+type StagingJournal interface {
+	Journal
+	// Stage may be called between turns and during those of others, by one goroutine at a time. The
+	// state of the group counts only once it is committed. Stage cannot fail: at worst, Commit
+	// has more to do. The caller calls done after that, or if the group is not committed
+	// after all.
+	Stage(*Group) (done func())
+}
+
 // A SharedJournal is a Journal to which other processes commit, too. They are replicas.
 type SharedJournal interface {
 	Journal

@@ -292,3 +292,65 @@ func TestLargePushEndsItsTurn(t *testing.T) {
 	}
 	checkIndex(t, s)
 }
+
+// stagingJournal is a journal whose staging waits until it is released.
+type stagingJournal struct {
+	Memory
+	started, release chan struct{}
+	staged           *Group
+	done             int
+}
+
+func (j *stagingJournal) Stage(g *Group) (done func()) {
+	j.staged = g
+	j.started <- struct{}{}
+	<-j.release
+	return func() { j.done++ }
+}
+
+// TestOthersWhileALargePushIsStaged: the journal may take its time to write a large push. Others
+// are pushed and deleted meanwhile, and the push does not show. If they changed the group, it
+// is staged again.
+func TestOthersWhileALargePushIsStaged(t *testing.T) {
+	j := &stagingJournal{started: make(chan struct{}), release: make(chan struct{})}
+	s := New(Config{Journal: j})
+	if err := s.Open(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	applied := make(chan error)
+	large := largePush(t, "large", "g", minLarge)
+	go func() {
+		_, err := s.Apply(large)
+		applied <- err
+	}()
+	for i, job := range []string{"small", "large"} {
+		<-j.started
+		if _, err := s.Apply(largePush(t, job, "f", 1)); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.Snapshot().Families()); n != 1+pushTimeFamilies {
+			t.Errorf("%d families are seen before the large push is committed", n)
+		}
+		if i == 0 {
+			if found, err := s.Delete(large.key); err != nil || found {
+				t.Errorf("the group that is being pushed is deleted: %v, %v", found, err)
+			}
+			if _, err := s.Apply(largePush(t, "large", "f", 1)); err != nil { // so it is staged again
+				t.Fatal(err)
+			}
+		}
+		j.release <- struct{}{}
+	}
+	<-j.started // since its group was pushed to again
+	j.release <- struct{}{}
+	if err := <-applied; err != nil {
+		t.Fatal(err)
+	}
+	if g := s.Snapshot().Group(large.key); g != j.staged || len(g.Families) != minLarge+pushTimeFamilies {
+		t.Error("the group is not the one that was staged last")
+	}
+	if j.done != 3 {
+		t.Errorf("%d of 3 stagings are done", j.done)
+	}
+	checkIndex(t, s)
+}

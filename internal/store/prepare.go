@@ -60,12 +60,23 @@ func (s *Store) applyLarge(p *Push) (replayed bool, err error) {
 	s.announce(p)
 	for range maxPreparations {
 		s.prepare(prepared)
+		done := s.stage(prepared.next)
 		replayed, err = commitAlone(s, prepared.decide)
+		done()
 		if err != errOutdated {
 			return replayed, err
 		}
 	}
 	return commitAlone(s, p.decide)
+}
+
+// stage has the journal write the group before its turn, if the journal can. The caller calls done
+// after that turn.
+func (s *Store) stage(g *Group) (done func()) {
+	if j, ok := s.journal.(StagingJournal); ok && g != nil {
+		return j.Stage(g)
+	}
+	return func() {}
 }
 
 // prepare checks the push against what is stored, and makes the next state of its group.
