@@ -81,5 +81,5 @@ func TestSecurityExamples(t *testing.T) {
 	writeFile(t, web, []byte(security.replaced(t, config, "pushgateway.crt", "server.crt", "pushgateway.key", "server.key")))
 	certificate(t, dir)
 	secured := start(t, "--web.config.file="+web)
-	shell(t, dir, "curl", "-sS", "--fail", "--cacert", "server.crt", "https://"+secured.Addr+"/metrics")
+	shell(t, dir, "pushgateway", "healthcheck", "--url=https://"+secured.Addr, "--tls.ca-file=server.crt")
 }
