@@ -58,6 +58,10 @@ func overloadMeasures() (all []measure) {
 		}
 	}
 	return append(all, measure{
+		name: "overload-health-disk", what: "health check, median, while 200 connections push without pause, on disk",
+		reference: probed("health", 0.5, false, s.inFile()), ours: probed("health", 0.5, true, s.inFile()),
+		rounds: 10, goal: atMost(2, "× alone"),
+	}, measure{
 		name: "overload-rate", what: "checked pushes per second, 200 connections, against 8",
 		reference: overloadRate(8, s), ours: overloadRate(overloadConnections, s),
 		rounds: 10, unit: rate, goal: atLeast(0.9, "× 8 connections"),
