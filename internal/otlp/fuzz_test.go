@@ -3,6 +3,7 @@ package otlp
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -69,8 +70,8 @@ func FuzzProtobuf(f *testing.F) {
 			return // fields that have no effect are not checked here
 		}
 		if err != nil {
-			if strings.Contains(err.Error(), errTooDeep.Error()) {
-				return
+			if strings.Contains(err.Error(), errTooDeep.Error()) || !json.Valid([]byte(body)) {
+				return // in fields that it does not know, the reference accepts numbers like 0e
 			}
 			t.Fatalf("the reference accepts what is rejected: %v", err)
 		}
@@ -125,8 +126,8 @@ func FuzzJSON(f *testing.F) {
 			return // it rejects a field that is given twice
 		}
 		if err != nil {
-			if strings.Contains(err.Error(), errTooDeep.Error()) {
-				return
+			if strings.Contains(err.Error(), errTooDeep.Error()) || !json.Valid([]byte(body)) {
+				return // in fields that it does not know, the reference accepts numbers like 0e
 			}
 			t.Fatalf("the reference accepts what is rejected: %v", err)
 		}
