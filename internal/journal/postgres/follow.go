@@ -50,7 +50,8 @@ func (j *Journal) followConnection() (worked bool, err error) {
 		return false, err
 	}
 	defer c.close()
-	if err := j.listen(c); err != nil {
+	n, err := j.subscribe(c)
+	if err != nil {
 		return false, err
 	}
 	var heartbeat time.Time
@@ -61,6 +62,9 @@ func (j *Journal) followConnection() (worked bool, err error) {
 			if err := j.heartbeat(j.ctx, c); err != nil {
 				return worked, err
 			}
+		}
+		if err := n.adapt(j.takesTurns(), j.turns.Load()); err != nil {
+			return worked, err
 		}
 		if err := j.catchUpWithoutTurn(c, first); err != nil {
 			return worked, err
@@ -73,9 +77,18 @@ func (j *Journal) followConnection() (worked bool, err error) {
 				return worked, err
 			}
 		}
-		if err := j.awaitNews(c, time.Now()); err != nil {
+		if n.off {
+			j.awaitLastTurn(time.Now())
+		} else if err := j.awaitNews(c, time.Now()); err != nil {
 			return worked, err
 		}
+	}
+}
+
+// awaitLastTurn returns once this replica takes no turns any more, or after pollInterval.
+func (j *Journal) awaitLastTurn(read time.Time) {
+	for j.takesTurns() && time.Since(read) < pollInterval && j.ctx.Err() == nil {
+		pause(j.ctx, readInterval)
 	}
 }
 
@@ -110,22 +123,6 @@ func (j *Journal) awaitNews(c *conn, read time.Time) error {
 // takesTurns reports whether this replica has a turn, or had one a moment ago.
 func (j *Journal) takesTurns() bool {
 	return j.turning.Load() || time.Since(j.started)-time.Duration(j.turned.Load()) < readInterval
-}
-
-// listen asks for notifications. Without them, for example behind a pooler, the replica
-// polls.
-func (j *Journal) listen(c *conn) error {
-	if j.options.Address.pooled() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(j.ctx, answerTimeout)
-	defer cancel()
-	_, err := c.Exec(ctx, "LISTEN "+channel)
-	if err != nil && !lost(err) {
-		j.options.Logger.Warn("the database sends no notifications, so other replicas' changes are polled", "interval", pollInterval, "err", err)
-		return nil
-	}
-	return err
 }
 
 // await returns the number of a commit that this replica does not know, or 0 at the deadline.

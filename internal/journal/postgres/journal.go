@@ -68,9 +68,11 @@ type Journal struct {
 	status atomic.Pointer[store.JournalStatus]
 	shared atomic.Pointer[store.Replicas]
 	offset atomic.Int64 // of the database's clock
-	// turning says that a turn has begun, and turned how long after started the last one ended.
+	// turning says that a turn has begun, turned how long after started the last one ended, and
+	// turns how many there were.
 	turning atomic.Bool
 	turned  atomic.Int64
+	turns   atomic.Int64
 	// timeline is that of the server with which this replica has last caught up.
 	timeline atomic.Int64
 	adopt    atomic.Pointer[func(learn func() store.Changes)]

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pgtest"
 	"pushgateway/internal/store"
@@ -120,6 +122,39 @@ func TestUnansweredCommit(t *testing.T) {
 		t.Errorf("its replay: %+v", got)
 	}
 	agree(t, "x=1 ", a, b)
+}
+
+// TestNotificationsPause: a replica gets no notifications while it takes one turn after the other,
+// and gets them again afterwards.
+func TestNotificationsPause(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Config{})
+	url := server.NewDatabase()
+	a, b := newReplica(t, url, named("a")), newReplica(t, url, named("b"))
+	notified := func() bool {
+		before := testutil.ToFloat64(a.journal.metrics.notifications)
+		for range 10 {
+			b.mustPush(t, "b", "m 1\n")
+		}
+		return testutil.ToFloat64(a.journal.metrics.notifications) != before
+	}
+	stop := make(chan struct{})
+	var pushing sync.WaitGroup
+	pushing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				a.mustPush(t, "a", "m 1\n")
+			}
+		}
+	})
+	eventually(t, "the busy replica gets no notifications", func() bool { return !notified() })
+	close(stop)
+	pushing.Wait()
+	eventually(t, "the idle replica gets notifications", notified)
+	eventually(t, "both have the same", func() bool { return a.records() == b.records() })
 }
 
 // TestMigrationRace: replicas that start at once with an empty database make its tables

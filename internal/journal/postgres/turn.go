@@ -181,6 +181,7 @@ func (j *Journal) last() commit {
 }
 
 func (j *Journal) turnEnded() {
+	j.turns.Add(1)
 	j.turned.Store(int64(time.Since(j.started)))
 	j.turning.Store(false)
 }
