@@ -193,6 +193,39 @@ func TestStagingAndCompaction(t *testing.T) {
 	wantGroups(t, path, g)
 }
 
+// TestCompactionInParts: a new file gets a large group in parts, and is synced in between: other
+// files on the disk do not wait for all of it.
+func TestCompactionInParts(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	j, s := open(t, path, SyncEachPush)
+	key := groupKey("job", "large")
+	if err := pushText(s, key, largeBody(300_000), stepTime(1), metric.MergeGroup); err != nil {
+		t.Fatal(err)
+	}
+	largest, unsynced, mostUnsynced := 0, 0, 0
+	j.disk.write = func(f *os.File, b []byte, at int64) error {
+		largest, unsynced = max(largest, len(b)), unsynced+len(b)
+		mostUnsynced = max(mostUnsynced, unsynced)
+		return writeAt(f, b, at)
+	}
+	j.disk.sync = func(f *os.File) error {
+		unsynced = 0
+		return fdatasync(f)
+	}
+	l, err := j.writeNew(t.Context(), s.Groups())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.file.Close()
+	size := s.Snapshot().Group(key).Size()
+	if largest > maxBuffer || mostUnsynced > maxUnsynced+maxBuffer || size < 2*maxUnsynced {
+		t.Errorf("of a group of %d bytes, %d were written at once, and %d without a sync", size, largest, mostUnsynced)
+	}
+	if got := recordsOf(slices.Values(afterCrash(t, path+newSuffix))); !got.equal(recordsOf(s.Groups())) {
+		t.Error("the new file has other than the store")
+	}
+}
+
 // TestDamagedParts: a change anywhere in the parts of a group is noticed.
 func TestDamagedParts(t *testing.T) {
 	j, path := openWithParts(t)

@@ -16,7 +16,7 @@ const (
 	// minStep and maxStep bound by how much a file grows at a time: by twice as much
 	// as the last time.
 	minStep = 256 << 10
-	maxStep = 8 << 20
+	maxStep = 2 << 20
 
 	// maxBuffer is how much memory a log keeps from one batch to the next.
 	maxBuffer = 1 << 20
@@ -238,23 +238,31 @@ func (l *log) verify() error {
 	return nil
 }
 
-// writeGroups appends groups in batches of about a megabyte, until ctx ends.
+// writeGroups appends groups in batches of up to about a megabyte, until ctx ends.
 func (l *log) writeGroups(ctx context.Context, groups iter.Seq[*store.Group]) error {
 	var changes store.Changes
 	size, synced := int64(0), l.end
-	flush := func() error {
-		err := errors.Join(ctx.Err(), l.append(changes))
-		changes.Groups, size = changes.Groups[:0], 0
-		// The last sync must not have everything left to do: those of other files on
-		// the disk would wait for it.
-		if err == nil && l.end-synced > maxUnsynced {
+	// The last sync must not have everything left to do: those of other files on the
+	// disk would wait for it.
+	pace := func(err error) error {
+		if err = errors.Join(ctx.Err(), err); err == nil && l.end-synced > maxUnsynced {
 			synced, err = l.end, l.disk.sync(l.file)
 		}
 		return err
 	}
+	flush := func() error {
+		err := l.append(changes)
+		changes.Groups, size, l.staged = changes.Groups[:0], 0, staged{}
+		return pace(err)
+	}
 	for g := range groups {
 		changes.Groups = append(changes.Groups, store.Change{ID: g.Key.ID(), Group: g})
-		if size += recordSize(g); size > spanSize/2 {
+		if n := recordSize(g); n <= 2*maxPart {
+			size += n
+		} else if err := l.stage(g, pace); err != nil {
+			return err
+		}
+		if size > spanSize/2 || l.staged.group != nil {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -266,8 +274,20 @@ func (l *log) writeGroups(ctx context.Context, groups iter.Seq[*store.Group]) er
 	return flush()
 }
 
+// stage appends the record of a group in parts, and calls pace with the result of each.
+func (l *log) stage(g *store.Group, pace func(error) error) error {
+	record := store.AppendRecord(make([]byte, 0, recordSize(g)), g)
+	for at := 0; at < len(record); at += maxPart {
+		if err := pace(l.appendPart(record, at, maxPart)); err != nil {
+			return err
+		}
+	}
+	l.staged = staged{g, int64(len(record))}
+	return nil
+}
+
 // maxUnsynced is about how much of a new file is written between two syncs.
-const maxUnsynced = 16 << 20
+const maxUnsynced = 4 << 20
 
 // outOfSpace reports whether a write failed for want of space: then nothing of the
 // batch counts, and what was synced before is as it was. After any other error, also
