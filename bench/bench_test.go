@@ -56,6 +56,30 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// TestLongestAlone: what another one waits for at the same moment does not count, but many short
+// waits of others are no reason for a long one.
+func TestLongestAlone(t *testing.T) {
+	begin := time.Unix(0, 0)
+	at := func(start, end int) wait {
+		return wait{begin.Add(time.Duration(start) * time.Millisecond), begin.Add(time.Duration(end) * time.Millisecond)}
+	}
+	waits := []wait{at(0, 30), at(100, 300), at(400, 450)}
+	for _, test := range []struct {
+		others []wait
+		want   int
+	}{
+		{nil, 200},
+		{[]wait{at(90, 280)}, 50},
+		{[]wait{at(120, 310), at(390, 500)}, 30},
+		{[]wait{at(100, 110), at(110, 120), at(120, 130)}, 190},
+		{[]wait{at(310, 390)}, 200},
+	} {
+		if got := longestAlone(waits, test.others); got != time.Duration(test.want)*time.Millisecond {
+			t.Errorf("beside %v: %v, want %d ms", test.others, got, test.want)
+		}
+	}
+}
+
 // checkHistogram wants 11 bounds and +Inf, cumulative up to the count.
 func checkHistogram(t *testing.T, h *dto.Histogram) {
 	t.Helper()
