@@ -83,5 +83,6 @@ func (b *batches) add(changes store.Changes) {
 func (b *batches) send(start position, existing io.Reader, send func(size int64, content io.Reader) error) error {
 	b.add(store.Changes{})
 	start.size = b.at.end
-	return send(b.at.end, io.MultiReader(bytes.NewReader(header{salt: b.salt, position: start}.encode()), existing, bytes.NewReader(b.content)))
+	h := header{salt: b.salt, position: start}
+	return send(b.at.end, io.MultiReader(bytes.NewReader(h.encode()), existing, bytes.NewReader(b.content)))
 }

@@ -107,7 +107,10 @@ func New(o Options) *Journal {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	j := &Journal{options: o, metrics: newMetrics(), disk: newDisk(), spare: spareSpace, maxPart: maxPart, turn: newSemaphore(), path: o.Path, unavailable: errLoading}
+	j := &Journal{
+		options: o, metrics: newMetrics(), disk: newDisk(), spare: spareSpace, maxPart: maxPart, turn: newSemaphore(),
+		path: o.Path, unavailable: errLoading,
+	}
 	j.ctx, j.stop = context.WithCancel(context.Background())
 	j.updateStatus(time.Time{})
 	return j
