@@ -31,8 +31,9 @@ const (
 	minHeadroom = 32 << 20
 	// minHeap is the smallest heap size that the collector paces itself by.
 	minHeap = 4 << 20
-	// defaultPercent is Go's GOGC.
-	defaultPercent = 100
+	// defaultPercent is less than Go's GOGC: what is stored dwarfs what pushes leave behind.
+	// Garbage among what stays is memory that only later pushes can use.
+	defaultPercent = 50
 )
 
 // paceCollector adjusts the garbage collector to minHeadroom until ctx ends, unless the
@@ -44,12 +45,9 @@ func paceCollector(ctx context.Context) {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for current := defaultPercent; ; {
+	for current := 0; ; {
 		metrics.Read(live)
-		percent := defaultPercent
-		if bytes := live[0].Value.Uint64(); bytes < minHeadroom {
-			percent = int(defaultPercent * minHeadroom / max(bytes, minHeap))
-		}
+		percent := max(defaultPercent, int(100*minHeadroom/max(live[0].Value.Uint64(), minHeap)))
 		if percent != current {
 			debug.SetGCPercent(percent)
 			current = percent

@@ -57,15 +57,42 @@ type groupingKey struct {
 }
 
 // NewGroupingKey returns the key with the given labels, in any order. Their names must
-// be distinct. It sorts the slice in place and may retain it, but not what the labels alias.
+// be distinct. It sorts the slice in place, and retains neither it nor what the labels alias.
 func NewGroupingKey(labels []Label) GroupingKey {
 	slices.SortFunc(labels, compareLabelNames)
-	if cap(labels) > len(labels) { // the key may stay for long
-		labels = append(make([]Label, 0, len(labels)), labels...)
-	}
-	k := &groupingKey{labels, keyID(labels)}
+	k := newKey(len(labels))
+	copy(k.labels, labels)
+	k.id = keyID(labels)
 	k.aliasID()
 	return GroupingKey{k}
+}
+
+// newKey returns a key with room for n labels, in one piece if there are as few as usual.
+func newKey(n int) *groupingKey {
+	switch n {
+	case 1:
+		k := &struct {
+			groupingKey
+			all [1]Label
+		}{}
+		k.labels = k.all[:]
+		return &k.groupingKey
+	case 2:
+		k := &struct {
+			groupingKey
+			all [2]Label
+		}{}
+		k.labels = k.all[:]
+		return &k.groupingKey
+	case 3:
+		k := &struct {
+			groupingKey
+			all [3]Label
+		}{}
+		k.labels = k.all[:]
+		return &k.groupingKey
+	}
+	return &groupingKey{labels: make([]Label, n)}
 }
 
 // aliasID has the labels share the memory of the ID, which consists of them.

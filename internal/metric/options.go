@@ -57,11 +57,11 @@ const (
 
 // Expiry says when a group expires. The zero value leaves it open.
 type Expiry struct {
-	// Set reports whether TTL is given.
-	Set bool
 	// TTL is how long the group stays after its last successful push; 0 means that
 	// it never expires.
 	TTL time.Duration
+	// Set reports whether TTL is given.
+	Set bool
 	// KeepPushTimes keeps the two push times of the group when it expires.
 	KeepPushTimes bool
 }

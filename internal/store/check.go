@@ -58,13 +58,15 @@ func (b *batch) checkGroup(p *Push, old *Group) error {
 // checkConflictingGroup rejects a group that differs from another one only in that its
 // instance label is empty: their push times would be the same series.
 func (b *batch) checkConflictingGroup(key metric.GroupingKey) error {
+	instance, ok := key.Value(metric.InstanceLabel)
+	if instance != "" {
+		return nil
+	}
 	labels := slices.Clone(key.Labels())
-	if instance, ok := key.Value(metric.InstanceLabel); !ok {
-		labels = append(labels, metric.Label{Name: metric.InstanceLabel})
-	} else if instance == "" {
+	if ok {
 		labels = slices.DeleteFunc(labels, func(l metric.Label) bool { return l.Name == metric.InstanceLabel })
 	} else {
-		return nil
+		labels = append(labels, metric.Label{Name: metric.InstanceLabel})
 	}
 	other := metric.NewGroupingKey(labels)
 	if b.group(other.ID()) == nil {
@@ -87,13 +89,7 @@ type check struct {
 }
 
 func (b *batch) newCheck(p *Push, old *Group) *check {
-	c := &check{batch: b, push: p, old: old, replaces: p.replaces(old)}
-	if old != nil {
-		c.shape = old.shape
-	} else {
-		c.shape = shapeOf(p.key)
-	}
-	return c
+	return &check{batch: b, push: p, old: old, replaces: p.replaces(old), shape: p.shape}
 }
 
 // checkFamily rejects the pushed family i if it does not fit all that is stored. same is

@@ -124,6 +124,15 @@ func (e *EncodedFamily) init(series int, h *header, key metric.GroupingKey, at t
 	e.setSeries(series, plain)
 }
 
+// clone returns a copy that is not in the store and shares no memory with other families of the
+// group.
+func (e *EncodedFamily) clone() *EncodedFamily {
+	c := *e
+	c.setProtobuf(slices.Clone(e.Protobuf()))
+	c.family, c.home = nil, nil
+	return &c
+}
+
 // compareNames orders encoded families by their names.
 func compareNames(a, b *EncodedFamily) int {
 	if a.header == b.header {

@@ -39,6 +39,7 @@ type Encoder struct {
 	dropped int       // timestamps, before the last Resume
 
 	headers headers
+	shape   shape // of the last key
 }
 
 // piece is what a batch has of a family.
@@ -266,13 +267,12 @@ func (e *Encoder) checkSize() error {
 
 // Finish returns the push, with the time at which it succeeded. It is called after Done.
 func (e *Encoder) Finish(at time.Time) *Push {
-	p := &Push{
-		key: e.key, at: at, options: e.options, dropped: e.dropped + e.normalizer.Dropped(),
-		pushTime: newTimeFamily(PushTime, e.key, e.normalizer.Bare(), at, at),
-	}
+	e.shape = e.shape.of(e.key)
+	p := &Push{key: e.key, shape: e.shape, at: at, options: e.options, dropped: e.dropped + e.normalizer.Dropped()}
 	if len(e.pieces) > 0 {
 		p.families = make([]metric.Family, len(e.joined))
 		p.encoded = make([]EncodedFamily, len(e.joined))
+		p.times = make([]EncodedFamily, pushTimeFamilies)
 		for i := range e.joined {
 			x, f := &e.joined[i], &p.families[i]
 			*f = metric.Family{Name: x.name, Help: x.help, Unit: x.unit, Type: x.typ, Merge: x.merge}
@@ -280,8 +280,9 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		}
 	} else {
 		p.families = e.families
-		p.encoded = e.encodedFamilies(at)
+		e.encodedFamilies(p)
 	}
+	e.scratch = initTimeFamilies(p.times, e.key, e.normalizer.Bare(), at, e.scratch)
 	e.families, e.pieces, e.joined = nil, nil, nil
 	if cap(e.scratch) > maxScratch {
 		e.scratch = nil
@@ -289,8 +290,8 @@ func (e *Encoder) Finish(at time.Time) *Push {
 	return p
 }
 
-// encodedFamilies returns the families of a push of a single batch.
-func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
+// encodedFamilies sets the encoded families of a push of a single batch.
+func (e *Encoder) encodedFamilies(p *Push) {
 	// What is pushed together is usually replaced together, so it shares one piece of
 	// memory if it does not matter that one family alone may later hold on to it.
 	protobuf, start := e.scratch, 0
@@ -298,17 +299,17 @@ func (e *Encoder) encodedFamilies(at time.Time) []EncodedFamily {
 	if shared {
 		protobuf = slices.Clone(protobuf)
 	}
-	encoded := make([]EncodedFamily, len(e.families))
+	all := make([]EncodedFamily, len(e.families)+pushTimeFamilies)
+	p.encoded, p.times = slices.Clip(all[:len(e.families)]), all[len(e.families):]
 	for i := range e.families {
 		f := &e.families[i]
 		own := protobuf[start:e.ends[i]]
 		if !shared {
 			own = slices.Clone(own)
 		}
-		encoded[i].init(len(f.Metrics), e.headers.shared(i, headerOf(f)), e.key, at, e.plain[i], own)
+		p.encoded[i].init(len(f.Metrics), e.headers.shared(i, headerOf(f)), e.key, p.at, e.plain[i], own)
 		start = e.ends[i]
 	}
-	return encoded
 }
 
 // joinPieces joins the pieces of each family, so that there is one left for each, in the

@@ -220,9 +220,12 @@ func (s *Store) expire(ids []string) ([]ExpiredGroup, error) {
 func (g *Group) onlyPushTimes() *Group {
 	next := g.successor()
 	next.Expired, next.Summed = true, false
-	next.Families = slices.DeleteFunc(slices.Clone(g.Families), func(e *EncodedFamily) bool {
-		return e.Name() != PushTime && e.Name() != FailureTime
-	})
+	next.Families = make([]*EncodedFamily, 0, pushTimeFamilies)
+	for _, name := range [...]string{FailureTime, PushTime} { // sorted
+		if e := g.Family(name); e != nil {
+			next.Families = append(next.Families, e.clone()) // e shares its memory with families that go
+		}
+	}
 	return next
 }
 

@@ -14,15 +14,15 @@ type Group struct {
 	// Pushed and Failed are when a push last succeeded and was last rejected; zero if
 	// that has not happened.
 	Pushed, Failed time.Time
-	Summed         bool          // pushes are added up
 	Expiry         metric.Expiry // as the last push set it
+	Summed         bool          // pushes are added up
 	// Expired says that the group has expired and only its push times are left, until
 	// it is pushed to or deleted.
 	Expired bool
 
+	announced bool     // the families have entries in the index; see prepare
 	used      usedKeys // of the last pushes
 	shape     shape    // of Key
-	announced bool     // the families have entries in the index; see prepare
 	counted   Totals   // see count
 
 	// Set while the group is in the store, and guarded by its locks.
@@ -108,14 +108,14 @@ func (g *Group) afterPush(p *Push) (*Group, error) {
 	next := &Group{Key: p.key, Pushed: p.at, Expiry: p.options.Expiry}
 	next.Summed = p.sums()
 	if g == nil {
-		next.shape = shapeOf(p.key)
+		next.shape = p.shape
 		next.used = next.used.with(p)
-		next.Families = p.groupFamilies(newTimeFamily(FailureTime, p.key, metric.GroupLabels(p.key), time.Time{}, p.at))
+		next.Families = p.groupFamilies(nil)
 		return next, nil
 	}
 	next.Key, next.Failed, next.shape = g.Key, g.Failed, g.shape
 	next.used = g.used.with(p)
-	pushed := p.groupFamilies(g.Family(FailureTime))
+	pushed := p.groupFamilies(g)
 	if p.replaces(g) {
 		next.Families = pushed
 		return next, nil

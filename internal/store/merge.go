@@ -54,8 +54,12 @@ func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 	var scratch []byte
 	at := 0 // in p.families
 	for i, j := range sorted.Join(len(pushed), len(old.Families), func(i, j int) int { return compareNames(pushed[i], old.Families[j]) }) {
-		if i < 0 || at == len(p.families) || pushed[i].Name() != p.families[at].Name {
-			continue // not pushed
+		if i < 0 {
+			continue
+		}
+		if at == len(p.families) || pushed[i].Name() != p.families[at].Name {
+			pushed[i] = pushed[i].clone() // a push time; it would hold on to what was pushed
+			continue
 		}
 		f := p.families[at]
 		f.Metrics = p.metrics(at)

@@ -51,12 +51,13 @@ func (p *Push) sums() bool {
 // That is most of its cost, and does not need the store.
 type Push struct {
 	key      metric.GroupingKey
+	shape    shape // of key
 	at       time.Time
 	options  PushOptions
 	families []metric.Family // as normalized, sorted by name; without metrics if the push is large
 	encoded  []EncodedFamily // of families
-	pushTime *EncodedFamily
-	dropped  int // timestamps
+	times    []EncodedFamily // the failure time of a group without rejected pushes, and the push time
+	dropped  int             // timestamps
 }
 
 // metrics returns the metrics of a pushed family, sorted. Cost: O(bytes) for a large push.
@@ -84,10 +85,18 @@ func (p *Push) replaces(old *Group) bool {
 	return false
 }
 
-// groupFamilies returns the encoded families and the two push times, sorted by name.
-func (p *Push) groupFamilies(failureTime *EncodedFamily) []*EncodedFamily {
+// groupFamilies returns the encoded families and the two push times, sorted by name. old is
+// the group to which they go, nil if there is none yet.
+func (p *Push) groupFamilies(old *Group) []*EncodedFamily {
 	all := make([]*EncodedFamily, 0, len(p.encoded)+pushTimeFamilies)
-	times := [...]*EncodedFamily{failureTime, p.pushTime} // sorted by name
+	times := [...]*EncodedFamily{&p.times[0], &p.times[1]} // sorted by name
+	times[0].time = p.at.UnixNano()
+	if failed := old.Family(FailureTime); failed != nil && old.Failed.IsZero() {
+		// The same, but it shares its memory with other families of the push before.
+		times[0].time = failed.time
+	} else if failed != nil {
+		times[0] = failed
+	}
 	rest := times[:]
 	for i := range p.encoded {
 		for len(rest) > 0 && rest[0].Name() < p.families[i].Name {

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/wire"
 )
 
 // Names and help texts of the families that every group has besides the pushed ones. A
@@ -31,16 +33,33 @@ func newTimeFamily(name string, key metric.GroupingKey, labels []metric.Label, v
 	if name == FailureTime {
 		header = failureTimeHeader
 	}
+	e := new(EncodedFamily)
+	e.init(1, header, key, at, plainNames(labels), appendTimeMetric(nil, labels, value))
+	return e
+}
+
+// initTimeFamilies makes families the two push time families of a group without rejected
+// pushes. They share one piece of memory. scratch is working space, returned for the next call.
+func initTimeFamilies(families []EncodedFamily, key metric.GroupingKey, labels []metric.Label, at time.Time, scratch []byte) []byte {
+	scratch = appendTimeMetric(scratch[:0], labels, time.Time{})
+	failed := len(scratch)
+	scratch = appendTimeMetric(scratch, labels, at)
+	protobuf, plain := slices.Clone(scratch), plainNames(labels)
+	families[0].init(1, failureTimeHeader, key, at, plain, protobuf[:failed])
+	families[1].init(1, pushTimeHeader, key, at, plain, protobuf[failed:])
+	return scratch
+}
+
+// plainNames is EncodedFamily.Plain for a family with these labels.
+func plainNames(labels []metric.Label) bool {
+	return !slices.ContainsFunc(labels, func(l metric.Label) bool { return !metric.LegacyLabelName(l.Name) })
+}
+
+func appendTimeMetric(dst []byte, labels []metric.Label, value time.Time) []byte {
 	seconds := 0.0
 	if !value.IsZero() {
 		seconds = float64(value.UnixNano()) / 1e9
 	}
-	f := metric.Family{Name: name, Type: metric.Gauge, Metrics: []metric.Metric{{Labels: labels, HasValue: true, Value: seconds}}}
-	plain := true
-	for _, l := range labels {
-		plain = plain && metric.LegacyLabelName(l.Name)
-	}
-	var scratch [512]byte
-	e, _ := newEncodedFamily(&f, header, key, at, plain, scratch[:0])
-	return e
+	metrics := [...]metric.Metric{{Labels: labels, HasValue: true, Value: seconds}}
+	return wire.AppendProtobufMetrics(dst, &metric.Family{Type: metric.Gauge, Metrics: metrics[:]})
 }

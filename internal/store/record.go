@@ -152,9 +152,7 @@ func (d *RecordDecoder) Decode(record []byte) (*Group, error) {
 		r.bad = r.bad || i > 0 && labels[i-1].Name >= labels[i].Name
 	}
 	g := &Group{Key: metric.NewGroupingKey(labels)}
-	if s := shapeOf(g.Key); s != d.shape {
-		d.shape = s
-	}
+	d.shape = d.shape.of(g.Key)
 	g.shape = d.shape
 	g.Pushed, g.Failed = r.time(), r.time()
 	g.Families = make([]*EncodedFamily, r.count())

@@ -25,7 +25,7 @@ func (s *Store) Restore(key metric.GroupingKey, families []metric.Family, times 
 		return err
 	}
 	labels := metric.GroupLabels(key)
-	p.pushTime = newTimeFamily(PushTime, key, labels, pushed, times[PushTime])
+	p.times[1] = *newTimeFamily(PushTime, key, labels, pushed, times[PushTime])
 	for i := range p.encoded {
 		p.encoded[i].time = times[p.encoded[i].Name()].UnixNano()
 	}

@@ -42,6 +42,9 @@ type leaf[T any] struct {
 // when a group is pushed again; large ones compress better. Measured with make bench.
 const maxSegmentWeight = 12 << 10
 
+// minGrown is how many items a segment has whose room grows by a quarter.
+const minGrown = 16
+
 // Segment is a stretch of consecutive items of a run. It is immutable.
 type Segment[T any] struct {
 	Items []T
@@ -116,6 +119,10 @@ func (r *run[T]) insert(x T) {
 	at := len(l.segment.Items)
 	if order := x.order(); l.segment.Items[at-1].order() > order {
 		at, _ = slices.BinarySearchFunc(l.segment.Items, order, compareOrder[T])
+	}
+	if items := l.segment.Items; len(items) == cap(items) && len(items) >= minGrown {
+		// Twice the room would mostly stay empty.
+		l.segment.Items = append(make([]T, 0, len(items)+len(items)/4), items...)
 	}
 	l.segment.Items = slices.Insert(l.segment.Items, at, x)
 	l.first = l.segment.Items[0].order()

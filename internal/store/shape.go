@@ -28,6 +28,24 @@ func shapeOf(key metric.GroupingKey) shape {
 	return shape(b.String())
 }
 
+// of returns the shape of the key, which is the same string if it is s.
+func (s shape) of(key metric.GroupingKey) shape {
+	rest := string(s)
+	for _, l := range key.Labels() {
+		var ok bool
+		if rest, ok = strings.CutPrefix(rest, l.Name); ok {
+			rest, ok = strings.CutPrefix(rest, nameSeparator)
+		}
+		if !ok {
+			return shapeOf(key)
+		}
+	}
+	if rest != "" {
+		return shapeOf(key)
+	}
+	return s
+}
+
 // names returns the label names, in order.
 func (s shape) names() iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -28,6 +28,8 @@ type request struct {
 	path string
 	// escaped is path in its percent-encoded form, or "" if no slash is encoded.
 	escaped string
+	// key is what groupKey has returned, or the zero value.
+	key metric.GroupingKey
 	// options are the push options at the start of the path, each as name=value.
 	options []string
 	// principal is who sent the request. It is nil, and may do nothing, before the
@@ -91,9 +93,13 @@ func splitEscaped(path string) []string {
 	return components
 }
 
-// groupKey returns the grouping key that the path after the prefix names.
-func (r *request) groupKey(prefix string, validation metric.ValidationScheme) (metric.GroupingKey, error) {
-	return groupPath(r.components(prefix)).key(validation)
+// groupKey returns the grouping key that the path after the prefix names. All calls for a
+// request have the same arguments.
+func (r *request) groupKey(prefix string, validation metric.ValidationScheme) (key metric.GroupingKey, err error) {
+	if r.key.ID() == "" {
+		r.key, err = groupPath(r.components(prefix)).key(validation)
+	}
+	return r.key, err
 }
 
 // cutDecoded returns a percent-encoded path after the part that decodes to prefix.
