@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"math"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -62,7 +63,7 @@ func paceCollector(ctx context.Context) {
 
 const (
 	// minSpare is the memory beyond what lives that makes it worth giving it back.
-	minSpare = 64 << 20
+	minSpare = 16 << 20
 	// quietChecks is for how many seconds little is allocated before that.
 	quietChecks = 2
 	// quietBytes is how much is little, in a second.
@@ -90,7 +91,8 @@ func giveMemoryBack(ctx context.Context) {
 type idleness struct {
 	samples   []metrics.Sample
 	allocated uint64
-	quiet     int // checks in a row
+	quiet     int    // checks in a row
+	kept      uint64 // what cannot be given back: the least that was spare since the last try
 }
 
 func newIdleness() *idleness {
@@ -113,9 +115,11 @@ func (i *idleness) check() bool {
 		i.quiet = 0
 	}
 	live, resident := value(1), value(2)+value(3)+value(4)
-	if i.quiet < quietChecks || resident < live+max(minSpare, live/8) {
+	spare := resident - min(live, resident)
+	i.kept = min(i.kept, spare)
+	if i.quiet < quietChecks || spare < i.kept+max(minSpare, live/16) {
 		return false
 	}
-	i.quiet = 0
+	i.quiet, i.kept = 0, math.MaxUint64
 	return true
 }

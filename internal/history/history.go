@@ -4,7 +4,6 @@
 package history
 
 import (
-	"container/list"
 	"iter"
 	"maps"
 	"slices"
@@ -61,11 +60,11 @@ type Log struct {
 	stored func(keys []metric.GroupingKey) []bool
 
 	mu         sync.Mutex // guards all fields below
-	groups     map[string]*list.Element
-	byAge      list.List // of *timeline; the latest push is at the back
-	bytes      int       // estimated size of all timelines
-	limit      int       // events per timeline; below maxEvents if maxBytes was reached
-	sweepAt    int       // number of timelines at which sweep runs
+	groups     map[string]*timeline
+	byAge      ages
+	bytes      int // estimated size of all timelines
+	limit      int // events per timeline; below maxEvents if maxBytes was reached
+	sweepAt    int // number of timelines at which sweep runs
 	rejected   map[string]Rejection
 	snapshot   *Rejected // of rejected; nil after a change
 	rejections []Event   // the oldest first
@@ -104,8 +103,10 @@ func (r *Rejected) All() iter.Seq[Rejection] {
 
 // timeline holds the recent pushes to one group.
 type timeline struct {
-	key    metric.GroupingKey
-	events []event // the oldest first
+	older, newer *timeline // in ages
+	key          metric.GroupingKey
+	events       []event  // the oldest first
+	first        [1]event // of events, while there is one: most groups are pushed to rarely
 	// rejected is the last rejection; nil if there was none. It remains after newer
 	// pushes have displaced it from events.
 	rejected *Event
@@ -146,7 +147,7 @@ func (s *shared) text(t string) *string {
 // drops the timelines of other groups, at the latest when it has doubled in size.
 func New(stored func(keys []metric.GroupingKey) []bool) *Log {
 	return &Log{
-		stored: stored, groups: map[string]*list.Element{}, rejected: map[string]Rejection{},
+		stored: stored, groups: map[string]*timeline{}, rejected: map[string]Rejection{},
 		limit: maxEvents, sweepAt: minSweep,
 	}
 }
@@ -168,18 +169,19 @@ func (l *Log) Record(e Event) {
 	if id == "" {
 		return
 	}
-	element, ok := l.groups[id]
+	t, ok := l.groups[id]
 	if ok {
-		l.byAge.MoveToBack(element)
+		l.byAge.remove(t)
 	} else {
 		if len(l.groups) >= l.sweepAt {
 			l.sweep()
 		}
-		element = l.byAge.PushBack(&timeline{key: e.Key})
-		l.groups[id] = element
+		t = &timeline{key: e.Key}
+		t.events = t.first[:0]
+		l.groups[id] = t
 		l.bytes += costOfGroup(e.Key)
 	}
-	t := element.Value.(*timeline)
+	l.byAge.add(t)
 	if !e.Accepted() {
 		if t.rejected != nil {
 			l.bytes -= len(t.rejected.Message)
@@ -194,17 +196,21 @@ func (l *Log) Record(e Event) {
 		l.bytes -= t.events[0].cost()
 		t.events = append(t.events[:0], t.events[1:]...)
 	}
+	if len(t.events) == cap(t.events) {
+		t.events = slices.Grow(t.events, 1)
+		t.first = [1]event{}
+	}
 	t.events = append(t.events, event{
 		at: e.At.UnixNano(), size: e.Size, source: e.Source, reason: e.Reason, message: e.Message,
 		client: l.shared.text(e.Client), method: l.shared.text(e.Method), replayed: e.Replayed,
 	})
 	l.bytes += t.events[len(t.events)-1].cost()
-	for l.bytes > maxBytes && l.byAge.Len() > 1 {
+	for l.bytes > maxBytes && len(l.groups) > 1 {
 		if l.limit > 1 {
 			l.shrink()
 		} else {
 			// Drop the group that has been silent for longest.
-			l.drop(l.byAge.Front())
+			l.drop(l.byAge.oldest)
 		}
 	}
 }
@@ -213,8 +219,7 @@ func (l *Log) Record(e Event) {
 // between two sweeps. The caller holds mu.
 func (l *Log) shrink() {
 	l.limit /= 2
-	for element := l.byAge.Front(); element != nil; element = element.Next() {
-		t := element.Value.(*timeline)
+	for t := l.byAge.oldest; t != nil; t = t.newer {
 		if surplus := len(t.events) - l.limit; surplus > 0 {
 			for i := range surplus {
 				l.bytes -= t.events[i].cost()
@@ -229,11 +234,10 @@ func (l *Log) shrink() {
 func (l *Log) Group(key metric.GroupingKey) (pushes []Event, rejected *Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	element, ok := l.groups[key.ID()]
+	t, ok := l.groups[key.ID()]
 	if !ok {
 		return nil, nil
 	}
-	t := element.Value.(*timeline)
 	for i := len(t.events) - 1; i >= 0; i-- {
 		e := &t.events[i]
 		pushes = append(pushes, Event{
@@ -252,11 +256,9 @@ func (l *Log) Group(key metric.GroupingKey) (pushes []Event, rejected *Event) {
 func (l *Log) LastRejected(key metric.GroupingKey) *Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if element, ok := l.groups[key.ID()]; ok {
-		if rejected := element.Value.(*timeline).rejected; rejected != nil {
-			copied := *rejected
-			return &copied
-		}
+	if t, ok := l.groups[key.ID()]; ok && t.rejected != nil {
+		copied := *t.rejected
+		return &copied
 	}
 	return nil
 }
@@ -289,8 +291,8 @@ func (l *Log) Rejections() []Event {
 func (l *Log) Forget(key metric.GroupingKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if element, ok := l.groups[key.ID()]; ok {
-		l.drop(element)
+	if t, ok := l.groups[key.ID()]; ok {
+		l.drop(t)
 	}
 }
 
@@ -300,7 +302,7 @@ func (l *Log) ForgetAll() {
 	defer l.mu.Unlock()
 	clear(l.groups)
 	clear(l.rejected)
-	l.byAge.Init()
+	l.byAge = ages{}
 	l.snapshot = nil
 	l.bytes, l.limit, l.sweepAt = 0, maxEvents, minSweep
 }
@@ -308,8 +310,8 @@ func (l *Log) ForgetAll() {
 // sweep drops the timelines of groups that no longer exist. The caller holds mu.
 func (l *Log) sweep() {
 	keys := make([]metric.GroupingKey, 0, len(l.groups))
-	for element := l.byAge.Front(); element != nil; element = element.Next() {
-		keys = append(keys, element.Value.(*timeline).key)
+	for t := l.byAge.oldest; t != nil; t = t.newer {
+		keys = append(keys, t.key)
 	}
 	for i, stored := range l.stored(keys) {
 		if !stored {
@@ -323,8 +325,8 @@ func (l *Log) sweep() {
 }
 
 // drop drops a timeline. The caller holds mu.
-func (l *Log) drop(element *list.Element) {
-	t := l.byAge.Remove(element).(*timeline)
+func (l *Log) drop(t *timeline) {
+	l.byAge.remove(t)
 	delete(l.groups, t.key.ID())
 	if _, ok := l.rejected[t.key.ID()]; ok {
 		delete(l.rejected, t.key.ID())

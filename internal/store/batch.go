@@ -17,6 +17,7 @@ type batch struct {
 	// batch need not be folded, which spares a lone push most of this cost.
 	families map[string]pendingFamily
 	unfolded []groupChange
+	checking check // the last one, in the memory of all
 
 	quota *Quota // nil if nothing is bounded
 	usage usage  // what is stored once the batch is applied; unused without a quota
@@ -43,7 +44,7 @@ func (c groupChange) families() int {
 }
 
 func (b *batch) reset() {
-	b.wiped, b.changed, b.quota = false, b.changed[:0], nil
+	b.wiped, b.changed, b.quota, b.checking = false, b.changed[:0], nil, check{}
 	clear(b.groups)
 	clear(b.families)
 	clear(b.unfolded)

@@ -88,8 +88,10 @@ type check struct {
 	named    []metric.GroupingKey // by holder
 }
 
+// newCheck returns a check of the push, until the next one.
 func (b *batch) newCheck(p *Push, old *Group) *check {
-	return &check{batch: b, push: p, old: old, replaces: p.replaces(old), shape: p.shape}
+	b.checking = check{batch: b, push: p, old: old, replaces: p.replaces(old), shape: p.shape}
+	return &b.checking
 }
 
 // checkFamily rejects the pushed family i if it does not fit all that is stored. same is

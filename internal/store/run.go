@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math/bits"
 	"slices"
 	"sort"
 	"strings"
@@ -42,8 +43,12 @@ type leaf[T any] struct {
 // when a group is pushed again; large ones compress better. Measured with make bench.
 const maxSegmentWeight = 12 << 10
 
-// minGrown is how many items a segment has whose room grows by a quarter.
-const minGrown = 16
+// withRoom returns a copy of the items with room for more. All copies have one of few sizes:
+// if there were many, some of each would stay among the garbage of that size, and keep its memory.
+func withRoom[T any](items []T) []T {
+	// Memory comes in powers of two, and has a word besides the items.
+	return append(make([]T, 0, 1<<bits.Len(uint(len(items)+1))-1), items...)
+}
 
 // Segment is a stretch of consecutive items of a run. It is immutable.
 type Segment[T any] struct {
@@ -120,9 +125,8 @@ func (r *run[T]) insert(x T) {
 	if order := x.order(); l.segment.Items[at-1].order() > order {
 		at, _ = slices.BinarySearchFunc(l.segment.Items, order, compareOrder[T])
 	}
-	if items := l.segment.Items; len(items) == cap(items) && len(items) >= minGrown {
-		// Twice the room would mostly stay empty.
-		l.segment.Items = append(make([]T, 0, len(items)+len(items)/4), items...)
+	if items := l.segment.Items; len(items) == cap(items) {
+		l.segment.Items = withRoom(items)
 	}
 	l.segment.Items = slices.Insert(l.segment.Items, at, x)
 	l.first = l.segment.Items[0].order()
@@ -182,13 +186,13 @@ func (r *run[T]) split(i int) {
 	}
 	upper := &leaf[T]{
 		first:   items[at].order(),
-		segment: &Segment[T]{Items: slices.Clone(items[at:])},
+		segment: &Segment[T]{Items: withRoom(items[at:])},
 		weight:  l.weight - weight,
 	}
 	for _, x := range upper.segment.Items {
 		x.setLeaf(upper)
 	}
-	l.segment.Items = slices.Clone(items[:at])
+	l.segment.Items = withRoom(items[:at])
 	l.weight = weight
 	r.leaves = slices.Insert(r.leaves, i+1, upper)
 }
