@@ -33,7 +33,7 @@ const (
 	// minHeap is the smallest heap size that the collector paces itself by.
 	minHeap = 4 << 20
 	// defaultPercent is less than Go's GOGC: what is stored dwarfs what pushes leave behind.
-	// Garbage among what stays is memory that only later pushes can use.
+	// Memory of garbage that lies among what stays can only be used by later pushes.
 	defaultPercent = 50
 )
 
@@ -108,13 +108,18 @@ func newIdleness() *idleness {
 func (i *idleness) check() bool {
 	metrics.Read(i.samples)
 	value := func(n int) uint64 { return i.samples[n].Value.Uint64() }
+	return i.checkSizes(value(0), value(1), value(2)+value(3)+value(4))
+}
+
+// checkSizes is check for these sizes: what was allocated since the start, what lives of it, and
+// the memory for it.
+func (i *idleness) checkSizes(allocated, live, resident uint64) bool {
 	before := i.allocated
-	i.allocated = value(0)
+	i.allocated = allocated
 	i.quiet++
 	if i.allocated-before > quietBytes {
 		i.quiet = 0
 	}
-	live, resident := value(1), value(2)+value(3)+value(4)
 	spare := resident - min(live, resident)
 	i.kept = min(i.kept, spare)
 	if i.quiet < quietChecks || spare < i.kept+max(minSpare, live/16) {

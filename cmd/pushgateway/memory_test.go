@@ -36,3 +36,31 @@ func TestIdleness(t *testing.T) {
 		t.Error("memory is given back twice")
 	}
 }
+
+// TestIdlenessKeptMemory: memory that cannot be given back, because garbage lies among what lives, is
+// no reason to try again.
+func TestIdlenessKeptMemory(t *testing.T) {
+	var idle idleness
+	quiet := func(live, resident uint64) (worth bool) {
+		for range quietChecks {
+			worth = idle.checkSizes(0, live, resident) || worth
+		}
+		return worth
+	}
+	const live, kept = 100 << 20, 50 << 20
+	for _, step := range []struct {
+		live, resident uint64
+		worth          bool
+	}{
+		{live, live + kept + minSpare, true},
+		{live, live + kept, false},
+		{live, live + kept, false},
+		{live, live + kept + minSpare, true},
+		{live, live + kept, false},
+		{live / 2, live + kept, true}, // half of the groups have been deleted
+	} {
+		if worth := quiet(step.live, step.resident); worth != step.worth {
+			t.Errorf("%d MiB for %d MiB that live: worth giving back is %v", step.resident>>20, step.live>>20, worth)
+		}
+	}
+}
