@@ -111,10 +111,10 @@ profile:
 	go run ./bench -only 'push-(rate|latency)|scrape-changed' -profile dist/profiles
 	go tool pprof -proto dist/profiles/*.pprof > cmd/pushgateway/default.pgo
 
-# Takes the pictures in docs/screenshots again.
+# Takes the pictures in docs/screenshots again. Installs Grafana's panel components for one of them.
 screenshots:
 	scripts/setup
-	go test -count=1 -run '^TestScreenshots$$' ./test -update
+	go test -count=1 -run '^Test(Screenshots|DashboardPicture)$$' ./test -update
 
 # The image of this machine's platform. Two builds of one commit are the same.
 image: build check-image-tool
