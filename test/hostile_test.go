@@ -152,7 +152,7 @@ func TestSlowConnections(t *testing.T) {
 func TestStormOfAbandonedPushes(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--push.max-concurrency=4")
-	before := p.value(t, "go_goroutines")
+	before, descriptors := p.value(t, "go_goroutines"), p.value(t, "process_open_fds")
 	body := seriesText(3000)
 	var done sync.WaitGroup
 	for i := range 48 {
@@ -183,6 +183,7 @@ func TestStormOfAbandonedPushes(t *testing.T) {
 	p.push(t, "PUT", "/metrics/job/after", body)
 	wantText(t, p.get(t, "/metrics"), `m{instance="",job="after",n="2999"} 1`)
 	until(t, "no goroutine is left", func() bool { return p.value(t, "go_goroutines") <= before+10 })
+	until(t, "no descriptor is left", func() bool { return p.value(t, "process_open_fds") <= descriptors })
 	for _, name := range []string{"pushgateway_push_memory_bytes", "pushgateway_pushes_running", "pushgateway_pushes_waiting"} {
 		until(t, name+" is 0", func() bool { return p.value(t, name) == 0 })
 	}

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"syscall"
@@ -104,15 +105,19 @@ func (p *Pacer) turn() {
 // then finds what was written to the pipe, too.
 func (p *Pacer) awaitScheduler() error {
 	var b [1]byte
+	var writeErr error
 	written := false
-	err := p.conn.Read(func(fd uintptr) bool {
-		if !written {
-			written = true
-			_, err := p.out.Write(b[:])
-			return err != nil // otherwise called again once there is something to read
+	err := p.conn.Read(func(uintptr) bool {
+		if written {
+			return true
 		}
-		syscall.Read(int(fd), b[:])
-		return true
+		written = true
+		_, writeErr = p.out.Write(b[:])
+		return writeErr != nil // otherwise called again once there is something to read
 	})
+	if err := errors.Join(err, writeErr); err != nil {
+		return err
+	}
+	_, err = p.in.Read(b[:])
 	return err
 }
