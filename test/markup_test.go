@@ -48,6 +48,13 @@ func TestMarkup(t *testing.T) {
 	} {
 		save(path)
 	}
+	auth := filepath.Join(folder, "auth.yml")
+	_, hash := newToken(t)
+	writeFile(t, auth, []byte("users: [{name: admin, bearer_token_sha256: "+hash+", allow: [admin]}]\n"))
+	p = start(t, "--auth.file="+auth)
+	for _, path := range []string{"/sign-in?next=status", "/", "/nowhere"} {
+		save(path)
+	}
 	out, err := exec.Command("java", "-jar", checker, "--also-check-svg", "--stdout", folder).CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		for name, path := range pages {

@@ -151,7 +151,11 @@ type Found struct {
 
 // Find returns the groups that match the query. Cost: as search.Listing.Find.
 func (v *View) Find(q search.Query) *Found {
-	return &Found{v.Listing.Find(q, v.Now), v, q}
+	expiry := func(g *store.Group) time.Time {
+		at, _ := v.source.Store.ExpiresAt(g)
+		return at
+	}
+	return &Found{v.Listing.Find(q, v.Now, expiry), v, q}
 }
 
 // Groups returns the found groups from first to before end, without their Pushes.

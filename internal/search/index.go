@@ -3,6 +3,7 @@ package search
 import (
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -211,9 +212,10 @@ type Found struct {
 	Counts map[State]int
 }
 
-// Find returns the groups that match the query at the given time. Cost: O(groups)
-// and sorting the matches.
-func (l *Listing) Find(q Query, now time.Time) Found {
+// Find returns the groups that match the query at the given time. expiry returns when a group
+// expires, and the zero time if it does not; it is needed only to sort by it. Cost: O(groups) and
+// sorting the matches.
+func (l *Listing) Find(q Query, now time.Time, expiry func(*store.Group) time.Time) Found {
 	found := Found{Counts: map[State]int{}}
 	matches := l.compile(&q)
 	var counts [len(States)]int
@@ -231,7 +233,7 @@ func (l *Listing) Find(q Query, now time.Time) Found {
 	for i, state := range States {
 		found.Counts[state] = counts[i]
 	}
-	q.sort(found.Rows, now)
+	q.sort(found.Rows, now, expiry)
 	return found
 }
 
@@ -242,6 +244,9 @@ func (l *Listing) compile(q *Query) func(*Row) bool {
 	for _, word := range q.words {
 		named := l.sets.having(func(name string) bool { return contains(name, word) })
 		all = append(all, func(r *Row) bool { return named[r.names] || keyContains(r.Group.Key, word) })
+	}
+	for _, p := range q.pairs {
+		all = append(all, func(r *Row) bool { return p.matches(r.Group.Key) })
 	}
 	if len(q.selector) > 0 {
 		all = append(all, l.compileSelector(q.selector))
@@ -296,7 +301,7 @@ func (l *Listing) compileSelector(matchers []*labels.Matcher) func(*Row) bool {
 }
 
 // sort sorts rows, which are in the order of their IDs. The sort is stable.
-func (q *Query) sort(rows []*Row, now time.Time) {
+func (q *Query) sort(rows []*Row, now time.Time, expiry func(*store.Group) time.Time) {
 	if q.Sort == ByLabels {
 		if q.Descending {
 			slices.Reverse(rows)
@@ -310,7 +315,7 @@ func (q *Query) sort(rows []*Row, now time.Time) {
 	}
 	all := make([]keyed, len(rows))
 	for i, row := range rows {
-		all[i] = keyed{q.sortKey(row, now), i, row}
+		all[i] = keyed{q.sortKey(row, now, expiry), i, row}
 	}
 	slices.SortFunc(all, func(a, b keyed) int {
 		c := cmp.Compare(a.key, b.key)
@@ -327,8 +332,15 @@ func (q *Query) sort(rows []*Row, now time.Time) {
 	}
 }
 
-func (q *Query) sortKey(r *Row, now time.Time) int64 {
+func (q *Query) sortKey(r *Row, now time.Time, expiry func(*store.Group) time.Time) int64 {
 	switch q.Sort {
+	case ByExpiry:
+		if r.Stored {
+			if at := expiry(r.Group); !at.IsZero() {
+				return at.UnixNano()
+			}
+		}
+		return math.MaxInt64
 	case BySeries:
 		return int64(r.Series)
 	case ByBytes:

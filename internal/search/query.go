@@ -37,13 +37,14 @@ const (
 	ByLabels  Column = "labels" // by job first
 	ByState   Column = "state"
 	ByPushed  Column = "pushed"
+	ByExpiry  Column = "expires" // groups that never expire last
 	ByFailure Column = "failed"
 	BySeries  Column = "series"
 	ByBytes   Column = "bytes"
 )
 
 // Columns are all columns.
-var Columns = [...]Column{ByLabels, ByState, ByPushed, ByFailure, BySeries, ByBytes}
+var Columns = [...]Column{ByLabels, ByState, ByPushed, ByExpiry, ByFailure, BySeries, ByBytes}
 
 // DefaultAge is the default of Query.Age.
 const DefaultAge = 24 * time.Hour
@@ -53,6 +54,7 @@ type Query struct {
 	matches  [][]*labels.Matcher // ORed; empty matches all
 	selector []*labels.Matcher   // of the search text
 	words    []string            // of the search text, in lower case, ANDed
+	pairs    []pair              // of the search text, ANDed
 
 	State      State
 	Age        time.Duration // from which on a group is Old
@@ -104,7 +106,7 @@ func NewQuery(p Params) (Query, error) {
 			return Query{}, &ParamError{"search", err}
 		}
 	} else {
-		q.words = splitWords(strings.ToLower(search))
+		q.words, q.pairs = parseWords(strings.ToLower(search))
 	}
 	switch q.State = State(p.State); q.State {
 	case Any, OK, Failed, Old:
@@ -125,7 +127,7 @@ func NewQuery(p Params) (Query, error) {
 		q.Sort, q.Descending = Column(name), descending
 		if !slices.Contains(Columns[:], q.Sort) {
 			return Query{}, &ParamError{"sort", fmt.Errorf(
-				"unknown column %.20q: use labels, state, pushed, failed, series or bytes, prefixed with - for descending order", p.Sort)}
+				"unknown column %.20q: use labels, state, pushed, expires, failed, series or bytes, prefixed with - for descending order", p.Sort)}
 		}
 	}
 	return q, nil
@@ -133,7 +135,7 @@ func NewQuery(p Params) (Query, error) {
 
 // All reports whether the query matches all groups.
 func (q *Query) All() bool {
-	return len(q.matches) == 0 && len(q.selector) == 0 && len(q.words) == 0 && q.State == Any
+	return len(q.matches) == 0 && len(q.selector) == 0 && len(q.words) == 0 && len(q.pairs) == 0 && q.State == Any
 }
 
 // Unbounded returns the first of the query's match[] selectors that matches a group
@@ -152,26 +154,30 @@ func (q *Query) Unbounded() string {
 	return ""
 }
 
-// splitWords splits text at spaces outside double quotes. An unclosed quote, as while
-// somebody types, extends to the end.
-func splitWords(text string) []string {
-	var words []string
+// parseWords splits text at spaces outside double quotes into words and pairs. Text in quotes is
+// a word. An unclosed quote, as while somebody types, extends to the end.
+func parseWords(text string) (words []string, pairs []pair) {
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
-		var word string
-		if rest, quoted := strings.CutPrefix(text, `"`); quoted {
-			word, text, _ = strings.Cut(rest, `"`)
-		} else {
-			end := strings.IndexAny(text, " \t\n")
-			if end < 0 {
-				end = len(text)
+		end, quoted := 0, false
+		for end < len(text) && (quoted || !strings.ContainsRune(" \t\n", rune(text[end]))) {
+			if text[end] == '"' {
+				quoted = !quoted
+				if !quoted && text[0] == '"' {
+					end++
+					break
+				}
 			}
-			word, text = text[:end], text[end:]
+			end++
 		}
-		if word != "" {
+		word := text[:end]
+		text = text[end:]
+		if p, ok := parsePair(word); ok {
+			pairs = append(pairs, p)
+		} else if word = strings.Trim(word, `"`); word != "" {
 			words = append(words, word)
 		}
 	}
-	return words
+	return words, pairs
 }
 
 // StateOf returns the state of the row's group at the given time.
@@ -185,28 +191,62 @@ func (q *Query) StateOf(r *Row, now time.Time) State {
 	return OK
 }
 
-// keyContains reports whether a label of the key contains the word, which is in lower
-// case: in its name, in its value, or across both, written name=value or name="value".
-func keyContains(key metric.GroupingKey, word string) bool {
-	name, value, pair := strings.Cut(word, "=")
-	value, opened := strings.CutPrefix(value, `"`)
-	whole := false
-	if opened {
-		value, whole = strings.CutSuffix(value, `"`)
+// A pair is a word of the form name=value, which stands for exactly this label, or name=value*,
+// for values that begin so. All in lower case.
+type pair struct {
+	name, value string
+	begins      bool
+}
+
+// parsePair parses a word outside quotes. The value may be in quotes; it is empty then if the
+// group must not have the label. A value that is not complete, as while somebody types, is one
+// that others begin with. ok is false if the word is no pair.
+func parsePair(word string) (p pair, ok bool) {
+	if p.name, p.value, ok = strings.Cut(word, "="); !ok || p.name == "" || strings.Contains(p.name, `"`) {
+		return pair{}, false
 	}
+	if value, opened := strings.CutPrefix(p.value, `"`); opened {
+		value, closed := strings.CutSuffix(value, `"`)
+		p.value, p.begins = value, !closed
+	} else if p.value == "" {
+		p.begins = true
+	} else {
+		p.value, p.begins = strings.CutSuffix(p.value, "*")
+	}
+	return p, true
+}
+
+func (p pair) matches(key metric.GroupingKey) bool {
+	for _, l := range key.Labels() {
+		if strings.ToLower(l.Name) == p.name {
+			value := strings.ToLower(l.Value)
+			return value == p.value || p.begins && strings.HasPrefix(value, p.value)
+		}
+	}
+	return p.value == "" && !p.begins
+}
+
+// Exact returns a pair of the search text that only a whole value matches, as name=value*, which
+// values match that begin so. It is empty if there is none.
+func (q *Query) Exact() string {
+	for _, p := range q.pairs {
+		if !p.begins && p.value != "" {
+			return p.name + "=" + p.value + "*"
+		}
+	}
+	return ""
+}
+
+// keyContains reports whether a name or value of a label of the key contains the word, which
+// is in lower case.
+func keyContains(key metric.GroupingKey, word string) bool {
 	for _, l := range key.Labels() {
 		if contains(l.Value, word) || contains(l.Name, word) {
-			return true
-		}
-		if pair && hasSuffix(l.Name, name) && hasPrefix(l.Value, value) && (!whole || len(l.Value) == len(value)) {
 			return true
 		}
 	}
 	return false
 }
-
-func hasSuffix(s, suffix string) bool { return strings.HasSuffix(strings.ToLower(s), suffix) }
-func hasPrefix(s, prefix string) bool { return strings.HasPrefix(strings.ToLower(s), prefix) }
 
 // contains reports whether s contains the word, which is in lower case, ignoring the
 // case of s.

@@ -64,7 +64,12 @@ func find(t testing.TB, s *store.Store, p search.Params) (jobs string, counts ma
 	if err != nil {
 		t.Fatalf("%+v: %v", p, err)
 	}
-	found := new(search.Index).List(s.Snapshot(), nil).Find(q, noon)
+	found := new(search.Index).List(s.Snapshot(), nil).Find(q, noon, func(g *store.Group) time.Time {
+		if job, _ := g.Key.Value("job"); job == "cleaner" || job == "backup-files" {
+			return g.Pushed.Add(48 * time.Hour)
+		}
+		return time.Time{}
+	})
 	var names []string
 	for _, row := range found.Rows {
 		job, _ := row.Group.Key.Value("job")
@@ -88,7 +93,17 @@ func TestSearch(t *testing.T) {
 		{`instance="n`, "backup-files"},
 		{`instance="nas"`, "backup-files"},
 		{`instance="na"`, ""},
-		{"job=import", "import äÖ"},
+		{"job=import", ""},
+		{"job=import*", "import äÖ"},
+		{`job="import ä`, "import äÖ"},
+		{`job="import ä"`, ""},
+		{`job="IMPORT äÖ"`, "import äÖ"},
+		{`"job=import äÖ"`, ""},
+		{"instance=na", ""},
+		{"instance=na*", "backup-files"},
+		{"stance=nas", ""},
+		{`instance="" job=never`, "never"},
+		{"instance=*", "backup-db backup-files"},
 		{"ÄÖ", "import äÖ"},
 		{`"import ä"`, "import äÖ"},
 		{`"import ä`, "import äÖ"},
@@ -164,12 +179,12 @@ func TestRejectedBesideTheStore(t *testing.T) {
 	reject(log, key("job", "c"), noon.Add(-time.Second))
 	q, _ := search.NewQuery(search.Params{State: "failed", Sort: "failed"})
 	listing := new(search.Index).List(s.Snapshot(), log.Rejected())
-	found := listing.Find(q, noon)
+	found := listing.Find(q, noon, nil)
 	if len(found.Rows) != 1 || found.Rows[0].Group.Key.ID() != "b" {
 		t.Errorf("failed: %v", found.Rows)
 	}
 	q, _ = search.NewQuery(search.Params{Sort: "-failed"})
-	found = listing.Find(q, noon)
+	found = listing.Find(q, noon, nil)
 	if found.Rows[0].Group.Key.ID() != "b" || found.Rows[1].Group.Key.ID() != "c" {
 		t.Errorf("sorted: %v", found.Rows)
 	}
@@ -190,7 +205,7 @@ func TestOnlyRejected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found := listing.Find(q, noon)
+		found := listing.Find(q, noon, nil)
 		for _, row := range found.Rows {
 			jobs += row.Group.Key.ID() + ";"
 			if row.Stored != (row.Group.Key.ID() == "b") {
@@ -269,6 +284,8 @@ func TestSort(t *testing.T) {
 		{"series", "never cleaner import äÖ backup-db backup-files"},
 		{"-series", "backup-files backup-db cleaner import äÖ never"},
 		{"state", "backup-db cleaner import äÖ never backup-files"},
+		{"expires", "backup-files cleaner backup-db import äÖ never"},
+		{"-expires", "backup-db import äÖ never cleaner backup-files"},
 	} {
 		if got, _ := find(t, s, search.Params{Sort: c.sort}); got != c.want {
 			t.Errorf("by %s: %q, want %q", c.sort, got, c.want)
@@ -341,7 +358,7 @@ func TestListingsFollowTheStore(t *testing.T) {
 		}
 		for _, name := range []string{"m", "n", "o"} {
 			q, _ := search.NewQuery(search.Params{Search: name + "{}"})
-			if a, b := got.Find(q, noon), want.Find(q, noon); len(a.Rows) != len(b.Rows) {
+			if a, b := got.Find(q, noon, nil), want.Find(q, noon, nil); len(a.Rows) != len(b.Rows) {
 				t.Errorf("%s: %d groups have %s, want %d", what, len(a.Rows), name, len(b.Rows))
 			}
 		}
@@ -369,11 +386,11 @@ func TestManyNames(t *testing.T) {
 		}
 	}
 	q, _ := search.NewQuery(search.Params{Search: "name_4999"})
-	if found := x.List(s.Snapshot(), nil).Find(q, noon); len(found.Rows) != 1 {
+	if found := x.List(s.Snapshot(), nil).Find(q, noon, nil); len(found.Rows) != 1 {
 		t.Errorf("found %v", found.Rows)
 	}
 	q, _ = search.NewQuery(search.Params{Search: "name_4998"})
-	if found := x.List(s.Snapshot(), nil).Find(q, noon); len(found.Rows) != 0 {
+	if found := x.List(s.Snapshot(), nil).Find(q, noon, nil); len(found.Rows) != 0 {
 		t.Errorf("found %v", found.Rows)
 	}
 }
@@ -411,7 +428,7 @@ func BenchmarkFind(b *testing.B) {
 			}
 			l := x.List(s.Snapshot(), nil)
 			for b.Loop() {
-				l.Find(q, noon)
+				l.Find(q, noon, nil)
 			}
 		})
 	}

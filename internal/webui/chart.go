@@ -15,6 +15,7 @@ type chart struct {
 	Kind       string // histogram, native histogram, summary
 	Count, Sum number
 	Mean       number // empty if undefined
+	Estimates  []estimate
 
 	Plot *plot // of a histogram; nil if there is nothing to draw
 
@@ -53,6 +54,8 @@ type bar struct {
 	X, W  string
 	Y, H  string
 	Title string
+
+	Count, CountX, CountY string // the number above it; empty if there is no room
 }
 
 // tick is a mark on an axis.
@@ -64,7 +67,7 @@ type tick struct {
 }
 
 const (
-	plotTop    = 8.0   // pixels
+	plotTop    = 18.0  // pixels, with room for a number
 	plotGround = 118.0 // pixels
 	// maxBars is the maximum number of bars. If there are more buckets, neighbors share
 	// a bar.
@@ -104,11 +107,29 @@ func (p *plot) draw(spans []span) {
 			X: percent(s.from + gap), W: percent(s.to - s.from - 2*gap), Y: short(plotGround - h), H: short(h), Title: s.title,
 		})
 	}
+	p.number(spans)
 	step := niceStep(highest / 4)
 	for n := 0.0; n <= highest; n += step {
 		p.Scale = append(p.Scale, tick{At: short(plotGround - height(n)), Text: formatNumber(n)})
 		if step == 0 {
 			break
+		}
+	}
+}
+
+// number writes the number of observations above each bar that has any, if there is room for all
+// of these numbers in a narrow window.
+func (p *plot) number(spans []span) {
+	const width, character = 300, 6 // pixels
+	for _, s := range spans {
+		if float64(len(formatCompact(s.count))*character) > (s.to-s.from)*width {
+			return
+		}
+	}
+	for i, s := range spans {
+		if b := &p.Bars[i]; s.count > 0 {
+			top, _ := strconv.ParseFloat(b.Y, 64) // short has made it
+			b.Count, b.CountX, b.CountY = formatCompact(s.count), percent((s.from+s.to)/2), short(top-4)
 		}
 	}
 }

@@ -34,6 +34,19 @@ func choiceOf(values url.Values) choice {
 	return c
 }
 
+// unknownParam returns a parameter that the list does not know, or an empty string. Somebody
+// meant something by it, so the groups on the list may not be those that were meant.
+func unknownParam(values url.Values) string {
+	for name := range values {
+		switch name {
+		case "match[]", "search", "state", "age", "sort", "page", "deleted":
+		default:
+			return name
+		}
+	}
+	return ""
+}
+
 // maxSearch is the maximum length of a search. Every link on the page repeats it, so it
 // is shorter than in the API.
 const maxSearch = 500

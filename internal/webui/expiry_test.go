@@ -69,7 +69,7 @@ func TestExpiry(t *testing.T) {
 			t.Fatalf("%d groups expired", expired)
 		}
 		const lastPush = `<time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">3 days ago</time>`
-		if page := one("keeps"); page != `<dd>expired (push times kept) <span class="quiet">last push `+lastPush+`</span></dd>` {
+		if page := one("keeps"); page != `<dd>expired (push times kept) <span class="quiet">last accepted push `+lastPush+`</span></dd>` {
 			t.Errorf("a group whose push times stayed: %s", page)
 		}
 		wantText(t, list("keeps"), "state old", ">expired<", lastPush,

@@ -46,6 +46,19 @@ func formatValue(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) 
 // formatShort formats a value with four significant digits.
 func formatShort(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
 
+// formatCompact formats a count with at most three significant digits, and k, M or G.
+func formatCompact(v float64) string {
+	if v < 1000 {
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
+	for _, unit := range []string{"k", "M", "G"} {
+		if v /= 1000; v < 999.5 {
+			return strconv.FormatFloat(v, 'g', 3, 64) + unit
+		}
+	}
+	return strconv.FormatFloat(v*1e9, 'g', 2, 64)
+}
+
 // number is a value as it is read best, and in full.
 type number struct{ Text, Exact string }
 

@@ -26,6 +26,8 @@ type groupsPage struct {
 	Count   int    // groups that match
 	Deleted string // number of groups just deleted; may be empty
 	Error   string // of the search
+	Unknown string // parameter of the URL that the page does not know; may be empty
+	Hint    string // other words to search for; may be empty
 
 	States  []option // to filter by
 	Ages    []option // from which on groups are old
@@ -49,7 +51,7 @@ type option struct {
 // column is a column header of the list.
 type column struct {
 	Text, Class string
-	Link        string // to sort by it; empty if that is not possible
+	Link        string // to sort by it
 	Title       string // explains the text; may be empty
 	Sorted      string // ascending, descending or empty
 }
@@ -93,6 +95,7 @@ func (p *Pages) Groups(
 		Storage: storage,
 		Total:   len(view.Rows),
 		Deleted: digits(values.Get("deleted")),
+		Unknown: cut(unknownParam(values), 60),
 	}
 	page.Refresh = 5
 	page.Storage.Error = cut(storage.Error, 300)
@@ -108,6 +111,9 @@ func (p *Pages) Groups(
 		page.State, page.Age, page.Sort = cut(page.State, 20), cut(page.Age, 20), cut(page.Sort, 20)
 	} else {
 		found = view.Find(query)
+		if len(found.Rows) == 0 {
+			page.Hint = query.Exact()
+		}
 	}
 	page.Count = len(found.Rows)
 	pages := max(1, (page.Count+pageSize-1)/pageSize)
@@ -128,7 +134,7 @@ func (p *Pages) Groups(
 	})
 	page.offer(found.Counts)
 	switch {
-	case page.Count == 0, page.Count > 1 && !visitor.DeleteMany:
+	case page.Count == 0, page.Count > 1 && !visitor.DeleteMany, page.Unknown != "":
 	case !query.All():
 		deletable := 0
 		for _, row := range found.Rows {
@@ -176,7 +182,7 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 	}
 
 	for _, c := range []struct {
-		by         search.Column // empty if the list cannot be sorted by it
+		by         search.Column
 		text       string
 		descending bool // by default
 		class      string
@@ -184,16 +190,12 @@ func (page *groupsPage) offer(counts map[search.State]int) {
 	}{
 		{search.ByLabels, "Labels", false, "labels", [2]string{"Labels, A to Z", "Labels, Z to A"}},
 		{search.ByState, "State", true, "status", [2]string{"State, OK first", "State, old first"}},
-		{search.ByPushed, "Last push", true, "when", [2]string{"Last push, oldest first", "Last push, latest first"}},
-		{"", "Expires", false, "when", [2]string{}},
+		{search.ByPushed, "Last accepted", true, "when", [2]string{"Last accepted, oldest first", "Last accepted, latest first"}},
+		{search.ByExpiry, "Expires", false, "when", [2]string{"Expires, soonest first", "Expires, latest first"}},
 		{search.ByFailure, "Last rejected", true, "when", [2]string{"Last rejected, oldest first", "Last rejected, latest first"}},
 		{search.BySeries, "Series", true, "number series", [2]string{"Series, fewest first", "Series, most first"}},
 		{search.ByBytes, "Size", true, "number size", [2]string{"Size, smallest first", "Size, largest first"}},
 	} {
-		if c.by == "" {
-			page.Columns = append(page.Columns, column{Text: c.text, Class: c.class})
-			continue
-		}
 		name := string(c.by)
 		next := name
 		if c.descending {
@@ -255,6 +257,7 @@ type group struct {
 	Expired        bool // only its two push times are left
 	Summed         bool // pushes are added up
 	Series         int
+	OnlyTimes      bool // the series are its push times
 	Bytes          int64
 }
 
@@ -270,6 +273,7 @@ func groupOf(g *groupview.Group, now time.Time) group {
 		Expired:       g.Expired(),
 		Summed:        g.Summed(),
 		Series:        g.Series,
+		OnlyTimes:     g.Stored != nil && (g.Expired() || g.Pushed.IsZero()),
 		Bytes:         g.Bytes,
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,48 @@ func TestPaging(t *testing.T) {
 		page := groups(t, p, query, s)
 		if !strings.Contains(page, "Groups 1 to 50 of 230") && !strings.Contains(page, "Groups 201 to 230 of 230") {
 			t.Errorf("%s shows neither the first nor the last page", query)
+		}
+	}
+}
+
+// TestSearchOfALabel: a search for a label finds this label only, so that one deletes what one
+// means.
+func TestSearchOfALabel(t *testing.T) {
+	s := store.InMemory()
+	for _, branch := range []string{"feature-1", "feature-10", "feature-11"} {
+		put(t, s, key("job", "ci", "branch", branch))
+	}
+	p := newPages(t, "")
+	for query, want := range map[string]int{"branch=feature-1": 1, "branch=feature-1*": 3, "feature-1": 3, "branch=feature": 0} {
+		page := groups(t, p, "?search="+url.QueryEscape(query), s)
+		if rows := attributes(page, "data-key"); len(rows) != want {
+			t.Errorf("%s finds %v", query, rows)
+		}
+		if hint := strings.Contains(page, "For values that begin so: <code><bdi>branch=feature*<"); hint != (want == 0) {
+			t.Errorf("%s: a hint is shown: %v", query, hint)
+		}
+	}
+}
+
+// TestUnknownParameter: nothing is offered to be deleted if it is not clear which groups the
+// visitor means.
+func TestUnknownParameter(t *testing.T) {
+	source, p := sourceOf(store.InMemory()), newPages(t, "")
+	for _, job := range []string{"a", "b"} {
+		put(t, source.Store, key("job", job))
+	}
+	all := webui.Visitor{DeleteMany: true, DeleteAll: true}
+	for query, unknown := range map[string]bool{"?search=job": false, "?deleted=3": false, "?q=a": true, "?search=job&job=a": true} {
+		w := httptest.NewRecorder()
+		if err := p.Groups(w, httptest.NewRequest("GET", "/"+query, nil), source.View(), durable, all); err != nil {
+			t.Fatal(err)
+		}
+		page := w.Body.String()
+		if offered := strings.Contains(page, ">Delete all 2…<"); offered == unknown {
+			t.Errorf("%s: deleting is offered: %v", query, offered)
+		}
+		if warned := strings.Contains(page, "does not know the parameter"); warned != unknown {
+			t.Errorf("%s: a warning is shown: %v", query, warned)
 		}
 	}
 }

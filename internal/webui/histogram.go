@@ -41,6 +41,8 @@ func histogramChart(h *metric.HistogramValue, rows int) chart {
 	if len(buckets) == 0 {
 		return c
 	}
+	exponential := h.Native() && h.Schema >= minExponentialSchema
+	c.Estimates = estimates(buckets, exponential)
 	c.Plot = &plot{Title: fmt.Sprintf("Bar chart of a %s: %s observations in %d buckets", c.Kind, c.Count.Text, len(buckets))}
 	largest := slices.MaxFunc(buckets, func(a, b bucket) int { return cmp.Compare(a.count, b.count) })
 	if largest.count > 0 {
@@ -50,7 +52,7 @@ func histogramChart(h *metric.HistogramValue, rows int) chart {
 	if c.Plot.Note = "one bar per bucket"; each > 1 {
 		c.Plot.Note = fmt.Sprintf("one bar for %d buckets", each)
 	}
-	if h.Native() && h.Schema >= minExponentialSchema {
+	if exponential {
 		c.Plot.Note += ", logarithmic axis"
 		drawLogarithmic(c.Plot, buckets, each)
 	} else {

@@ -75,13 +75,15 @@ func pushCheck(g *groupview.Group, now time.Time) check {
 	c := check{State: search.OK, What: "pushed", Text: "The last push was accepted", At: momentOf(g.Pushed, now), Rest: "."}
 	switch {
 	case g.Pushed.IsZero():
-		c.State, c.Text, c.Rest = search.Failed, "No push was accepted, so there is nothing to scrape.", ""
+		c.State, c.What = search.Failed, "not pushed"
+		c.Text, c.Rest = "No push was accepted, so there is nothing to scrape.", ""
 	case g.Expired():
-		c.State, c.Text = search.Failed, "The group has expired; only its push times are left. Its last push was accepted"
+		c.State, c.What, c.Text = search.Failed, "expired", "The group has expired; only its push times are left. Its last push was accepted"
 	case g.State == search.Failed:
-		c.State, c.Text, c.Rest = search.Failed, "The last push was rejected. What Prometheus gets was pushed", "."
+		c.State, c.What = search.Failed, "rejected"
+		c.Text = "The last push was rejected. What Prometheus gets was pushed"
 	case g.State == search.Old:
-		c.State, c.Rest = search.Old, ". Prometheus keeps getting these values until the group is deleted or expires."
+		c.State, c.What, c.Rest = search.Old, "old", ". Prometheus keeps getting these values until the group is deleted or expires."
 	}
 	return c
 }
@@ -91,12 +93,13 @@ func scrapeCheck(g *groupview.Group, last, now time.Time) check {
 	const config = "help#prometheus"
 	switch {
 	case last.IsZero():
-		c.State, c.Text, c.Help = search.Failed, "Nobody has scraped the gateway since it started.", config
+		c.State, c.What, c.Help = search.Failed, "not scraped", config
+		c.Text = "Nobody has scraped the gateway since it started."
 	case now.Sub(last) > lookback:
-		c.State, c.Help = search.Failed, config
+		c.State, c.What, c.Help = search.Failed, "not scraped", config
 		c.Rest = ". Prometheus shows series for 5 minutes after the last scrape that had them."
 	case last.Before(g.Pushed):
-		c.State, c.Rest = search.Old, ", before the last push. Wait for the next scrape."
+		c.State, c.What, c.Rest = search.Old, "not yet", ", before the last push. Wait for the next scrape."
 	default:
 		c.Rest = ", after the last push."
 	}

@@ -28,7 +28,7 @@ func TestMissing(t *testing.T) {
 			return rest
 		}
 		put(t, s, key("job", "a"))
-		wantText(t, section("a"), `state ok">pushed<`, "The last push was accepted", `state failed">scraped<`, "Nobody has scraped the gateway",
+		wantText(t, section("a"), `state ok">pushed<`, "The last push was accepted", `state failed">not scraped<`, "Nobody has scraped the gateway",
 			`href="../../help#prometheus"`, "push_time_seconds{job=&#34;a&#34;}", "push_time_seconds{exported_job=&#34;a&#34;}")
 		time.Sleep(time.Second)
 		source.History.RecordScrape(time.Now(), "10.0.0.1:5", "Prometheus/3")
@@ -39,17 +39,17 @@ func TestMissing(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		put(t, s, key("job", "a"))
-		wantText(t, section("a"), `state old">scraped<`, ", before the last push.")
+		wantText(t, section("a"), `state old">not yet<`, ", before the last push.")
 		time.Sleep(10 * time.Minute)
-		wantText(t, section("a"), `state failed">scraped<`, "10 min ago</time>. Prometheus shows series for 5 minutes")
+		wantText(t, section("a"), `state failed">not scraped<`, "10 min ago</time>. Prometheus shows series for 5 minutes")
 		if err := s.Fail(key("job", "a"), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, section("a"), `state failed">pushed<`, "What Prometheus gets was pushed <time", "10 min ago")
+		wantText(t, section("a"), `state failed">rejected<`, "What Prometheus gets was pushed <time", "10 min ago")
 		if err := s.Fail(key("job", "b"), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, section("b"), `state failed">pushed<`, "No push was accepted")
+		wantText(t, section("b"), `state failed">not pushed<`, "No push was accepted")
 
 		expiry := metric.Expiry{Set: true, TTL: time.Minute, KeepPushTimes: true}
 		pushWith(t, s, key("job", "c"), store.PushOptions{Expiry: expiry})
@@ -60,7 +60,7 @@ func TestMissing(t *testing.T) {
 		wantText(t, section("c"), "The group has expired; only its push times are left.")
 		put(t, s, key("job", "d"))
 		time.Sleep(25 * time.Hour)
-		wantText(t, section("d"), `state old">pushed<`, "keeps getting these values until the group is deleted")
+		wantText(t, section("d"), `state old">old<`, "keeps getting these values until the group is deleted")
 	})
 }
 
