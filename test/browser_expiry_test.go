@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -180,5 +181,16 @@ func TestLayoutInBrowser(t *testing.T) {
 				t.Errorf("%s is %d pixels wide, not %d", path, wide, width)
 			}
 		}
+	}
+
+	b.screen(390, 844, false)
+	b.visit("/?sort=expires")
+	b.awaitRows(5)
+	if top := eval[float64](b, `document.querySelector(".list").getBoundingClientRect().top`); top > 844*0.3 {
+		t.Errorf("on a phone the list begins at %v", top)
+	}
+	if first := eval[[]string](b, `[...document.querySelectorAll(".list tbody tr")].map((r) => r.dataset.key).slice(0, 3)`); !slices.Equal(first,
+		[]string{"job/rejected", "job/summed", strings.TrimPrefix(long, "/metrics/")}) {
+		t.Errorf("soonest to expire: %q", first)
 	}
 }
