@@ -16,7 +16,7 @@ const (
 	// minStep and maxStep bound by how much a file grows at a time: by twice as much
 	// as the last time.
 	minStep = 256 << 10
-	maxStep = 2 << 20
+	maxStep = 4 << 20
 
 	// maxBuffer is how much memory a log keeps from one batch to the next.
 	maxBuffer = 1 << 20
