@@ -61,6 +61,15 @@ func TestRelease(t *testing.T) {
 	t.Run("rpm", func(t *testing.T) { checkRPM(t, filepath.Join(out, rpm)) })
 }
 
+// TestServiceExposure: systemd rates the service as the page says.
+func TestServiceExposure(t *testing.T) {
+	t.Parallel()
+	out := installPage.runWith(t, "exposure", root)
+	if !strings.Contains(out, "Overall exposure level for pushgateway.service: 1.5 OK") {
+		t.Errorf("systemd-analyze says\n%s", out)
+	}
+}
+
 // text returns the content of a file.
 func text(t *testing.T, path string) string {
 	t.Helper()
