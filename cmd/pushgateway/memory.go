@@ -34,7 +34,7 @@ const (
 	minHeap = 4 << 20
 	// defaultPercent is less than Go's GOGC: what is stored dwarfs what pushes leave behind.
 	// Memory of garbage that lies among what stays can only be used by later pushes.
-	defaultPercent = 50
+	defaultPercent = 40
 )
 
 // paceCollector adjusts the garbage collector to minHeadroom until ctx ends, unless the
