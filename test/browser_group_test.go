@@ -67,10 +67,15 @@ func testCharts(t *testing.T, browser context.Context) {
 		t.Errorf("the quantiles are drawn as %q", got)
 	}
 	// Bounds are written where the bars meet, and counts where they are on the scale.
-	edges := eval[[]string](b, `[...document.querySelectorAll(".plot svg[role] text")].map((e) => e.textContent)`)
+	edges := eval[[]string](b, `[...document.querySelectorAll(".plot svg[role] text:not(.count)")].map((e) => e.textContent)`)
 	if got := strings.Join(edges, " "); got != "0.1 0.5 1 2.5 5 10 +Inf" {
 		t.Errorf("bounds %s", got)
 	}
+	counts := eval[[]string](b, `[...document.querySelectorAll(".plot text.count")].map((e) => e.textContent)`)
+	if got := strings.Join(counts, " "); got != "2 7 12 17 4 1 1" {
+		t.Errorf("counts above the bars: %s", got)
+	}
+	b.want("median ≈ 1.088", "p90 ≈ 3.5", "p99 > 10")
 	if got := eval[float64](b, `(() => {
 		const bars = [...document.querySelectorAll("figure rect.bars")].map((r) => r.getBoundingClientRect());
 		const tick = document.querySelector(".tick").getBoundingClientRect();

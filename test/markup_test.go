@@ -48,7 +48,7 @@ func TestMarkup(t *testing.T) {
 	} {
 		save(path)
 	}
-	auth := filepath.Join(folder, "auth.yml")
+	auth := filepath.Join(t.TempDir(), "auth.yml")
 	_, hash := newToken(t)
 	writeFile(t, auth, []byte("users: [{name: admin, bearer_token_sha256: "+hash+", allow: [admin]}]\n"))
 	p = start(t, "--auth.file="+auth)
