@@ -215,7 +215,8 @@ func TestTeamsSeeOnlyTheirOwn(t *testing.T) {
 		there, absent := as(s, "c", "GET", fmt.Sprintf(path, "b"), ""), as(s, "c", "GET", fmt.Sprintf(path, "n"), "")
 		normal := func(w *httptest.ResponseRecorder) string {
 			return strings.NewReplacer("job/b", "job/n", `job=&#34;b&#34;`, `job=&#34;n&#34;`,
-				`job="b"`, `job="n"`, `job=\"b\"`, `job=\"n\"`).Replace(w.Body.String())
+				`job="b"`, `job="n"`, `job=\"b\"`, `job=\"n\"`,
+				"job%3D%22b%22", "job%3D%22n%22").Replace(w.Body.String())
 		}
 		if there.Code != absent.Code || normal(there) != normal(absent) {
 			t.Errorf("%s: %d %s\nbut %d %s", path, there.Code, there.Body, absent.Code, absent.Body)

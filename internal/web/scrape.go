@@ -90,7 +90,7 @@ func (h *scrapeHandler) writeAll(w http.ResponseWriter, r *http.Request) {
 		h.logger.Log(r.Context(), level, "scrape failed", "remote_addr", r.RemoteAddr, "err", err)
 		panic(http.ErrAbortHandler)
 	}
-	if !wantsPage(r) { // people who look are no scrapers
+	if !byHand(r) {
 		h.history.RecordScrape(h.now(), r.RemoteAddr, r.UserAgent())
 	}
 	h.metrics.scrapeDuration.Observe(time.Since(started).Seconds())
@@ -120,4 +120,10 @@ func negotiateEncoding(h http.Header) exposition.Encoding {
 		}
 	}
 	return best
+}
+
+// byHand reports whether a person looks at the metrics, who is no scraper.
+func byHand(r *http.Request) bool {
+	agent := r.UserAgent()
+	return wantsPage(r) || strings.HasPrefix(agent, "curl/") || strings.HasPrefix(agent, "Wget/")
 }

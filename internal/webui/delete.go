@@ -3,6 +3,7 @@ package webui
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,12 +41,13 @@ type confirmPage struct {
 	Shown  [][]chip
 	More   int
 	Back   string
+	By     string // the search that selects the groups; may be empty
 }
 
 type input struct{ Name, Value string }
 
 // maxConfirmed is the number of groups that the confirmation lists.
-const maxConfirmed = 20
+const maxConfirmed = 100
 
 // Confirm answers GET /delete, and POST if another confirmation is needed.
 func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion, visitor Visitor) error {
@@ -64,6 +66,9 @@ func (p *Pages) Confirm(w http.ResponseWriter, r *http.Request, d Deletion, visi
 		}
 	}
 	page.Back = listOf(d.Fields).link("./")
+	if !d.All && d.Fields.Get("group") == "" {
+		page.By = cut(strings.TrimSpace(strings.Join(append(slices.Clone(d.Fields["match[]"]), d.Fields.Get("search")), " ")), maxSearch)
+	}
 	for i, g := range d.Groups {
 		if i == maxConfirmed {
 			page.More = page.Count - i

@@ -98,7 +98,7 @@ func (p *Pages) Group(
 	}
 	page.Refresh = 5
 	if !known {
-		return p.Problem(w, r, visitor, depth, http.StatusNotFound, "No such group",
+		return p.noGroup(w, r, visitor, depth, key,
 			"There is no group "+cut(key.String(), 1000)+". It may have been deleted or have expired, "+
 				"or nothing was ever pushed to it. All labels of a group are needed to name it.")
 	}

@@ -98,10 +98,12 @@ func scrapeCheck(g *groupview.Group, last, now time.Time) check {
 	case now.Sub(last) > lookback:
 		c.State, c.What, c.Help = search.Failed, "not scraped", config
 		c.Rest = ". Prometheus shows series for 5 minutes after the last scrape that had them."
+	case g.Pushed.IsZero():
+		c.Rest = "."
 	case last.Before(g.Pushed):
-		c.State, c.What, c.Rest = search.Old, "not yet", ", before the last push. Wait for the next scrape."
+		c.State, c.What, c.Rest = search.Old, "not yet", ", before the last accepted push. Wait for the next scrape."
 	default:
-		c.Rest = ", after the last push."
+		c.Rest = ", after the last accepted push."
 	}
 	return c
 }

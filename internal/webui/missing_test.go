@@ -28,18 +28,19 @@ func TestMissing(t *testing.T) {
 			return rest
 		}
 		put(t, s, key("job", "a"))
-		wantText(t, section("a"), `state ok">pushed<`, "The last push was accepted", `state failed">not scraped<`, "Nobody has scraped the gateway",
+		wantText(t, section("a"), `state ok">pushed<`, "The last push was accepted",
+			`state failed">not scraped<`, "Nobody has scraped the gateway",
 			`href="../../help#prometheus"`, "push_time_seconds{job=&#34;a&#34;}", "push_time_seconds{exported_job=&#34;a&#34;}")
 		time.Sleep(time.Second)
 		source.History.RecordScrape(time.Now(), "10.0.0.1:5", "Prometheus/3")
 		page := section("a")
-		wantText(t, page, `state ok">scraped<`, ", after the last push.", "<bdi>10.0.0.1</bdi>", "<bdi>Prometheus/3</bdi>")
+		wantText(t, page, `state ok">scraped<`, ", after the last accepted push.", "<bdi>10.0.0.1</bdi>", "<bdi>Prometheus/3</bdi>")
 		if strings.Contains(page, "noreferrer") {
 			t.Errorf("a link to no Prometheus: %s", page)
 		}
 		time.Sleep(time.Second)
 		put(t, s, key("job", "a"))
-		wantText(t, section("a"), `state old">not yet<`, ", before the last push.")
+		wantText(t, section("a"), `state old">not yet<`, ", before the last accepted push.")
 		time.Sleep(10 * time.Minute)
 		wantText(t, section("a"), `state failed">not scraped<`, "10 min ago</time>. Prometheus shows series for 5 minutes")
 		if err := s.Fail(key("job", "a"), time.Now()); err != nil {

@@ -84,7 +84,8 @@ func TestPlots(t *testing.T) {
 			if len(ticks) == 0 || len(ticks) > 2*maxTicks || len(scale) > 6 {
 				t.Errorf("%d ticks, %d marks on the scale", len(ticks), len(scale))
 			}
-			if numbered := p.Bars[0].Count != ""; numbered != (name == "classic" || name == "mirrored" || name == "native" || name == "short" || name == "all near 0") {
+			numbered := p.Bars[0].Count != ""
+			if numbered != (name == "classic" || name == "mirrored" || name == "native" || name == "short" || name == "all near 0") {
 				t.Errorf("the bars have numbers: %v", numbered)
 			}
 			before := -1.0

@@ -155,8 +155,7 @@ func rank(by string, jobs []search.Job, measure func(search.Job) int64, format f
 	r := ranking{By: by}
 	largest := max(measure(sorted[0]), 1)
 	for _, j := range sorted[:min(maxJobs, len(sorted))] {
-		selector := metric.FormatLabels([]metric.Label{{Name: metric.JobLabel, Value: j.Name}})
-		link := "./?" + url.Values{"search": {selector}}.Encode()
+		link := "./" + jobLink(j.Name)
 		if len(link) > 1000 {
 			link = "./"
 		}
@@ -169,4 +168,10 @@ func rank(by string, jobs []search.Job, measure func(search.Job) int64, format f
 		})
 	}
 	return r
+}
+
+// jobLink returns the query of a link to the list of a job's groups.
+func jobLink(job string) string {
+	selector := metric.FormatLabels([]metric.Label{{Name: metric.JobLabel, Value: job}})
+	return "?" + url.Values{"search": {selector}}.Encode()
 }

@@ -27,7 +27,7 @@ func TestStatus(t *testing.T) {
 		page := status(t, newPages(t, ""), s)
 		wantText(t, page, ">2.0<", ">abc<", ">go1.26<", ">3<", ">44<", ">5.0 MiB<", "2 days ago",
 			"--web.telemetry-path</code></th><td><code>/metrics<", "&lt;b&gt;",
-			"in memory only. A restart loses them.", "None since the gateway started")
+			"in memory only, and a restart loses them.", "None since the gateway started")
 		if strings.Index(page, "--log.level") > strings.Index(page, "--web.telemetry-path") {
 			t.Error("the flags are not sorted")
 		}

@@ -178,7 +178,7 @@ func (p *Pages) render(w http.ResponseWriter, status int, name string, data any)
 // Problem answers a request, depth directories below the gateway's root, with a page
 // that describes a problem.
 func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, visitor Visitor, depth, status int, title, text string) error {
-	page := problemPage{p.layoutOf(r, visitor, title, "", depth), text}
+	page := problemPage{layout: p.layoutOf(r, visitor, title, "", depth), Text: text}
 	if status == http.StatusServiceUnavailable {
 		page.Refresh = 1
 	}
@@ -188,6 +188,16 @@ func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, visitor Visitor,
 type problemPage struct {
 	layout
 	Text string
+	Job  string // link to the groups of the same job; may be empty
+}
+
+// noGroup answers a request for a group that does not exist. It links to the job's other groups.
+func (p *Pages) noGroup(w http.ResponseWriter, r *http.Request, visitor Visitor, depth int, key metric.GroupingKey, text string) error {
+	page := problemPage{layout: p.layoutOf(r, visitor, "No such group", "", depth), Text: text}
+	if job, ok := key.Value(metric.JobLabel); ok && len(job) <= maxFrom {
+		page.Job = jobLink(job)
+	}
+	return p.render(w, http.StatusNotFound, "problem", page)
 }
 
 // Help answers GET /help.
