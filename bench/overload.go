@@ -87,8 +87,8 @@ func probed(name string, q float64, overloaded bool, s server) side {
 	})
 }
 
-// overloadRate is the pushes per second over so many connections without pause, on the same
-// processors as for probed.
+// overloadRate is the pushes per second over the given number of connections without pause, with
+// the processors divided as for probed.
 func overloadRate(connections int, s server) side {
 	s.halved = true
 	return of(s, func(i *instance) (float64, error) {
@@ -125,7 +125,8 @@ func (i *instance) probe(name string, overloaded bool) ([]float64, error) {
 	}
 }
 
-// serverHalf and clientsHalf are the commands that run others on one half of the processors.
+// serverHalf and clientsHalf return command prefixes that run a command on one half of the
+// processors.
 func serverHalf() []string  { return half(0, runtime.NumCPU()/2) }
 func clientsHalf() []string { return half(runtime.NumCPU()/2, runtime.NumCPU()) }
 
@@ -136,8 +137,8 @@ func half(from, to int) []string {
 	return []string{"taskset", "-c", fmt.Sprintf("%d-%d", from, to-1)}
 }
 
-// pushWithoutPause pushes to all groups in turn over so many connections. It prints a line once
-// each connection has had an answer, and then the rate again and again.
+// pushWithoutPause pushes to all groups in turn over the given number of connections. It prints a
+// line once each connection has had an answer, and from then on the rate of each interval.
 func pushWithoutPause(addr, connections string) error {
 	n, err := strconv.Atoi(connections)
 	if err != nil {

@@ -283,8 +283,8 @@ func bulkPush(groups int, s server) side {
 }
 
 // longestWaitBesideLarge pushes very many metric families to one group, twice, each time with
-// a scrape after it, while one client pushes to others, and another one to a floor. What both
-// wait for at the same moment is not the gateway's doing: the processors and the disk are busy.
+// a scrape after it, while one client pushes to other groups, and another one to a bare server, the
+// floor. When both wait at the same moment, the processors or the disk are busy, not the gateway.
 func longestWaitBesideLarge(s, floor server) side {
 	body := manyFamilies()
 	return func(l *lab) (func() (float64, error), error) {
@@ -337,8 +337,8 @@ func (i *instance) waits(done <-chan struct{}) (waits []wait, err error) {
 	}
 }
 
-// longestAlone returns the longest of the waits, each less that part of it in which one of the
-// others waited, too.
+// longestAlone returns the longest of the waits, each reduced by its largest overlap with one of
+// the others.
 func longestAlone(waits, others []wait) (longest time.Duration) {
 	for _, w := range waits {
 		common := time.Duration(0)

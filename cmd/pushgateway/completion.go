@@ -149,8 +149,8 @@ var (
 )
 
 // fixedValues returns the values that a flag or argument can have, if these are a fixed set.
-// Values of our own list them. The library has them only in the error for another value, and
-// those of the log flags only in their help. The value is not to be used otherwise: it may change.
+// Values of our own types list them. The library has the others only in the error for an invalid
+// value, and those of the log flags only in their help. Do not use v for anything else: it may change.
 func fixedValues(v kingpin.Value, help string) []string {
 	if v, ok := v.(interface{ Choices() []string }); ok {
 		return v.Choices()

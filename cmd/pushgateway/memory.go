@@ -32,8 +32,8 @@ const (
 	minHeadroom = 32 << 20
 	// minHeap is the smallest heap size that the collector paces itself by.
 	minHeap = 4 << 20
-	// defaultPercent is less than Go's GOGC: what is stored dwarfs what pushes leave behind.
-	// Memory of garbage that lies among what stays can only be used by later pushes.
+	// defaultPercent is less than Go's default of 100, since what is stored dwarfs the garbage that
+	// pushes leave. Garbage between stored objects leaves memory that only later pushes can use.
 	defaultPercent = 40
 )
 
@@ -62,11 +62,11 @@ func paceCollector(ctx context.Context) {
 }
 
 const (
-	// minSpare is the memory beyond what lives that makes it worth giving it back.
+	// minSpare is the least spare memory that is worth giving back.
 	minSpare = 16 << 20
-	// quietChecks is for how many seconds little is allocated before that.
+	// quietChecks is the number of quiet seconds before memory is given back.
 	quietChecks = 2
-	// quietBytes is how much is little, in a second.
+	// quietBytes is the most that may be allocated in a quiet second.
 	quietBytes = 2 << 20
 )
 
@@ -92,7 +92,7 @@ type idleness struct {
 	samples   []metrics.Sample
 	allocated uint64
 	quiet     int    // checks in a row
-	kept      uint64 // what cannot be given back: the least that was spare since the last try
+	kept      uint64 // the least spare memory since the last attempt: what could not be given back
 }
 
 func newIdleness() *idleness {
@@ -111,8 +111,8 @@ func (i *idleness) check() bool {
 	return i.checkSizes(value(0), value(1), value(2)+value(3)+value(4))
 }
 
-// checkSizes is check for these sizes: what was allocated since the start, what lives of it, and
-// the memory for it.
+// checkSizes is check with the given sizes in bytes: what was allocated since the start, what
+// still lives, and the memory of the heap.
 func (i *idleness) checkSizes(allocated, live, resident uint64) bool {
 	before := i.allocated
 	i.allocated = allocated

@@ -95,8 +95,8 @@ func followReads(next *http.Request, via []*http.Request) error {
 // URL returns the gateway's address without credentials, push options and a slash at its end.
 func (c *Client) URL() string { return c.base }
 
-// ErrNotJSON says that a request succeeded, but that its response is none of the JSON API. Another
-// server answers.
+// ErrNotJSON means that a request succeeded, but that the response is not one of the JSON API:
+// the server is not a gateway.
 var ErrNotJSON = errors.New("the response is not the JSON of a gateway")
 
 // Call sends a request to a path of the JSON API, such as /api/v1/groups, and decodes the data

@@ -1,7 +1,7 @@
 package history
 
-// ages lists timelines by the time of their last push. Its links are in the timelines, so a timeline
-// is a single object, however many there are. The zero value is empty.
+// ages is a list of timelines, ordered by the time of their last push. Its links are in the
+// timelines, so the list needs no objects of its own. The zero value is empty.
 type ages struct{ oldest, newest *timeline }
 
 // add adds a timeline that is in no list as the newest.

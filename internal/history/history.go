@@ -51,7 +51,7 @@ const (
 	// minSweep is the number of timelines at which the log first looks for groups
 	// that no longer exist.
 	minSweep = 1024
-	// maxShared is how many texts the log looks for among those it has.
+	// maxShared is the maximum number of texts in shared.
 	maxShared = 256
 )
 
@@ -126,9 +126,9 @@ type event struct {
 	replayed bool
 }
 
-// shared has texts that many events have in common. Package unique would have a push wait
-// for the garbage collector: until it has marked the whole heap, it may make no weak pointer
-// a strong one.
+// shared has texts that many events have in common. With package unique, a push would have to wait
+// for the garbage collector: it cannot make a weak pointer strong until the collector has marked
+// the whole heap.
 type shared map[string]*string
 
 // text returns a text for events to point to.

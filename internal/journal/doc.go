@@ -26,9 +26,9 @@
 //	         4: a part of the state of a group: its offset 8, and the bytes from there on
 //	         5: a group: the length 8 of its state, which the parts before make up
 //
-// A large group is written in parts, between which others' batches come. Parts count once a record
-// of kind 5 refers to them. Others, which a crash leaves for example, mean nothing. Files of
-// version 2 have no parts.
+// A large group is written in parts. Other batches can come in between. Parts take effect once a
+// record of kind 5 refers to them; parts that a crash has left without one are ignored. Files
+// of version 2 have no parts.
 //
 // # What may be found after a crash
 //

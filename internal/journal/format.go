@@ -13,7 +13,8 @@ import (
 const (
 	magic   = "pushgwlg"
 	version = 3
-	// versionWithoutParts is that of files which have no parts. They are read, and continued as version.
+	// versionWithoutParts is the version of files without parts. They can be read; opening one to
+	// append to it marks it as version.
 	versionWithoutParts = 2
 
 	// sectorSize is what a disk writes as a whole or not at all. The header is one
@@ -35,8 +36,8 @@ const (
 	groupRecord    = 1 // store.AppendRecord
 	deletionRecord = 2 // the group's ID
 	wipeRecord     = 3 // nothing
-	partRecord     = 4 // where it begins in the record of a group, and a part of that
-	partsRecord    = 5 // the length of the record of a group, which is the parts before it
+	partRecord     = 4 // an offset in the record of a group, and the part that begins there
+	partsRecord    = 5 // the length of the record of a group, which the parts before it make up
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -56,7 +57,7 @@ type header struct {
 	position
 }
 
-// encode returns the header's sector, with the version of today.
+// encode returns the header's sector, always with the current version.
 func (h header) encode() []byte {
 	b := append(make([]byte, 0, sectorSize), magic...)
 	b = binary.LittleEndian.AppendUint32(b, version)
@@ -158,7 +159,8 @@ func (h head) after(at position, sum uint32) position {
 	return position{end: at.end + h.padded(), sequence: h.sequence, sum: sum, size: h.size}
 }
 
-// encodeRecords appends the records of a batch with the changes, the staged group as its parts.
+// encodeRecords appends the records of a batch with the changes. The staged group becomes a
+// reference to its parts.
 func encodeRecords(dst []byte, changes store.Changes, staged staged) []byte {
 	if changes.Wiped {
 		dst = appendRecord(dst, wipeRecord, nil)

@@ -144,7 +144,7 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 		}
 		l.header, l.position, l.dirty, err = scan(f, size, func(n int64) []byte {
 			if len(current.records) == 0 {
-				current.memory = current.memory[:0] // which had parts
+				current.memory = current.memory[:0] // it only held parts, which are copied
 			}
 			if len(current.records) > 0 && n > int64(cap(current.memory)-len(current.memory)) {
 				send()

@@ -8,14 +8,14 @@ import (
 )
 
 // A group of very many families is staged: its record is written in parts, each as a batch of
-// its own, before the batch that changes the group, which only refers to them. So others'
-// batches come in between, and none waits for more than a part. Parts that no batch refers to,
-// after a crash for example, have no effect.
+// its own, before the batch that changes the group, which only refers to them. Other batches can
+// come in between, and none waits for more than one part. Parts that no batch refers to, for
+// example after a crash, have no effect.
 
-// maxPart is how many bytes of a record a part has.
+// maxPart is the maximum number of bytes of a record in one part.
 const maxPart = maxBuffer - 64<<10
 
-// staged is a group whose record a log has in parts.
+// staged is a group whose record is in a log in parts.
 type staged struct {
 	group *store.Group // nil if there is none
 	size  int64        // of its record
@@ -51,7 +51,7 @@ func (j *Journal) Stage(g *store.Group) (done func()) {
 }
 
 // stagePart writes the part of the record that begins at the given byte. l is the log that
-// has the parts before it, nil if there are none. It reports whether all went well.
+// has the parts before it, nil if there are none. It reports whether the part was written.
 func (j *Journal) stagePart(l **log, record []byte, at int) bool {
 	if j.turn.acquire(j.ctx) != nil {
 		return false
@@ -74,7 +74,7 @@ func (j *Journal) stagePart(l **log, record []byte, at int) bool {
 	return true
 }
 
-// setStaged notes which group a log has in parts.
+// setStaged sets the group that a log has in parts.
 func (j *Journal) setStaged(l *log, s staged) {
 	if l != nil && j.turn.acquire(j.ctx) == nil {
 		l.staged = s
@@ -95,11 +95,11 @@ func (l *log) appendPart(record []byte, at, size int) error {
 	return l.appendBatch(b)
 }
 
-// parts are the parts of a record, as a file has them one after the other.
+// parts collects the parts of a record, in the order of the file.
 type parts struct{ record []byte }
 
-// join replaces a reference to parts in records[from:] by the record that they make, and
-// removes the parts, of which it keeps copies.
+// join replaces each reference to parts in records[from:] by the record that the parts make up.
+// It removes the parts, and keeps copies of those that no reference has followed yet.
 func (p *parts) join(records []record, from int) ([]record, error) {
 	joined := records[:from]
 	for _, r := range records[from:] {

@@ -116,8 +116,8 @@ func (l *log) append(changes store.Changes) error {
 	return nil
 }
 
-// appendBatch appends a batch with the records that are in b behind space for the head. It
-// keeps b as the log's buffer.
+// appendBatch appends a batch. It consists of space for the head, and the records. The log keeps
+// it as its buffer.
 func (l *log) appendBatch(batch []byte) error {
 	if l.buffer = batch; cap(batch) > maxBuffer {
 		l.buffer = nil

@@ -10,28 +10,28 @@ import (
 // Pacer lets pushes begin a few at a time, first come, first served. In between, Go's
 // scheduler looks for what else has arrived.
 //
-// It does so only when nothing is left to run. Of hundreds of pushes that arrive at once, each
-// runs from its first byte to its answer, as nothing on the way waits. A health check that
-// arrives meanwhile would be read after the last of them, and there would always be
-// more. With a pacer, it waits for a few pushes at most. Scrapes and pages that are
-// interrupted after their share of time continue after as many.
+// The scheduler looks for requests only when it has nothing left to run. When hundreds of pushes
+// arrive at once, each runs from its first byte to its answer, because nothing on the way waits.
+// A health check that arrives meanwhile would be read after the last of them, and more
+// keep arriving. With a pacer, it waits for a few pushes at most. The same holds for scrapes and
+// pages that the scheduler has interrupted because their time slice was used up.
 //
 // A Pacer is safe for concurrent use.
 type Pacer struct {
 	perTurn int
 
-	// What is written to the pipe can be read once the scheduler has looked what has arrived.
-	// conn is of in.
+	// A byte written to the pipe can be read once the scheduler has looked for what has arrived.
+	// conn is the raw connection of in.
 	in, out *os.File
 	conn    syscall.RawConn // nil if there is no such pipe: then nobody waits
 
 	mu      sync.Mutex
 	left    int         // pushes that may still begin in this turn
 	turning bool        // a push waits for the next turn
-	waiting []chan role // of pushes that wait for that one
+	waiting []chan role // of pushes that wait behind it
 }
 
-// role is what a push does that has waited.
+// role is what a push that has waited does next.
 type role bool
 
 const (
@@ -78,8 +78,8 @@ func (p *Pacer) Wait() {
 	p.turn()
 }
 
-// turn waits until the scheduler has looked what has arrived, and lets the next pushes begin,
-// of which the caller is the first.
+// turn waits until the scheduler has looked for what has arrived. It then lets the next pushes
+// begin, the caller first.
 func (p *Pacer) turn() {
 	err := p.awaitScheduler()
 	p.mu.Lock()

@@ -67,7 +67,7 @@ func NewGroupingKey(labels []Label) GroupingKey {
 	return GroupingKey{k}
 }
 
-// newKey returns a key with room for n labels, in one piece if there are as few as usual.
+// newKey returns a key with room for n labels. Up to three are part of the same allocation.
 func newKey(n int) *groupingKey {
 	switch n {
 	case 1:

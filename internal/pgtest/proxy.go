@@ -198,7 +198,7 @@ func (p *Proxy) serve(client net.Conn) {
 	p.mu.Unlock()
 }
 
-// errCut says that a link is to be cut, and errCutAfter that the message is forwarded before.
+// errCut means that a link is to be cut now, errCutAfter that the message is forwarded first.
 var (
 	errCut      = errors.New("cut")
 	errCutAfter = errors.New("cut after the message")

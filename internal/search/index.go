@@ -213,8 +213,8 @@ type Found struct {
 }
 
 // Find returns the groups that match the query at the given time. expiry returns when a group
-// expires, and the zero time if it does not; it is needed only to sort by it. Cost: O(groups) and
-// sorting the matches.
+// expires, or the zero time if it does not; it is called only to sort by expiry. Cost: O(groups)
+// and sorting the matches.
 func (l *Listing) Find(q Query, now time.Time, expiry func(*store.Group) time.Time) Found {
 	found := Found{Counts: map[State]int{}}
 	matches := l.compile(&q)

@@ -191,16 +191,16 @@ func (q *Query) StateOf(r *Row, now time.Time) State {
 	return OK
 }
 
-// A pair is a word of the form name=value, which stands for exactly this label, or name=value*,
-// for values that begin so. All in lower case.
+// A pair is a word of the form name=value, which matches exactly this label, or name=value*, which
+// matches values with this prefix. It is in lower case.
 type pair struct {
 	name, value string
 	begins      bool
 }
 
-// parsePair parses a word outside quotes. The value may be in quotes; it is empty then if the
-// group must not have the label. A value that is not complete, as while somebody types, is one
-// that others begin with. ok is false if the word is no pair.
+// parsePair parses a word outside quotes. The value may be in quotes; an empty one matches groups
+// without the label. A value that is not complete, as while somebody types, is treated as a
+// prefix. ok is false if the word is not a pair.
 func parsePair(word string) (p pair, ok bool) {
 	if p.name, p.value, ok = strings.Cut(word, "="); !ok || p.name == "" || strings.Contains(p.name, `"`) {
 		return pair{}, false
@@ -226,8 +226,8 @@ func (p pair) matches(key metric.GroupingKey) bool {
 	return p.value == "" && !p.begins
 }
 
-// Exact returns a pair of the search text that only a whole value matches, as name=value*, which
-// values match that begin so. It is empty if there is none.
+// Exact returns the first pair of the search text that matches whole values only, rewritten as
+// name=value* to match a prefix instead. It is empty if there is none.
 func (q *Query) Exact() string {
 	for _, p := range q.pairs {
 		if !p.begins && p.value != "" {

@@ -17,7 +17,7 @@ type batch struct {
 	// batch need not be folded, which spares a lone push most of this cost.
 	families map[string]pendingFamily
 	unfolded []groupChange
-	checking check // the last one, in the memory of all
+	checking check // the last one; its memory is reused for the next
 
 	quota *Quota // nil if nothing is bounded
 	usage usage  // what is stored once the batch is applied; unused without a quota

@@ -88,7 +88,7 @@ type check struct {
 	named    []metric.GroupingKey // by holder
 }
 
-// newCheck returns a check of the push, until the next one.
+// newCheck returns a check of the push. It is valid until the next call.
 func (b *batch) newCheck(p *Push, old *Group) *check {
 	b.checking = check{batch: b, push: p, old: old, replaces: p.replaces(old), shape: p.shape}
 	return &b.checking

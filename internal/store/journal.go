@@ -47,9 +47,9 @@ type Journal interface {
 type StagingJournal interface {
 	Journal
 	// Stage may be called between turns and during those of others, by one goroutine at a time. The
-	// state of the group counts only once it is committed. Stage cannot fail: at worst, Commit
-	// has more to do. The caller calls done after that, or if the group is not committed
-	// after all.
+	// state of the group takes effect only once it is committed. Stage cannot fail: at worst,
+	// Commit has more to do. The caller must call done after Commit, or once it is clear that the
+	// group will not be committed.
 	Stage(*Group) (done func())
 }
 
@@ -98,7 +98,7 @@ type JournalStatus struct {
 	PendingGroups int       // changed since LastCommit
 	Loading       bool      // Load has not returned yet
 	Err           error     // why changes are not durable; nil if they are
-	Warning       string    // what can lose changes though they are durable; usually empty
+	Warning       string    // what can lose changes although they count as durable; usually empty
 }
 
 // Changes are the changes of a batch, to be persisted together or not at all.

@@ -70,8 +70,8 @@ func (s *Store) applyLarge(p *Push) (replayed bool, err error) {
 	return commitAlone(s, p.decide)
 }
 
-// stage has the journal write the group before its turn, if the journal can. The caller calls done
-// after that turn.
+// stage has the journal write the group before its turn, if the journal can. The caller must call
+// done after that turn.
 func (s *Store) stage(g *Group) (done func()) {
 	if j, ok := s.journal.(StagingJournal); ok && g != nil {
 		return j.Stage(g)

@@ -92,7 +92,8 @@ func (p *Push) groupFamilies(old *Group) []*EncodedFamily {
 	times := [...]*EncodedFamily{&p.times[0], &p.times[1]} // sorted by name
 	times[0].time = p.at.UnixNano()
 	if failed := old.Family(FailureTime); failed != nil && old.Failed.IsZero() {
-		// The same, but it shares its memory with other families of the push before.
+		// Use this push's family with the old time: the old family shares its memory with other
+		// families of an earlier push.
 		times[0].time = failed.time
 	} else if failed != nil {
 		times[0] = failed

@@ -38,7 +38,7 @@ func newTimeFamily(name string, key metric.GroupingKey, labels []metric.Label, v
 	return e
 }
 
-// initTimeFamilies makes families the two push time families of a group without rejected
+// initTimeFamilies sets families to the two push time families of a group without rejected
 // pushes. They share one piece of memory. scratch is working space, returned for the next call.
 func initTimeFamilies(families []EncodedFamily, key metric.GroupingKey, labels []metric.Label, at time.Time, scratch []byte) []byte {
 	scratch = appendTimeMetric(scratch[:0], labels, time.Time{})

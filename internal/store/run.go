@@ -43,10 +43,10 @@ type leaf[T any] struct {
 // when a group is pushed again; large ones compress better. Measured with make bench.
 const maxSegmentWeight = 12 << 10
 
-// withRoom returns a copy of the items with room for more. All copies have one of few sizes:
-// if there were many, some of each would stay among the garbage of that size, and keep its memory.
+// withRoom returns a copy of the items with room for more. Copies come in a few sizes only. With
+// many sizes, a few copies of each would survive among garbage of the same size, and hold its memory.
 func withRoom[T any](items []T) []T {
-	// Memory comes in powers of two, and has a word besides the items.
+	// The size is a power of two: the items, and a word of the allocator's own.
 	return append(make([]T, 0, 1<<bits.Len(uint(len(items)+1))-1), items...)
 }
 

@@ -28,7 +28,7 @@ func shapeOf(key metric.GroupingKey) shape {
 	return shape(b.String())
 }
 
-// of returns the shape of the key, which is the same string if it is s.
+// of returns the shape of the key. If that equals s, it returns s itself, to share its memory.
 func (s shape) of(key metric.GroupingKey) shape {
 	rest := string(s)
 	for _, l := range key.Labels() {

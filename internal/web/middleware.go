@@ -49,9 +49,8 @@ func (s *Server) serve(row route) func(*httpserver.Response, *request) {
 	}
 }
 
-// pushesPerTurn is how many pushes begin, for each processor, before the scheduler looks for
-// other requests. It bounds how long these wait; each turn costs about as much as a tenth of a
-// small push.
+// pushesPerTurn is how many pushes per processor may begin before the scheduler looks for other
+// requests. It bounds how long these wait. Each turn costs about a tenth of a small push.
 const pushesPerTurn = 4
 
 // pace has a request wait while many begin at the same time, before it costs anything.

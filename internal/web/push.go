@@ -146,8 +146,9 @@ func (h *pushHandler) withBody(r *request, cost pushbody.Cost, limit int64, hand
 	return handle(body)
 }
 
-// sharedCommit is how long it takes to apply a push, if it waits for a disk or a database.
-// Others share the commit then: they continue at the same time, and are answered a few at a time.
+// A push that takes longer than sharedCommit to apply has waited for a disk or a database. It may
+// have shared the commit with others, which continue at the same time. So they are answered a
+// few at a time.
 const sharedCommit = 50 * time.Microsecond
 
 // apply applies what was pushed to a group, which is in the encoder, with the options that

@@ -28,7 +28,7 @@ type request struct {
 	path string
 	// escaped is path in its percent-encoded form, or "" if no slash is encoded.
 	escaped string
-	// key is what groupKey has returned, or the zero value.
+	// key is what groupKey has returned, or the zero value if it has returned none.
 	key metric.GroupingKey
 	// options are the push options at the start of the path, each as name=value.
 	options []string

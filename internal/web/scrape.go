@@ -122,7 +122,8 @@ func negotiateEncoding(h http.Header) exposition.Encoding {
 	return best
 }
 
-// byHand reports whether a person looks at the metrics, who is no scraper.
+// byHand reports whether a person looks at the metrics, with a browser, curl or wget, rather than
+// a scraper.
 func byHand(r *http.Request) bool {
 	agent := r.UserAgent()
 	return wantsPage(r) || strings.HasPrefix(agent, "curl/") || strings.HasPrefix(agent, "Wget/")

@@ -117,8 +117,8 @@ func (p *plot) draw(spans []span) {
 	}
 }
 
-// number writes the number of observations above each bar that has any, if there is room for all
-// of these numbers in a narrow window.
+// number writes the number of observations above each bar that has any, if all of these numbers
+// fit in a narrow window.
 func (p *plot) number(spans []span) {
 	const width, character = 300, 6 // pixels
 	for _, s := range spans {

@@ -34,8 +34,8 @@ func choiceOf(values url.Values) choice {
 	return c
 }
 
-// unknownParam returns a parameter that the list does not know, or an empty string. Somebody
-// meant something by it, so the groups on the list may not be those that were meant.
+// unknownParam returns a parameter that the list does not know, or an empty string. Whoever wrote
+// it meant something by it, so the list may not show the groups that were meant.
 func unknownParam(values url.Values) string {
 	for name := range values {
 		switch name {

@@ -33,9 +33,9 @@ func estimates(buckets []bucket, exponential bool) []estimate {
 }
 
 // quantile estimates a quantile as histogram_quantile of PromQL does: observations are spread
-// evenly within a bucket, on a logarithmic scale if it is exponential and not around 0. It
-// returns NaN if there are no observations. beyond reports whether the quantile lies in a last
-// bucket without upper bound; the value is the bucket's lower bound then.
+// evenly within a bucket, on a logarithmic scale if the bucket is exponential and does not contain
+// 0. It returns NaN if there are no observations. beyond reports whether the quantile lies in the
+// last bucket and that has no upper bound; v is then its lower bound.
 func quantile(q float64, buckets []bucket, exponential bool) (v float64, beyond bool) {
 	total := 0.0
 	for _, b := range buckets {

@@ -49,8 +49,8 @@ func ParseAddress(text string) (Address, error) {
 	return Address{config, shownAddress(config)}, nil
 }
 
-// pooled reports whether there is a pooler in between that gives every transaction another session.
-// So LISTEN is of no use, and harms others that get the session.
+// pooled reports whether a pooler may run each transaction in another session. Then LISTEN is of
+// no use, and harms whoever gets the session next.
 func (a Address) pooled() bool {
 	return a.config.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe
 }

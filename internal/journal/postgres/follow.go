@@ -85,16 +85,16 @@ func (j *Journal) followConnection() (worked bool, err error) {
 	}
 }
 
-// awaitLastTurn returns once this replica takes no turns any more, or after pollInterval.
+// awaitLastTurn returns once this replica no longer takes turns, or pollInterval after read.
 func (j *Journal) awaitLastTurn(read time.Time) {
 	for j.takesTurns() && time.Since(read) < pollInterval && j.ctx.Err() == nil {
 		pause(j.ctx, readInterval)
 	}
 }
 
-// awaitNews returns when it is time for the next reading: once others have committed, or
-// pollInterval after the last one. A replica that takes turns learns in these what others
-// commit, so it does not read that besides.
+// awaitNews returns when it is time to read again: once others have committed, or pollInterval
+// after the last read. A replica that takes turns learns in them what others commit, so it does
+// not read in addition.
 func (j *Journal) awaitNews(c *conn, read time.Time) error {
 	next := read.Add(pollInterval)
 	for news := int64(0); ; {

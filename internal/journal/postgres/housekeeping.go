@@ -55,8 +55,8 @@ func (j *Journal) keepHouse(c *conn) error {
 	return err
 }
 
-// inspect finds out how large the tables are, and whether the server is set up so that a crash
-// loses commits.
+// inspect finds out how large the tables are, and whether a crash of the server can lose commits
+// because of its settings.
 func (j *Journal) inspect(ctx context.Context, c *conn) error {
 	size := int64(0)
 	var withoutSync, early bool

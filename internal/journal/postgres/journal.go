@@ -59,7 +59,7 @@ type Journal struct {
 	// The following are used under the store's lock, like Begin and Commit.
 	turn        *conn         // on which Begin and Commit work; nil if there is none
 	undelivered store.Changes // learned, but not returned to the store yet
-	flushed     commit        // the last one of which this replica knows that it is durable
+	flushed     commit        // the last one that this replica knows to be durable
 	reunion     struct {      // after a failover
 		timeline int64
 		since    time.Time
@@ -68,8 +68,8 @@ type Journal struct {
 	status atomic.Pointer[store.JournalStatus]
 	shared atomic.Pointer[store.Replicas]
 	offset atomic.Int64 // of the database's clock
-	// turning says that a turn has begun, turned how long after started the last one ended, and
-	// turns how many there were.
+	// turning is true during a turn. turned is when the last turn ended, as a duration since
+	// started, and turns is the number of turns so far.
 	turning atomic.Bool
 	turned  atomic.Int64
 	turns   atomic.Int64

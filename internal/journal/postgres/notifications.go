@@ -11,16 +11,16 @@ const (
 	busyTurns    = 5
 )
 
-// notifications tell a connection of commits. A replica that takes one turn after the other learns
-// in these what others commit. It does without notifications then, since one for each commit to each
-// replica would cost as much as the turns.
+// notifications tell a replica about the commits of others. While it takes one turn after the other,
+// it learns of them in its turns. It then does without notifications, since one for each commit to
+// each replica would cost as much as the turns.
 type notifications struct {
 	journal *Journal
 	conn    *conn
 	none    bool // there never are any
 	off     bool // for now
 
-	turns   int64 // that the replica had taken
+	turns   int64 // that the replica had taken when they were last counted
 	counted time.Time
 }
 
@@ -39,8 +39,8 @@ func (j *Journal) subscribe(c *conn) (*notifications, error) {
 	return n, err
 }
 
-// adapt turns notifications on or off, for a replica that has taken so many turns, and still
-// takes some or does not. The caller reads what was committed afterwards.
+// adapt turns notifications on or off. turns is how many turns the replica has taken, and
+// takesTurns reports whether it still takes some. The caller must read afterwards what was committed.
 func (n *notifications) adapt(takesTurns bool, turns int64) error {
 	off := n.off && takesTurns
 	if since := time.Since(n.counted); since >= busyInterval {

@@ -27,11 +27,11 @@ const (
 	moveHead     = "WITH head AS (UPDATE pushgateway_head SET sequence = $1, token = $2, wiped = greatest(wiped, $3)), " +
 		"added AS (INSERT INTO pushgateway_commits (sequence, token) VALUES ($1, $2)) " +
 		"SELECT pg_notify('" + channel + "', $1::text)"
-	// Others may take the turn, and decide on what was changed, before that is on disk. Nobody
-	// is answered before then.
+	// Others may take the turn, and build on the changes, before these are on disk. No push is
+	// answered before they are.
 	commitEarly = "SET LOCAL synchronous_commit = off"
-	// flushCommits commits a record without meaning, so all earlier commits become as durable as
-	// the database makes them.
+	// flushCommits commits a message that nobody reads. This waits until all earlier commits are as
+	// durable as the database makes them.
 	flushCommits = "SELECT pg_logical_emit_message(true, '" + channel + "', '')"
 	selectToken  = "SELECT token FROM pushgateway_commits WHERE sequence = $1" // #nosec G101 -- a query, no credential
 
@@ -296,7 +296,8 @@ func queueChanges(b *pgx.Batch, changes store.Changes, next commit) (rows []row,
 		bytes += size
 		ids, records, size = nil, nil, 0
 	}
-	// It is a message of its own, so that the server does not take a large one for idleness.
+	// It is a message of its own, so that the server does not take the time that a large one needs
+	// for idleness.
 	b.Queue(commitEarly)
 	for _, change := range changes.Groups {
 		var record []byte
