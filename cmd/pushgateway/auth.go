@@ -27,7 +27,7 @@ func authCommand() command {
 	return command{"auth", authHelp, declareAuth}
 }
 
-const authHelp = `Make what an auth file (--auth.file) has, and say what it allows.
+const authHelp = `Create entries for an auth file (--auth.file), and check what it allows.
 
 Examples:
 

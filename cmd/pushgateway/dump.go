@@ -16,7 +16,7 @@ import (
 
 const dumpHelp = `Print the metrics in a persistence file.
 
-They are in the text format. Of a damaged file, all groups are printed that can still be read. Stop the gateway first, or dump a backup: only one process can use a file.
+They are in the text format. From a damaged file, it prints every group that can still be read. Stop the gateway first, or dump a backup: only one process can use a file.
 
 Example:
 

@@ -195,7 +195,7 @@ func (q *Query) StateOf(r *Row, now time.Time) State {
 // matches values with this prefix. It is in lower case.
 type pair struct {
 	name, value string
-	begins      bool
+	prefix      bool
 }
 
 // parsePair parses a word outside quotes. The value may be in quotes; an empty one matches groups
@@ -207,11 +207,11 @@ func parsePair(word string) (p pair, ok bool) {
 	}
 	if value, opened := strings.CutPrefix(p.value, `"`); opened {
 		value, closed := strings.CutSuffix(value, `"`)
-		p.value, p.begins = value, !closed
+		p.value, p.prefix = value, !closed
 	} else if p.value == "" {
-		p.begins = true
+		p.prefix = true
 	} else {
-		p.value, p.begins = strings.CutSuffix(p.value, "*")
+		p.value, p.prefix = strings.CutSuffix(p.value, "*")
 	}
 	return p, true
 }
@@ -220,17 +220,17 @@ func (p pair) matches(key metric.GroupingKey) bool {
 	for _, l := range key.Labels() {
 		if strings.ToLower(l.Name) == p.name {
 			value := strings.ToLower(l.Value)
-			return value == p.value || p.begins && strings.HasPrefix(value, p.value)
+			return value == p.value || p.prefix && strings.HasPrefix(value, p.value)
 		}
 	}
-	return p.value == "" && !p.begins
+	return p.value == "" && !p.prefix
 }
 
-// Exact returns the first pair of the search text that matches whole values only, rewritten as
+// PrefixHint returns the first pair of the search text that matches whole values only, rewritten as
 // name=value* to match a prefix instead. It is empty if there is none.
-func (q *Query) Exact() string {
+func (q *Query) PrefixHint() string {
 	for _, p := range q.pairs {
-		if !p.begins && p.value != "" {
+		if !p.prefix && p.value != "" {
 			return p.name + "=" + p.value + "*"
 		}
 	}

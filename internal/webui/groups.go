@@ -112,7 +112,7 @@ func (p *Pages) Groups(
 	} else {
 		found = view.Find(query)
 		if len(found.Rows) == 0 {
-			page.Hint = query.Exact()
+			page.Hint = query.PrefixHint()
 		}
 	}
 	page.Count = len(found.Rows)

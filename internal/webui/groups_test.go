@@ -119,7 +119,7 @@ func TestSearchOfALabel(t *testing.T) {
 		if rows := attributes(page, "data-key"); len(rows) != want {
 			t.Errorf("%s finds %v", query, rows)
 		}
-		if hint := strings.Contains(page, "For values that begin so: <code><bdi>branch=feature*<"); hint != (want == 0) {
+		if hint := strings.Contains(page, "To match a prefix: <code><bdi>branch=feature*<"); hint != (want == 0) {
 			t.Errorf("%s: a hint is shown: %v", query, hint)
 		}
 	}
@@ -142,7 +142,7 @@ func TestUnknownParameter(t *testing.T) {
 		if offered := strings.Contains(page, ">Delete all 2…<"); offered == unknown {
 			t.Errorf("%s: deleting is offered: %v", query, offered)
 		}
-		if warned := strings.Contains(page, "does not know the parameter"); warned != unknown {
+		if warned := strings.Contains(page, "Unknown parameter"); warned != unknown {
 			t.Errorf("%s: a warning is shown: %v", query, warned)
 		}
 	}
