@@ -50,7 +50,7 @@ func testBulkDelete(t *testing.T, browser context.Context) {
 	b.write(`{job="cleaner"}`)
 	b.await("the search is applied", `document.getElementById("search-result").innerText === "40 of 120 groups"`)
 	b.clickTo(".bar a.danger")
-	b.want("Delete 40 groups?", "and 20 more")
+	b.want("Delete 40 groups?", `They match {job="cleaner"}.`, "job=cleaner")
 	// Between question and answer another one comes.
 	p.push(t, "PUT", "/metrics/job/cleaner/instance/late", "m 1\n")
 	b.clickTo(".confirm button")

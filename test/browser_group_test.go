@@ -244,14 +244,15 @@ func testMissing(t *testing.T, browser context.Context) {
 		t.Errorf("the query is at %s", got)
 	}
 	p.get(t, "/metrics", "Accept", "text/html", "User-Agent", "Mozilla/5.0") // a person
+	p.get(t, "/metrics", "User-Agent", "curl/8.0")                           // another one
 	p.get(t, "/metrics", "User-Agent", "Prometheus/3.1.0")
-	b.await("the scrape is there", `document.body.innerText.includes("after the last push.")`)
+	b.await("the scrape is there", `document.body.innerText.includes("after the last accepted push.")`)
 	b.want("Scraped by 127.0.0.1 Prometheus/3.1.0")
-	if strings.Contains(b.text(), "Mozilla") {
+	if strings.Contains(b.text(), "Mozilla") || strings.Contains(b.text(), "curl/8.0") {
 		t.Error("a person counts as a scraper")
 	}
 	p.push(t, "PUT", "/metrics/job/a/instance/i", "m 2\n")
-	b.await("the push is newer than the scrape", `document.body.innerText.includes("before the last push. Wait for the next scrape.")`)
+	b.await("the push is newer than the scrape", `document.body.innerText.includes("before the last accepted push. Wait for the next scrape.")`)
 	p.rejected(t, "PUT", "/metrics/job/a/instance/i", "m 1 1\n")
 	b.await("the rejection is there", `document.body.innerText.includes("The last push was rejected. What Prometheus gets was pushed")`)
 }
