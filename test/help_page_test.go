@@ -39,7 +39,8 @@ func TestHelpPage(t *testing.T) {
 			t.Errorf("the page has no example %s, but %v", name, ran)
 		}
 	}
-	wantText(t, p.pushed(t), `my_metric{instance="",job="my_job"} 3.14`, `backup_tables_total{database="orders",instance="db1",job="backup"} 42`,
+	wantText(t, p.pushed(t), `my_metric{instance="",job="my_job"} 3.14`,
+		`backup_tables_total{database="orders",instance="db1",job="backup"} 42`,
 		`from_file{instance="",job="backup"} 1`, `import_rows{instance="",job="import"} 1234`,
 		`import_rows{instance="",job="import",table="customers"} 1234`, `backup_last_success_timestamp_seconds{instance="",job="backup"} `,
 		`page_views_total{instance="",job="web"} 3`)
