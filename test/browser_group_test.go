@@ -252,7 +252,8 @@ func testMissing(t *testing.T, browser context.Context) {
 		t.Error("a person counts as a scraper")
 	}
 	p.push(t, "PUT", "/metrics/job/a/instance/i", "m 2\n")
-	b.await("the push is newer than the scrape", `document.body.innerText.includes("before the last accepted push. Wait for the next scrape.")`)
+	b.await("the push is newer than the scrape",
+		`document.body.innerText.includes("before the last accepted push. Wait for the next scrape.")`)
 	p.rejected(t, "PUT", "/metrics/job/a/instance/i", "m 1 1\n")
 	b.await("the rejection is there", `document.body.innerText.includes("The last push was rejected. What Prometheus gets was pushed")`)
 }

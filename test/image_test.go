@@ -81,7 +81,8 @@ func TestImage(t *testing.T) {
 	if _, again := installPage.block(t, "run", "image"); again != code {
 		t.Errorf("%s says %s, but %s says %s", readme, code, installPage, again)
 	}
-	wantText(t, b.run(t, "env", "IMAGE_TOOL=buildah", "IMAGE="+name, "RUN_FLAGS=--version", "sh", "-e", "-c", "exec 2>&1\n"+code), "pushgateway, version ")
+	wantText(t, b.run(t, "env", "IMAGE_TOOL=buildah", "IMAGE="+name, "RUN_FLAGS=--version",
+		"sh", "-e", "-c", "exec 2>&1\n"+code), "pushgateway, version ")
 	// The vfs driver stores a container's files in a plain directory.
 	rootfs := b.run(t, "buildah", "mount", b.run(t, "buildah", "from", name))
 	layers, config := b.inspect(t, name)

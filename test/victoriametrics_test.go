@@ -26,7 +26,8 @@ func TestVictoriaMetrics(t *testing.T) {
 		{args: []string{"push", "--job=backup", "--ttl=2d", "--metric=x=1"}, code: 1,
 			err: []string{base + " is VictoriaMetrics, which does not know ttl: nothing was pushed"}},
 		{args: []string{"groups"}, code: 1, err: []string{base + " is VictoriaMetrics, which cannot list its groups"}},
-		{args: []string{"delete", `{job="backup"}`, "--yes"}, code: 1, err: []string{"is VictoriaMetrics, which cannot delete groups by a selector"}},
+		{args: []string{"delete", `{job="backup"}`, "--yes"}, code: 1,
+			err: []string{"is VictoriaMetrics, which cannot delete groups by a selector"}},
 	} {
 		wantCommand(t, c, url)
 	}
