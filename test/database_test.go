@@ -100,7 +100,8 @@ func TestDatabasePasswordSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Exec("ALTER ROLE " + pgtest.User + " PASSWORD 'first'")
-	server.Exec("COPY (VALUES ('host all postgres 127.0.0.1/32 trust'), ('host all all 127.0.0.1/32 scram-sha-256')) TO '" + data + "/pg_hba.conf'")
+	server.Exec("COPY (VALUES ('host all postgres 127.0.0.1/32 trust'), " +
+		"('host all all 127.0.0.1/32 scram-sha-256')) TO '" + data + "/pg_hba.conf'")
 	server.Exec("SELECT pg_reload_conf()")
 	dir := t.TempDir()
 	password, passfile := filepath.Join(dir, "password"), filepath.Join(dir, "pgpass")

@@ -71,7 +71,8 @@ func TestReplicasDescribeEachOther(t *testing.T) {
 	}
 	for series, want := range map[string]float64{
 		"pushgateway_persistence_sequence": 1, "pushgateway_persistence_records_written_total": 1,
-		"pushgateway_persistence_commit_groups_count": 1, "pushgateway_persistence_repairs_total": 0, "pushgateway_persistence_reconnects_total": 0,
+		"pushgateway_persistence_commit_groups_count": 1, "pushgateway_persistence_repairs_total": 0,
+		"pushgateway_persistence_reconnects_total": 0,
 	} {
 		if got := beta.selfMetric(t, "/self", series); got != want {
 			t.Errorf("%s is %v, want %v", series, got, want)
