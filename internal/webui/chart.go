@@ -97,17 +97,21 @@ func (p *plot) draw(spans []span) {
 		}
 		return min(n/highest, 1) * (plotGround - plotTop)
 	}
+	numbered := fitNumbers(spans)
 	for _, s := range spans {
 		h := height(s.count)
 		if s.count > 0 {
 			h = max(h, 1.5)
 		}
 		gap := (s.to - s.from) * 0.04
-		p.Bars = append(p.Bars, bar{
+		b := bar{
 			X: percent(s.from + gap), W: percent(s.to - s.from - 2*gap), Y: short(plotGround - h), H: short(h), Title: s.title,
-		})
+		}
+		if numbered && s.count > 0 {
+			b.Count, b.CountX, b.CountY = formatCompact(s.count), percent((s.from+s.to)/2), short(plotGround-h-4)
+		}
+		p.Bars = append(p.Bars, b)
 	}
-	p.number(spans)
 	step := niceStep(highest / 4)
 	for n := 0.0; n <= highest; n += step {
 		p.Scale = append(p.Scale, tick{At: short(plotGround - height(n)), Text: formatNumber(n)})
@@ -117,21 +121,12 @@ func (p *plot) draw(spans []span) {
 	}
 }
 
-// number writes the number of observations above each bar that has any, if all of these numbers
-// fit in a narrow window.
-func (p *plot) number(spans []span) {
+// fitNumbers reports whether the number of observations fits above each bar in a narrow window.
+func fitNumbers(spans []span) bool {
 	const width, character = 300, 6 // pixels
-	for _, s := range spans {
-		if float64(len(formatCompact(s.count))*character) > (s.to-s.from)*width {
-			return
-		}
-	}
-	for i, s := range spans {
-		if b := &p.Bars[i]; s.count > 0 {
-			top, _ := strconv.ParseFloat(b.Y, 64) // short has made it
-			b.Count, b.CountX, b.CountY = formatCompact(s.count), percent((s.from+s.to)/2), short(top-4)
-		}
-	}
+	return !slices.ContainsFunc(spans, func(s span) bool {
+		return float64(len(formatCompact(s.count))*character) > (s.to-s.from)*width
+	})
 }
 
 // niceStep returns the smallest of 1, 2 and 5 times a power of ten that is at least v; 0 for 0.
