@@ -108,7 +108,8 @@ func newIdleness() *idleness {
 func (i *idleness) check() bool {
 	metrics.Read(i.samples)
 	value := func(n int) uint64 { return i.samples[n].Value.Uint64() }
-	return i.checkSizes(value(0), value(1), value(2)+value(3)+value(4))
+	allocated, live, resident := value(0), value(1), value(2)+value(3)+value(4)
+	return i.checkSizes(allocated, live, resident)
 }
 
 // checkSizes is check with the given sizes in bytes: what was allocated since the start, what
