@@ -40,23 +40,28 @@ type imageConfig struct {
 
 // builder builds images without network, in a storage of its own.
 type builder struct {
-	storage string // configuration of the storage
-	dir     string // where make image puts its files
+	dir string   // of the storage, and of what make image builds
+	env []string // of its commands
 }
 
 func newBuilder(t *testing.T) *builder {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Fatal("run this test as root: it builds an image and enters it as the image's user")
+		t.Fatal("run this test as root: it builds images and runs them")
 	}
-	dir := t.TempDir()
-	storage := filepath.Join(dir, "storage.conf")
-	settings := fmt.Sprintf("[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n",
-		filepath.Join(dir, "graph"), filepath.Join(dir, "run"))
-	if err := os.WriteFile(storage, []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return &builder{storage, dir}
+	b := &builder{dir: t.TempDir(), env: []string{"GOPROXY=off"}}
+	b.env = append(b.env, "IMAGE_DIR="+b.dir)
+	b.setFile(t, "CONTAINERS_STORAGE_CONF", fmt.Sprintf("[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n",
+		filepath.Join(b.dir, "graph"), filepath.Join(b.dir, "run")))
+	return b
+}
+
+// setFile writes a file and names it in a variable of the environment.
+func (b *builder) setFile(t *testing.T, variable, content string) {
+	t.Helper()
+	name := filepath.Join(b.dir, variable)
+	writeFile(t, name, []byte(content))
+	b.env = append(b.env, variable+"="+name)
 }
 
 // run runs a command and returns its output.
@@ -64,7 +69,7 @@ func (b *builder) run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := command(t, name, args...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CONTAINERS_STORAGE_CONF="+b.storage, "IMAGE_DIR="+b.dir, "GOPROXY=off")
+	cmd.Env = append(os.Environ(), b.env...)
 	return result(t, cmd)
 }
 
