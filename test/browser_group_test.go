@@ -28,7 +28,7 @@ func testRejection(t *testing.T, browser context.Context) {
 	b.want("2 of 3 groups", "last push failed", "\"m\" is pushed as counter", "job=c", "never accepted")
 	b.clickTo("table.list tbody th a")
 	b.want("The last push was rejected", "type_conflict", "nightly/1.0", "127.0.0.1:",
-		`"m" is pushed as counter, but group {job="a"} holds it as gauge`, "# TYPE m gauge", "Last pushes", "accepted", "rejected")
+		`"m" is pushed as counter, but stored as gauge`, "# TYPE m gauge", `group {job="a"} holds it`, "Last pushes", "accepted", "rejected")
 	b.clickTo(`.rejection a[href*="help#"]`)
 	if got := b.address(); got != "/help#type_conflict" {
 		t.Errorf("the explanation is at %s", got)

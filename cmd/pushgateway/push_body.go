@@ -75,7 +75,7 @@ func (b *pushBody) check(group metric.GroupingKey, options metric.Options) error
 	}
 	fix := ""
 	if rejection.Fix == metric.DropTimestamps {
-		fix = "; or push with --timestamps=drop, which takes the samples without them"
+		fix = ", or push with --timestamps=drop"
 	}
 	return fmt.Errorf("%s: %w%s", b.name, rejection, fix)
 }

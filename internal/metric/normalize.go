@@ -129,10 +129,9 @@ func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
 		return Reject(DuplicateSeries, "the push holds the series %s%s twice; give the two different labels, or push only one",
 			f.Name, FormatLabels(m.Labels))
 	}
-	e := Reject(DuplicateSeries,
-		"the push holds the series %s%s twice, since the labels of the URL overwrite those of the metrics, such as %s=%q: push to "+
-			"one URL for each",
-		f.Name, FormatLabels(m.Labels), n.overwritten.Name, n.overwritten.Value).With(SplitByLabels)
+	e := Reject(DuplicateSeries, "the push holds the series %s%s twice, since the URL overwrites the label %s=%q of the metrics",
+		f.Name, FormatLabels(m.Labels), n.overwritten.Name, n.overwritten.Value).
+		With(SplitByLabels).Noting(", or push each to a URL of its own")
 	e.Labels = []string{JobLabel}
 	for _, l := range n.grouping {
 		if !l.optional && l.Name != JobLabel {
@@ -222,10 +221,8 @@ func appendMerged(dst, own []Label, grouping []groupingLabel) (_ []Label, overwr
 func (n *Normalizer) checkMetric(f *Family, m *Metric) error {
 	if m.HasTimestamp {
 		if !n.DropTimestamps {
-			return Reject(BadTimestamp,
-				"pushed metrics must not have timestamps, but a sample of %q has one (%d): leave it out, since Prometheus records "+
-					"the time of its scrape",
-				f.Name, m.TimestampMs).With(DropTimestamps)
+			return Reject(BadTimestamp, "a sample of %q has the timestamp %d: leave it out", f.Name, m.TimestampMs).
+				With(DropTimestamps).Noting(" (Prometheus records the time of its scrape)")
 		}
 		m.HasTimestamp, m.TimestampMs = false, 0
 		n.dropped++
@@ -304,8 +301,8 @@ func checkReserved(f *Family, m *Metric) error {
 	for _, l := range m.Labels {
 		if l.Name == reserved {
 			return Reject(ReservedLabel,
-				"the %s %q must not have a label %q, neither of its own nor from the URL: its samples have one already",
-				f.Type, f.Name, reserved)
+				"the %s %q must not have a label %q, neither of its own nor from the URL: rename that label, since its samples "+
+					"have one already", f.Type, f.Name, reserved)
 		}
 	}
 	return nil

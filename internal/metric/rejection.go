@@ -46,6 +46,8 @@ type RejectionError struct {
 	// Message says what is wrong with which object and how to change the push. It
 	// names no URL, flag, header or command; those follow from Fix.
 	Message string
+	// Note continues the message after the fix, with what matters less.
+	Note string
 	// Fix is what helps besides changing the push.
 	Fix Fix
 	// Group is the group that Fix is about, if it is about one.
@@ -61,21 +63,28 @@ type RejectionError struct {
 type Fix uint8
 
 const (
-	NoFix           Fix = iota
-	DeleteGroup         // delete Group, which is the sender's own, and what it holds
-	SumOrReplace        // push with merge=sum, or replace Group, which is the sender's own
-	AllowUTF8           // have the gateway allow any UTF-8 in names
-	AllowQuotedUTF8     // likewise, and quote the name
-	DropTimestamps      // have the gateway drop the timestamps of the push
-	UseGroupURL         // use the URL of Group, which the request probably means
-	SplitByLabels       // let Labels of the metrics name their groups
+	NoFix             Fix = iota
+	DeleteGroup           // delete Group, which is the sender's own, and what it holds
+	SumOrReplace          // push with merge=sum, or replace Group, which is the sender's own
+	AllowUTF8             // have the gateway allow any UTF-8 in names
+	AllowQuotedUTF8       // likewise, and quote the name
+	DropTimestamps        // have the gateway drop the timestamps of the push
+	UseGroupURL           // use the URL of Group, which the request probably means
+	UseURLOrAllowUTF8     // likewise, or have the gateway allow any UTF-8 in names
+	SplitByLabels         // let Labels of the metrics name their groups
 )
 
-func (e *RejectionError) Error() string { return e.Message }
+func (e *RejectionError) Error() string { return e.Message + e.Note }
 
 // With returns e with the fix.
 func (e *RejectionError) With(fix Fix) *RejectionError {
 	e.Fix = fix
+	return e
+}
+
+// Noting returns e with the formatted note, cut by Shorten.
+func (e *RejectionError) Noting(format string, args ...any) *RejectionError {
+	e.Note = Shorten(fmt.Sprintf(format, args...))
 	return e
 }
 
@@ -85,12 +94,12 @@ func (e *RejectionError) Naming(others ...GroupingKey) *RejectionError {
 	return e
 }
 
-// Discreet returns the message without the names of other groups.
+// Discreet returns the message and the note without the names of other groups.
 func (e *RejectionError) Discreet() string {
-	if len(e.Others) > 0 && strings.Contains(e.Message, cut) {
+	text := e.Error()
+	if len(e.Others) > 0 && strings.Contains(text, cut) {
 		return "the push does not fit beside another group: push it under other names, or with other labels"
 	}
-	text := e.Message
 	for _, other := range e.Others {
 		text = strings.ReplaceAll(text, "group "+other.String(), "another group")
 		text = strings.ReplaceAll(text, other.String(), "another one")

@@ -177,6 +177,9 @@ func (r *Reader) Read(body *Body, names metric.ValidationScheme, sink wire.Sink)
 		return err
 	}
 	h := body.request.Header
+	if isJoined(text, h) && text[0] == '#' { // a comment, as which it would be ignored
+		return metric.Reject(metric.Malformed, "%s (as it is, the body is a comment)", joinedAdvice)
+	}
 	err = r.parser.ParseTo(text, formatOf(h), names, sink)
 	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok && rejection.Reason == metric.Malformed {
 		addHint(rejection, text, h, names)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -44,12 +45,13 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 		}
 		var families wire.Families
 		if err := new(wire.Parser).ParseTo(meant, format, names, &families); err == nil && hasMetrics(families.All) {
-			// What the parser stumbled over only follows from that.
-			parsed, _, _ := strings.Cut(rejection.Message, ": use letters")
+			if format == wire.OpenMetrics && !bytes.Contains(body, []byte("# EOF")) && slices.ContainsFunc(families.All, hasOldTimestamp) {
+				continue // a number after the value that is no time
+			}
 			if slices.ContainsFunc(families.All, hasTimestamps) {
 				advice += ", and leave out its timestamps, or push with timestamps=drop in the query of the URL"
 			}
-			rejection.Message, rejection.Fix = fmt.Sprintf("%s (as it is: %s)", advice, parsed), metric.NoFix
+			advise(rejection, advice)
 			return
 		}
 	}
@@ -57,16 +59,53 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 	encoding := h.Get("Content-Encoding")
 	switch {
 	case !slices.Contains([]string{"", "identity", "gzip", "snappy", "zstd"}, strings.ToLower(encoding)):
-		rejection.Message += fmt.Sprintf("; the header Content-Encoding: %s is not a known compression, so the body was "+
-			"read as it is", encoding)
+		advise(rejection, fmt.Sprintf("the header Content-Encoding: %s is not a known compression, so the body was read as it is: "+
+			"compress it with gzip, snappy or zstd, or drop the header", encoding))
 	case strings.HasPrefix(contentType, "multipart/form-data"):
-		rejection.Message += "; the body is a form with parts: with curl, use --data-binary @file instead of -F"
-		rejection.Fix = metric.NoFix
-	case strings.HasPrefix(contentType, "application/x-www-form-urlencoded") && !bytes.Contains(body, []byte("\n")) && len(body) > 0:
-		rejection.Message += "; if several lines were meant: curl's --data @file joins them, --data-binary @file does not"
+		advise(rejection, "the body is a form with parts: with curl, use --data-binary @file instead of -F")
+	case isJoined(body, h):
+		advise(rejection, joinedAdvice)
+	case isOneLine(body, h):
+		rejection.Note += "; if several lines were meant: curl's --data @file joins them, --data-binary @file does not"
 		rejection.Fix = metric.NoFix
 	}
 }
+
+// advise puts advice before the message of a rejection, and leaves out what the parser
+// advises: what it stumbled over only follows from that.
+func advise(rejection *metric.RejectionError, advice string) {
+	parsed := rejection.Message
+	for _, its := range []string{": write ", ": use ", ": remove "} {
+		if i := strings.LastIndex(parsed, its); i > 0 {
+			parsed = parsed[:i]
+		}
+	}
+	rejection.Message, rejection.Note, rejection.Fix = fmt.Sprintf("%s (as it is: %s)", advice, parsed), "", metric.NoFix
+}
+
+const joinedAdvice = "the lines of the body have been joined, as curl does with --data @file: use --data-binary @file"
+
+// isOneLine reports whether a body has a single line and was sent as curl sends data by default.
+func isOneLine(body []byte, h http.Header) bool {
+	return strings.HasPrefix(h.Get("Content-Type"), "application/x-www-form-urlencoded") &&
+		len(body) > 0 && !bytes.Contains(body, []byte("\n"))
+}
+
+// isJoined reports whether the only line of a body seems to be several: a comment before a
+// sample, or a value with the next name behind it. Cost: O(1) unless the body has one line.
+func isJoined(body []byte, h http.Header) bool {
+	if len(body) > maxHintSize || !isOneLine(body, h) {
+		return false
+	}
+	if bytes.HasPrefix(body, []byte("#")) {
+		return true
+	}
+	words := strings.Fields(string(body))
+	return len(words) > 2 && slices.ContainsFunc(words[1:len(words)-1], joinedValue.MatchString)
+}
+
+// joinedValue matches a value with the name of the next sample.
+var joinedValue = regexp.MustCompile(`^[0-9][0-9.]*[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*)?$`)
 
 func hasMetrics(families []metric.Family) bool {
 	return slices.ContainsFunc(families, func(f metric.Family) bool { return f.Name != "" && len(f.Metrics) > 0 })
@@ -74,6 +113,11 @@ func hasMetrics(families []metric.Family) bool {
 
 func hasTimestamps(f metric.Family) bool {
 	return slices.ContainsFunc(f.Metrics, func(m metric.Metric) bool { return m.HasTimestamp })
+}
+
+// hasOldTimestamp reports whether a family has a timestamp before 1973.
+func hasOldTimestamp(f metric.Family) bool {
+	return slices.ContainsFunc(f.Metrics, func(m metric.Metric) bool { return m.HasTimestamp && m.TimestampMs < 1e11 })
 }
 
 // guesses are the mistakes that are known. The first one costs little, however large the
@@ -203,14 +247,22 @@ func utf16Text(body []byte, _ http.Header) ([]byte, wire.Format, string) {
 
 func jsonObject(body []byte, _ http.Header) ([]byte, wire.Format, string) {
 	trimmed := bytes.TrimSpace(body)
-	if len(trimmed) == 0 || trimmed[0] != '{' && trimmed[0] != '[' || !json.Valid(trimmed) {
+	if len(trimmed) == 0 || trimmed[0] != '{' && trimmed[0] != '[' {
+		return nil, 0, ""
+	}
+	var value json.RawMessage // the first one, since some write an object per line
+	decoder := json.NewDecoder(bytes.NewReader(trimmed))
+	if decoder.Decode(&value) != nil {
+		return nil, 0, ""
+	}
+	if rest := bytes.TrimSpace(trimmed[decoder.InputOffset():]); len(rest) > 0 && rest[0] != trimmed[0] {
 		return nil, 0, ""
 	}
 	example := "some_metric 3.14"
 	var object map[string]any
-	if json.Unmarshal(trimmed, &object) == nil {
-		for name, value := range object {
-			if number, ok := value.(float64); ok && metric.LegacyMetricName(name) && len(name) <= 100 {
+	if json.Unmarshal(value, &object) == nil {
+		for name, field := range object {
+			if number, ok := field.(float64); ok && metric.LegacyMetricName(name) && len(name) <= 100 {
 				example = fmt.Sprintf("%s %v", name, number)
 				break
 			}

@@ -68,6 +68,10 @@ func TestHintsWork(t *testing.T) {
 			r.body = first(t, `such as "([^"]+)"`, answer)
 			return r
 		}},
+		{"JSON of several lines", request{body: "{\"some_metric\": 3.14}\n{\"b\": 1}\n"}, func(t *testing.T, r request, answer string) request {
+			r.body = first(t, `such as "([^"]+)"`, answer)
+			return r
+		}},
 		{"UTF-16", request{body: utf16LE("some_metric 3.14\r\n")}, body("some_metric 3.14\r\n", "Out-File -Encoding ascii")},
 		{"quotes of cmd.exe", request{body: "\"some_metric 3.14\" \r\n"}, func(t *testing.T, r request, answer string) request {
 			r.body = first(t, `as in echo ([^\n(]+) `, answer) + " \r\n"

@@ -201,8 +201,8 @@ func (c *check) checkTypes(i int, same *EncodedFamily) error {
 func (c *check) checkType(f *metric.Family, same, e *EncodedFamily) error {
 	if typ, ok := c.store.reserved[f.Name]; ok && typ != f.Type {
 		return metric.Reject(metric.TypeConflict,
-			"%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: push it under another name%s",
-			f.Name, f.Type, typ, typeAdvice(f.Type))
+			"%q is pushed as %s, but it is one of the gateway's own metrics, of type %s: %s%s",
+			f.Name, f.Type, typ, renameOrRetype(f, typ), typeAdvice(f.Type))
 	}
 	others := c.others(f.Name, same, e)
 	if others.fits(f.Type) {
@@ -210,10 +210,10 @@ func (c *check) checkType(f *metric.Family, same, e *EncodedFamily) error {
 	}
 	holders := c.holder(f.Name) + " holds it"
 	if others.groups > 1 {
-		holders = fmt.Sprintf("%d groups hold it, %s among them,", others.groups, c.holder(f.Name))
+		holders = fmt.Sprintf("%d groups hold it, %s among them", others.groups, c.holder(f.Name))
 	}
-	return metric.Reject(metric.TypeConflict, "%q is pushed as %s, but %s as %s: %s%s",
-		f.Name, f.Type, holders, others.typeOf(), renameOrRetype(f, others.typeOf()), typeAdvice(f.Type))
+	return metric.Reject(metric.TypeConflict, "%q is pushed as %s, but stored as %s: %s%s",
+		f.Name, f.Type, others.typeOf(), renameOrRetype(f, others.typeOf()), typeAdvice(f.Type)).Noting(" (%s)", holders)
 }
 
 // checkTypeInGroup rejects a type that does not fit that of the group's own family, same,
@@ -237,7 +237,7 @@ func (c *check) checkTypeInGroup(f *metric.Family, same *EncodedFamily) error {
 // TYPE line only helps if samples of both types have the same form.
 func renameOrRetype(f *metric.Family, stored metric.Type) string {
 	if f.Type.Scalar() && stored.Scalar() {
-		return fmt.Sprintf("give it that type (in the text format: # TYPE %s %s), or push it under another name", f.Name, stored)
+		return fmt.Sprintf("push it as %s (in the text format: # TYPE %s %[1]s), or under another name", stored, f.Name)
 	}
 	return "push it under another name"
 }
@@ -245,7 +245,7 @@ func renameOrRetype(f *metric.Family, stored metric.Type) string {
 // typeAdvice adds that a family may have a type, if it was pushed without one.
 func typeAdvice(pushed metric.Type) string {
 	if pushed == metric.Untyped {
-		return " (a family without a TYPE line is untyped)"
+		return "; a family without a TYPE line is untyped"
 	}
 	return ""
 }

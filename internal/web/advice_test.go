@@ -50,23 +50,42 @@ func TestAdviceWorks(t *testing.T) {
 		rejected request
 		follow   func(t *testing.T, s *Server, r request, answer string) request
 	}{
-		{"dash in a name", nil, request{body: "my-metric 1\n"}, replaced("my-metric", `such as (\w+)`)},
-		{"dot in a name", nil, request{body: "my.metric{a=\"b\"} 1\n"}, replaced("my.metric", `such as (\w+)`)},
-		{"blank in a name", nil, request{body: "my metric 1\n"}, replaced("my metric", `such as (\w+)`)},
-		{"digit before a name", nil, request{body: "1m 1\n"}, replaced("1m", `such as (\w+)`)},
-		{"dash in a label", nil, request{body: "m{my-label=\"x\"} 1\n"}, replaced("my-label", `such as (\w+)`)},
-		{"blank in a label", nil, request{body: "m{a=\"b\",my label=\"x\"} 1\n"}, replaced("my label", `such as (\w+)`)},
-		{"quoted name", nil, request{body: "{\"my-metric\"} 1\n"}, replaced(`{"my-metric"}`, `such as (\w+)`)},
+		{"dash in a name", nil, request{body: "my-metric 1\n"}, replaced("my-metric", `write (\w+)`)},
+		{"dot in a name", nil, request{body: "my.metric{a=\"b\"} 1\n"}, replaced("my.metric", `write (\w+)`)},
+		{"blank in a name", nil, request{body: "my metric 1\n"}, replaced("my metric", `write (\w+)`)},
+		{"digit before a name", nil, request{body: "1m 1\n"}, replaced("1m", `write (\w+)`)},
+		{"dash in a label", nil, request{body: "m{my-label=\"x\"} 1\n"}, replaced("my-label", `write (\w+)`)},
+		{"blank in a label", nil, request{body: "m{a=\"b\",my label=\"x\"} 1\n"}, replaced("my label", `write (\w+)`)},
+		{"quoted name", nil, request{body: "{\"my-metric\"} 1\n"}, replaced(`{"my-metric"}`, `write (\w+)`)},
 		{"dash in an OpenMetrics name", nil, request{body: "my-metric 1 # {a=\"b\"} 1\n# EOF\n",
 			headers: headers{"Content-Type", "application/openmetrics-text"}},
 			func(t *testing.T, _ *Server, r request, answer string) request {
-				r.body = first(t, `such as (\w+)`, answer) + " 1\n# EOF\n"
+				r.body = first(t, `write (\w+)`, answer) + " 1\n# EOF\n"
 				return r
 			}},
 		{"decimal comma", nil, request{body: "m{disk=\"/dev/sda\"} 0,5\n"}, replaced("0,5", `write ([0-9.]+)`)},
 		{"percent", nil, request{body: "m 45%\n"}, replaced("45%", `write ([0-9.]+)`)},
 		{"unit", nil, request{body: "m 1.5GiB\n"}, replaced("1.5GiB", `write ([0-9.]+)`)},
 		{"boolean", nil, request{body: "m true\n"}, replaced("true", `write ([0-9.]+)`)},
+		{"null", nil, request{body: "m null\nn 1\n"}, instead("n 1\n", "leave the line out")},
+		{"date", nil, request{body: "m 2026-11-26T04:00:00Z\n"}, instead("m 1795665600\n", `in seconds since 1970`)},
+		{"equals sign", nil, request{body: "m=1\n"}, replaced("m=1", `write (\S+ \S+)\n`)},
+		{"unit after a value", nil, request{body: "m 1 seconds\n"}, instead("m 1\n", `unexpected "seconds" after the value of "m": remove it`)},
+		{"two values", nil, request{body: "m 1 2.5\n"}, instead("m 1\n", `unexpected "2.5" after the value of "m": remove it`)},
+		{"three values", nil, request{body: "m 1 2 3\n"}, instead("m 1\n", `unexpected "2 3" after the value of "m": remove it`)},
+		{"two samples in a line", nil, request{body: "m 1 n{a=\"b\"} 2\n"}, instead("m 1\nn{a=\"b\"} 2\n", "put it on a line of its own")},
+		{"labels after the value", nil, request{body: "m 1 {a=\"b\"}\n"}, instead("m{a=\"b\"} 1\n", "put them directly after the name")},
+		{"label without quotes", nil, request{body: "m{a=b} 1\n"}, replaced("a=b", `as in (a="b")`)},
+		{"label in single quotes", nil, request{body: "m{a='b c',d=\"e\"} 1\n"}, replaced("a='b c'", `as in (a="b c")`)},
+		{"joined lines", nil, request{body: "# HELP m Help.m 1", headers: headers{"Content-Type", "application/x-www-form-urlencoded"}},
+			instead("# HELP m Help.\nm 1\n", "--data-binary")},
+		{"joined samples", nil, request{body: "m 1n 2", headers: headers{"Content-Type", "application/x-www-form-urlencoded"}},
+			instead("m 1\nn 2\n", "^the lines of the body have been joined")},
+		{"unknown compression", nil, request{body: "\x78\x9c\xcbU0\xe4\x02", headers: headers{"Content-Encoding", "deflate"}},
+			func(t *testing.T, _ *Server, r request, answer string) request {
+				first(t, "(drop the header)", answer)
+				return request{path: r.path, body: "m 1\n"}
+			}},
 		{"thousands", nil, request{body: "m 1,234.5\n"}, instead("m 1234.5\n", "without separators of thousands")},
 		{"labels dropped from a PUT", nil, request{method: "PUT", path: path + "?drop_labels=a", body: "m{a=\"x\"} 1\nm{a=\"y\"} 1\n"},
 			func(t *testing.T, _ *Server, r request, answer string) request {
@@ -94,9 +113,9 @@ func TestAdviceWorks(t *testing.T) {
 				r.body = first(t, `(# TYPE m \w+)`, answer) + "\nm 2\n"
 				return r
 			}},
-		{"another type", []request{{path: "/metrics/job/a", body: "# TYPE m gauge\nm 1\n"}}, request{body: "# TYPE m counter\nm 2\n"},
+		{"type of a self metric", nil, request{body: "go_goroutines 2\n"},
 			func(t *testing.T, _ *Server, r request, answer string) request {
-				r.body = first(t, `(# TYPE m \w+)`, answer) + "\nm 2\n"
+				r.body = first(t, `(# TYPE go_goroutines \w+)`, answer) + "\ngo_goroutines 2\n"
 				return r
 			}},
 		{"series of another group", []request{{path: "/metrics/job/x/instance/i", body: "m 1\n"}}, request{body: "m{instance=\"i\"} 2\n"},

@@ -49,19 +49,15 @@ func (h *deleteHandler) group(w http.ResponseWriter, r *request) error {
 	h.history.Forget(key)
 	w.Header().Set("Content-Type", plainText)
 	w.WriteHeader(http.StatusAccepted)
-	if h.audit.guard != nil {
-		count := 0
-		if found {
-			count = 1
-		}
-		h.audit.log(r, "delete", "groups", count, "names", metric.Shorten(key.String()))
-	}
 	if found {
+		if h.audit.names {
+			h.audit.log(r, "delete", "groups", 1, "group", metric.Shorten(key.String()))
+		}
 		fmt.Fprintf(w, "1 group deleted: %s\n", key)
 		return nil
 	}
 	fmt.Fprintf(w, "0 groups deleted: no group has exactly the labels %s. DELETE needs the group's full set of labels; "+
-		"to delete by selector use DELETE /api/v1/groups\n", key)
+		"to delete by selector use DELETE /api/v1/groups (with --web.enable-admin-api)\n", key)
 	return nil
 }
 
@@ -155,8 +151,7 @@ func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
 		if groups, err = h.delete(groups, old); err != nil {
 			return err
 		}
-		h.audit.log(r, "delete", "groups", len(groups), "names", namesOf(groups),
-			"match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
+		h.audit.log(r, "delete", "groups", len(groups), "match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
 	}
 	answer := api.Deleted{Count: len(groups), DryRun: selected.dryRun, Groups: groups[:min(len(groups), maxDeletedListed)]}
 	if r.principal.Limited() {

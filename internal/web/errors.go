@@ -224,7 +224,7 @@ func explain(err error, address string) error {
 		return err
 	}
 	explained := *rejection
-	explained.Message, explained.Fix = rejection.Message+fixText(rejection, address), metric.NoFix
+	explained.Message, explained.Fix, explained.Note = rejection.Message+fixText(rejection, address)+rejection.Note, metric.NoFix, ""
 	return &explained
 }
 
@@ -235,7 +235,7 @@ func discreet(err error, sender *access.Principal) error {
 		return err
 	}
 	without := *rejection
-	without.Message, without.Others = rejection.Discreet(), nil
+	without.Message, without.Note, without.Others = rejection.Discreet(), "", nil
 	return &without
 }
 
@@ -250,12 +250,15 @@ func fixText(e *metric.RejectionError, address string) string {
 			shellQuote(address+e.Group.Path()+"?merge=sum"))
 	case metric.UseGroupURL:
 		return fmt.Sprintf("; use the URL %s", shellQuote(address+e.Group.Path()))
+	case metric.UseURLOrAllowUTF8:
+		return fmt.Sprintf("; use the URL %s, or start the gateway with --push.enable-utf8-names, which allows any UTF-8",
+			shellQuote(address+e.Group.Path()))
 	case metric.AllowUTF8:
-		return "; or start the gateway with --push.enable-utf8-names, which allows any UTF-8"
+		return ", or start the gateway with --push.enable-utf8-names, which allows any UTF-8"
 	case metric.AllowQuotedUTF8:
-		return `; or start the gateway with --push.enable-utf8-names, which allows any UTF-8 in quoted names: {"a.metric","a.label"="x"} 1`
+		return `, or start the gateway with --push.enable-utf8-names, which allows any UTF-8 in quoted names: {"a.metric","a.label"="x"} 1`
 	case metric.DropTimestamps:
-		return "; or push with timestamps=drop (in the query of the URL), which takes the samples without them"
+		return ", or push with timestamps=drop in the query of the URL"
 	case metric.SplitByLabels:
 		return fmt.Sprintf("; to let the labels of the metrics name their groups, push to %s (each metric needs the label job)",
 			shellQuote(address+apiPushPath+"?group_by="+strings.Join(e.Labels, ",")))

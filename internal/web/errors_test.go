@@ -43,20 +43,21 @@ func TestExplain(t *testing.T) {
 			`wrong; to start over, delete the group, with all that it holds, and push again: curl -X DELETE 'http://gw:9091/metrics/job/it%27s'`},
 		{"sum", metric.SumOrReplace, `wrong: add merge=sum to this push (with curl: 'http://gw:9091/metrics/job/it%27s?merge=sum'), ` +
 			`or replace all that the group holds with PUT and merge=group`},
-		{"names", metric.AllowUTF8, "wrong; or start the gateway with --push.enable-utf8-names, which allows any UTF-8"},
+		{"names", metric.AllowUTF8, "wrong, or start the gateway with --push.enable-utf8-names, which allows any UTF-8"},
 		{"quoted names", metric.AllowQuotedUTF8,
-			"wrong; or start the gateway with --push.enable-utf8-names, which allows any UTF-8 in quoted names: " +
+			"wrong, or start the gateway with --push.enable-utf8-names, which allows any UTF-8 in quoted names: " +
 				`{"a.metric","a.label"="x"} 1`},
-		{"timestamps", metric.DropTimestamps,
-			"wrong; or push with timestamps=drop (in the query of the URL), which takes the samples without them"},
+		{"URL or names", metric.UseURLOrAllowUTF8, "wrong; use the URL 'http://gw:9091/metrics/job/it%27s', or start the gateway " +
+			"with --push.enable-utf8-names, which allows any UTF-8"},
+		{"timestamps", metric.DropTimestamps, "wrong, or push with timestamps=drop in the query of the URL"},
 		{"labels", metric.SplitByLabels,
 			"wrong; to let the labels of the metrics name their groups, push to 'http://gw:9091/api/v1/push?group_by=job,x' " +
 				"(each metric needs the label job)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rejection := &metric.RejectionError{Reason: metric.BadMerge, Message: "wrong", Fix: c.fix, Group: key, Labels: []string{"job", "x"}}
-			err := explain(fmt.Errorf("%w", rejection), "http://gw:9091")
-			if again := explain(err, "http://elsewhere"); err.Error() != c.want || again != err || reasonOf(err) != metric.BadMerge {
+			err := explain(fmt.Errorf("%w", rejection.Noting(" (noted)")), "http://gw:9091")
+			if again := explain(err, "http://elsewhere"); err.Error() != c.want+" (noted)" || again != err || reasonOf(err) != metric.BadMerge {
 				t.Errorf("got %v, then %v, want %s", err, again, c.want)
 			}
 		})

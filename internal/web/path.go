@@ -2,7 +2,6 @@ package web
 
 import (
 	"encoding/base64"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -22,6 +21,7 @@ type groupPath []string
 // Cost: O(n log n) for n components.
 func (p groupPath) key(validation metric.ValidationScheme) (metric.GroupingKey, error) {
 	var none metric.GroupingKey
+	p = p.splitNames()
 	name, encoded := strings.CutSuffix(p[0], metric.Base64Suffix)
 	if name != metric.JobLabel || len(p) < 2 || p[1] == "" {
 		return none, missingJob()
@@ -49,6 +49,17 @@ func (p groupPath) key(validation metric.ValidationScheme) (metric.GroupingKey, 
 		}
 	}
 	return metric.NewGroupingKey(labels), nil
+}
+
+// splitNames splits components in the place of names that have a slash. It was encoded, but no
+// name has one: the client has encoded all of the path, as in /metrics/job%2Fx, and not values.
+func (p groupPath) splitNames() groupPath {
+	for i := 0; i < len(p); i += 2 {
+		if strings.Contains(p[i], "/") {
+			p = slices.Concat(p[:i], strings.Split(p[i], "/"), p[i+1:])
+		}
+	}
+	return p
 }
 
 // appendLabels appends the labels after the job.
@@ -104,10 +115,12 @@ func missingJob() error {
 }
 
 // suggest adds to a rejection the group that the path probably means, if meant is the path
-// of one.
+// of one. Otherwise it removes the note, which is about that group.
 func suggest(rejection *metric.RejectionError, meant groupPath, validation metric.ValidationScheme) *metric.RejectionError {
 	if key, err := meant.key(validation); err == nil {
 		rejection.Group, rejection.Fix = key, metric.UseGroupURL
+	} else {
+		rejection.Note = ""
 	}
 	return rejection
 }
@@ -123,36 +136,50 @@ func (p groupPath) explainOdd(validation metric.ValidationScheme) error {
 	labels := strings.Join(p[2:], "/")
 	last := len(p) - 1
 	if i, value := p.findURL(); i > 0 {
-		return suggest(metric.Reject(metric.BadPath,
-			"odd number of components in %q: the value of the label %q seems to be the URL %q, which has slashes: "+
-				"percent-encode them as %%2F, or write the value in base64",
-			labels, p[i-1], value), p.withValue(i, value), validation)
+		return p.rejectURLValue(i, value, validation)
 	}
 	if i, decoded, rest := p.findStandardBase64(); i > 0 {
 		meant := append(slices.Clone(p[:i]), base64.RawURLEncoding.EncodeToString(decoded))
-		return suggest(metric.Reject(metric.BadPath,
-			"odd number of components in %q: the value of %q seems to be in standard base64, which has slashes: "+
-				"use the URL alphabet (RFC 4648), with - for + and _ for /",
-			labels, p[i-1]), append(meant, rest...), validation)
+		return suggest(metric.Reject(metric.BadPath, "the value of %q seems to be in standard base64, which has slashes", p[i-1]).
+			Noting(", in the URL alphabet (RFC 4648), with - for + and _ for /"), append(meant, rest...), validation)
 	}
+	if i := p.findEmptyName(); i > 0 {
+		return suggest(metric.Reject(metric.BadPath, "there is a slash too many before %q", strings.Join(p[i+1:], "/")),
+			slices.Concat(p[:i], p[i+1:]), validation)
+	}
+	const ifEmpty = " if it is meant to be empty"
 	switch {
 	case last == 2: // a label without value
-		return suggest(metric.Reject(metric.BadPath, "odd number of components in %q: the label %q has no value; for an empty one write %s%s/=",
-			labels, p[2], p[2], metric.Base64Suffix), p.withValue(3, ""), validation)
+		return suggest(metric.Reject(metric.BadPath, "the label %q has no value", p[2]).Noting(ifEmpty), p.withValue(3, ""), validation)
 	case p[last] == "" && p[last-1] == "":
-		return suggest(metric.Reject(metric.BadPath,
-			"odd number of components in %q: the value of the label %q is empty, perhaps from an unset variable; write an empty value as %s%s/=",
-			labels, p[last-2], p[last-2], metric.Base64Suffix), p.withValue(last-1, ""), validation)
+		return suggest(metric.Reject(metric.BadPath, "the value of the label %q is empty, perhaps from an unset variable", p[last-2]).
+			Noting(ifEmpty), p.withValue(last-1, ""), validation)
 	case p[last] == "":
-		return suggest(metric.Reject(metric.BadPath, "odd number of components in %q: there is a slash too many at the end", labels),
-			p[:last], validation)
+		return suggest(metric.Reject(metric.BadPath, "there is a slash too many at the end of %q", labels), p[:last], validation)
 	}
 	value := strings.Join(p[3:], "/")
-	return suggest(metric.Reject(metric.BadPath,
-		"odd number of components in %q: names and values of labels must alternate. If a value has a slash, "+
-			"percent-encode it as %%2F, or write the value in base64: for %s=%q that is %s%s/%s",
-		labels, p[2], value, p[2], metric.Base64Suffix, base64.RawURLEncoding.EncodeToString([]byte(value))),
+	return suggest(metric.Reject(metric.BadPath, "odd number of components in %q: names and values of labels must alternate", labels).
+		Noting(" if %q is the value of %s. If a value has a slash, you can also percent-encode it as %%2F", value, p[2]),
 		p.withValue(3, value), validation)
+}
+
+// rejectURLValue rejects a path in which the value that starts at component i is a URL.
+func (p groupPath) rejectURLValue(i int, value string, validation metric.ValidationScheme) error {
+	return suggest(metric.Reject(metric.BadPath, "the value of the label %q seems to be the URL %q, whose slashes split the path", p[i-1], value).
+		Noting(", or percent-encode the slashes as %%2F"), p.withValue(i, value), validation)
+}
+
+// findEmptyName finds a name that is empty because of a double slash, without which names and
+// values alternate. It returns its index or 0.
+func (p groupPath) findEmptyName() int {
+	i := 2
+	for i < len(p) && p[i] != "" {
+		i += 2
+	}
+	if i+2 < len(p) {
+		return i
+	}
+	return 0
 }
 
 // findURL finds a label, or the job, whose value is a URL that has been split at its slashes. It returns
@@ -192,28 +219,52 @@ func (p groupPath) findStandardBase64() (i int, decoded []byte, rest []string) {
 // explainName explains why component i cannot be the name of a label.
 func (p groupPath) explainName(i int, name string, validation metric.ValidationScheme) error {
 	if at, value := p.findURL(); at > 0 && at < i {
-		return suggest(metric.Reject(metric.BadPath,
-			"the value of the label %q seems to be the URL %q, which has slashes: percent-encode them as %%2F, or write the value in base64",
-			p[at-1], value), p.withValue(at, value), validation)
+		return p.rejectURLValue(at, value, validation)
 	}
-	hint := ""
+	whole := strings.Join(p[2:], "/")
+	isLegacy := validation == metric.LegacyValidation && metric.UTF8Validation.ValidLabel(name) && !metric.Reserved(name)
+	var rejection *metric.RejectionError
 	switch {
+	case isLegacy:
+		const valid = "letters, digits and underscores, and no digit at the start"
+		rejection = suggest(metric.Reject(metric.BadPath, "%q in %q cannot be the name of a label", name, whole), p.withLegacyNames(), validation)
+		if rejection.Fix != metric.UseGroupURL {
+			rejection.Message, rejection.Fix = rejection.Message+": use "+valid, metric.AllowUTF8
+		} else {
+			rejection.Fix = metric.UseURLOrAllowUTF8
+			rejection.Noting(" (without that flag, names have %s)", valid)
+		}
 	case name == "":
-		hint = ": there are two slashes in a row; write an empty value as <label>" + metric.Base64Suffix + "/="
+		return metric.Reject(metric.BadPath, "there are two slashes in a row in %q, where the name of a label belongs; "+
+			"write an empty value as <label>%s/=", whole, metric.Base64Suffix)
 	case metric.Reserved(name):
-		hint = ": names that start with two underscores are reserved"
-	case validation == metric.LegacyValidation && metric.UTF8Validation.ValidLabel(name):
-		hint = ": use letters, digits and underscores, and no digit at the start, as in " + model.EscapeName(name, model.UnderscoreEscaping)
+		rejection = metric.Reject(metric.BadPath, "%q in %q cannot be the name of a label: names that start with two underscores are reserved",
+			name, whole)
+	default:
+		rejection = metric.Reject(metric.BadPath, "%q in %q cannot be the name of a label", name, whole)
 	}
-	if i > 2 && name != "" {
-		hint += fmt.Sprintf(". If the value before it has a slash, percent-encode that as %%2F, "+
-			"or write the value in base64, as in %s%s/<base64>", p[i-2], metric.Base64Suffix)
-	}
-	rejection := metric.Reject(metric.BadPath, "%q in %q cannot be the name of a label%s", name, strings.Join(p[2:], "/"), hint)
-	if strings.Contains(hint, "letters, digits") {
-		return rejection.With(metric.AllowUTF8)
+	if i > 2 {
+		rejection.Noting("%s. If the value before it has a slash, percent-encode that as %%2F, or write the value in base64, as in %s%s/<base64>",
+			rejection.Note, p[i-2], metric.Base64Suffix)
 	}
 	return rejection
+}
+
+// withLegacyNames returns the path with the names that are not valid without the UTF-8 scheme escaped.
+func (p groupPath) withLegacyNames() groupPath {
+	p = slices.Clone(p)
+	for i := 2; i < len(p); i += 2 {
+		name, encoded := strings.CutSuffix(p[i], metric.Base64Suffix)
+		if p[i] = legacyLabelName(name); encoded {
+			p[i] += metric.Base64Suffix
+		}
+	}
+	return p
+}
+
+// legacyLabelName returns a name that is valid without the UTF-8 scheme, for name.
+func legacyLabelName(name string) string {
+	return strings.ReplaceAll(model.EscapeName(name, model.UnderscoreEscaping), ":", "_")
 }
 
 // decodeBase64 decodes the value of a label in the URL alphabet of RFC 4648. Padding is

@@ -54,8 +54,8 @@ func TestRejectedGroupPaths(t *testing.T) {
 		{"/metrics/job/", "the job name is missing"},
 		{"/metrics/job@base64/=", "the job name is missing"},
 		{"/metrics/job@base64/!!", "not base64"},
-		{"/metrics/job/a/l", "for an empty one write l@base64/="},
-		{"/metrics/job/a/path/var/tmp", "path@base64/dmFyL3RtcA"},
+		{"/metrics/job/a/l", `the label "l" has no value`},
+		{"/metrics/job/a/path/var/tmp", `if "var/tmp" is the value of path`},
 		{"/metrics/job/a/path//var/tmp", "path@base64"},
 		{"/metrics/job/a/l//m/x", "write l@base64/= for an empty value"},
 		{"/metrics/job/a/__x/y", "reserved"},
@@ -85,6 +85,11 @@ func TestEncodedSlashes(t *testing.T) {
 		{"//metrics/job/x/path/a%2Fb", `{job="x",path="a/b"}`},
 		{"/metrics%2Fjob/x/path/a%2Fb", `{job="x",path="a/b"}`},
 		{"/m%65trics/j%6Fb/x/path/a%2Fb/", ""},
+		{"/metrics/job%2Fx", `{job="x"}`},
+		{"/metrics/job%2Fx%2Finstance%2Fy", `{instance="y",job="x"}`},
+		{"/metrics/job%2Fx/instance/y%2Fz", `{instance="y/z",job="x"}`},
+		{"/metrics/job/x/instance%2Fy", `{instance="y",job="x"}`},
+		{"/metrics/job%2Fa%252Fb", `{job="a%2Fb"}`},
 		{"/with/ttl=1h/metrics/job/x/path/a%2Fb", `{job="x",path="a/b"}`},
 		{"/metrics/job@base64/YQ/path/%2F", `{job="a",path="/"}`},
 		{"/metrics/job/x/path/a%252Fb", `{job="x",path="a%2Fb"}`},
@@ -167,8 +172,12 @@ func TestSuggestedURLs(t *testing.T) {
 		{"/metrics/job/x/url/https://a.b/c", 400, `the URL "https://a.b/c"`, `{job="x",url="https://a.b/c"}`},
 		{"/metrics/job/x/url/https:/a.b/c/d", 400, `the URL "https://a.b/c/d"`, `{job="x",url="https://a.b/c/d"}`},
 		{"/metrics/job/x/instance/y/url/amqp://h:1/v/w", 400, `the URL "amqp://h:1/v/w"`, `{instance="y",job="x",url="amqp://h:1/v/w"}`},
-		{"/metrics/job/x/path@base64/L3Zhci8/dG1w", 400, "use the URL alphabet", `{job="x",path="/var/?tmp"}`},
-		{"/metrics/job/x/path@base64/L3Zhci8/dG1w/instance/y", 400, "use the URL alphabet", `{instance="y",job="x",path="/var/?tmp"}`},
+		{"/metrics/job/x/app-name/y", 400, `"app-name" in "app-name/y" cannot be the name of a label`, `{app_name="y",job="x"}`},
+		{"/metrics/job/x/instance/y/my.zone@base64/YQ/a%20b/c", 400, `"my.zone" in`, `{a_b="c",instance="y",job="x",my_zone="a"}`},
+		{"/metrics/job/x//instance/y", 400, `a slash too many before "instance/y"`, `{instance="y",job="x"}`},
+		{"/metrics/job/x/instance/y//zone/z", 400, `a slash too many before "zone/z"`, `{instance="y",job="x",zone="z"}`},
+		{"/metrics/job/x/path@base64/L3Zhci8/dG1w", 400, "in the URL alphabet", `{job="x",path="/var/?tmp"}`},
+		{"/metrics/job/x/path@base64/L3Zhci8/dG1w/instance/y", 400, "in the URL alphabet", `{instance="y",job="x",path="/var/?tmp"}`},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			s, log := newTestServer(t, nil)
@@ -192,6 +201,20 @@ func TestSuggestedURLs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWrongMethodForGroup reads where groups are pushed to, and is told where to read.
+func TestWrongMethodForGroup(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	do(s, "PUT", "/metrics/job/a%2Fb/instance/y", "m 1\n")
+	w := do(s, "GET", "/metrics/job/a%2Fb/instance/y", "")
+	found := regexp.MustCompile(`pushed to it is at (/\S+)`).FindStringSubmatch(w.Body.String())
+	if w.Code != 405 || found == nil || strings.Contains(w.Body.String(), "use the URL") {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if w := do(s, "GET", found[1], ""); w.Code != 200 || !strings.Contains(w.Body.String(), "a/b") {
+		t.Errorf("%s: %d %s", found[1], w.Code, w.Body)
 	}
 }
 
@@ -231,7 +254,7 @@ func TestLabelNamesInURL(t *testing.T) {
 			s, _ := newTestServer(t, nil)
 			valid := strings.Split(c.valid, "/")
 			w := do(s, "PUT", c.path, "m 1\n")
-			if w.Code != 400 || !strings.Contains(w.Body.String(), "as in "+valid[len(valid)-2]) ||
+			if w.Code != 400 || !strings.Contains(suggestedURL.FindString(w.Body.String()), "/"+valid[len(valid)-2]+"/") ||
 				!strings.Contains(w.Body.String(), "--push.enable-utf8-names") {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}

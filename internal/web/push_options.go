@@ -2,7 +2,6 @@ package web
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 
 	"pushgateway/internal/metric"
@@ -108,9 +107,8 @@ func (h *pushHandler) mentionRule(key metric.GroupingKey, asked requestOptions, 
 	case metric.BadMerge, metric.BadValue, metric.TypeConflict:
 		if merge == metric.MergeSum || merge == metric.MergeSeries {
 			ruled := *rejection
-			ruled.Message = fmt.Sprintf("%s; the gateway's rules file says merge: %s for this group, for PUT as well: only merge=group replaces it",
-				rejection.Message, merge)
-			return &ruled
+			return ruled.Noting("%s; the gateway's rules file says merge: %s for this group, for PUT as well: only merge=group replaces it",
+				rejection.Note, merge)
 		}
 	}
 	return err

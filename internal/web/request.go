@@ -189,7 +189,12 @@ func (s *Server) answerUnrouted(w http.ResponseWriter, r *request) error {
 		return nil
 	}
 	rejection := metric.Reject(metric.BadPath, "Method Not Allowed: %s is not one of %s", r.Method, rows.allowed())
-	if meant, ok := meantPath(r.components("/")); ok {
+	if strings.HasPrefix(r.path, jobPath) {
+		if key, err := r.groupKey("/metrics/", s.config.Validation); err == nil {
+			rejection.Noting(": PUT and POST push to this path, and what has been pushed to it is at %s",
+				strings.Replace(key.Path(), "/metrics/", apiGroupsPath, 1))
+		}
+	} else if meant, ok := meantPath(r.components("/")); ok {
 		return s.rejectURL(r, http.StatusMethodNotAllowed, suggest(rejection, meant, s.config.Validation))
 	}
 	return &statusError{http.StatusMethodNotAllowed, "", rejection}
@@ -236,7 +241,7 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 	}
 	if wantsPage(r.Request) {
 		// Whoever it is gets the page. Who it is decides on the links in its header alone.
-		_ = s.identify(r)
+		r.principal, _ = s.config.Guard.Identify(r.Request)
 		return s.config.Pages.Problem(w, r.Request, s.config.visitor(r), s.config.depth(r), http.StatusNotFound, "No such page",
 			"There is no page at "+metric.Shorten(r.URL.Path)+".")
 	}
@@ -250,7 +255,8 @@ func wantsPage(r *http.Request) bool {
 
 // mayPush reports whether the sender may push to some groups.
 func (s *Server) mayPush(r *request) bool {
-	return s.identify(r) == nil && r.principal.Has(access.Push)
+	sender, err := s.config.Guard.Identify(r.Request)
+	return err == nil && sender.Has(access.Push)
 }
 
 // rejectURL returns the error for a request whose URL is wrong. A push is recorded as

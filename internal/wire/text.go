@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"pushgateway/internal/metric"
@@ -541,9 +543,23 @@ func (p *TextParser) beginLabel(line string, i int, name string) (valueAt int, e
 	}
 	i = skipBlank(line, i+1)
 	if i == len(line) || line[i] != '"' {
-		return 0, p.reject("the value of label %q must be in double quotes: %s", name, excerpt(line[i:]))
+		return 0, p.reject("the value of label %q must be in double quotes%s: %s", name, quotedLabel(name, line[i:]), excerpt(line[i:]))
 	}
 	return i + 1, nil
+}
+
+// quotedLabel says how to write a label whose value, at the start of s, is not in double quotes,
+// "" if that is not clear.
+func quotedLabel(name, s string) string {
+	end := strings.IndexAny(s, ",}")
+	if end < 0 || end > maxQuoted {
+		return ""
+	}
+	value := strings.Trim(s[:end], "'‘’“” \t")
+	if strings.ContainsAny(value, `"\'`) || !utf8.ValidString(value) {
+		return ""
+	}
+	return fmt.Sprintf(`, as in %s="%s"`, name, value)
 }
 
 // readLabelValue reads a label's value up to its closing quote.
@@ -602,18 +618,30 @@ func (p *TextParser) parseValue(line string, i int, sample sampleName, start int
 	if err != nil || i == len(line) {
 		return err
 	}
-	text, i = token(line, skipBlank(line, i))
+	restAt := skipBlank(line, i)
+	text, i = token(line, restAt)
 	if text == "" {
 		return nil // blanks at the end of the line
 	}
-	if m.TimestampMs, err = strconv.ParseInt(text, 10, 64); err != nil {
-		return p.reject("expected the end of the line or an integer timestamp after the value of %q, got %s", f.Name, excerpt(text))
-	}
-	if skipBlank(line, i) < len(line) {
-		return p.reject("expected the end of the line after the timestamp: %s", excerpt(line[i:]))
+	if m.TimestampMs, err = strconv.ParseInt(text, 10, 64); err != nil || skipBlank(line, i) < len(line) {
+		return p.rejectRest(strings.TrimRight(line[restAt:], " \t"), f.Name)
 	}
 	m.HasTimestamp = true
 	return nil
+}
+
+// rejectRest rejects a line with more than a timestamp after the value of the metric called
+// name, and names the mistake that is likely behind it.
+func (p *TextParser) rejectRest(rest, name string) error {
+	if rest[0] == '{' {
+		return p.reject("the labels of %q follow its value: put them directly after the name: %s", name, excerpt(rest))
+	}
+	first, next := token(rest, 0)
+	second, _ := token(rest, skipBlank(rest, next))
+	if _, ok := parseFloat(second); ok && metric.LegacyMetricName(nameToken(first, 0)) {
+		return p.reject("another sample follows the value of %q: put it on a line of its own: %s", name, excerpt(rest))
+	}
+	return p.reject("unexpected %s after the value of %q: remove it", excerpt(rest), name)
 }
 
 // rejectValue rejects a line with no number at i, where the value of the metric called
@@ -624,6 +652,9 @@ func (p *TextParser) rejectValue(line string, i int, name string) error {
 		return p.reject("%q has no value, perhaps because of an unset variable: write a number after it", name)
 	}
 	if start := skipBlank(line, 0); i > start && !isBlank(line[i-1]) && line[i-1] != '}' && line[start] != '"' {
+		if _, ok := parseFloat(text[1:]); ok && text[0] == '=' {
+			return p.reject("there is no = between a name and its value: write %s %s", name, text[1:])
+		}
 		return p.rejectMetricName(nameToken(line, start))
 	}
 	if decimal := strings.Replace(text, ",", ".", 1); decimal != text {
@@ -652,6 +683,11 @@ func numberFor(text string) string {
 		return ": write 1"
 	case "false", "no", "off":
 		return ": write 0"
+	case "null", "none", "nil", "undefined":
+		return ": leave the line out, or write NaN"
+	}
+	if _, err := time.Parse(time.DateOnly, text[:min(len(text), len(time.DateOnly))]); err == nil {
+		return ": write a time in seconds since 1970, as date +%s prints it"
 	}
 	digits := strings.TrimRight(text, "%abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ°")
 	if _, ok := parseFloat(digits); ok && digits != text {

@@ -249,9 +249,12 @@ func suggest(e *metric.RejectionError, name, valid string) {
 	unlike := func(r rune) bool { return !unicode.IsPrint(r) }
 	if metric.LegacyMetricName(valid) && valid != name && len(name) <= maxQuoted && utf8.ValidString(name) &&
 		!strings.ContainsFunc(name, unlike) {
-		e.Message += ", such as " + valid
+		e.Message = strings.TrimSuffix(e.Message, "use "+validCharacters) + "write " + valid + " (" + validCharacters + ")"
 	}
 }
+
+// validCharacters says which names are valid without the UTF-8 scheme.
+const validCharacters = "letters, digits and underscores, and no digit at the beginning"
 
 func rejectName(line int, kind, name string) *metric.RejectionError {
 	quoted := strconv.Quote(name)
@@ -259,8 +262,7 @@ func rejectName(line int, kind, name string) *metric.RejectionError {
 		quoted = excerpt(name)
 	}
 	return metric.Reject(metric.Malformed,
-		"line %d: %s is not a valid %s name: use letters, digits and underscores, and no digit at the beginning",
-		line, quoted, kind)
+		"line %d: %s is not a valid %s name: use %s", line, quoted, kind, validCharacters)
 }
 
 // withQuotes adds that the name is valid in quotes, as in example, or that it would be
