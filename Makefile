@@ -39,15 +39,14 @@ IMAGE_PLATFORMS ?= amd64 arm64 arm/v7 s390x ppc64le riscv64
 # The first that works: a docker client may have no engine.
 IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,\
 	$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
+# What make image builds for: this machine's processor, or IMAGE_PLATFORM=arm/v7 and so on.
+IMAGE_PLATFORM ?= $(shell go env GOARCH)
+# Folder of what images are made from.
+IMAGE_DIR ?= dist/build
+image_dir = $(IMAGE_DIR)/image-$(subst /,,$(IMAGE_PLATFORM))
 COMMIT_TIME := $(shell git log -1 --format=%ct 2>/dev/null)
-image_label = --label org.opencontainers.image.$(1)="$(2)"
-# build_image begins the command that builds an image of the given program.
-build_image = SOURCE_DATE_EPOCH=$(COMMIT_TIME) $(IMAGE_TOOL) build --build-arg BINARY=$(1) \
-	$(if $(filter docker,$(IMAGE_TOOL)),,--format docker --timestamp $(COMMIT_TIME)) \
-	$(call image_label,title,Pushgateway) \
-	$(call image_label,description,Holds what short-lived jobs push until Prometheus scrapes it) \
-	$(call image_label,version,$(VERSION)) $(call image_label,revision,$(REVISION)) \
-	$(call image_label,created,$(BUILD_DATE)) $(call image_label,licenses,Apache-2.0)
+image_label = -label org.opencontainers.image.$(1)="$(2)"
+load_image = $(if $(filter buildah,$(IMAGE_TOOL)),buildah pull -q docker-archive:$(1),$(IMAGE_TOOL) load -q -i $(1))
 FUZZTIME ?= 20s
 
 .PHONY: build test test-replicas test-chart test-clients manifests check bench profile image images run-image check-image-tool release fuzz clean
@@ -116,22 +115,35 @@ screenshots:
 	scripts/setup
 	go test -count=1 -run '^Test(Screenshots|DashboardPicture)$$' ./test -update
 
-# The image of this machine's platform. Two builds of one commit are the same.
-image: build check-image-tool
-	$(call build_image,$(BINARY)) -t $(IMAGE) .
-	@echo "built $(IMAGE); make run-image starts it"
+# The image that the Dockerfile describes, for Linux. Two builds of one commit are the same,
+# whatever tool loads them.
+image: check-image-tool
+	@GOOS=linux GOARCH=$(firstword $(subst /, ,$(IMAGE_PLATFORM))) GOARM=$(word 2,$(subst /v, ,$(IMAGE_PLATFORM))) \
+		$(MAKE) --no-print-directory build BINARY=$(image_dir)/pushgateway
+	go run ./scripts/image -out $(image_dir)/image.tar -platform linux/$(IMAGE_PLATFORM) \
+		-build-arg BINARY=$(image_dir)/pushgateway -created $(or $(COMMIT_TIME),0) \
+		$(call image_label,title,Pushgateway) \
+		$(call image_label,description,Holds what short-lived jobs push until Prometheus scrapes it) \
+		$(call image_label,version,$(VERSION)) $(call image_label,revision,$(REVISION)) \
+		$(call image_label,created,$(BUILD_DATE)) $(call image_label,licenses,Apache-2.0) > $(image_dir)/id
+	@$(call load_image,$(image_dir)/image.tar) >/dev/null
+	@$(IMAGE_TOOL) tag $$(cat $(image_dir)/id) $(IMAGE)
+	@echo "$(IMAGE) is there for $(IMAGE_TOOL)"
 
-# An image for each platform: with docker $(IMAGE)-arm64 and so on, otherwise one manifest
-# list. Needs neither emulation nor a network.
+# An image for each platform, $(IMAGE)-arm64 and so on, and with podman or buildah a manifest
+# list of them. Needs neither emulation nor a network.
 images: check-image-tool
-	@test $(IMAGE_TOOL) = docker || $(IMAGE_TOOL) manifest exists $(IMAGE) || $(IMAGE_TOOL) manifest create $(IMAGE)
-	@set -e; for platform in $(IMAGE_PLATFORMS); do \
-		name=$$(echo $$platform | tr -d /); binary=dist/build/image-$$name/pushgateway; \
-		arch=$${platform%/*}; arm=; test $$arch = $$platform || arm=$${platform#*/v}; \
-		GOOS=linux GOARCH=$$arch GOARM=$$arm $(MAKE) --no-print-directory build BINARY=$$binary; \
-		case $(IMAGE_TOOL) in docker) tag="-t $(IMAGE)-$$name";; *) tag="--manifest $(IMAGE)";; esac; \
-		$(call build_image,$$binary) --platform linux/$$platform $$tag .; \
+	@for platform in $(IMAGE_PLATFORMS); do \
+		$(MAKE) --no-print-directory image IMAGE_PLATFORM=$$platform IMAGE=$(IMAGE)-$$(echo $$platform | tr -d /); \
 	done
+ifneq ($(IMAGE_TOOL),docker)
+	@{ $(IMAGE_TOOL) manifest rm $(IMAGE) || $(IMAGE_TOOL) rmi $(IMAGE) || true; } >/dev/null 2>&1
+	@$(IMAGE_TOOL) manifest create $(IMAGE) >/dev/null
+	@for platform in $(IMAGE_PLATFORMS); do \
+		id=$$(sed s/sha256:// $(IMAGE_DIR)/image-$$(echo $$platform | tr -d /)/id); \
+		$(IMAGE_TOOL) manifest add $(IMAGE) containers-storage:$$id >/dev/null; \
+	done
+endif
 
 # Starts the image on port 9091 with the tool that built it, with its data in the volume
 # pushgateway-data. buildah runs without volumes: there the data goes with the container.

@@ -150,12 +150,14 @@ func TestAuthFileIsReloadedOnHangup(t *testing.T) {
 		}
 		until(t, message, func() bool { return strings.Contains(p.log.String(), message) })
 	}
-	hangup("auth file not reloaded, the previous one stays in use")
+	hangup("msg=audit event=reload signal=SIGHUP succeeded=false")
+	wantText(t, p.log.String(), "auth file not reloaded, the previous one stays in use")
 	if got := status(); got != 200 {
 		t.Errorf("after a failed reload: %d", got)
 	}
 	write("scrape")
-	hangup("auth file reloaded")
+	hangup("msg=audit event=reload signal=SIGHUP succeeded=true")
+	wantText(t, p.log.String(), "auth file reloaded")
 	if got := status(); got != 403 {
 		t.Errorf("after the reload: %d", got)
 	}

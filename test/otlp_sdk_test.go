@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,26 +131,6 @@ func sendTo(t *testing.T, p *program, all []exported) {
 	}
 }
 
-// otlpSeries returns the series of all jobs, in normal form, that have the label mode with this
-// value, without that label, and no name that except matches.
-func otlpSeries(t *testing.T, prom *program, mode, except string) []string {
-	t.Helper()
-	var all []string
-	for _, s := range prom.query(t, fmt.Sprintf(`{job=~"(go|js).*",mode=%q,__name__!~%q}`, mode, except)) {
-		delete(s.Metric, "mode")
-		if le, ok := s.Metric["le"]; ok { // a scrape writes 1.0 for what is 1 in OTLP
-			bound, err := strconv.ParseFloat(le, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Metric["le"] = fmt.Sprint(bound)
-		}
-		all = append(all, s.normal(t))
-	}
-	slices.Sort(all)
-	return all
-}
-
 // TestOTLPRetriedAfterCrash: an export with deltas that is sent again after the gateway was killed adds
 // nothing.
 func TestOTLPRetriedAfterCrash(t *testing.T) {
@@ -200,51 +179,6 @@ func TestOTLPRetriedBySDK(t *testing.T) {
 			j.run(t, server.URL)
 			orders := fmt.Sprintf(`orders_total{instance="",job=%q,kind="a"} `, j.name)
 			wantText(t, p.get(t, "/metrics"), orders+"7\n", "\npushgateway_pushes_replayed_total 1\n")
-		})
-	}
-}
-
-// TestOTLPAsPrometheus: real SDKs export to the gateway, which Prometheus scrapes, and to Prometheus
-// itself. Both ways Prometheus has the same series with the same values.
-func TestOTLPAsPrometheus(t *testing.T) {
-	t.Parallel()
-	all := capture(t, otlpJobs)
-	// Prometheus asks for UTF-8 names in text only, which lacks native histograms.
-	const text, noHistograms = "PrometheusText1.0.0", "push_.*|payload.*"
-	for _, c := range []struct{ strategy, protocol, except string }{
-		{"UnderscoreEscapingWithSuffixes", "PrometheusProto", "push_.*"},
-		{"UnderscoreEscapingWithoutSuffixes", "PrometheusProto", "push_.*"},
-		{"NoUTF8EscapingWithSuffixes", text, noHistograms},
-		{"NoTranslation", text, noHistograms},
-	} {
-		t.Run(c.strategy, func(t *testing.T) {
-			t.Parallel()
-			gateway := start(t, "--push.enable-utf8-names", "--otlp.translation-strategy="+c.strategy,
-				"--otlp.promote-resource-attributes=host.name", "--otlp.keep-identifying-resource-attributes")
-			prom := launchPrometheus3(t, fmt.Sprintf(`
-global: {scrape_interval: 500ms, scrape_timeout: 500ms}
-otlp: {translation_strategy: %s, promote_resource_attributes: [host.name], keep_identifying_resource_attributes: true}
-scrape_configs:
-- job_name: gateway
-  honor_labels: true
-  scrape_protocols: [%s]
-  scrape_native_histograms: true
-  always_scrape_classic_histograms: true
-  static_configs: [{targets: [%q], labels: {mode: scraped}}]
-`, c.strategy, c.protocol, gateway.Addr), "--web.enable-otlp-receiver", "--enable-feature=otlp-deltatocumulative")
-			sendTo(t, gateway, all)
-			until(t, "Prometheus is ready", func() bool { return prom.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK })
-			sendTo(t, prom, all)
-			var scraped, received []string
-			defer func() {
-				if t.Failed() {
-					t.Logf("by the gateway\n%s\nby Prometheus\n%s", strings.Join(scraped, "\n"), strings.Join(received, "\n"))
-				}
-			}()
-			until(t, "both ways have the same series", func() bool {
-				scraped, received = otlpSeries(t, prom, "scraped", c.except), otlpSeries(t, prom, "", c.except)
-				return len(received) > 0 && slices.Equal(scraped, received)
-			})
 		})
 	}
 }

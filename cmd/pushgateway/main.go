@@ -75,7 +75,7 @@ func runServer(o options, logger *slog.Logger) error {
 	background.Go(func() { paceCollector(ctx) })
 	background.Go(func() { giveMemoryBack(ctx) })
 	if o.configFile != "" || o.authFile != "" {
-		background.Go(func() { reloadOnHangup(ctx, manager, guard) })
+		background.Go(func() { reloadOnHangup(ctx, handler) })
 	}
 	// The server listens while the groups are being loaded, and says so.
 	opened, ready := make(chan error, 1), make(chan struct{})
@@ -171,7 +171,7 @@ func rejectWebUsers(file string) error {
 }
 
 // reloadOnHangup reloads the rules and the auth file at each SIGHUP until ctx ends.
-func reloadOnHangup(ctx context.Context, manager *rules.Manager, guard *access.Guard) {
+func reloadOnHangup(ctx context.Context, handler *web.Server) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -180,13 +180,7 @@ func reloadOnHangup(ctx context.Context, manager *rules.Manager, guard *access.G
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			// Both log their errors.
-			if manager.Configured() {
-				_ = manager.Reload()
-			}
-			if guard != nil {
-				_ = guard.Reload()
-			}
+			handler.ReloadAtSignal("SIGHUP")
 		}
 	}
 }

@@ -163,6 +163,17 @@ func (g *Guard) authorization(policy *Policy, r *http.Request, given []string) (
 	return u, err
 }
 
+// UserOf returns the name of the user that a login for passwords belongs to, or "" if there is none.
+func (g *Guard) UserOf(login string) string {
+	if g == nil {
+		return ""
+	}
+	if u := g.policy.Load().byLogin[login]; u != nil {
+		return u.name
+	}
+	return ""
+}
+
 func (g *Guard) session(policy *Policy, r *http.Request) *user {
 	cookie, err := r.Cookie(SessionCookie)
 	if err != nil {

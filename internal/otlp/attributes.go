@@ -245,7 +245,7 @@ func (d *decoder) labelsOf(attributes []attribute, skip func(key string) bool) (
 	}
 	start := len(d.arena)
 	for _, a := range attributes {
-		if a.key == metric.NameLabel || a.value == "" || skip != nil && skip(a.key) {
+		if a.key == metric.NameLabel || skip != nil && skip(a.key) {
 			continue
 		}
 		name, reason := d.labelName(a.key)
@@ -271,8 +271,9 @@ func (d *decoder) labelsOf(attributes []attribute, skip func(key string) bool) (
 	return own[:len(own):len(own)], nil
 }
 
-// joinSameNames sorts labels by name. Different attributes can have the same name once it is escaped: then
-// their values are joined, in the order in which they come. Otherwise the last value counts.
+// joinSameNames sorts labels by name, and removes those without a value. Different attributes can have the same
+// name once it is escaped: then their values are joined, in the order in which they come, but for empty ones
+// before the first other. Otherwise the last value counts.
 func (d *decoder) joinSameNames(labels []metric.Label) []metric.Label {
 	slices.SortStableFunc(labels, compareNames)
 	joined := labels[:0]
@@ -283,13 +284,18 @@ func (d *decoder) joinSameNames(labels []metric.Label) []metric.Label {
 		}
 		l := labels[n-1]
 		if n > 1 && Escapes(d.config.Strategy) {
-			values := make([]string, n)
-			for i := range values {
-				values[i] = labels[i].Value
+			var values []string
+			for _, same := range labels[:n] {
+				if len(values) > 0 || same.Value != "" {
+					values = append(values, same.Value)
+				}
 			}
 			l.Value = strings.Join(values, ";")
 		}
-		joined, labels = append(joined, l), labels[n:]
+		if l.Value != "" {
+			joined = append(joined, l)
+		}
+		labels = labels[n:]
 	}
 	return joined
 }

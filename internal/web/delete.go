@@ -49,10 +49,14 @@ func (h *deleteHandler) group(w http.ResponseWriter, r *request) error {
 	h.history.Forget(key)
 	w.Header().Set("Content-Type", plainText)
 	w.WriteHeader(http.StatusAccepted)
-	if found {
-		if h.audit.names {
-			h.audit.log(r, "delete", "groups", 1, "group", metric.Shorten(key.String()))
+	if h.audit.guard != nil {
+		count := 0
+		if found {
+			count = 1
 		}
+		h.audit.log(r, "delete", "groups", count, "names", metric.Shorten(key.String()))
+	}
+	if found {
 		fmt.Fprintf(w, "1 group deleted: %s\n", key)
 		return nil
 	}
@@ -151,7 +155,8 @@ func (h *deleteHandler) bySelector(w http.ResponseWriter, r *request) error {
 		if groups, err = h.delete(groups, old); err != nil {
 			return err
 		}
-		h.audit.log(r, "delete", "groups", len(groups), "match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
+		h.audit.log(r, "delete", "groups", len(groups), "names", namesOf(groups),
+			"match", metric.Shorten(strings.Join(r.URL.Query()["match[]"], " ")))
 	}
 	answer := api.Deleted{Count: len(groups), DryRun: selected.dryRun, Groups: groups[:min(len(groups), maxDeletedListed)]}
 	if r.principal.Limited() {

@@ -67,10 +67,8 @@ func (s *Server) requireRight(n need, h handler) handler {
 	if n == free {
 		return h
 	}
-	return func(w http.ResponseWriter, r *request) (err error) {
-		if r.principal, err = s.config.Guard.Identify(r.Request); err != nil {
-			s.metrics.countAuthFailure(err)
-			s.audit.log(r, "authentication failed", "reason", err.Error(), "method", r.Method, "path", metric.Shorten(r.path))
+	return func(w http.ResponseWriter, r *request) error {
+		if err := s.identify(r); err != nil {
 			return err
 		}
 		if err := s.check(n, r); err != nil {
@@ -79,6 +77,16 @@ func (s *Server) requireRight(n need, h handler) handler {
 		}
 		return h(w, r)
 	}
+}
+
+// identify sets the principal of a request. It counts and logs a credential that is not right, on
+// whatever path: else paths that need no right would tell which passwords are, unnoticed.
+func (s *Server) identify(r *request) (err error) {
+	if r.principal, err = s.config.Guard.Identify(r.Request); err != nil {
+		login, _, _ := r.BasicAuth()
+		s.audit.failed(r, "authentication failed", err, login, "method", r.Method, "path", metric.Shorten(r.path))
+	}
+	return err
 }
 
 // check returns nil if the sender has the right that the request needs.

@@ -172,11 +172,11 @@ func (h *pageHandler) delete(w http.ResponseWriter, r *request) error {
 	// Groups without metrics, known from rejected pushes alone, leave the list as well.
 	count := len(d.Groups)
 	h.deletes.forget(d.Groups)
-	event := "delete"
 	if d.All {
-		event = "wipe"
+		h.audit.log(r, "wipe", "groups", count)
+	} else {
+		h.audit.log(r, "delete", "groups", count, "names", namesOf(d.Groups), "page", metric.Shorten(d.Fields.Encode()))
 	}
-	h.audit.log(r, event, "groups", count, "page", metric.Shorten(d.Fields.Encode()))
 	h.config.Pages.Deleted(w, d, count)
 	return nil
 }

@@ -104,18 +104,32 @@ func (h *processHandler) reload(_ http.ResponseWriter, r *request) error {
 	if !h.rules.Configured() && h.guard == nil {
 		return notFound("there is nothing to reload: start the gateway with --config.file or --auth.file")
 	}
+	err := reloadFiles(h.rules, h.guard)
+	h.audit.log(r, "reload", "succeeded", err == nil)
+	return err
+}
+
+// ReloadAtSignal does what PUT /-/reload does, for a signal with the given name. The errors are in
+// the log.
+func (s *Server) ReloadAtSignal(name string) {
+	err := reloadFiles(s.config.Rules, s.config.Guard)
+	s.audit.logSignal(name, "reload", "succeeded", err == nil)
+}
+
+// reloadFiles reloads the rules file and the auth file, if there are any. If one of them fails, the
+// other is reloaded all the same. Both log their outcome.
+func reloadFiles(manager *rules.Manager, guard *access.Guard) error {
 	var failed []error
-	if h.rules.Configured() {
-		if err := h.rules.Reload(); err != nil {
+	if manager.Configured() {
+		if err := manager.Reload(); err != nil {
 			failed = append(failed, fmt.Errorf("rules not reloaded, the previous rules stay in use: %w", err))
 		}
 	}
-	if h.guard != nil {
-		if err := h.guard.Reload(); err != nil {
+	if guard != nil {
+		if err := guard.Reload(); err != nil {
 			failed = append(failed, fmt.Errorf("auth file not reloaded, the previous one stays in use: %w", err))
 		}
 	}
-	h.audit.log(r, "reload", "succeeded", len(failed) == 0)
 	return errors.Join(failed...)
 }
 

@@ -241,7 +241,7 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 	}
 	if wantsPage(r.Request) {
 		// Whoever it is gets the page. Who it is decides on the links in its header alone.
-		r.principal, _ = s.config.Guard.Identify(r.Request)
+		_ = s.identify(r)
 		return s.config.Pages.Problem(w, r.Request, s.config.visitor(r), s.config.depth(r), http.StatusNotFound, "No such page",
 			"There is no page at "+metric.Shorten(r.URL.Path)+".")
 	}
@@ -255,8 +255,7 @@ func wantsPage(r *http.Request) bool {
 
 // mayPush reports whether the sender may push to some groups.
 func (s *Server) mayPush(r *request) bool {
-	sender, err := s.config.Guard.Identify(r.Request)
-	return err == nil && sender.Has(access.Push)
+	return s.identify(r) == nil && r.principal.Has(access.Push)
 }
 
 // rejectURL returns the error for a request whose URL is wrong. A push is recorded as

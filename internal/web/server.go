@@ -99,7 +99,7 @@ func New(config Config) (*Server, error) {
 		history: newHistory(config.Store),
 		panics:  httpserver.NewLimitedLogger(config.Logger),
 	}
-	s.audit = &auditor{config.Logger, config.Guard != nil, s.metrics}
+	s.audit = &auditor{config.Logger, config.Guard, s.metrics}
 	s.recorder = recorder{
 		s.history, s.metrics, config.Logger, config.Clock.Now, config.Guard != nil, httpserver.NewLimitedLogger(config.Logger),
 	}

@@ -40,8 +40,7 @@ func (h *pageHandler) signIn(w http.ResponseWriter, r *request) error {
 		in, err = h.config.Guard.SignInPassword(r.Request, form.Get("username"), form.Get("password"))
 	}
 	if err != nil {
-		h.metrics.countAuthFailure(err)
-		h.audit.log(r, "sign-in failed", "reason", err.Error())
+		h.audit.failed(r, "sign-in failed", err, form.Get("username"))
 		setRetryAfter(w.Header(), err)
 		return h.config.Pages.SignIn(w, r.Request, h.config.visitor(r), 0, statusOf(err), webui.SignIn{Text: err.Error(), Next: form.Get("next")})
 	}
