@@ -16,17 +16,24 @@ import (
 // its readers and has no pointer per series. There are millions of them, so it is small. All
 // methods are safe for concurrent use.
 type EncodedFamily struct {
-	header         *header            // shared by others, as far as possible
-	key            metric.GroupingKey // the group's
-	time           int64              // Unix nanoseconds
-	protobuf       *byte              // see Protobuf
-	size           uint32             // of protobuf
-	seriesAndPlain uint32             // twice the number of series, plus 1 if names are plain
+	header        *header            // shared by others, as far as possible
+	key           metric.GroupingKey // the group's
+	time          int64              // Unix nanoseconds
+	protobuf      *byte              // see Protobuf
+	size          uint32             // of protobuf
+	seriesAndBits uint32             // the number of series before the familyBits
 
 	// Set while the encoded family is in the store, and guarded by its locks.
 	family *family
 	home   *leaf[*EncodedFamily] // in the run of family
 }
+
+// Bits of an encoded family.
+const (
+	plainBit    = 1 << iota // see Plain
+	replacedBit             // see replaced
+	familyBits  = iota
+)
 
 // header is what the encoded families of one name usually share. It is immutable.
 type header struct {
@@ -52,7 +59,7 @@ func (e *EncodedFamily) Help() string { return e.header.help }
 func (e *EncodedFamily) Unit() string { return e.header.unit }
 
 // Series returns the number of metrics: label sets, not samples.
-func (e *EncodedFamily) Series() int { return int(e.seriesAndPlain >> 1) }
+func (e *EncodedFamily) Series() int { return int(e.seriesAndBits >> familyBits) }
 
 // Size returns the size of Protobuf.
 func (e *EncodedFamily) Size() int { return int(e.size) }
@@ -61,7 +68,14 @@ func (e *EncodedFamily) Size() int { return int(e.size) }
 func (e *EncodedFamily) Time() time.Time { return time.Unix(0, e.time) }
 
 // Plain reports whether no exposition has to escape a name of the family.
-func (e *EncodedFamily) Plain() bool { return e.seriesAndPlain&1 == 1 }
+func (e *EncodedFamily) Plain() bool { return e.seriesAndBits&plainBit != 0 }
+
+// replaced reports whether pushes replace the values of the family even if those of others in its group are
+// added up.
+func (e *EncodedFamily) replaced() bool { return e.seriesAndBits&replacedBit != 0 }
+
+// setReplaced sets what replaced returns.
+func (e *EncodedFamily) setReplaced() { e.seriesAndBits |= replacedBit }
 
 // Protobuf returns the metrics as fields of an io.prometheus.client.MetricFamily message.
 // The caller must not change it.
@@ -73,9 +87,9 @@ func (e *EncodedFamily) setProtobuf(b []byte) {
 }
 
 func (e *EncodedFamily) setSeries(series int, plain bool) {
-	e.seriesAndPlain = uint32(series) << 1
+	e.seriesAndBits = uint32(series) << familyBits
 	if plain {
-		e.seriesAndPlain++
+		e.seriesAndBits |= plainBit
 	}
 }
 

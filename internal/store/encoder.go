@@ -282,6 +282,11 @@ func (e *Encoder) Finish(at time.Time) *Push {
 		p.families = e.families
 		e.encodedFamilies(p)
 	}
+	for i := range p.encoded {
+		if e.options.Merge == metric.MergeEach && p.families[i].Merge != metric.MergeSum {
+			p.encoded[i].setReplaced()
+		}
+	}
 	e.scratch = initTimeFamilies(p.times, e.key, e.normalizer.Bare(), at, e.scratch)
 	e.families, e.pieces, e.joined = nil, nil, nil
 	if cap(e.scratch) > maxScratch {

@@ -12,6 +12,9 @@ func (s *Store) Waiting() int {
 // SetMinLarge has changes with so many families prepared and settled in slices.
 func (s *Store) SetMinLarge(families int) { s.minLarge = families }
 
+// Replaced reports whether pushes replace the values of the family even if its group is summed.
+func (e *EncodedFamily) Replaced() bool { return e.replaced() }
+
 // Due returns the IDs of groups that have expired, at most limit of them.
 func (s *Store) Due(limit int) []string { return s.due(limit) }
 

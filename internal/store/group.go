@@ -129,11 +129,25 @@ func (g *Group) afterPush(p *Push) (*Group, error) {
 		}
 	}
 	next.Families = union(pushed, g.Families, compareNames)
+	if next.Summed && !g.Summed {
+		keepValues(next.Families, g)
+	}
 	if size := next.Size(); size > maxGroupSize {
 		return nil, metric.Reject(metric.TooLarge, "with this push, group %s would have %d MiB, more than the %d MiB that a group may have: push to several groups, or replace it with PUT",
 			p.key, size>>20, maxGroupSize>>20)
 	}
 	return next, nil
+}
+
+// keepValues marks the families that come from the group old, which was not summed so far, as values that pushes
+// replace.
+func keepValues(families []*EncodedFamily, old *Group) {
+	for i, e := range families {
+		if e == old.Family(e.Name()) && !e.replaced() {
+			families[i] = e.clone()
+			families[i].setReplaced()
+		}
+	}
 }
 
 // afterRejection returns the group g (nil if there is none yet) after a push that was

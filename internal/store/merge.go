@@ -14,29 +14,37 @@ func (p *Push) checkOptions(old *Group) error {
 		return nil
 	}
 	switch sum := p.options.Merge == metric.MergeSum; {
-	case p.options.Merge == metric.MergeEach:
-		return p.checkEach(old)
 	case sum && !old.Summed:
 		return concerning(p.key, metric.Reject(metric.BadMerge,
 			"group %s has values that were pushed without merge=sum, to which nothing can be added", p.key).With(metric.DeleteGroup))
-	case !sum && old.Summed:
+	case sum, p.options.Merge == metric.MergeEach:
+		return p.checkFamilies(old)
+	case old.Summed:
 		return concerning(p.key, metric.Reject(metric.BadMerge,
 			"group %s adds up what is pushed to it, and this push would replace a part of the sums", p.key).With(metric.SumOrReplace))
 	}
 	return nil
 }
 
-// checkEach rejects a push with MergeEach that would add to values in its group, old, that are
-// no sums. Families that are not added up may be beside those that are.
-func (p *Push) checkEach(old *Group) error {
-	if old.Summed {
-		return nil
-	}
+// checkFamilies rejects a push that would add to values in its group, old, or replace sums there. Families that are
+// added up may be beside those that are not. Gauges of a summed group are sums only if the push says so.
+func (p *Push) checkFamilies(old *Group) error {
 	for i := range p.families {
-		if f := &p.families[i]; f.Merge == metric.MergeSum && old.Family(f.Name) != nil {
+		f := &p.families[i]
+		same := old.Family(f.Name)
+		if same == nil {
+			continue
+		}
+		gauge := f.Type == metric.Gauge && old.Summed
+		switch summed, merge := old.Summed && !same.replaced(), p.options.mergeOf(f); {
+		case merge == metric.MergeSum && !summed && !(gauge && p.options.Gauges != metric.GaugeSum):
 			return concerning(p.key, metric.Reject(metric.BadMerge,
 				"%q would be added to what group %s has, but that was pushed as a value and not as a part of a sum", f.Name, p.key).
 				With(metric.DeleteGroup))
+		case merge == metric.MergeSeries && summed && !gauge:
+			return concerning(p.key, metric.Reject(metric.BadMerge,
+				"%q is pushed as a value and not as a part of a sum (with OTLP: with cumulative temporality and not delta), "+
+					"and would replace what group %s has added up", f.Name, p.key).With(metric.DeleteGroup))
 		}
 	}
 	return nil
@@ -86,7 +94,11 @@ func (p *Push) mergeSeries(pushed []*EncodedFamily, old *Group) error {
 		if next := (header{same.Name(), cmp.Or(pushed[i].Help(), same.Help()), cmp.Or(pushed[i].Unit(), same.Unit()), merged.Type}); next != *h {
 			h = &next
 		}
+		replaced := pushed[i].replaced()
 		pushed[i], scratch = newEncodedFamily(&merged, h, p.key, p.at, pushed[i].Plain() && same.Plain(), scratch)
+		if replaced {
+			pushed[i].setReplaced()
+		}
 	}
 	return nil
 }

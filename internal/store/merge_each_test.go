@@ -87,4 +87,56 @@ func TestMergeEachIntoValues(t *testing.T) {
 		t.Errorf("another type: %v", err)
 	}
 	wantSamples(t, s, "a", "other 2\nsum 1\n")
+	if err := pushEach(t, s, "# TYPE sum counter\nsum 2\n", sums, false); !rejectedFor(err, metric.BadMerge) {
+		t.Errorf("a sum that was a value, in a group that has sums: %v", err)
+	}
+}
+
+// TestMergeEachKeepsSums: a value does not replace a sum, and nothing is added to a value, also once the group has been
+// persisted and loaded.
+func TestMergeEachKeepsSums(t *testing.T) {
+	sums := map[string]metric.Merge{"sum": metric.MergeSum, "level": metric.MergeSum}
+	const (
+		sum, value   = "# TYPE sum counter\nsum 1\n", "# TYPE value counter\nvalue 1\n"
+		gauge, level = "# TYPE gauge gauge\ngauge 1\n", "# TYPE level gauge\nlevel 1\n"
+		text         = "# TYPE text counter\ntext 1\n"
+	)
+	for _, reload := range []bool{false, true} {
+		s := store.InMemory()
+		mustPush(t, s, "a", text, store.PushOptions{Merge: metric.MergeFamily}) // before there are sums
+		for _, text := range []string{sum + value + gauge + level, value} {
+			if err := pushEach(t, s, text, sums, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if reload {
+			loaded, err := store.DecodeRecord(store.AppendRecord(nil, s.Snapshot().Group(jobKey("a"))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s = store.InMemory(loaded)
+		}
+		for _, c := range []struct {
+			name, text string
+			merges     map[string]metric.Merge
+			accepted   bool
+		}{
+			{"sum in place of a value", value, map[string]metric.Merge{"value": metric.MergeSum}, false},
+			{"sum in place of a value in text", text, map[string]metric.Merge{"text": metric.MergeSum}, false},
+			{"sum in place of a gauge", gauge, map[string]metric.Merge{"gauge": metric.MergeSum}, false},
+			{"value in place of a sum", sum, nil, false},
+			{"all as before", sum + value + gauge + level + text, sums, true},
+			{"gauge in place of a sum", level, nil, true},
+		} {
+			if err := pushEach(t, s, c.text, c.merges, false); (err == nil) != c.accepted || err != nil && !rejectedFor(err, metric.BadMerge) {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+		for pushed, accepted := range map[string]bool{sum: true, value: false, text: false, gauge: true} {
+			if _, err := pushAs(s, "a", pushed, noon, store.PushOptions{Merge: metric.MergeSum}); (err == nil) != accepted {
+				t.Errorf("with merge=sum, %q: %v", pushed, err)
+			}
+		}
+		wantSamples(t, s, "a", "gauge 1\nlevel 1\nsum 3\ntext 1\nvalue 1\n")
+	}
 }

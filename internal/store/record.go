@@ -20,7 +20,8 @@ import (
 //	time of the last push, time of the last rejected push (Unix ns, 0 for never)
 //	number of families; for each:
 //	  name, help, unit, type (a byte)
-//	  time of its push, number of metrics, 1 byte: whether names are plain
+//	  time of its push, number of metrics
+//	  1 byte of bits: names are plain; the group is summed, but pushes replace the values of this family
 //	  the metrics as fields of a MetricFamily message
 //	if the group has any of these:
 //	  1 byte of bits: pushes are added up; the last push set a TTL; the push times
@@ -47,17 +48,25 @@ func AppendRecord(dst []byte, g *Group) []byte {
 		dst = append(dst, byte(h.typ))
 		dst = binary.AppendVarint(dst, e.time)
 		dst = binary.AppendUvarint(dst, uint64(e.Series()))
-		plain := byte(0)
-		if e.Plain() {
-			plain = 1
-		}
-		dst = append(dst, plain)
+		dst = append(dst, e.bits(g.Summed))
 		dst = binary.AppendUvarint(dst, uint64(e.Size()))
 		dst = append(dst, e.Protobuf()...)
 	}
 	dst = appendState(dst, g)
 	binary.LittleEndian.PutUint32(dst[start:], crc32.Checksum(dst[start+4:], castagnoli))
 	return dst
+}
+
+// bits returns what a record says of the family in a byte.
+func (e *EncodedFamily) bits(summed bool) byte {
+	bits := byte(0)
+	if e.Plain() {
+		bits |= plainBit
+	}
+	if e.replaced() && summed {
+		bits |= replacedBit
+	}
+	return bits
 }
 
 // Bits of what a record says besides the families.
@@ -157,7 +166,7 @@ func (d *RecordDecoder) Decode(record []byte) (*Group, error) {
 	g.Pushed, g.Failed = r.time(), r.time()
 	g.Families = make([]*EncodedFamily, r.count())
 	var families []EncodedFamily
-	size := 0
+	size, replaced := 0, false
 	for i := range g.Families {
 		if len(families) == 0 {
 			// Objects of up to 512 bytes have no overhead.
@@ -170,15 +179,19 @@ func (d *RecordDecoder) Decode(record []byte) (*Group, error) {
 		e.header = d.headers.shared(i, h)
 		e.key = g.Key
 		e.time = r.varint()
-		series, plain := r.count(), r.byte()
-		r.bad = r.bad || plain > 1
-		e.setSeries(series, plain == 1)
+		series, bits := r.count(), r.byte()
+		r.bad = r.bad || bits >= 1<<familyBits
+		e.setSeries(series, bits&plainBit != 0)
+		if bits&replacedBit != 0 {
+			e.setReplaced()
+			replaced = true
+		}
 		e.setProtobuf(r.bytes())
 		size += e.Size()
 		g.Families[i] = e
 	}
 	r.state(g)
-	if r.bad || len(r.rest) > 0 {
+	if r.bad || len(r.rest) > 0 || replaced && !g.Summed {
 		return nil, errors.New("the record is not one that this program writes")
 	}
 	// One copy for the whole group: its families are usually replaced together.

@@ -38,12 +38,19 @@ func randomGroup(t testing.TB, random *rand.Rand) *store.Group {
 		}
 		options := store.PushOptions{Merge: metric.MergeFamily}
 		if random.IntN(3) == 0 {
+			options.Merge = metric.MergeEach
+		}
+		if random.IntN(3) == 0 {
 			options.IdempotencyKey = fmt.Sprint(random.Uint64())
 		}
 		if random.IntN(3) == 0 {
 			options.Expiry = metric.Expiry{Set: true, TTL: time.Duration(random.Int64N(1e15)), KeepPushTimes: random.IntN(2) == 0}
 		}
-		p, err := new(store.Encoder).Push(key, randomFamilies(random), at, options)
+		families := randomFamilies(random)
+		for i := range families {
+			families[i].Merge = metric.MergeFamily // as the push, or each by itself
+		}
+		p, err := new(store.Encoder).Push(key, families, at, options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,8 +152,8 @@ func describeGroup(g *store.Group) string {
 	fmt.Fprintf(&b, "%s %q pushed %d failed %d, summed %v, expired %v, %+v\n",
 		g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Expired, g.Expiry)
 	for _, c := range g.Families {
-		fmt.Fprintf(&b, "%q %q %q %s at %d, %d series, plain %v\n%s%x\n",
-			c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), c.AppendText(nil), c.Protobuf())
+		fmt.Fprintf(&b, "%q %q %q %s at %d, %d series, plain %v, replaced %v\n%s%x\n",
+			c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), g.Summed && c.Replaced(), c.AppendText(nil), c.Protobuf())
 	}
 	return b.String()
 }
