@@ -26,6 +26,7 @@ type TextParser struct {
 	line       int // number of the line being parsed, from 1
 	sink       Sink
 	batchLimit int // of metrics
+	batchEnd   int // metrics at which this batch ends: more than batchLimit if it began with many
 
 	byName     map[string]int // index in states
 	states     []familyState
@@ -128,7 +129,7 @@ func (p *TextParser) parse(src string) error {
 		if err := p.parseLine(strings.TrimSuffix(line, "\r")); err != nil {
 			return err
 		}
-		if p.metrics >= p.batchLimit {
+		if p.metrics >= p.batchEnd {
 			if err := p.endBatch(); err != nil {
 				return err
 			}
@@ -138,7 +139,7 @@ func (p *TextParser) parse(src string) error {
 }
 
 func (p *TextParser) reset() {
-	p.line, p.metrics = 0, 0
+	p.line, p.metrics, p.batchEnd = 0, 0, p.batchLimit
 	p.states, p.families, p.stateOf, p.labels = p.states[:0], p.families[:0], p.stateOf[:0], p.labels[:0]
 	p.lastName, p.lastPlain, p.last, p.labelNames = "", false, sampleName{}, p.labelNames[:0]
 	p.composites, p.split, p.histogramsUsed = false, false, 0
@@ -173,13 +174,15 @@ func (p *TextParser) finishBatch() []metric.Family {
 }
 
 // endBatch gives the batch to the sink. The last metric of each summary and histogram
-// goes to the next batch, since more of its lines may follow.
+// goes to the next batch, since more of its lines may follow. The more goes there, the larger the
+// next batch is, so that moving it takes no longer than reading the lines.
 func (p *TextParser) endBatch() error {
 	type unfinished struct {
 		state int
 		m     metric.Metric
 	}
 	var left []unfinished
+	moved := 0 // metrics and buckets
 	for at := range p.families {
 		f, state := &p.families[at], &p.states[p.stateOf[at]]
 		state.inBatch = -1
@@ -192,10 +195,12 @@ func (p *TextParser) endBatch() error {
 		f.Metrics[state.lastMetric] = f.Metrics[last]
 		f.Metrics = f.Metrics[:last]
 		m.Labels = slices.Clone(m.Labels)
+		moved += 1 + len(m.Labels)
 		if m.Histogram != nil {
 			h := *m.Histogram
 			h.Buckets = slices.Clone(h.Buckets)
 			m.Histogram = &h
+			moved += len(h.Buckets)
 		}
 		left = append(left, unfinished{p.stateOf[at], m})
 	}
@@ -203,6 +208,7 @@ func (p *TextParser) endBatch() error {
 		return err
 	}
 	p.families, p.stateOf, p.labels, p.metrics, p.histogramsUsed = p.families[:0], p.stateOf[:0], p.labels[:0], 0, 0
+	p.batchEnd = len(left) + max(p.batchLimit, moved)
 	clear(p.series)
 	for _, u := range left {
 		f := p.familyOf(u.state)

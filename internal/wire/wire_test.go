@@ -61,6 +61,7 @@ func TestBatches(t *testing.T) {
 		{"text, histograms", Text,
 			"# TYPE h histogram\n" + lines("h_bucket{l=\"N\",le=\"1\"} 1\nh_bucket{l=\"N\",le=\"+Inf\"} 2.5\nh_sum{l=\"N\"} "+
 				"N\nh_count{l=\"N\"} 3\n")},
+		{"text, many histograms", Text, lines("# TYPE hN histogram\nhN_count N\n")},
 		{"text, summaries", Text, "# TYPE s summary\n" + lines("s{l=\"N\",quantile=\"0.5\"} N\ns_sum{l=\"N\"} N\ns_count{l=\"N\"} N\n")},
 		{"text, gauges and histograms", Text, "# TYPE h histogram\n" + lines("h_count{l=\"N\"} 3\ng{l=\"N\"} N\nh_sum{l=\"N\"} N\n")},
 		{"OpenMetrics, one family", OpenMetrics, "# TYPE m gauge\n" + lines("m{l=\"N\"} N\n") + "# EOF\n"},
@@ -101,6 +102,43 @@ func TestBatches(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBatchesThatBeginWithMany: what goes from a batch to the next, since more of its lines may
+// follow, takes no longer than reading the lines, however much that is.
+func TestBatchesThatBeginWithMany(t *testing.T) {
+	const many = 16 * maxBatch
+	for _, c := range []struct {
+		name, first, line string
+		max               int // batches
+	}{
+		{"histograms", "", "# TYPE h%[1]d histogram\nh%[1]d_count 1\n", 12},
+		{"buckets", "# TYPE h histogram\n" + bucketLines(many), "m{l=\"%d\"} 1\n", 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b strings.Builder
+			b.WriteString(c.first)
+			for i := range many {
+				fmt.Fprintf(&b, c.line, i)
+			}
+			sink := new(collector)
+			if err := new(Parser).ParseTo([]byte(b.String()), Text, metric.LegacyValidation, sink); err != nil {
+				t.Fatal(err)
+			}
+			if sink.batches > c.max {
+				t.Errorf("%d batches, want at most %d", sink.batches, c.max)
+			}
+		})
+	}
+}
+
+// bucketLines returns n buckets of one histogram.
+func bucketLines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "h_bucket{le=\"%d\"} %d\n", i, i)
+	}
+	return b.String()
 }
 
 // TestLinesApart parses summaries and histograms with lines in different batches: the
