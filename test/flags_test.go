@@ -49,13 +49,14 @@ func TestBadWebConfig(t *testing.T) {
 	}
 }
 
+// TestVersion runs a binary that go build made without any flags for the linker.
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	out, code := runToEnd(t, command(t, gatewayBinary(t), "--version"))
 	if code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
-	wantText(t, out, "pushgateway, version ", "go version: ")
+	wantText(t, out, "pushgateway, version "+strings.TrimSpace(string(readFile(t, filepath.Join(root, "VERSION")))), "go version: ")
 }
 
 // TestFlags: --help and the status in the API list the same flags, upstream's flags

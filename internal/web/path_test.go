@@ -151,6 +151,7 @@ func TestSuggestedURLs(t *testing.T) {
 		{"/metrics/", 404, "/metrics/job/<job name>", `{job="my_job"}`},
 		{"/metrics/job", 404, "/metrics/job/<job name>", `{job="my_job"}`},
 		{"/metrics/jobs/x", 404, "/metrics/job/<job name>", `{job="x"}`},
+		{"/Metrics/job/x", 404, "/metrics/job/<job name>", `{job="x"}`},
 		{"/metrics/Job/x/instance/y", 404, "/metrics/job/<job name>", `{instance="y",job="x"}`},
 		{"/metrics/instance/y/job/x", 404, "/metrics/job/<job name>", `{instance="y",job="x"}`},
 		{"/metrics/instance/y/job/a%2Fb", 404, "/metrics/job/<job name>", `{instance="y",job="a/b"}`},

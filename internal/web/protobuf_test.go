@@ -52,6 +52,32 @@ func TestBadNativeHistogram(t *testing.T) {
 	}
 }
 
+// TestRejectedProtobuf pushes families of which upstream drops a part, or which it cannot expose.
+func TestRejectedProtobuf(t *testing.T) {
+	family := func(name string, typ dto.MetricType, value float64) *dto.MetricFamily {
+		m := &dto.Metric{Gauge: &dto.Gauge{Value: &value}, Counter: &dto.Counter{Value: &value}}
+		return &dto.MetricFamily{Name: &name, Type: &typ, Metric: []*dto.Metric{m}}
+	}
+	for _, c := range []struct {
+		name     string
+		families []*dto.MetricFamily
+		want     string
+	}{
+		{"a series twice", []*dto.MetricFamily{family("m", dto.MetricType_GAUGE, 1), family("m", dto.MetricType_GAUGE, 2)},
+			`the series m{instance="",job="a"} twice`},
+		{"two types", []*dto.MetricFamily{family("m", dto.MetricType_GAUGE, 1), family("m", dto.MetricType_COUNTER, 2)},
+			`"m" twice, as gauge and as counter`},
+		{"unknown type", []*dto.MetricFamily{family("m", 9, 1)}, `"m" has the unknown type number 9`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, _ := newTestServer(t, nil)
+			if w := pushProtobuf(t, s, c.families...); w.Code != 400 || !strings.Contains(w.Body.String(), c.want) {
+				t.Errorf("%d %s, want %q", w.Code, w.Body, c.want)
+			}
+		})
+	}
+}
+
 func TestNamesInProtobuf(t *testing.T) {
 	s, _ := newTestServer(t, nil)
 	gauge := func(name string, label ...string) *dto.MetricFamily {
