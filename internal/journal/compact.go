@@ -36,16 +36,17 @@ type compaction struct {
 	since  changeSet // what was written to the old file since it began; guarded by Journal.mu
 }
 
-// compactIfDue starts to write a new file if too much of this one may be outdated. Begin
-// calls it, holding mu: the store has published everything that was committed.
+// compactIfDue starts to write a new file if too much of this one may be outdated. The caller
+// holds mu.
 func (j *Journal) compactIfDue() {
 	used := j.committed.end - j.start.end
 	due := used >= j.compactAt || j.deletions <= 0 && used > j.spare
-	if !due || j.staging || j.compaction != nil || j.ctx.Err() != nil {
+	if !due || j.loaded != nil || j.staging || j.compaction != nil || j.ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(j.ctx)
 	c := &compaction{cancel: cancel, done: make(chan struct{})}
+	c.since.add(j.unpublished)
 	j.compaction = c
 	groups := j.current()
 	old, deletions := j.log, j.deletions

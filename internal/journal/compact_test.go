@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -80,6 +81,32 @@ func TestChangesDuringCompaction(t *testing.T) {
 		j.background.Wait()
 	}
 	wantOnly(t, path, "f.db")
+}
+
+// TestCompactionWithoutPush: a file that is too large becomes smaller when nobody pushes any more,
+// and has what was committed, whether or not the store has published it.
+func TestCompactionWithoutPush(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	j, _ := compacting(t, path)
+	before := j.committed.end
+	_, other := open(t, filepath.Join(memoryDir(t), "other.db"), SyncEachPush)
+	mustPush(t, other, "b", "m 1\n")
+	for g := range other.Snapshot().Groups() {
+		if err := j.Commit(store.Changes{Groups: []store.Change{{ID: g.Key.ID(), Group: g}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.checkFile()
+	j.background.Wait()
+	if j.committed.end >= before {
+		t.Errorf("the file was not compacted: its batches end at %d, before at %d", j.committed.end, before)
+	}
+	got := text(t, afterCrash(t, path))
+	for _, want := range []string{"m{instance=\"\",job=\"a\"} 9\n", "m{instance=\"\",job=\"b\"} 1\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the file has\n%s\nwithout %s", got, want)
+		}
+	}
 }
 
 // TestCompactionFails: a compaction that fails at any write or sync of the new file, or

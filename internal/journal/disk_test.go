@@ -47,7 +47,7 @@ func TestFileGone(t *testing.T) {
 						t.Errorf("%s, %v: a delete was answered %v", what, mode, err)
 					}
 				} else {
-					j.checkName()
+					j.checkFile()
 				}
 				if err := j.Ready(); err == nil || !strings.Contains(err.Error(), path) {
 					t.Errorf("%s, %v: ready: %v", what, mode, err)
@@ -89,7 +89,7 @@ func TestFileGoneBeforeClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		if noticed {
-			j.checkName()
+			j.checkFile()
 		}
 		want := exposed(t, s)
 		if err := j.Close(t.Context()); err != nil {
@@ -161,7 +161,7 @@ func TestHangingDisk(t *testing.T) {
 	}); err != nil {
 		t.Errorf("backup: %v", err)
 	}
-	j.checkName()
+	j.checkFile()
 	err := j.Close(soon(t))
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "writing to "+path) {
 		t.Errorf("Close returned %v", err)

@@ -152,8 +152,7 @@ func (j *Journal) Load(ctx context.Context, current func() iter.Seq[*store.Group
 	return nil, r.err
 }
 
-// Begin starts a compaction if one is due: within Begin, the store has published
-// everything that was committed. It never waits and returns no changes.
+// Begin starts a compaction if one is due. It never waits and returns no changes.
 func (j *Journal) Begin(ctx context.Context) (foreign store.Changes, err error) {
 	if m := j.memory.Load(); m != nil {
 		return m.Begin(ctx)

@@ -47,7 +47,7 @@ func (j *Journal) suspectAfter(err error) error {
 }
 
 // keepGoing writes what is pending once in an interval, checks each second that the file
-// is still there, and recovers an unavailable journal, until Close.
+// is still there and not too large, and recovers an unavailable journal, until Close.
 func (j *Journal) keepGoing() {
 	again := time.NewTimer(retryAfter)
 	defer again.Stop()
@@ -66,7 +66,7 @@ func (j *Journal) keepGoing() {
 		case <-flush:
 			_ = j.Flush(j.ctx) // logged where the state changes
 		case <-check.C:
-			j.checkName()
+			j.checkFile()
 		case <-again.C:
 			started := time.Now()
 			j.tryToRecover()
@@ -75,9 +75,9 @@ func (j *Journal) keepGoing() {
 	}
 }
 
-// checkName takes the file out of use if its name now refers to another file, or to none.
-// A commit under way notices that itself.
-func (j *Journal) checkName() {
+// checkFile takes the file out of use if its name now refers to another file, or to none, and
+// starts a compaction if one is due. A commit under way sees to both itself.
+func (j *Journal) checkFile() {
 	if j.Ready() != nil || !j.turn.tryAcquire() {
 		return
 	}
@@ -87,7 +87,11 @@ func (j *Journal) checkName() {
 	}
 	if err := j.log.namedBy(j.path); err != nil {
 		j.fail(err)
+		return
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.compactIfDue()
 }
 
 // Flush writes what is pending.
