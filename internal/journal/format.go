@@ -223,28 +223,48 @@ type record struct {
 	data []byte
 }
 
-// splitRecords appends the records of a batch to dst. They alias b.
-func splitRecords(dst []record, b []byte) ([]record, error) {
-	for len(b) > 0 {
-		if len(b) < 5 {
-			return dst, errors.New("a record is cut short")
-		}
-		kind, length := b[0], uint64(binary.LittleEndian.Uint32(b[1:]))
-		b = b[5:]
-		if length > uint64(len(b)) || kind < groupRecord || kind > partsRecord {
-			return dst, errors.New("a record is not one that this program writes")
-		}
-		dst = append(dst, record{kind, b[:length]})
-		b = b[length:]
+// recordHeadSize is the size of a record's kind and length.
+const recordHeadSize = 5
+
+// parseRecordHead parses the kind and the length of a record, of which no more than rest bytes,
+// these included, are in its batch.
+func parseRecordHead(b []byte, rest int64) (kind byte, length int, err error) {
+	kind, length = b[0], int(binary.LittleEndian.Uint32(b[1:]))
+	if int64(length) > rest-recordHeadSize || kind < groupRecord || kind > partsRecord {
+		return 0, 0, errors.New("a record is not one that this program writes")
 	}
-	return dst, nil
+	return kind, length, nil
 }
 
-// checkBatch checks a whole batch, padding included, and returns its checksum.
-func checkBatch(b []byte, h head) (sum uint32, ok bool) {
+var errRecordCut = errors.New("a record is cut short")
+
+// splitRecords returns the records of a batch, which alias b.
+func splitRecords(b []byte) (records []record, err error) {
+	for len(b) > 0 {
+		if len(b) < recordHeadSize {
+			return records, errRecordCut
+		}
+		kind, length, err := parseRecordHead(b, int64(len(b)))
+		if err != nil {
+			return records, err
+		}
+		b = b[recordHeadSize:]
+		records = append(records, record{kind, b[:length]})
+		b = b[length:]
+	}
+	return records, nil
+}
+
+// checkBatch reports whether a whole batch, padding included, is as it was written.
+func checkBatch(b []byte, h head) bool {
 	records, trailer := b[:headSize+h.length], b[headSize+h.length:]
-	sum = binary.LittleEndian.Uint32(trailer)
-	return sum, crc32.Checksum(records, castagnoli) == sum && trailer[4] == mark && allZero(trailer[trailerSize:])
+	return endsBatch(trailer, crc32.Checksum(records, castagnoli))
+}
+
+// endsBatch reports whether a trailer with the padding behind it is that of a batch whose head and
+// records have the checksum.
+func endsBatch(trailer []byte, sum uint32) bool {
+	return binary.LittleEndian.Uint32(trailer) == sum && trailer[4] == mark && allZero(trailer[trailerSize:])
 }
 
 func appendSum(dst, of []byte) []byte {

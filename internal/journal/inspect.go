@@ -65,20 +65,20 @@ func salvage(f *os.File, size int64) ([]*store.Group, error) {
 	}
 	var groups groupSet
 	var parts parts
+	var decoder store.RecordDecoder
 	for at := 0; at+headSize <= len(file); {
 		length, whole := batchAt(file[at:])
-		records, _ := splitRecords(nil, file[at+headSize:at+headSize+length])
-		if whole {
-			records, _ = parts.join(records, 0)
-		}
+		records, _ := splitRecords(file[at+headSize : at+headSize+length])
 		for _, r := range records {
-			if r.kind == groupRecord {
-				if g, err := store.DecodeRecord(r.data); err == nil {
-					groups.apply([]record{r}, []*store.Group{g})
+			if whole {
+				var ok bool
+				if r, ok, _ = parts.join(r); !ok {
+					continue
 				}
-			} else if whole {
-				groups.apply([]record{r}, []*store.Group{nil})
+			} else if r.kind != groupRecord {
+				continue
 			}
+			_ = groups.apply([]change{decodeChange(r, &decoder)})
 		}
 		at += sectorSize
 		if whole {
@@ -96,8 +96,7 @@ func batchAt(b []byte) (length int, whole bool) {
 	if h.length < 0 || h.length > int64(len(b)) || h.padded() > int64(len(b)) {
 		return len(b) - headSize, false
 	}
-	_, whole = checkBatch(b[:h.padded()], h)
-	if !whole {
+	if !checkBatch(b[:h.padded()], h) {
 		return len(b) - headSize, false
 	}
 	return int(h.length), true

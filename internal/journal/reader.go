@@ -3,8 +3,10 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"runtime"
 	"slices"
@@ -13,12 +15,22 @@ import (
 	"pushgateway/internal/store"
 )
 
-// scan reads the batches of a file of size bytes in their order. Each is read into
-// memory that space returns and then given to visit without its head, once it has been
-// checked. h and at are the header and the position behind the last batch; dirty is not
-// zero if an unfinished batch follows, which ends before it. Any error but a *NewerError
-// is damage; at is then the end of what is intact.
-func scan(f io.ReaderAt, size int64, space func(n int64) []byte, visit func(records []byte) error) (h header, at position, dirty int64, err error) {
+// visitor gets the records of a file, in its order.
+type visitor interface {
+	// space returns n bytes for the data of the next record.
+	space(n int) []byte
+	// record gets a record of a batch that may still turn out to be unfinished.
+	record(r record)
+	// batch says that the records since the last call make up a batch whose checksum is right.
+	// An error is damage.
+	batch() error
+}
+
+// scan reads the batches of a file of size bytes in their order. h and at are the header and
+// the position behind the last batch; dirty is not zero if an unfinished batch follows, which
+// ends before it. Any error but a *NewerError is damage; at is then the end of what is intact.
+// Apart from the visitor's space, scan needs little memory, however large a batch is.
+func scan(f io.ReaderAt, size int64, v visitor) (h header, at position, dirty int64, err error) {
 	first := make([]byte, sectorSize)
 	n, err := f.ReadAt(first, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -29,7 +41,7 @@ func scan(f io.ReaderAt, size int64, space func(n int64) []byte, visit func(reco
 		return h, at, 0, err
 	}
 	at = h.position
-	in := bufio.NewReaderSize(io.NewSectionReader(f, at.end, max(0, size-at.end)), 64<<10)
+	in := bufio.NewReaderSize(io.NewSectionReader(f, at.end, max(0, size-at.end)), readSize)
 	var next head
 	for {
 		begin, err := in.Peek(headSize)
@@ -47,24 +59,93 @@ func scan(f io.ReaderAt, size int64, space func(n int64) []byte, visit func(reco
 		if next.padded() > size-at.end {
 			return h, at, 0, fmt.Errorf("it is cut short: it has %d bytes, but should have %d", size, at.end+next.padded())
 		}
-		batch := space(next.padded())
-		if _, err := io.ReadFull(in, batch); err != nil {
+		batch := batchReader{in: in, rest: next.length}
+		if err := batch.readAll(next, v); err != nil {
 			return h, at, 0, err
 		}
-		sum, ok := checkBatch(batch, next)
-		if !ok {
+		if !batch.whole {
 			break
 		}
-		if err := visit(batch[headSize : headSize+next.length]); err != nil {
+		if err := cmp.Or(batch.malformed, v.batch()); err != nil {
 			return h, at, 0, fmt.Errorf("the batch at byte %d: %w", at.end, err)
 		}
-		at = next.after(at, sum)
+		at = next.after(at, batch.sum)
 	}
 	if size < at.size {
 		return h, at, 0, fmt.Errorf("it is cut short: it has %d bytes, but should have %d", size, at.size)
 	}
 	dirty, err = checkTail(f, size, h.salt, at.end, next)
 	return h, at, dirty, err
+}
+
+// readSize is how much of a file is read at once.
+const readSize = 256 << 10
+
+// batchReader reads one batch.
+type batchReader struct {
+	in        *bufio.Reader
+	rest      int64  // bytes of records that are not read yet
+	sum       uint32 // of what is read
+	whole     bool   // the batch was written to its end, and is as it was written
+	malformed error  // why the records of the batch are none that this program writes
+}
+
+// readAll reads the whole batch with that head and gives its records to v. An error is
+// that of the disk.
+func (b *batchReader) readAll(h head, v visitor) error {
+	var begin [headSize]byte
+	if err := b.read(begin[:]); err != nil {
+		return err
+	}
+	for b.rest > 0 && b.malformed == nil {
+		if err := b.readRecord(v); err != nil {
+			return err
+		}
+	}
+	for b.rest > 0 {
+		skipped := make([]byte, min(b.rest, readSize))
+		if err := b.read(skipped); err != nil {
+			return err
+		}
+		b.rest -= int64(len(skipped))
+	}
+	trailer := make([]byte, h.padded()-headSize-h.length)
+	if _, err := io.ReadFull(b.in, trailer); err != nil {
+		return err
+	}
+	b.whole = endsBatch(trailer, b.sum)
+	return nil
+}
+
+func (b *batchReader) readRecord(v visitor) error {
+	if b.rest < recordHeadSize {
+		b.malformed = errRecordCut
+		return nil
+	}
+	begin, err := b.in.Peek(recordHeadSize)
+	if err != nil {
+		return err
+	}
+	kind, length, err := parseRecordHead(begin, b.rest)
+	if err != nil {
+		b.malformed = err
+		return nil
+	}
+	b.sum = crc32.Update(b.sum, castagnoli, begin)
+	_, _ = b.in.Discard(recordHeadSize) // which are there
+	data := v.space(length)
+	if err := b.read(data); err != nil {
+		return err
+	}
+	b.rest -= recordHeadSize + int64(length)
+	v.record(record{kind, data})
+	return nil
+}
+
+func (b *batchReader) read(into []byte) error {
+	_, err := io.ReadFull(b.in, into)
+	b.sum = crc32.Update(b.sum, castagnoli, into)
+	return err
 }
 
 // checkTail checks what follows the last good batch, from byte end on: zeros, or what a
@@ -132,47 +213,30 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 	var l loaded
 	var err error
 	spans := make(chan *span, runtime.GOMAXPROCS(0))
-	free := make(chan []byte, cap(spans)+2)
+	collector := collector{spans: spans, free: make(chan []byte, cap(spans)+2)}
+	collector.next()
 	go func() {
 		defer close(spans)
-		current := newSpan(free, int(min(spanSize, size)))
-		var parts parts
-		send := func() {
-			spans <- current
-			go current.decode()
-			current = newSpan(free, int(min(spanSize, size)))
-		}
-		l.header, l.position, l.dirty, err = scan(f, size, func(n int64) []byte {
-			if len(current.records) == 0 {
-				current.memory = current.memory[:0] // it only held parts, which are copied
-			}
-			if len(current.records) > 0 && n > int64(cap(current.memory)-len(current.memory)) {
-				send()
-			}
-			start := int64(len(current.memory))
-			current.memory = slices.Grow(current.memory, int(n))[:start+n]
-			return current.memory[start:]
-		}, func(records []byte) error {
-			known := len(current.records)
-			all, err := splitRecords(current.records, records)
-			if err == nil {
-				all, err = parts.join(all, known)
-			}
-			current.records = all
-			return err
-		})
-		send()
+		l.header, l.position, l.dirty, err = scan(f, size, &collector)
+		collector.send()
 	}()
 	var groups groupSet
 	var failed error
+	var batch []change // so far
 	for c := range spans {
 		<-c.decoded
-		if failed == nil {
-			failed = c.err
-			groups.apply(c.records, c.groups)
+		for _, change := range c.changes {
+			if change.kind != batchEnd {
+				batch = append(batch, change)
+				continue
+			}
+			if failed == nil {
+				failed = groups.apply(batch)
+			}
+			batch = slices.Delete(batch, 0, len(batch)) // lets go of the groups
 		}
 		select {
-		case free <- c.memory[:0]:
+		case collector.free <- c.memory[:0]:
 		default:
 		}
 	}
@@ -186,40 +250,98 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 // spanSize is about how much of a file is decoded at once.
 const spanSize = 1 << 20
 
-// span is some batches of a file.
-type span struct {
-	memory  []byte
-	records []record       // in memory
-	groups  []*store.Group // of each record that has one
-	err     error          // of the first record that is damaged; those before it are there
-	decoded chan struct{}
+// collector is a visitor that collects records in spans, and has each span decoded.
+type collector struct {
+	spans   chan<- *span
+	free    chan []byte // memory of spans that are done
+	current *span
+	parts   parts
+	open    bool  // records have come since the last batch ended
+	err     error // of the parts of this batch
 }
 
-func newSpan(free <-chan []byte, size int) *span {
-	c := &span{decoded: make(chan struct{})}
+func (c *collector) space(n int) []byte {
+	if len(c.current.records) == 0 {
+		c.current.memory = c.current.memory[:0] // it only held parts, which are copied
+	} else if n > cap(c.current.memory)-len(c.current.memory) {
+		c.send()
+		c.next()
+	}
+	start := len(c.current.memory)
+	c.current.memory = slices.Grow(c.current.memory, n)[:start+n]
+	return c.current.memory[start:]
+}
+
+func (c *collector) record(r record) {
+	r, ok, err := c.parts.join(r)
+	if c.err = cmp.Or(c.err, err); ok {
+		c.current.records = append(c.current.records, r)
+		c.open = true
+	}
+}
+
+func (c *collector) batch() error {
+	if c.open {
+		c.current.records = append(c.current.records, record{kind: batchEnd})
+	}
+	c.open = false
+	return c.err
+}
+
+func (c *collector) send() {
+	c.spans <- c.current
+	go c.current.decode()
+}
+
+func (c *collector) next() {
+	c.current = &span{decoded: make(chan struct{})}
 	select {
-	case c.memory = <-free:
+	case c.current.memory = <-c.free:
 	default:
 	}
-	if cap(c.memory) < size || cap(c.memory) > 4*spanSize {
-		c.memory = make([]byte, 0, size)
+	if cap(c.current.memory) < spanSize || cap(c.current.memory) > 4*spanSize {
+		c.current.memory = make([]byte, 0, spanSize)
 	}
-	return c
+}
+
+// span is some records of a file, one after the other.
+type span struct {
+	memory  []byte
+	records []record // in memory
+	changes []change // one for each record
+	decoded chan struct{}
 }
 
 func (c *span) decode() {
 	defer close(c.decoded)
-	c.groups = make([]*store.Group, len(c.records))
+	c.changes = make([]change, len(c.records))
 	var decoder store.RecordDecoder
 	for i, r := range c.records {
-		if r.kind != groupRecord {
-			continue
-		}
-		if c.groups[i], c.err = decoder.Decode(r.data); c.err != nil {
-			c.records, c.groups = c.records[:i], c.groups[:i]
-			return
-		}
+		c.changes[i] = decodeChange(r, &decoder)
 	}
+}
+
+// batchEnd is, within a program, the kind of a record that follows the last one of a batch.
+const batchEnd = 0
+
+// change is what a record does to the groups. It does not alias the record.
+type change struct {
+	kind  byte
+	size  int          // of the record
+	id    string       // of the group that is deleted
+	group *store.Group // that takes the place of the one before
+	err   error        // why the record cannot be decoded
+}
+
+func decodeChange(r record, decoder *store.RecordDecoder) change {
+	c := change{kind: r.kind, size: len(r.data)}
+	switch r.kind {
+	case groupRecord:
+		c.group, c.err = decoder.Decode(r.data)
+	case deletionRecord:
+		c.id = string(r.data)
+	}
+	return c
 }
 
 // groupSet is groups by ID, as records leave them.
@@ -230,25 +352,28 @@ type groupSet struct {
 	live   int64
 }
 
-// apply carries out records. groups has the group of each that is one.
-func (s *groupSet) apply(records []record, groups []*store.Group) {
+// apply carries out changes, up to the first that could not be decoded.
+func (s *groupSet) apply(changes []change) error {
 	if s.index == nil {
 		s.index = map[string]int{}
 	}
-	for i, r := range records {
-		switch r.kind {
-		case wipeRecord:
+	for _, c := range changes {
+		switch {
+		case c.err != nil:
+			return c.err
+		case c.kind == wipeRecord:
 			*s = groupSet{index: map[string]int{}}
-		case deletionRecord:
-			if at, ok := s.index[string(r.data)]; ok {
+		case c.kind == deletionRecord:
+			if at, ok := s.index[c.id]; ok {
 				s.live -= int64(s.sizes[at])
 				s.groups[at], s.sizes[at] = nil, 0
-				delete(s.index, string(r.data))
+				delete(s.index, c.id)
 			}
-		case groupRecord:
-			s.put(groups[i], int32(len(r.data)))
+		case c.kind == groupRecord:
+			s.put(c.group, int32(c.size))
 		}
 	}
+	return nil
 }
 
 func (s *groupSet) put(g *store.Group, size int32) {

@@ -98,33 +98,29 @@ func (l *log) appendPart(record []byte, at, size int) error {
 // parts collects the parts of a record, in the order of the file.
 type parts struct{ record []byte }
 
-// join replaces each reference to parts in records[from:] by the record that the parts make up.
-// It removes the parts, and keeps copies of those that no reference has followed yet.
-func (p *parts) join(records []record, from int) ([]record, error) {
-	joined := records[:from]
-	for _, r := range records[from:] {
-		if r.kind != partRecord && r.kind != partsRecord {
-			joined = append(joined, r)
-			continue
-		}
-		if len(r.data) < 8 {
-			return joined, errPart
-		}
-		size, data := binary.LittleEndian.Uint64(r.data), r.data[8:]
-		if r.kind == partRecord && size == 0 {
-			p.record = nil
-		}
-		if size != uint64(len(p.record)) || r.kind == partsRecord && len(data) > 0 {
-			return joined, errPart
-		}
-		if r.kind == partRecord {
-			p.record = append(p.record, data...)
-			continue
-		}
-		joined = append(joined, record{groupRecord, p.record})
+// join returns the record that counts instead of r: r itself, or the one that the parts make up if
+// r refers to them. ok is false if r is a part, or an error.
+func (p *parts) join(r record) (joined record, ok bool, err error) {
+	if r.kind != partRecord && r.kind != partsRecord {
+		return r, true, nil
+	}
+	if len(r.data) < 8 {
+		return record{}, false, errPart
+	}
+	size, data := binary.LittleEndian.Uint64(r.data), r.data[8:]
+	if r.kind == partRecord && size == 0 {
 		p.record = nil
 	}
-	return joined, nil
+	if size != uint64(len(p.record)) || r.kind == partsRecord && len(data) > 0 {
+		return record{}, false, errPart
+	}
+	if r.kind == partRecord {
+		p.record = append(p.record, data...)
+		return record{}, false, nil
+	}
+	joined = record{groupRecord, p.record}
+	p.record = nil
+	return joined, true, nil
 }
 
 var errPart = errors.New("parts of a record are missing")

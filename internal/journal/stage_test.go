@@ -256,8 +256,18 @@ func TestJoinParts(t *testing.T) {
 		return record{kind, append(binary.LittleEndian.AppendUint64(nil, at), data...)}
 	}
 	whole := []record{part(partRecord, 0, "abc"), {deletionRecord, []byte("d")}, part(partRecord, 3, "de"), part(partsRecord, 5, "")}
-	var p parts
-	got, err := p.join(slices.Clone(whole), 0)
+	join := func(records []record) (joined []record, err error) {
+		var p parts
+		for _, r := range records {
+			r, ok, failed := p.join(r)
+			err = errors.Join(err, failed)
+			if ok {
+				joined = append(joined, r)
+			}
+		}
+		return joined, err
+	}
+	got, err := join(whole)
 	if err != nil || len(got) != 2 || got[0].kind != deletionRecord || got[1].kind != groupRecord || string(got[1].data) != "abcde" {
 		t.Errorf("joined %v, %v", got, err)
 	}
@@ -269,8 +279,7 @@ func TestJoinParts(t *testing.T) {
 		{part(partRecord, 0, "abc"), {partRecord, []byte("short")}},
 		append(slices.Clone(whole), whole[3]),
 	} {
-		var p parts
-		if got, err := p.join(wrong, 0); err == nil {
+		if got, err := join(wrong); err == nil {
 			t.Errorf("%v is joined to %v", wrong, got)
 		}
 	}
