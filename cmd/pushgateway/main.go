@@ -72,13 +72,13 @@ func runServer(o options, logger *slog.Logger) error {
 	}
 
 	var background sync.WaitGroup
-	background.Go(func() { paceCollector(ctx) })
+	// The server listens while the groups are being loaded, and says so.
+	opened, ready := make(chan error, 1), make(chan struct{})
+	background.Go(func() { paceCollector(ctx, ready) })
 	background.Go(func() { giveMemoryBack(ctx) })
 	if o.configFile != "" || o.authFile != "" {
 		background.Go(func() { reloadOnHangup(ctx, handler) })
 	}
-	// The server listens while the groups are being loaded, and says so.
-	opened, ready := make(chan error, 1), make(chan struct{})
 	background.Go(func() {
 		err := groups.Open(ctx)
 		opened <- err

@@ -34,21 +34,31 @@ const (
 	minHeap = 4 << 20
 	// defaultPercent is less than Go's default of 100, since what is stored dwarfs the garbage that
 	// pushes leave. Garbage between stored objects leaves memory that only later pushes can use.
-	defaultPercent = 40
+	minPercent = 40
+	// maxWithout is how long the collector may not run at a start. Nearly all of what is loaded from a
+	// file stays, so that to run meanwhile costs time and frees little.
+	maxWithout = time.Second
 )
 
 // paceCollector adjusts the garbage collector to minHeadroom until ctx ends, unless the
-// environment sets GOGC. A memory limit still makes it run earlier.
-func paceCollector(ctx context.Context) {
+// environment sets GOGC. Until the groups are loaded, which closes loaded, or maxWithout has
+// passed, it does not run. A memory limit still makes it run earlier.
+func paceCollector(ctx context.Context, loaded <-chan struct{}) {
 	if os.Getenv("GOGC") != "" {
 		return
+	}
+	debug.SetGCPercent(-1)
+	select {
+	case <-ctx.Done():
+	case <-loaded:
+	case <-time.After(maxWithout):
 	}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for current := 0; ; {
 		metrics.Read(live)
-		percent := max(defaultPercent, int(100*minHeadroom/max(live[0].Value.Uint64(), minHeap)))
+		percent := max(minPercent, int(100*minHeadroom/max(live[0].Value.Uint64(), minHeap)))
 		if percent != current {
 			debug.SetGCPercent(percent)
 			current = percent
