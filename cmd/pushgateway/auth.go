@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"pushgateway/internal/access"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/store"
 	"pushgateway/internal/web"
 )
@@ -163,7 +164,7 @@ func decide(user *access.Principal, method, path string) (web.Decision, error) {
 	if err != nil {
 		return web.Decision{}, err
 	}
-	server, err := newHandler(o, groups, clock, nil, manager, nil, logger, func() {})
+	server, err := newHandler(o, groups, new(limits.Pacer), clock, nil, manager, nil, logger, func() {})
 	if err != nil {
 		return web.Decision{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
@@ -57,7 +59,8 @@ func runServer(o options, logger *slog.Logger) error {
 	}
 	hashes := &configHashes{}
 	journal, journalMetrics, clock := newJournal(o, hashes, logger)
-	groups := store.New(store.Config{Journal: journal, Clock: clock})
+	pacer := limits.NewPacer(limits.PushesPerTurn * runtime.GOMAXPROCS(0))
+	groups := store.New(store.Config{Journal: journal, Clock: clock, Pace: pacer.WaitToAnswer})
 	manager, err := newRules(o, groups, clock, hashes, logger)
 	if err != nil {
 		return err
@@ -66,7 +69,7 @@ func runServer(o options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	handler, err := newHandler(o, groups, clock, journalMetrics, manager, guard, logger, quit)
+	handler, err := newHandler(o, groups, pacer, clock, journalMetrics, manager, guard, logger, quit)
 	if err != nil {
 		return err
 	}
@@ -186,7 +189,7 @@ func reloadOnHangup(ctx context.Context, handler *web.Server) {
 }
 
 // newHandler returns the handler of all requests. quit stops the process.
-func newHandler(o options, groups *store.Store, clock store.Clock, journalMetrics []prometheus.Collector,
+func newHandler(o options, groups *store.Store, pacer *limits.Pacer, clock store.Clock, journalMetrics []prometheus.Collector,
 	manager *rules.Manager, guard *access.Guard, logger *slog.Logger, quit func(),
 ) (*web.Server, error) {
 	pages, err := webui.New(webui.Config{
@@ -205,6 +208,7 @@ func newHandler(o options, groups *store.Store, clock store.Clock, journalMetric
 		Limits:             o.limits,
 		MaxPushConcurrency: o.maxConcurrency,
 		PushRate:           o.rateLimit,
+		Pacer:              pacer,
 		MaxPushMemory:      o.maxInflight,
 		Rules:              manager,
 		Defaults:           o.defaults,

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// Pacer lets pushes begin a few at a time, first come, first served. In between, Go's
-// scheduler looks for what else has arrived.
+// Pacer lets pushes begin a few at a time, first come, first served, and those that were persisted
+// together be answered a few at a time. In between, Go's scheduler looks for what else has arrived.
 //
 // The scheduler looks for requests only when it has nothing left to run. When hundreds of pushes
 // arrive at once, each runs from its first byte to its answer, because nothing on the way waits.
@@ -26,20 +26,25 @@ type Pacer struct {
 	conn    syscall.RawConn // nil if there is no such pipe: then nobody waits
 
 	mu      sync.Mutex
-	left    int         // pushes that may still begin in this turn
+	left    int         // pushes that may still go on in this turn
 	turning bool        // a push waits for the next turn
-	waiting []chan role // of pushes that wait behind it
+	answers []chan role // of pushes behind it that wait to be answered
+	waiting []chan role // of pushes behind these that wait to begin
 }
 
 // role is what a push that has waited does next.
 type role bool
 
 const (
-	begins role = false // it may begin
-	turns  role = true  // it waits for the next turn, in which it and others may begin
+	goesOn role = false // it begins, or is answered
+	turns  role = true  // it waits for the next turn, in which it and others may go on
 )
 
-// NewPacer returns a pacer that lets perTurn pushes begin before the scheduler looks for other
+// PushesPerTurn is how many pushes per processor may go on before the scheduler looks for other
+// requests. It bounds how long these wait. Each turn costs about a tenth of a small push.
+const PushesPerTurn = 4
+
+// NewPacer returns a pacer that lets perTurn pushes go on before the scheduler looks for other
 // requests.
 func NewPacer(perTurn int) *Pacer {
 	p := &Pacer{perTurn: perTurn, left: perTurn}
@@ -53,8 +58,13 @@ func NewPacer(perTurn int) *Pacer {
 	return p
 }
 
-// Wait returns once a push may begin.
-func (p *Pacer) Wait() {
+// WaitToBegin returns once a push may begin.
+func (p *Pacer) WaitToBegin() { p.wait(&p.waiting) }
+
+// WaitToAnswer returns once a push may be answered, which comes before others begin.
+func (p *Pacer) WaitToAnswer() { p.wait(&p.answers) }
+
+func (p *Pacer) wait(queue *[]chan role) {
 	p.mu.Lock()
 	switch {
 	case p.conn == nil:
@@ -66,9 +76,9 @@ func (p *Pacer) Wait() {
 		return
 	case p.turning:
 		wait := make(chan role, 1)
-		p.waiting = append(p.waiting, wait)
+		*queue = append(*queue, wait)
 		p.mu.Unlock()
-		if <-wait == begins {
+		if <-wait == goesOn {
 			return
 		}
 	default:
@@ -79,7 +89,7 @@ func (p *Pacer) Wait() {
 }
 
 // turn waits until the scheduler has looked for what has arrived. It then lets the next pushes
-// begin, the caller first.
+// go on, the caller first.
 func (p *Pacer) turn() {
 	err := p.awaitScheduler()
 	p.mu.Lock()
@@ -87,18 +97,27 @@ func (p *Pacer) turn() {
 	if err != nil {
 		p.conn = nil
 	}
-	n := min(len(p.waiting), p.perTurn-1)
-	if p.conn == nil {
-		n = len(p.waiting)
+	p.left = p.perTurn - 1
+	for p.left > 0 || p.conn == nil {
+		if !p.wakeNext(goesOn) {
+			break
+		}
+		p.left--
 	}
-	for _, wait := range p.waiting[:n] {
-		wait <- begins
+	p.turning = p.left <= 0 && p.wakeNext(turns)
+}
+
+// wakeNext gives the first push that waits a role, and reports whether there is one. The
+// caller holds mu.
+func (p *Pacer) wakeNext(r role) bool {
+	for _, queue := range []*[]chan role{&p.answers, &p.waiting} {
+		if len(*queue) > 0 {
+			(*queue)[0] <- r
+			*queue = (*queue)[1:]
+			return true
+		}
 	}
-	p.waiting, p.left = p.waiting[n:], p.perTurn-1-n
-	if p.turning = len(p.waiting) > 0; p.turning {
-		p.waiting[0] <- turns
-		p.waiting = p.waiting[1:]
-	}
+	return false
 }
 
 // awaitScheduler returns once the scheduler has looked for requests that have arrived: it

@@ -31,7 +31,7 @@ func TestPacerLetsOthersThrough(t *testing.T) {
 	for range pushers {
 		pushes.Go(func() {
 			for !stop.Load() {
-				p.Wait()
+				p.WaitToBegin()
 				if n := begun.Add(1); n%between == 0 {
 					sentAt.Store(n)
 					if _, err := out.Write(make([]byte, 1)); err != nil {
@@ -69,7 +69,7 @@ func TestPacerForgetsNobody(t *testing.T) {
 		for range 50 {
 			pushes.Go(func() {
 				for range 200 {
-					p.Wait()
+					p.WaitToBegin()
 				}
 			})
 		}

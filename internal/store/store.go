@@ -28,8 +28,11 @@ type Store struct {
 	// between.
 	unready atomic.Pointer[UnavailableError]
 
-	queueing sync.Mutex // guards queue
+	pace func() // see Config
+
+	queueing sync.Mutex // guards queue and led
 	queue    []waiter
+	led      bool // somebody takes turns for those in the queue
 
 	// large serializes pushes with very many families; see applyLarge.
 	large sync.Mutex
@@ -67,6 +70,10 @@ type Store struct {
 type Config struct {
 	Journal Journal // defaults to Memory
 	Clock   Clock   // defaults to SystemClock
+
+	// Pace is called for each change that shared a batch with others, one after the other, before
+	// it is answered. Hundreds of answers at once would keep other requests waiting.
+	Pace func() // defaults to nothing
 }
 
 // New returns a store that accepts changes once Open has returned.
@@ -77,7 +84,10 @@ func New(config Config) *Store {
 	if config.Clock.Now == nil {
 		config.Clock = SystemClock()
 	}
-	s := &Store{journal: config.Journal, clock: config.Clock, groups: map[string]*Group{}, families: map[string]*family{}, minLarge: minLarge}
+	if config.Pace == nil {
+		config.Pace = func() {}
+	}
+	s := &Store{journal: config.Journal, clock: config.Clock, pace: config.Pace, groups: map[string]*Group{}, families: map[string]*family{}, minLarge: minLarge}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.next = newBatch(s)
 	s.SetExpiry(nil)

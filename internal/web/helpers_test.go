@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 
 	"pushgateway/internal/api"
+	"pushgateway/internal/limits"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
@@ -27,6 +29,7 @@ func newTestServer(t testing.TB, change func(*Config)) (*Server, *bytes.Buffer) 
 	config := Config{
 		Store: store.InMemory(), Logger: slog.New(slog.NewTextHandler(&log, nil)), Clock: store.SystemClock(),
 		Validation: metric.LegacyValidation, TelemetryPath: "/metrics", Pages: pages, Status: api.Status{},
+		Pacer: limits.NewPacer(limits.PushesPerTurn * runtime.GOMAXPROCS(0)),
 	}
 	if change != nil {
 		change(&config)

@@ -49,14 +49,10 @@ func (s *Server) serve(row route) func(*httpserver.Response, *request) {
 	}
 }
 
-// pushesPerTurn is how many pushes per processor may begin before the scheduler looks for other
-// requests. It bounds how long these wait. Each turn costs about a tenth of a small push.
-const pushesPerTurn = 4
-
 // pace has a request wait while many begin at the same time, before it costs anything.
 func (s *Server) pace(h handler) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		s.pacer.Wait()
+		s.config.Pacer.WaitToBegin()
 		return h(w, r)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"pushgateway/internal/limits"
 )
 
 // While many push and delete without pause, what arrives meanwhile waits for a few of them. It
@@ -54,7 +56,7 @@ func TestOthersComeBetweenPushes(t *testing.T) {
 		if _, err := in.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
-		if waited := answered.Load() - sentAt.Load(); waited > 3*pushesPerTurn {
+		if waited := answered.Load() - sentAt.Load(); waited > 3*limits.PushesPerTurn {
 			t.Logf("%d pushes were answered since the request arrived", waited)
 			late++
 		}
@@ -63,6 +65,6 @@ func TestOthersComeBetweenPushes(t *testing.T) {
 	pushes.Wait()
 	_ = out.Close()
 	if late > requests/10 { // the system may interrupt a process between any two steps
-		t.Errorf("%d of %d requests waited for more than %d pushes", late, requests, 3*pushesPerTurn)
+		t.Errorf("%d of %d requests waited for more than %d pushes", late, requests, 3*limits.PushesPerTurn)
 	}
 }

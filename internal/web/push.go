@@ -32,7 +32,6 @@ type pushHandler struct {
 	limits     limits.Limits // of pushes whose rule does not set them
 	admission  *limits.Admission
 	bodies     *pushbody.Budget // the memory of pushes that are being read
-	pacer      *limits.Pacer
 	audit      *auditor
 
 	buffers sync.Pool // of *pushBuffers
@@ -54,7 +53,6 @@ func newPushHandler(s *Server) *pushHandler {
 		guard:    c.Guard, limits: c.Limits,
 		admission: s.admission,
 		bodies:    s.bodies,
-		pacer:     s.pacer,
 		audit:     s.audit,
 		buffers:   sync.Pool{New: func() any { return new(pushBuffers) }},
 	}
@@ -146,11 +144,6 @@ func (h *pushHandler) withBody(r *request, cost pushbody.Cost, limit int64, hand
 	return handle(body)
 }
 
-// A push that takes longer than sharedCommit to apply has waited for a disk or a database. It may
-// have shared the commit with others, which continue at the same time. So they are answered a
-// few at a time.
-const sharedCommit = 50 * time.Microsecond
-
 // apply applies what was pushed to a group, which is in the encoder, with the options that
 // the request asked for.
 func (h *pushHandler) apply(encoder *store.Encoder, key metric.GroupingKey, asked requestOptions) (replayed bool, err error) {
@@ -162,11 +155,7 @@ func (h *pushHandler) apply(encoder *store.Encoder, key metric.GroupingKey, aske
 		return false, h.mentionRule(key, asked, err)
 	}
 	push := encoder.Finish(now)
-	began := time.Now()
 	replayed, err = h.store.Apply(push)
-	if time.Since(began) > sharedCommit {
-		h.pacer.Wait()
-	}
 	switch {
 	case err != nil:
 		err = h.mentionRule(key, asked, err)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,6 +44,8 @@ type Config struct {
 	// those per second of each client. 0 means no limit.
 	MaxPushConcurrency int
 	PushRate           float64
+	// Pacer lets pushes and deletes begin a few at a time.
+	Pacer *limits.Pacer
 	// MaxPushMemory bounds the memory of pushes that are read at the same time, in bytes.
 	// 0 means a share of the process' memory limit.
 	MaxPushMemory int64
@@ -84,7 +85,6 @@ type Server struct {
 	audit    *auditor
 
 	admission *limits.Admission // of pushes
-	pacer     *limits.Pacer     // of pushes and deletions
 	bodies    *pushbody.Budget  // the memory of pushes that are being read
 
 	protection http.CrossOriginProtection
@@ -104,7 +104,6 @@ func New(config Config) (*Server, error) {
 		s.history, s.metrics, config.Logger, config.Clock.Now, config.Guard != nil, httpserver.NewLimitedLogger(config.Logger),
 	}
 	s.admission = limits.NewAdmission(config.MaxPushConcurrency, config.PushRate)
-	s.pacer = limits.NewPacer(pushesPerTurn * runtime.GOMAXPROCS(0))
 	s.bodies = pushbody.NewBudget(config.MaxPushMemory)
 	s.metrics.registerLoad(s.admission, s.bodies)
 	if external := config.ExternalURL; external.Host != "" {
