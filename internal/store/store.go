@@ -71,8 +71,8 @@ type Config struct {
 	Journal Journal // defaults to Memory
 	Clock   Clock   // defaults to SystemClock
 
-	// Pace is called for each change that shared a batch with others, one after the other, before
-	// it is answered. Hundreds of answers at once would keep other requests waiting.
+	// Pace is called between changes that share a batch, when they are decided and again when they
+	// are answered. Hundreds of them without a pause would keep other requests waiting.
 	Pace func() // defaults to nothing
 }
 

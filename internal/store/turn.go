@@ -12,6 +12,9 @@ func (s *Store) finish() {
 	}
 }
 
+// pacedDecisions is how many decisions are taken without a pause in which other requests may run.
+const pacedDecisions = 4
+
 // turn decides, in one turn of the journal, on those in the queue, which it moves to taken, and
 // answers them. It returns the last of them for whom another turn is needed. The caller
 // holds committing.
@@ -49,6 +52,9 @@ func (s *Store) turn(taken *[]waiter) (rest []waiter) {
 		if i > 0 && (b.large() || w.isAlone()) { // to count in others' decisions, in this turn
 			waiting, rest = waiting[:i], waiting[i:]
 			break
+		}
+		if i%pacedDecisions == pacedDecisions-1 {
+			s.pace()
 		}
 		b.fold()
 		w.run(b)
