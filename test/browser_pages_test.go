@@ -68,10 +68,13 @@ func testPrefix(t *testing.T, browser context.Context) {
 		p := start(t, c.args...)
 		b := open(t, browser, p.URL, c.served+"/")
 		b.want("Nothing has been pushed yet")
-		if c.address != "" {
-			b.want(c.address + "/metrics/job/my_job")
+		if c.address == "" {
+			c.address = p.URL + c.served
+			b.want("metrics_path: " + c.served + "/metrics")
+		} else {
 			b.want("metrics_path: /push/metrics", "scheme: https", "example.org")
 		}
+		b.want(c.address + "/metrics/job/my_job")
 		p.push(t, "PUT", c.served+"/metrics/job/a/path@base64/L2E", "m 1\n")
 		p.push(t, "PUT", c.served+"/metrics/job/b", "m 1\n")
 		b.awaitRows(2)

@@ -124,3 +124,27 @@ func TestHugeURL(t *testing.T) {
 	}
 	wantText(t, a.body, "bytes")
 }
+
+// TestSuggestedURLs pushes to wrong URLs of a gateway with a route prefix, and then to the URL
+// that the answer suggests.
+func TestSuggestedURLs(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--web.route-prefix=/pg")
+	for path, want := range map[string]string{
+		"/pg":                           "/pg/metrics/job/my_job",
+		"/pg/metrics":                   "/pg/metrics/job/my_job",
+		"/pg/metrics/jobs/x":            "/pg/metrics/job/x",
+		"/pg/metrics/job/x/instance/y/": "/pg/metrics/job/x/instance/y",
+		"/metrics/job/x":                "/pg/metrics/job/x",
+		"/PG/metrics/job/x%2Fy":         "/pg/metrics/job@base64/eC95",
+	} {
+		a := p.do(t, "POST", path, "m 1\n")
+		if a.status < 400 || !strings.Contains(a.body, "use the URL '"+p.URL+want+"'") {
+			t.Errorf("%s: %v, want %s", path, a, want)
+		}
+		p.push(t, "POST", want, "m 1\n")
+	}
+	for _, path := range []string{"//pg/metrics/job/x", "/pg//metrics/job/x", "//pg//metrics/job/x/path/a%2Fb"} {
+		p.push(t, "POST", path, "m 1\n")
+	}
+}

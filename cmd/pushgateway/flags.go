@@ -178,6 +178,9 @@ func declareFlags(program string) (app *kingpin.Application, parsed func() optio
 			o.routePrefix = externalURL.Path
 		}
 		o.routePrefix = pathPrefix(o.routePrefix)
+		if o.externalURL == (url.URL{}) { // clients reach the gateway without a proxy
+			o.externalURL.Path = o.routePrefix
+		}
 		o.telemetryPath = path.Join("/", o.telemetryPath)
 		if o.selfMetricsPath != "" {
 			o.selfMetricsPath = path.Join("/", o.selfMetricsPath)

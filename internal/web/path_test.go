@@ -210,7 +210,7 @@ func TestWrongMethodForGroup(t *testing.T) {
 	s, _ := newTestServer(t, nil)
 	do(s, "PUT", "/metrics/job/a%2Fb/instance/y", "m 1\n")
 	w := do(s, "GET", "/metrics/job/a%2Fb/instance/y", "")
-	found := regexp.MustCompile(`pushed to it is at (/\S+)`).FindStringSubmatch(w.Body.String())
+	found := regexp.MustCompile(`pushed to it is at 'http://example\.com(/[^']+)'`).FindStringSubmatch(w.Body.String())
 	if w.Code != 405 || found == nil || strings.Contains(w.Body.String(), "use the URL") {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}

@@ -41,9 +41,9 @@ type request struct {
 
 // newRequest returns the request with its path parsed.
 func (s *Server) newRequest(r *http.Request) *request {
-	parsed := &request{Request: r, path: relativePath(r.URL.Path, s.config.RoutePrefix)}
+	parsed := &request{Request: r, path: relativePath(singleSlash(r.URL.Path), s.config.RoutePrefix)}
 	if r.URL.RawPath != "" { // as when a slash is encoded
-		if rest, ok := cutDecoded(r.URL.EscapedPath(), s.config.RoutePrefix); ok {
+		if rest, ok := cutDecoded(singleSlash(r.URL.EscapedPath()), s.config.RoutePrefix); ok {
 			parsed.escaped = relativePath(rest, "")
 		}
 	}
@@ -64,11 +64,16 @@ func relativePath(path, prefix string) string {
 	if !ok || path != "" && path[0] != '/' {
 		return ""
 	}
-	// Clients join a base URL that ends in a slash with a path that starts with one.
+	return cmp.Or(singleSlash(path), "/")
+}
+
+// singleSlash returns the path with a single slash at the start: clients join a base URL that
+// ends in a slash with a path that starts with one.
+func singleSlash(path string) string {
 	for strings.HasPrefix(path, "//") {
 		path = path[1:]
 	}
-	return cmp.Or(path, "/")
+	return path
 }
 
 // components returns the path after the prefix, split at its slashes and then decoded, so
@@ -79,6 +84,14 @@ func (r *request) components(prefix string) []string {
 		return strings.Split(strings.TrimPrefix(r.path, prefix), "/")
 	}
 	return splitEscaped(rest)
+}
+
+// allComponents returns the components of the path, also if it lacks the route prefix.
+func (r *request) allComponents() []string {
+	if r.path == "" {
+		return splitEscaped(strings.TrimLeft(r.URL.EscapedPath(), "/"))
+	}
+	return r.components("/")
 }
 
 // splitEscaped splits a percent-encoded path at its slashes and then decodes the
@@ -192,9 +205,9 @@ func (s *Server) answerUnrouted(w http.ResponseWriter, r *request) error {
 	if strings.HasPrefix(r.path, jobPath) {
 		if key, err := r.groupKey("/metrics/", s.config.Validation); err == nil {
 			rejection.Noting(": PUT and POST push to this path, and what has been pushed to it is at %s",
-				strings.Replace(key.Path(), "/metrics/", apiGroupsPath, 1))
+				shellQuote(s.config.Pages.Address(r.Request)+strings.Replace(key.Path(), "/metrics/", apiGroupsPath, 1)))
 		}
-	} else if meant, ok := meantPath(r.components("/")); ok {
+	} else if meant, ok := meantPath(r.allComponents()); ok {
 		return s.rejectURL(r, http.StatusMethodNotAllowed, suggest(rejection, meant, s.config.Validation))
 	}
 	return &statusError{http.StatusMethodNotAllowed, "", rejection}
@@ -235,7 +248,7 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 				"but it continues with %q",
 			jobPath, apiPushPath, rest))
 	}
-	if meant, ok := meantPath(r.components("/")); ok && r.Method != http.MethodGet {
+	if meant, ok := meantPath(r.allComponents()); ok && r.Method != http.MethodGet {
 		rejection := metric.Reject(metric.BadPath, "404 page not found: the path of a group starts with %s<job name>", jobPath)
 		return s.rejectURL(r, http.StatusNotFound, suggest(rejection, meant, s.config.Validation))
 	}
