@@ -63,7 +63,7 @@ func (s *sandbox) startDocker(t *testing.T) {
 	t.Helper()
 	settings := filepath.Join(s.dir, "daemon.json")
 	writeFile(t, settings, []byte("{}\n"))
-	args := []string{"--config-file=" + settings, "--storage-driver=vfs", "--data-root=" + filepath.Join(s.dir, "docker"),
+	args := []string{"--log-level=warn", "--config-file=" + settings, "--storage-driver=vfs", "--data-root=" + filepath.Join(s.dir, "docker"),
 		"--exec-root=" + filepath.Join(s.dir, "exec"), "--pidfile=" + filepath.Join(s.dir, "docker.pid"),
 		"--host=unix://" + filepath.Join(s.dir, "docker.sock")}
 	if m := memoryGroup.FindStringSubmatch(string(readFile(t, "/proc/self/cgroup"))); m != nil {
