@@ -250,12 +250,20 @@ func typeAdvice(pushed metric.Type) string {
 	return ""
 }
 
+// partAdvice adds how to push a family of no type as a part of the family called base.
+func partAdvice(pushed, typ metric.Type, base string) string {
+	if pushed != metric.Untyped || typ != metric.Histogram && typ != metric.Summary {
+		return ""
+	}
+	return fmt.Sprintf(", or as a part of that %s (in the text format: # TYPE %s %[1]s)", typ, base)
+}
+
 func (c *check) checkSuffixes(f *metric.Family) error {
 	if base, suffix, ok := cutSampleSuffix(f.Name); ok {
 		if typ, owner, ok := c.after(base); ok && hasSample(typ, suffix) {
 			return metric.Reject(metric.SuffixCollision,
-				"%q cannot be a metric family: the %s %q of %s has samples of that name; push it under another name",
-				f.Name, typ, base, owner)
+				"%q cannot be a metric family: the %s %q of %s has samples of that name; push it under another name%s",
+				f.Name, typ, base, owner, partAdvice(f.Type, typ, base))
 		}
 	}
 	for _, suffix := range compositeSuffixes {

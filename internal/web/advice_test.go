@@ -118,6 +118,12 @@ func TestAdviceWorks(t *testing.T) {
 				r.body = first(t, `(# TYPE go_goroutines \w+)`, answer) + "\ngo_goroutines 2\n"
 				return r
 			}},
+		{"part of a histogram without its type", []request{{path: "/metrics/job/a", body: "# TYPE h histogram\nh_count 1\n"}},
+			request{body: "h_bucket{le=\"1\"} 1\nh_count 1\n"},
+			func(t *testing.T, _ *Server, r request, answer string) request {
+				r.body = first(t, `(# TYPE h \w+)`, answer) + "\n" + r.body
+				return r
+			}},
 		{"series of another group", []request{{path: "/metrics/job/x/instance/i", body: "m 1\n"}}, request{body: "m{instance=\"i\"} 2\n"},
 			func(t *testing.T, _ *Server, r request, answer string) request {
 				first(t, "(give it a label that differs)", answer)
