@@ -41,6 +41,9 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 	failed := make(chan error, len(listeners))
 	for i, listener := range listeners {
 		server := httpserver.New(handler, o.timeouts, logger)
+		if *o.web.WebConfigFile == "" {
+			server.Protocols = withoutTLS()
+		}
 		connections := limits.NewConnections(o.maxConnections)
 		server.ConnState = connections.Track
 		if o.probesFree {
@@ -73,6 +76,15 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 		}
 	}
 	return nil
+}
+
+// withoutTLS returns the protocols of a server without TLS. Clients that speak gRPC, which needs HTTP/2, get an
+// answer that says what to use instead.
+func withoutTLS() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 func closeAll(servers []*http.Server) {

@@ -159,6 +159,8 @@ func (s *Server) answerError(w *httpserver.Response, r *request, form errorForm,
 		s.answerErrorPage(w, r, err)
 	case otlpForm:
 		answerOTLPError(w, r, err)
+	case grpcForm:
+		answerGRPC(w, err)
 	default:
 		http.Error(w, err.Error(), statusOf(err))
 	}

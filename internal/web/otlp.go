@@ -4,7 +4,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"pushgateway/internal/access"
 	"pushgateway/internal/api"
@@ -34,16 +33,6 @@ func answerOTLPError(w http.ResponseWriter, r *request, err error) {
 	w.Header().Set("Content-Type", encoding.MediaType())
 	w.WriteHeader(status)
 	_, _ = w.Write(otlp.AppendStatus(nil, encoding, status, err.Error())) // fails only if the client has gone
-}
-
-// exportedSignal returns what SDKs export to the path, if it is the end of a path for OTLP.
-func exportedSignal(path string) (signal string, ok bool) {
-	for _, signal := range []string{"metrics", "traces", "logs"} {
-		if strings.HasSuffix(path, "/v1/"+signal) {
-			return signal, true
-		}
-	}
-	return "", false
 }
 
 // export is what became of one group of an export.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -194,10 +195,31 @@ func TestOTLPLimits(t *testing.T) {
 // TestOTLPPaths: an export to the path of another gateway, or of another signal, is told where metrics go.
 func TestOTLPPaths(t *testing.T) {
 	s, _ := newTestServer(t, nil)
-	for _, path := range []string{"/v1/metrics", "/v1/traces", "/api/v1/otlp/v1/logs"} {
-		w := do(s, "POST", path, "")
-		if w.Code != 404 || !strings.Contains(w.Body.String(), "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to http://example.com"+otlpPath) {
+	for path, want := range map[string]string{
+		"/v1/metrics": otlpPath, "/v1/traces": otlpPath, "/api/v1/otlp/v1/logs": otlpPath, "/": otlpPath,
+		"/with/ttl=1h/v1/metrics": "/with/ttl=1h" + otlpPath, "/with/ttl=1h": "/with/ttl=1h" + otlpPath,
+	} {
+		w := do(s, "POST", path, "", "Content-Type", "application/x-protobuf")
+		if w.Code != 404 || !strings.HasSuffix(w.Body.String(), "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to http://example.com"+want+"\n") {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
+	}
+	if w := do(s, "POST", "/", "m 1\n"); strings.Contains(w.Body.String(), "OTLP") {
+		t.Errorf("a push of text: %s", w.Body)
+	}
+}
+
+// TestGRPC: a call by gRPC is told what to use instead, as an error of gRPC.
+func TestGRPC(t *testing.T) {
+	s, _ := newTestServer(t, nil)
+	r := httptest.NewRequest("POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", nil)
+	r.ProtoMajor, r.ProtoMinor = 2, 0
+	r.Header.Set("Content-Type", "application/grpc+proto")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	message, err := url.PathUnescape(w.Header().Get("Grpc-Message"))
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/grpc" || w.Header().Get("Grpc-Status") != "12" || w.Body.Len() > 0 ||
+		err != nil || !strings.Contains(message, "not over gRPC") || !strings.HasSuffix(message, "http://example.com"+otlpPath) {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }

@@ -147,7 +147,9 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, httpRequest *http.Request
 		w.WriteHeader(http.StatusMovedPermanently)
 	} else if row := s.findRow(r); row != nil {
 		row.serve(w, r)
-	} else if err := s.answerUnrouted(w, r); err != nil {
+	} else if err := s.answerUnrouted(w, r); err != nil && isGRPC(r.Request) {
+		s.answerError(w, r, grpcForm, err)
+	} else if err != nil {
 		s.answerError(w, r, textForm, err)
 	}
 	w.Finish()
@@ -189,6 +191,9 @@ func (s *Server) answerUnrouted(w http.ResponseWriter, r *request) error {
 	if size := len(r.URL.Path) + len(r.URL.RawQuery); size > maxURL {
 		return s.rejectURL(r, http.StatusRequestURITooLong, metric.Reject(metric.BadPath,
 			"the URL has %d bytes, which is more than %d: move labels from the URL into the body", size, maxURL))
+	}
+	if status, rejection := s.misdirectedExport(r); rejection != nil {
+		return s.rejectURL(r, status, rejection)
 	}
 	rows := s.routes.find(r.path)
 	switch {
@@ -236,11 +241,6 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 		}
 		http.Redirect(w, r.Request, target.RequestURI(), status)
 		return nil
-	}
-	if signal, ok := exportedSignal(r.path); ok && r.Method == http.MethodPost {
-		return s.rejectURL(r, http.StatusNotFound, metric.Reject(metric.BadPath,
-			"404 page not found: this path is for %s by OTLP, but the gateway accepts only metrics, at %s: set "+
-				"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", signal, otlpPath, s.config.Pages.Address(r.Request)+otlpPath))
 	}
 	if _, rest, found := pushoptions.CutPrefix(r.path); found {
 		return s.rejectURL(r, http.StatusNotFound, metric.Reject(metric.BadPath,

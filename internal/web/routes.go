@@ -70,6 +70,7 @@ const (
 	jsonForm
 	pageForm
 	otlpForm
+	grpcForm
 )
 
 // Paths that several places refer to. Below groupsPath and apiGroupsPath each group has a

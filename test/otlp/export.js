@@ -4,6 +4,9 @@
 const { OTLPMetricExporter } = require(process.argv[2]);
 const { MeterProvider, PeriodicExportingMetricReader, AggregationType } = require("@opentelemetry/sdk-metrics");
 const { resourceFromAttributes } = require("@opentelemetry/resources");
+const { diag, DiagConsoleLogger, DiagLogLevel } = require("@opentelemetry/api");
+
+diag.setLogger(new DiagConsoleLogger(), DiagLogLevel.WARN); // without one, the SDK says nothing about failed exports
 
 async function main() {
   const provider = new MeterProvider({

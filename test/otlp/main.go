@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/metric"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
@@ -23,7 +24,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	exporter, err := otlpmetrichttp.New(ctx)
+	exporter, err := newExporter(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,6 +47,13 @@ func run(ctx context.Context) error {
 		}
 	}
 	return provider.Shutdown(ctx)
+}
+
+func newExporter(ctx context.Context) (sdk.Exporter, error) {
+	if os.Getenv("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL") == "grpc" {
+		return otlpmetricgrpc.New(ctx)
+	}
+	return otlpmetrichttp.New(ctx)
 }
 
 // instruments returns a function that measures something with each instrument.
