@@ -40,6 +40,45 @@ func TestMemoryBoundByBudget(t *testing.T) {
 	}
 }
 
+// TestMemoryOfShortLines pushes bodies that are as short as they can be for what they contain, many at a
+// time. They take many times their size, which the budget counts.
+func TestMemoryOfShortLines(t *testing.T) {
+	t.Parallel()
+	const limit, itself = 256 << 20, 32 << 20
+	lines := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, strings.ReplaceAll(format, "N", "%[1]x"), i)
+		}
+		return b.String()
+	}
+	cmd := exec.Command(gatewayBinary(t), "--web.listen-address=127.0.0.1:0", "--persistence.file=")
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT="+strconv.Itoa(limit))
+	p := launch(t, cmd)
+	for _, c := range []struct{ name, path, body string }{
+		{"families", "/metrics/job/families", lines(40_000, "aN 1\n")},
+		{"histograms", "/metrics/job/histograms", lines(40_000, "# TYPE hN histogram\nhN_sum 1\n")},
+		{"groups", "/api/v1/push?group_by=job", lines(15_000, "m{job=\"N\"} 1\n")},
+	} {
+		var clients sync.WaitGroup
+		for range 24 {
+			clients.Go(func() {
+				for range 2 {
+					if a := p.do(t, http.MethodPost, c.path, c.body); a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
+						t.Errorf("%s: %d %.200s", c.name, a.status, a.body)
+					}
+				}
+			})
+		}
+		clients.Wait()
+		peak := p.memoryOf(t, "VmHWM")
+		t.Logf("%s: the peak is %d MiB", c.name, peak>>20)
+		if peak > limit+itself {
+			t.Errorf("%s: the peak is %d MiB, the limit %d MiB", c.name, peak>>20, limit>>20)
+		}
+	}
+}
+
 // pushMix starts a gateway with a memory limit, and pushes a random mix of sizes, formats,
 // compressions and bulk pushes over 24 connections, which together need several times the
 // memory that pushes may use. Every push is accepted or told to come again.

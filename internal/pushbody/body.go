@@ -165,7 +165,8 @@ func (r *progressReader) Read(p []byte) (int, error) {
 
 // Read decompresses and parses a body, and gives its families to the sink in batches. Their
 // strings are valid until the body is released or the reader reads another one. Before the
-// decompressed body takes more memory, Read reserves it, and may wait as Receive does.
+// decompressed body, or what it is parsed to, takes more memory, Read reserves it, and may wait as
+// Receive does.
 //
 // The error is that of the sink, a *limits.TemporaryRejection if there was no memory, or a
 // *metric.RejectionError: TooLarge, BadEncoding if the body cannot be decompressed, or that
@@ -180,7 +181,11 @@ func (r *Reader) Read(body *Body, names metric.ValidationScheme, sink wire.Sink)
 	if isJoined(text, h) && text[0] == '#' { // a comment, as which it would be ignored
 		return metric.Reject(metric.Malformed, "%s (as it is, the body is a comment)", joinedAdvice)
 	}
-	err = r.parser.ParseTo(text, formatOf(h), names, sink)
+	format := formatOf(h)
+	if err := body.Reserve(wire.Memory(text, format, max(int64(body.cost)*int64(len(text)), minPushMemory))); err != nil {
+		return err
+	}
+	err = r.parser.ParseTo(text, format, names, sink)
 	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok && rejection.Reason == metric.Malformed {
 		addHint(rejection, text, h, names)
 	}
@@ -196,7 +201,15 @@ func (r *Reader) Decompress(body *Body) ([]byte, error) {
 // Reserve reserves memory for what a body is decoded to, in bytes, if that is more than what was reserved
 // for its size. It may wait as Receive does. The error is as for Receive.
 func (b *Body) Reserve(memory int64) error {
-	return b.growFor(b.request.Context())(int(memory / int64(b.cost)))
+	if memory <= minPushMemory {
+		return nil // as a small body
+	}
+	return b.growTo(b.request.Context(), memory)
+}
+
+// ReserveMore is Reserve for memory in addition to what has been reserved.
+func (b *Body) ReserveMore(memory int64) error {
+	return b.growTo(b.request.Context(), b.n+memory)
 }
 
 // isRemoteWrite reports whether a request has the headers that the remote write protocol

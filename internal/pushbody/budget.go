@@ -142,17 +142,27 @@ func (b *Budget) evict() {
 	}
 }
 
-// grow enlarges the reservation to what a body of the given size takes. It waits until
-// other pushes have given back enough, or fails with a *limits.TemporaryRejection after a
-// while. A body that is too large for the whole budget is rejected.
+// grow enlarges the reservation to what a body of the given size takes. The error is as for growTo.
 func (r *reservation) grow(ctx context.Context, size int64) error {
-	b := r.budget
-	want := max(int64(r.cost)*size, minPushMemory)
-	if want > b.size && b.strict {
+	if b := r.budget; int64(r.cost)*size > b.size && b.strict {
 		return metric.Reject(metric.TooLarge,
 			"the body is larger than the %d MiB that this gateway has the memory for, decompressed: push less, in several groups "+
 				"if need be",
 			b.size/int64(r.cost)>>20)
+	}
+	return r.growTo(ctx, int64(r.cost)*size)
+}
+
+// growTo enlarges the reservation to want bytes. It waits until other pushes have given back
+// enough, or fails with a *limits.TemporaryRejection after a while. A body that is too large for the
+// whole budget is rejected.
+func (r *reservation) growTo(ctx context.Context, want int64) error {
+	b := r.budget
+	want = max(want, minPushMemory)
+	if want > b.size && b.strict {
+		return metric.Reject(metric.TooLarge,
+			"reading the body takes %d MiB, since it has many metrics or groups, and this gateway has %d MiB for that (push.max-inflight-bytes): "+
+				"push less, in several groups if need be", want>>20, b.size>>20)
 	}
 	more := min(want, b.size) - r.n
 	if more <= 0 {

@@ -120,7 +120,7 @@ func (h *pushHandler) readBulk(r *request, body *pushbody.Body, reader *pushbody
 	if err != nil {
 		return nil, err
 	}
-	sink := &bulkSink{handler: h, asked: asked, names: names}
+	sink := &bulkSink{handler: h, asked: asked, names: names, reserve: body.ReserveMore}
 	sink.Reset()
 	err = reader.Read(body, h.validation, sink)
 	if err != nil && err != sink.duplicate {

@@ -11,6 +11,8 @@ type bulkSink struct {
 	handler *pushHandler
 	asked   requestOptions
 	names   []string // of the labels that name the groups
+	reserve func(memory int64) error
+	groups  int // that memory is reserved for
 
 	splitter *metric.Splitter
 	encoder  store.Encoder
@@ -30,8 +32,27 @@ func (s *bulkSink) Reset() {
 	s.splitter, s.drafts, s.duplicate = metric.NewSplitter(s.names), nil, nil
 }
 
+const (
+	// bulkGroupMemory is about what a group takes while it is applied, in bytes, beside its metrics.
+	bulkGroupMemory = 3 << 10
+	// manyGroups is the number of groups from which on memory is reserved for them.
+	manyGroups = 32
+)
+
+// split splits a batch and reserves memory for the groups that are new.
+func (s *bulkSink) split(families []metric.Family) (touched []int, err error) {
+	if touched, err = s.splitter.Split(families); err != nil {
+		return nil, err
+	}
+	if n := len(s.splitter.Groups()); n >= s.groups+manyGroups {
+		err = s.reserve(int64(n-s.groups) * bulkGroupMemory)
+		s.groups = n
+	}
+	return touched, err
+}
+
 func (s *bulkSink) Add(families []metric.Family) error {
-	touched, err := s.splitter.Split(families)
+	touched, err := s.split(families)
 	if err != nil {
 		return err
 	}
@@ -56,7 +77,7 @@ func (s *bulkSink) Add(families []metric.Family) error {
 
 func (s *bulkSink) Done(families []metric.Family) error {
 	if s.drafts == nil {
-		_, err := s.splitter.Split(families)
+		_, err := s.split(families)
 		return err
 	}
 	if err := s.Add(families); err != nil {
