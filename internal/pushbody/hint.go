@@ -125,7 +125,7 @@ func hasOldTimestamp(f metric.Family) bool {
 // format, and the advice that gives it; the advice is "" if the body is no such case.
 var guesses = []func(body []byte, h http.Header) (meant []byte, format wire.Format, advice string){
 	compressedBody, delimitedProtobuf, singleProtobuf, protobufText, textAsProtobuf, openMetricsAsText,
-	utf16Text, jsonObject, quotedLines, literalLineBreaks,
+	utf16Text, jsonObject, quotedLines, literalLineBreaks, echoOption,
 }
 
 func compressedBody(body []byte, h http.Header) ([]byte, wire.Format, string) {
@@ -297,4 +297,13 @@ func literalLineBreaks(body []byte, _ http.Header) ([]byte, wire.Format, string)
 	}
 	return bytes.ReplaceAll(body, []byte(`\n`), []byte("\n")), wire.Text,
 		`the body has a backslash and an n where a line break is meant: use printf instead of echo, as in printf 'x 1\ny 2\n'`
+}
+
+func echoOption(body []byte, _ http.Header) ([]byte, wire.Format, string) {
+	option, rest, found := bytes.Cut(body, []byte(" "))
+	if !found || !slices.Contains([]string{"-e", "-n", "-en", "-ne"}, string(option)) {
+		return nil, 0, ""
+	}
+	return rest, wire.Text, fmt.Sprintf("the body begins with %s, which echo does not know as an option in some shells: use printf, "+
+		`as in printf 'x 1\ny 2\n'`, option)
 }

@@ -82,6 +82,7 @@ func TestHintsWork(t *testing.T) {
 			return r
 		}},
 		{"literal line break", request{body: `x 1\ny 2\n`}, body("x 1\ny 2\n", "printf")},
+		{"option of echo", request{body: "-e # TYPE x gauge\nx 1\n"}, body("# TYPE x gauge\nx 1\n", "-e, which echo .* use printf")},
 		{"OpenMetrics as text", request{body: "# TYPE a counter\na_total 1 # {t=\"x\"} 1\n# EOF\n"}, withHeader("Content-Type")},
 		{"info as text", request{body: "# TYPE build info\nbuild_info{v=\"1\"} 1\n# EOF\n"}, withHeader("Content-Type")},
 		{"protobuf as text", request{body: "\x12" + gauge}, withHeader("Content-Type")},

@@ -67,6 +67,15 @@ func TestAdviceWorks(t *testing.T) {
 		{"percent", nil, request{body: "m 45%\n"}, replaced("45%", `write ([0-9.]+)`)},
 		{"unit", nil, request{body: "m 1.5GiB\n"}, replaced("1.5GiB", `write ([0-9.]+)`)},
 		{"boolean", nil, request{body: "m true\n"}, replaced("true", `write ([0-9.]+)`)},
+		{"comma of thousands or decimals", nil, request{body: "m 1,000\n"}, instead("m 1000\n", "write 1000 or 1.000")},
+		{"number in quotes", nil, request{body: "m \"1\"\n"}, replaced(`"1"`, `write (\d+)\n`)},
+		{"number with a semicolon", nil, request{body: "m 1;\n"}, replaced("1;", `write (\d+)\n`)},
+		{"variable in single quotes", nil, request{body: "m $VALUE\n"}, instead("m 1\n", "a variable in double quotes")},
+		{"dash in a name after TYPE", nil, request{body: "# TYPE my-metric gauge\nmy-metric 1\n"},
+			func(t *testing.T, _ *Server, r request, answer string) request {
+				r.body = strings.ReplaceAll(r.body, "my-metric", first(t, `line 1: "my-metric" is .* write (\w+)`, answer))
+				return r
+			}},
 		{"null", nil, request{body: "m null\nn 1\n"}, instead("n 1\n", "leave the line out")},
 		{"date", nil, request{body: "m 2026-11-26T04:00:00Z\n"}, instead("m 1795665600\n", `in seconds since 1970`)},
 		{"equals sign", nil, request{body: "m=1\n"}, replaced("m=1", `write (\S+ \S+)\n`)},
@@ -128,6 +137,11 @@ func TestAdviceWorks(t *testing.T) {
 			func(t *testing.T, _ *Server, r request, answer string) request {
 				first(t, "(give it a label that differs)", answer)
 				r.body = "m{instance=\"i\",source=\"x\"} 2\n"
+				return r
+			}},
+		{"reserved label in the URL", nil, request{path: path + "/le/1", body: "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n"},
+			func(t *testing.T, _ *Server, r request, answer string) request {
+				r.path = strings.Replace(r.path, first(t, `not have a label "(le)", .*: rename that label`, answer), "bound", 1)
 				return r
 			}},
 		{"timestamp", nil, request{body: "m 1 1700000000000\n"}, func(t *testing.T, _ *Server, r request, answer string) request {

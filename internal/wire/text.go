@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -315,12 +316,13 @@ func (p *TextParser) parseComment(line string, i int) error {
 	if i == len(line) || keyword != "HELP" && keyword != "TYPE" {
 		return nil
 	}
-	name, i, err := p.readMetricName(line, skipBlank(line, i))
+	nameAt := skipBlank(line, i)
+	name, i, err := p.readMetricName(line, nameAt)
 	if err != nil || i == len(line) {
 		return err
 	}
 	if !isBlank(line[i]) {
-		return p.reject("invalid metric name after %s: %s", keyword, excerpt(line[i:]))
+		return p.rejectMetricName(nameToken(line, nameAt))
 	}
 	sample, err := p.resolveComment(name)
 	if err != nil {
@@ -664,6 +666,9 @@ func (p *TextParser) rejectValue(line string, i int, name string) error {
 		return p.rejectMetricName(nameToken(line, start))
 	}
 	if decimal := strings.Replace(text, ",", ".", 1); decimal != text {
+		if thousands.MatchString(text) {
+			return p.reject("the value of %q is %s, with a comma: write %s or %s", name, text, strings.Replace(text, ",", "", 1), decimal)
+		}
 		if _, ok := parseFloat(decimal); ok {
 			return p.reject("the value of %q is %s, with a decimal comma: write %s (programs format numbers like this with "+
 				"LC_ALL=C in their environment)",
@@ -681,6 +686,9 @@ func (p *TextParser) rejectValue(line string, i int, name string) error {
 	return p.reject("expected a number as the value of %q, got %s%s", name, excerpt(text), numberFor(text))
 }
 
+// thousands matches numbers whose comma may separate thousands or decimals.
+var thousands = regexp.MustCompile(`^[-+]?[1-9][0-9]{0,2},[0-9]{3}$`)
+
 // numberFor says which number to write instead of a value that is none, "" if that is not
 // clear.
 func numberFor(text string) string {
@@ -694,6 +702,14 @@ func numberFor(text string) string {
 	}
 	if _, err := time.Parse(time.DateOnly, text[:min(len(text), len(time.DateOnly))]); err == nil {
 		return ": write a time in seconds since 1970, as date +%s prints it"
+	}
+	if strings.HasPrefix(text, "$") {
+		return ": the shell replaces a variable in double quotes, not in single quotes"
+	}
+	if bare := strings.Trim(text, "\"';,"); bare != text {
+		if _, ok := parseFloat(bare); ok {
+			return ": write " + bare
+		}
 	}
 	digits := strings.TrimRight(text, "%abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ°")
 	if _, ok := parseFloat(digits); ok && digits != text {
