@@ -92,9 +92,9 @@ func (p *program) rejected(t *testing.T, method, path, body string, because ...s
 }
 
 // selfMetric returns the value of one of the gateway's own series, exposed at path.
-func (p *program) selfMetric(t *testing.T, path, series string) float64 {
+func (p *program) selfMetric(t *testing.T, path, series string, headers ...string) float64 {
 	t.Helper()
-	for line := range strings.Lines(p.get(t, path)) {
+	for line := range strings.Lines(p.get(t, path, headers...)) {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(line), series+" "); ok {
 			value, err := strconv.ParseFloat(text, 64)
 			if err != nil {

@@ -80,6 +80,9 @@ func (g *Guard) Status() Status {
 	return Status{}
 }
 
+// PasswordChecks returns how often bcrypt has been run.
+func (g *Guard) PasswordChecks() uint64 { return g.passwords.checks.Load() }
+
 // WrongCredentialError says that a request carries a credential that nobody has.
 type WrongCredentialError struct{ kind string }
 

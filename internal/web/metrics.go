@@ -155,6 +155,10 @@ func (m *metrics) registerAuth(guard *access.Guard) {
 		m.authFailures.WithLabelValues(reason)
 	}
 	m.registry.MustRegister(m.denied, m.authFailures,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "pushgateway_auth_password_checks_total",
+			Help: "Total passwords that were compared with a bcrypt hash; those that are known to be right are not.",
+		}, func() float64 { return float64(guard.PasswordChecks()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "pushgateway_auth_last_reload_successful",
 			Help: "Whether the last load of the auth file succeeded (1) or not (0).",
