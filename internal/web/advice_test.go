@@ -63,6 +63,20 @@ func TestAdviceWorks(t *testing.T) {
 				r.body = first(t, `write (\w+)`, answer) + " 1\n# EOF\n"
 				return r
 			}},
+		{"dash after TYPE in OpenMetrics", nil, request{body: "# TYPE my-metric gauge\nmy-metric 1\n# EOF\n",
+			headers: headers{"Content-Type", "application/openmetrics-text"}},
+			func(t *testing.T, _ *Server, r request, answer string) request {
+				r.body = strings.ReplaceAll(r.body, "my-metric", first(t, `line 1: "my-metric" is .* write (\w+)`, answer))
+				return r
+			}},
+		{"dash in an OpenMetrics label", nil, request{body: "m{my-label=\"x\"} 1 # {a=\"b\"} 1\n# EOF\n",
+			headers: headers{"Content-Type", "application/openmetrics-text"}},
+			func(t *testing.T, _ *Server, r request, answer string) request {
+				r.body = "# TYPE m gauge\nm{" + first(t, `write (\w+)`, answer) + "=\"x\"} 1\n# EOF\n"
+				return r
+			}},
+		{"decimal comma in OpenMetrics", nil, request{body: "m 0,5\n# EOF\n", headers: headers{"Content-Type", "application/openmetrics-text"}},
+			replaced("0,5", `write ([0-9.]+)`)},
 		{"decimal comma", nil, request{body: "m{disk=\"/dev/sda\"} 0,5\n"}, replaced("0,5", `write ([0-9.]+)`)},
 		{"percent", nil, request{body: "m 45%\n"}, replaced("45%", `write ([0-9.]+)`)},
 		{"unit", nil, request{body: "m 1.5GiB\n"}, replaced("1.5GiB", `write ([0-9.]+)`)},

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -255,6 +256,9 @@ func (p *openMetrics) parseMetadata(line string) error {
 	if name == "" {
 		return p.reject("%s needs a metric name, after one space: %s", keyword, excerpt(line))
 	}
+	if strings.HasPrefix(line[7:], name) && rest != "" && strings.IndexByte(" \t\"", rest[0]) < 0 {
+		return rejectMetricName(p.line, p.names, nameToken(line, 7))
+	}
 	if rest == "" || rest[0] != ' ' {
 		return p.reject("after %s %s come one space and a text: %s", keyword, name, excerpt(line))
 	}
@@ -495,7 +499,8 @@ func (p *openMetrics) parseSample(line string) error {
 		return p.reject("after %s come one space and its value: %s", s.name, excerpt(tail))
 	}
 	if s.value, ok = parseFloat(s.number); !ok {
-		return p.reject("the value of %s is %s, which is no number", s.name, excerpt(s.number))
+		return p.reject("the value of %s is %s, which is no number%s", s.name, excerpt(s.number),
+			cmp.Or(commaAdvice(s.number), numberFor(s.number)))
 	}
 	if rest != "" && !strings.HasPrefix(rest, " #") {
 		var text string
@@ -901,6 +906,9 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 			return nil, "", rejectLabelName(p.line, p.names, label)
 		default:
 			value, ok := strings.CutPrefix(after, `="`)
+			if token := labelToken(s, 0); !ok && !quoted && token != label {
+				return nil, "", rejectLabelName(p.line, p.names, token)
+			}
 			if !ok {
 				return nil, "", p.reject("after the label name %q come = and a value in double quotes, without spaces: %s", label,
 					excerpt(after))

@@ -665,18 +665,8 @@ func (p *TextParser) rejectValue(line string, i int, name string) error {
 		}
 		return p.rejectMetricName(nameToken(line, start))
 	}
-	if decimal := strings.Replace(text, ",", ".", 1); decimal != text {
-		if thousands.MatchString(text) {
-			return p.reject("the value of %q is %s, with a comma: write %s or %s", name, text, strings.Replace(text, ",", "", 1), decimal)
-		}
-		if _, ok := parseFloat(decimal); ok {
-			return p.reject("the value of %q is %s, with a decimal comma: write %s (programs format numbers like this with "+
-				"LC_ALL=C in their environment)",
-				name, text, decimal)
-		}
-		if _, ok := parseFloat(strings.NewReplacer(",", "", ".", "").Replace(text)); ok {
-			return p.reject("the value of %q is %s: write it with a decimal point, and without separators of thousands", name, text)
-		}
+	if advice := commaAdvice(text); advice != "" {
+		return p.reject("the value of %q is %s%s", name, text, advice)
 	}
 	if second, _ := token(line, skipBlank(line, next)); second != "" && !strings.Contains(line[:i], "{") {
 		if _, ok := parseFloat(second); ok {
@@ -688,6 +678,24 @@ func (p *TextParser) rejectValue(line string, i int, name string) error {
 
 // thousands matches numbers whose comma may separate thousands or decimals.
 var thousands = regexp.MustCompile(`^[-+]?[1-9][0-9]{0,2},[0-9]{3}$`)
+
+// commaAdvice says how to write a number without its commas, "" if text is no such number.
+func commaAdvice(text string) string {
+	decimal := strings.Replace(text, ",", ".", 1)
+	if decimal == text {
+		return ""
+	}
+	if thousands.MatchString(text) {
+		return fmt.Sprintf(", with a comma: write %s or %s", strings.Replace(text, ",", "", 1), decimal)
+	}
+	if _, ok := parseFloat(decimal); ok {
+		return fmt.Sprintf(", with a decimal comma: write %s (programs format numbers like this with LC_ALL=C in their environment)", decimal)
+	}
+	if _, ok := parseFloat(strings.NewReplacer(",", "", ".", "").Replace(text)); ok {
+		return ": write it with a decimal point, and without separators of thousands"
+	}
+	return ""
+}
 
 // numberFor says which number to write instead of a value that is none, "" if that is not
 // clear.
