@@ -8,9 +8,9 @@ import (
 	"pushgateway/internal/pgtest"
 )
 
-// A databaseOwner ends a PostgreSQL server with the run, as a test would.
+// A databaseOwner ends PostgreSQL servers with the run, as a test would.
 type databaseOwner struct {
-	server   *pgtest.Server
+	servers  map[bool]*pgtest.Server // by whether each sync takes longer
 	cleanups []func()
 	failed   bool
 }
@@ -42,8 +42,8 @@ func (o *databaseOwner) end() {
 }
 
 // newDatabase returns the URL of an empty database in a PostgreSQL server, which syncs each commit
-// and runs until the end.
-func (l *lab) newDatabase() (url string, err error) {
+// and runs until the end. If slowSync is set, each sync takes 1 ms longer.
+func (l *lab) newDatabase(slowSync bool) (url string, err error) {
 	defer func() {
 		switch failure := recover().(type) {
 		case nil:
@@ -53,8 +53,17 @@ func (l *lab) newDatabase() (url string, err error) {
 			panic(failure)
 		}
 	}()
-	if l.database.server == nil {
-		l.database.server = pgtest.Start(&l.database, pgtest.Config{Sync: true})
+	server := l.database.servers[slowSync]
+	if server == nil {
+		config := pgtest.Config{Sync: true}
+		if slowSync {
+			config.Settings = map[string]string{"commit_delay": "1000", "commit_siblings": "0"} // before each sync, in µs
+		}
+		server = pgtest.Start(&l.database, config)
+		if l.database.servers == nil {
+			l.database.servers = map[bool]*pgtest.Server{}
+		}
+		l.database.servers[slowSync] = server
 	}
-	return l.database.server.NewDatabase(), nil
+	return server.NewDatabase(), nil
 }

@@ -170,6 +170,10 @@ func usualMeasures() []measure {
 		reference: pushRate(64, ours(fewGroups).inDatabase(1)), ours: pushRate(64, ours(fewGroups).inDatabase(3)),
 		rounds: 30, unit: rate, goal: atLeast(1, "× one replica"),
 	}, {
+		name: "replicas-three-slow-rate", what: "the same, with a database whose syncs take 1 ms longer",
+		reference: pushRate(64, ours(fewGroups).inDatabase(1).withSlowSync()), ours: pushRate(64, ours(fewGroups).inDatabase(3).withSlowSync()),
+		rounds: 30, unit: rate, goal: atLeast(1, "× one replica"),
+	}, {
 		name: "replicas-median", what: "push at 500 pushes per second, median latency, one replica on PostgreSQL",
 		reference: constant(20e-3), ours: pacedLatency(0.5, 500, ours(fewGroups).inDatabase(1)),
 		rounds: 10, goal: atMost(1, "of 20 ms"),

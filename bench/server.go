@@ -25,7 +25,7 @@ type server struct {
 	rules    string                // the rules file, none if empty
 	file     bool                  // persist to a file, each push synced
 	replicas int                   // that share a database instead of a file; 0 for none
-	slowSync bool                  // each sync takes 1 ms longer; needs strace
+	slowSync bool                  // each sync takes 1 ms longer; needs strace if it is that of a file
 	halved   bool                  // runs on one half of the processors; needs taskset
 	groups   int                   // groups 0 to groups-1, which pushes replace at random
 	fill     func(*instance) error // creates the groups
@@ -117,7 +117,7 @@ func (l *lab) start(s server) (*instance, error) {
 		i.storage = name + ".db"
 	}
 	if s.replicas > 0 {
-		url, err := l.newDatabase()
+		url, err := l.newDatabase(s.slowSync)
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +142,7 @@ func (l *lab) start(s server) (*instance, error) {
 	if s.halved {
 		i.args = append(serverHalf(), i.args...)
 	}
-	if s.slowSync {
+	if s.slowSync && s.file {
 		// With -D the server stays the direct child. With --seccomp-bpf strace
 		// stops nothing but the syncs.
 		i.args = append([]string{"strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync",
@@ -156,7 +156,7 @@ func (l *lab) start(s server) (*instance, error) {
 			return nil, err
 		}
 	}
-	if s.slowSync {
+	if s.slowSync && s.file {
 		// strace must not wait for a processor. Only root may set this.
 		tracer, err := i.status("TracerPid")
 		if err != nil {

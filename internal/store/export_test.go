@@ -59,3 +59,11 @@ func (s *Store) RuleUsage(i int) [2]int64 {
 	}
 	return [2]int64{s.ruleUsage[i].groups, s.ruleUsage[i].series}
 }
+
+// Decide calls decide as part of a batch.
+func (s *Store) Decide(decide func()) {
+	_, _ = commit(s, func(*batch) (struct{}, error) {
+		decide()
+		return struct{}{}, nil
+	})
+}
