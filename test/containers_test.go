@@ -23,7 +23,12 @@ func newSandbox(t *testing.T) *sandbox {
 	t.Helper()
 	s := &sandbox{builder: newBuilder(t)}
 	// Limits that need no right to raise them, and no cgroups.
-	s.setFile(t, "CONTAINERS_CONF", "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\ncgroups = \"disabled\"\n[engine]\nruntime = \"crun\"\n")
+	s.setFile(t, "CONTAINERS_CONF", `[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+cgroups = "disabled"
+[engine]
+runtime = "crun"
+`)
 	s.env = append(s.env, "DISABLE_HC_SYSTEMD=true", "DOCKER_HOST=unix://"+filepath.Join(s.dir, "docker.sock"))
 	// crun does not run where both versions of cgroups are in use, so one is hidden from it.
 	s.holder = begin(t, exec.Command("unshare", "--mount", "--net", "sh", "-e", "-c", `

@@ -253,7 +253,10 @@ func TestDockerfile(t *testing.T) {
 func (b *builder) files(t *testing.T, name string) string {
 	t.Helper()
 	rootfs := b.run(t, "buildah", "mount", b.run(t, "buildah", "from", name))
-	return b.run(t, "sh", "-e", "-c", `cd "$0"; find . -mindepth 1 -printf '%p %M %U:%G\n' | sort; find . -type f -exec sha256sum {} +`, rootfs)
+	return b.run(t, "sh", "-e", "-c", `
+		cd "$0"
+		find . -mindepth 1 -printf '%p %M %U:%G\n' | sort
+		find . -type f -exec sha256sum {} +`, rootfs)
 }
 
 // TestImages builds an image for a processor that is not that of this machine.

@@ -42,7 +42,7 @@ func parseDockerfile(text string, args pairs) (*recipe, error) {
 			continue
 		}
 		if err := r.add(line, variables, args); err != nil {
-			return nil, fmt.Errorf("Dockerfile:%d: %w", number, err)
+			return nil, fmt.Errorf("line %d of the Dockerfile: %w", number, err)
 		}
 	}
 	for name := range maps.Keys(args) {

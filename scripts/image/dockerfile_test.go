@@ -7,8 +7,8 @@ import (
 
 func TestDockerfileErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"FROM debian":                              "Dockerfile:1: the image starts from debian",
-		"# x\n\nRUN ls":                            "Dockerfile:3: the instruction RUN is not supported",
+		"FROM debian":                              "line 1 of the Dockerfile: the image starts from debian",
+		"# x\n\nRUN ls":                            "line 3 of the Dockerfile: the instruction RUN is not supported",
 		"COPY a b /c":                              "not of the form",
 		"COPY a b":                                 "not of the form",
 		"COPY --chown=me a /b":                     "not of the form UID:GID",
@@ -20,7 +20,7 @@ func TestDockerfileErrors(t *testing.T) {
 		"ENTRYPOINT true":                          "cannot unmarshal",
 		"ARG A":                                    "not of the form NAME=VALUE",
 		"FROM scratch":                             "no ARG BINARY",
-		"ARG BINARY=a\nCOPY ${BINARY} /b\nCOPY $x /b": "Dockerfile:3: COPY  /b",
+		"ARG BINARY=a\nCOPY ${BINARY} /b\nCOPY $x /b": "line 3 of the Dockerfile: COPY  /b",
 	} {
 		if _, err := parseDockerfile(text, pairs{"BINARY": "x"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
