@@ -45,7 +45,7 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 		}
 		var families wire.Families
 		if err := new(wire.Parser).ParseTo(meant, format, names, &families); err == nil && hasMetrics(families.All) {
-			if format == wire.OpenMetrics && !bytes.Contains(body, []byte("# EOF")) && slices.ContainsFunc(families.All, hasOldTimestamp) {
+			if format == wire.OpenMetrics && slices.ContainsFunc(families.All, hasOldTimestamp) && !bytes.Contains(body, []byte("# EOF")) {
 				continue // a number after the value that is no time
 			}
 			if slices.ContainsFunc(families.All, hasTimestamps) {

@@ -30,14 +30,15 @@ func (s *Server) misdirectedExport(r *request) (status int, rejection *metric.Re
 			"the gateway accepts OTLP over HTTP and not over gRPC: use an exporter for HTTP, as with OTEL_EXPORTER_OTLP_METRICS_PROTOCOL="+
 				"http/protobuf, and set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", endpoint)
 	}
+	_, isExport := encodingOf(r)
 	for _, signal := range exportedSignals {
-		if strings.HasSuffix(path, "/v1/"+signal) {
+		if strings.HasSuffix(path, "/v1/"+signal) && (isExport || s.routes.find(path) == nil) {
 			return http.StatusNotFound, metric.Reject(metric.BadPath,
 				"404 page not found: this path is for %s by OTLP, but the gateway accepts only metrics, at %s: set "+
 					"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", signal, otlpPath, endpoint)
 		}
 	}
-	if _, ok := encodingOf(r); ok && strings.Trim(path, "/") == "" {
+	if isExport && strings.Trim(path, "/") == "" {
 		return http.StatusNotFound, metric.Reject(metric.BadPath,
 			"404 page not found: to export metrics by OTLP, set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", endpoint)
 	}

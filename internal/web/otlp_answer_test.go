@@ -204,8 +204,10 @@ func TestOTLPPaths(t *testing.T) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
-	if w := do(s, "POST", "/", "m 1\n"); strings.Contains(w.Body.String(), "OTLP") {
-		t.Errorf("a push of text: %s", w.Body)
+	for _, path := range []string{"/", "/api/v1/metrics"} {
+		if w := do(s, "POST", path, "m 1\n"); w.Code != 405 || strings.Contains(w.Body.String(), "OTLP") {
+			t.Errorf("a push of text to %s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }
 
