@@ -54,12 +54,22 @@ func (p groupPath) key(validation metric.ValidationScheme) (metric.GroupingKey, 
 // splitNames splits components in the place of names that have a slash. It was encoded, but no
 // name has one: the client has encoded all of the path, as in /metrics/job%2Fx, and not values.
 func (p groupPath) splitNames() groupPath {
-	for i := 0; i < len(p); i += 2 {
-		if strings.Contains(p[i], "/") {
-			p = slices.Concat(p[:i], strings.Split(p[i], "/"), p[i+1:])
+	first := 0
+	for first < len(p) && !strings.Contains(p[first], "/") {
+		first += 2
+	}
+	if first >= len(p) {
+		return p
+	}
+	split := slices.Clone(p[:first])
+	for _, component := range p[first:] {
+		if len(split)%2 == 0 {
+			split = append(split, strings.Split(component, "/")...)
+		} else {
+			split = append(split, component)
 		}
 	}
-	return p
+	return split
 }
 
 // appendLabels appends the labels after the job.
@@ -165,8 +175,8 @@ func (p groupPath) explainOdd(validation metric.ValidationScheme) error {
 
 // rejectURLValue rejects a path in which the value that starts at component i is a URL.
 func (p groupPath) rejectURLValue(i int, value string, validation metric.ValidationScheme) error {
-	return suggest(metric.Reject(metric.BadPath, "the value of the label %q seems to be the URL %q, whose slashes split the path", p[i-1], value).
-		Noting(", or percent-encode the slashes as %%2F"), p.withValue(i, value), validation)
+	return suggest(metric.Reject(metric.BadPath, "the value of the label %q seems to be the URL %q, whose slashes split the path",
+		p[i-1], value).Noting(", or percent-encode the slashes as %%2F"), p.withValue(i, value), validation)
 }
 
 // findEmptyName finds a name that is empty because of a double slash, without which names and
