@@ -44,11 +44,35 @@ func TestRejectionReachesPython(t *testing.T) {
 	}
 }
 
+const outOfDescriptors = "too many open files"
+
+// TestFewDescriptors: with fewer descriptors than connections may be open, the gateway allows no more
+// connections than it has descriptors for, and says so. Idle ones keep nobody out.
+func TestFewDescriptors(t *testing.T) {
+	t.Parallel()
+	p := launch(t, exec.Command("sh", "-c", `ulimit -n 256 && exec "$0" "$@"`, gatewayBinary(t), "--web.listen-address=127.0.0.1:0"))
+	wantText(t, p.log.String(), "fewer connections than --web.max-connections", "connections=192 flag=8192 listeners=1 descriptors=256")
+	for range 300 {
+		conn, err := net.Dial("tcp", p.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	p.push(t, http.MethodPut, "/metrics/job/a", "m 1\n")
+	if open := p.value(t, "process_open_fds"); open > 256-32 {
+		t.Errorf("%v descriptors are open", open)
+	}
+	if strings.Contains(p.log.String(), outOfDescriptors) {
+		t.Error("descriptors ran out")
+	}
+}
+
 // TestDescriptorsRunOut: a gateway that can accept no more connections says so in its log,
 // without a line for each try, and goes on once it can.
 func TestDescriptorsRunOut(t *testing.T) {
 	p := launch(t, exec.Command("sh", "-c", `ulimit -n 64 && exec "$0" "$@"`, gatewayBinary(t),
-		"--web.listen-address=127.0.0.1:0", "--persistence.file="))
+		"--web.listen-address=127.0.0.1:0", "--persistence.file=", "--web.max-connections=0"))
 	var connections []net.Conn
 	for range 100 {
 		conn, err := net.Dial("tcp", p.Addr)
@@ -57,10 +81,9 @@ func TestDescriptorsRunOut(t *testing.T) {
 		}
 		connections = append(connections, conn)
 	}
-	const complaint = "too many open files"
-	until(t, "the lack of descriptors is logged", func() bool { return strings.Contains(p.log.String(), complaint) })
+	until(t, "the lack of descriptors is logged", func() bool { return strings.Contains(p.log.String(), outOfDescriptors) })
 	for line := range strings.Lines(p.log.String()) {
-		if strings.Contains(line, complaint) && !strings.Contains(line, "level=error") {
+		if strings.Contains(line, outOfDescriptors) && !strings.Contains(line, "level=error") {
 			t.Errorf("not logged as an error: %s", line)
 		}
 	}

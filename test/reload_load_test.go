@@ -171,7 +171,8 @@ func TestSignInAndReloadUnderLoad(t *testing.T) {
 	seconds := int(time.Since(began).Seconds()) + 1
 	limit := (2*rounds+1)*2*(lasting+1) + (len(guessers)+1)*(20+seconds)
 	checks := p.selfMetric(t, "/metrics", "pushgateway_auth_password_checks_total", "Authorization", basicAuth("user1", password))
-	t.Logf("%d requests with right and %d with wrong credentials, %v passwords checked, at most %d", rights.Load(), wrongs.Load(), checks, limit)
+	t.Logf("%d requests with right and %d with wrong credentials; %v passwords checked, at most %d",
+		rights.Load(), wrongs.Load(), checks, limit)
 	if int(checks) > limit || checks < lasting {
 		t.Errorf("%v passwords were checked, want at most %d", checks, limit)
 	}

@@ -37,6 +37,7 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 	}
 	// Each listener has a server of its own, since the toolkit wraps the handler of a server
 	// in its own for each listener.
+	maxConnections := fitConnections(o.maxConnections, len(listeners), maxDescriptors(), logger)
 	servers := make([]*http.Server, len(listeners))
 	failed := make(chan error, len(listeners))
 	for i, listener := range listeners {
@@ -44,7 +45,7 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 		if *o.web.WebConfigFile == "" {
 			server.Protocols = withoutTLS()
 		}
-		connections := limits.NewConnections(o.maxConnections)
+		connections := limits.NewConnections(maxConnections)
 		server.ConnState = connections.Track
 		if o.probesFree {
 			freeProbes(server, handler, o.routePrefix)
