@@ -1,13 +1,16 @@
 package main
 
-import "log/slog"
+import (
+	"context"
+	"log/slog"
+)
 
 // otherDescriptors is how many descriptors are left for files, listeners and a database, unless there
 // are few of them.
 const otherDescriptors = 64
 
 // fitConnections returns how many connections each of the listeners may have: maxConnections, or fewer
-// if the process may not open as many file descriptors, which it then logs. Else connections of idle
+// if the process may not open as many file descriptors, which it then logs, as a warning unless maxConnections is the default. Else connections of idle
 // clients would keep others out, since they are closed only once there are maxConnections of them.
 // descriptors is 0 if any number may be open; a maxConnections of 0 means no limit and stays.
 func fitConnections(maxConnections, listeners int, descriptors uint64, logger *slog.Logger) int {
@@ -18,8 +21,12 @@ func fitConnections(maxConnections, listeners int, descriptors uint64, logger *s
 	if uint64(maxConnections) <= fit {
 		return maxConnections
 	}
-	logger.Warn("fewer connections than --web.max-connections, since the limit of open file descriptors is low: raise it "+
-		"(ulimit -n, LimitNOFILE), or lower the flag", "connections", fit, "flag", maxConnections, "listeners", listeners,
-		"descriptors", descriptors)
+	level := slog.LevelWarn
+	if maxConnections == defaultMaxConnections {
+		level = slog.LevelInfo // nobody asked for so many
+	}
+	logger.Log(context.Background(), level, "fewer connections than --web.max-connections, since the limit of open file descriptors "+
+		"is low: raise it (ulimit -n, LimitNOFILE), or lower the flag", "connections", fit, "flag", maxConnections,
+		"listeners", listeners, "descriptors", descriptors)
 	return int(fit)
 }

@@ -14,6 +14,7 @@ func TestFitConnections(t *testing.T) {
 		want                   int
 	}{
 		{8192, 1, 1 << 20, 8192},
+		{5000, 1, 1024, 1024 - 64},
 		{8192, 1, 8192 + 64, 8192},
 		{8192, 1, 8192, 8192 - 64},
 		{8192, 2, 8192, (8192 - 64) / 2},
@@ -29,6 +30,9 @@ func TestFitConnections(t *testing.T) {
 		got := fitConnections(c.connections, c.listeners, c.descriptors, slog.New(slog.NewTextHandler(&log, nil)))
 		if got != c.want || bytes.Count(log.Bytes(), []byte("\n")) == 0 != (got == c.connections) {
 			t.Errorf("%+v: got %d, logged %s", c, got, &log)
+		}
+		if asked := c.connections != defaultMaxConnections; got < c.connections && bytes.Contains(log.Bytes(), []byte("level=WARN")) != asked {
+			t.Errorf("%+v: logged %s", c, &log)
 		}
 	}
 }
