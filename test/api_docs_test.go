@@ -33,7 +33,7 @@ func TestAPIPage(t *testing.T) {
 	apiPage.wantAnswer(t, "bulk", run("bulk"))
 	p.do(t, http.MethodDelete, "/metrics/job/backup/instance/db2", "")
 	p.push(t, http.MethodPut, "/metrics/job/backup/instance/db1?ttl=48h", "backup_bytes 4096\n")
-	p.rejected(t, http.MethodPut, "/metrics/job/backup/instance/db1", "x 1 1700000000000\n")
+	p.rejected(t, http.MethodPut, "/metrics/job/backup/instance/db1", "backup_bytes 4096 1700000000000\n")
 	apiPage.wantAnswer(t, "groups", run("groups"))
 	apiPage.wantAnswer(t, "error", p.do(t, http.MethodGet, "/api/v1/groups?state=bad", "").body)
 
