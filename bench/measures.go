@@ -174,6 +174,10 @@ func usualMeasures() []measure {
 		reference: pushRate(64, ours(fewGroups).inDatabase(1).withSlowSync()), ours: pushRate(64, ours(fewGroups).inDatabase(3).withSlowSync()),
 		rounds: 30, unit: rate, goal: atLeast(1, "× one replica"),
 	}, {
+		name: "replicas-three-small-rate", what: "pushes per second, 64 connections, three replicas against one, each with a quarter of a processor of its own",
+		reference: pushRate(64, ours(fewGroups).inDatabase(1).onSmallMachines()), ours: pushRate(64, ours(fewGroups).inDatabase(3).onSmallMachines()),
+		rounds: 30, unit: rate, goal: atLeast(1, "× one replica"),
+	}, {
 		name: "replicas-median", what: "push at 500 pushes per second, median latency, one replica on PostgreSQL",
 		reference: constant(20e-3), ours: pacedLatency(0.5, 500, ours(fewGroups).inDatabase(1)),
 		rounds: 10, goal: atMost(1, "of 20 ms"),

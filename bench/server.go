@@ -27,6 +27,7 @@ type server struct {
 	replicas int                   // that share a database instead of a file; 0 for none
 	slowSync bool                  // each sync takes 1 ms longer; needs strace if it is that of a file
 	halved   bool                  // runs on one half of the processors; needs taskset
+	limited  bool                  // has a quarter of a processor; needs root
 	groups   int                   // groups 0 to groups-1, which pushes replace at random
 	fill     func(*instance) error // creates the groups
 }
@@ -65,6 +66,9 @@ func (s server) inDatabase(replicas int) server { s.replicas = replicas; return 
 
 func (s server) withSlowSync() server { s.slowSync = true; return s }
 
+// onSmallMachines gives each process a quarter of a processor.
+func (s server) onSmallMachines() server { s.limited = true; return s }
+
 func (s server) withRules(rules string) server { s.rules = rules; return s }
 
 func (s server) filled(fill func(*instance) error) server { s.fill = fill; return s }
@@ -93,6 +97,7 @@ type instance struct {
 	args      []string    // how it was started
 	storage   string      // its file, if any
 	rulesFile string
+	group     string        // the directory of its control group, if it is limited
 	log       *bytes.Buffer // complete once gone is closed
 	cmd       *exec.Cmd
 	stdin     io.Closer     // the roles of this program end when it closes
@@ -141,6 +146,12 @@ func (l *lab) start(s server) (*instance, error) {
 	}
 	if s.halved {
 		i.args = append(serverHalf(), i.args...)
+	}
+	if s.limited {
+		if i.group, err = limitProcessors(fmt.Sprintf("pushgateway-bench-%d-%d", os.Getpid(), l.started)); err != nil {
+			return nil, err
+		}
+		i.args = append(inGroup(i.group), i.args...)
 	}
 	if s.slowSync && s.file {
 		// With -D the server stays the direct child. With --seccomp-bpf strace
@@ -252,6 +263,9 @@ func (l *lab) stopAll() {
 	for _, i := range l.running {
 		i.stop()
 		os.Remove(i.storage)
+		if i.group != "" {
+			os.Remove(i.group)
+		}
 	}
 	l.running = nil
 }
