@@ -58,6 +58,7 @@ func TestRelease(t *testing.T) {
 	t.Run("archive", func(t *testing.T) { checkArchive(t, name, first[name+".tar.gz"]) })
 	t.Run("components", func(t *testing.T) { checkComponents(t, version, first[name+".cdx.json"]) })
 	t.Run("deb", func(t *testing.T) { checkDeb(t, filepath.Join(out, deb)) })
+	t.Run("service", func(t *testing.T) { checkService(t, filepath.Join(out, deb)) })
 	t.Run("rpm", func(t *testing.T) { checkRPM(t, filepath.Join(out, rpm)) })
 }
 

@@ -82,8 +82,12 @@ func runServer(o options, logger *slog.Logger) error {
 	opened, ready := make(chan error, 1), make(chan struct{})
 	background.Go(func() { paceCollector(ctx, ready) })
 	background.Go(func() { giveMemoryBack(ctx) })
-	if o.configFile != "" || o.authFile != "" {
-		background.Go(func() { reloadOnHangup(ctx, handler) })
+	// A reload of the systemd service must not end it, even if there is nothing to reload.
+	if o.configFile != "" || o.authFile != "" || os.Getenv("NOTIFY_SOCKET") != "" {
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		background.Go(func() { reloadOnHangup(ctx, hangup, handler) })
 	}
 	background.Go(func() {
 		err := groups.Open(ctx)
@@ -186,10 +190,7 @@ func rejectWebUsers(file string) error {
 }
 
 // reloadOnHangup reloads the rules and the auth file at each SIGHUP until ctx ends.
-func reloadOnHangup(ctx context.Context, handler *web.Server) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, handler *web.Server) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -21,10 +21,21 @@ if [ ! -e /etc/default/prometheus-pushgateway ]; then
 	END
 fi
 
+# An upgrade leaves it to the administrator whether the service is enabled and runs. rpm says
+# how many versions there are now; for dpkg, preremove.sh left a mark.
+upgrade=
+if [ -e /run/pushgateway.upgrade ] || [ "$1" -gt 1 ] 2>/dev/null; then
+	upgrade=yes
+	rm -f /run/pushgateway.upgrade
+fi
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
-	systemctl enable pushgateway.service
-	systemctl restart pushgateway.service
-elif command -v systemctl >/dev/null; then
+fi
+if [ -z "$upgrade" ] && command -v systemctl >/dev/null; then
 	systemctl enable pushgateway.service || :
+fi
+if [ -d /run/systemd/system ]; then
+	# A service that cannot start does not keep other packages from being installed.
+	systemctl ${upgrade:+try-}restart pushgateway.service ||
+		echo "pushgateway.service does not start: see systemctl status pushgateway" >&2
 fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Before a removal, but not before an upgrade: stops the service. dpkg says remove, rpm 0.
+# Before a removal: stops the service. dpkg says remove or upgrade, rpm 0 or 1.
 set -e
 
 case "$1" in
@@ -7,5 +7,8 @@ remove | 0)
 	if [ -d /run/systemd/system ]; then
 		systemctl disable --now pushgateway.service pushgateway.socket
 	fi
+	;;
+upgrade)
+	: >/run/pushgateway.upgrade
 	;;
 esac
