@@ -15,7 +15,8 @@ import (
 func TestOTLPErrorsShownBySDKs(t *testing.T) {
 	t.Parallel()
 	auth := filepath.Join(t.TempDir(), "auth.yml")
-	writeFile(t, auth, fmt.Appendf(nil, "users: [{name: ci, bearer_token_sha256: %x, allow: [push], match: '{job=\"a\"}'}]", sha256.Sum256([]byte("token"))))
+	writeFile(t, auth, fmt.Appendf(nil, "users: [{name: ci, bearer_token_sha256: %x, allow: [push], match: '{job=\"a\"}'}]",
+		sha256.Sum256([]byte("token"))))
 	const (
 		elsewhere  = "set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to http://ADDRESS" + otlpPath
 		wrongMerge = "has delta temporality, and merge=group would replace what was added up"
@@ -45,7 +46,8 @@ func TestOTLPErrorsShownBySDKs(t *testing.T) {
 			[]string{"Partial Success", wrongMerge}},
 		{"a part, JavaScript in JSON", nil, javaScriptSDK("http"), []string{endpoint + "/with/merge=group" + otlpPath, delta},
 			[]string{"Partial Success", wrongMerge}},
-		{"no token, JavaScript", []string{"--auth.file=" + auth}, javaScriptSDK("proto"), []string{endpoint + otlpPath}, []string{"Unauthorized"}},
+		{"no token, JavaScript", []string{"--auth.file=" + auth}, javaScriptSDK("proto"), []string{endpoint + otlpPath},
+			[]string{"Unauthorized"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

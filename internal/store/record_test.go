@@ -153,7 +153,8 @@ func describeGroup(g *store.Group) string {
 		g.Key, g.Key.ID(), unixNano(g.Pushed), unixNano(g.Failed), g.Summed, g.Expired, g.Expiry)
 	for _, c := range g.Families {
 		fmt.Fprintf(&b, "%q %q %q %s at %d, %d series, plain %v, replaced %v\n%s%x\n",
-			c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), g.Summed && c.Replaced(), c.AppendText(nil), c.Protobuf())
+			c.Name(), c.Help(), c.Unit(), c.Type(), c.Time().UnixNano(), c.Series(), c.Plain(), g.Summed && c.Replaced(),
+			c.AppendText(nil), c.Protobuf())
 	}
 	return b.String()
 }
