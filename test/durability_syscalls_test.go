@@ -122,8 +122,9 @@ type exchange struct {
 }
 
 var (
-	// The server may have read the first letter by itself, to see whether the client
-	// is still there.
+	// The server reads the first bytes of a connection by themselves, to see whether it is HTTP/2.
+	firstBytes = regexp.MustCompile(`^(\d+)<[^>]*>, "([A-Z][^"]*)", 14$`)
+	// It may have read the first letter by itself, to see whether the client is still there.
 	requestLine  = regexp.MustCompile(`^(\d+)<[^>]*>, "[A-Z]+ /metrics/job/([\w-]+)[/ ]`)
 	responseLine = regexp.MustCompile(`^(\d+)<[^>]*>, "HTTP/1\.1 (\d+)`)
 )
@@ -171,11 +172,19 @@ func TestSyncBeforeAnswer(t *testing.T) {
 
 	calls := readTrace(t, hexTrace(t, output))
 	var exchanges []exchange
-	open := map[string]int{} // by descriptor
-	seen := map[string]int{} // requests by group
+	first := map[string]string{} // bytes of a connection by descriptor
+	open := map[string]int{}     // by descriptor
+	seen := map[string]int{}     // requests by group
 	for _, c := range calls {
 		args := c.args
 		if c.name == "read" && c.ok {
+			if m := firstBytes.FindStringSubmatch(args); m != nil {
+				first[m[1]] = m[2]
+				continue
+			}
+			descriptor, _, _ := strings.Cut(args, "<")
+			args = strings.Replace(args, `, "`, `, "`+first[descriptor], 1)
+			delete(first, descriptor)
 			if m := requestLine.FindStringSubmatch(args); m != nil {
 				open[m[1]] = len(exchanges)
 				exchanges = append(exchanges, exchange{marker(m[2], seen[m[2]]), c.end, 1 << 60})
