@@ -7,9 +7,9 @@ import (
 	"pushgateway/internal/pgtest"
 )
 
-// TestReplicasRepairFailover kills the primary of two database servers and one of the
-// replicas. The standby is seconds behind when it takes the primary's place, and lacks
-// commits. The replicas that live write them again.
+// TestReplicasRepairFailover kills one of the replicas and the primary of two database servers.
+// The standby is seconds behind when it takes the primary's place, and lacks commits. The
+// replicas that live write them again.
 func TestReplicasRepairFailover(t *testing.T) {
 	primary := pgtest.Start(t, pgtest.Config{})
 	slow := pgtest.StartProxy(t, primary.Addr())
@@ -21,9 +21,11 @@ func TestReplicasRepairFailover(t *testing.T) {
 	slow.Delay(time.Hour)
 	<-time.After(*replicasFor / 2)
 	load.awaitPushes(t)
+	// Once others have had the turn, they know all that this one has acknowledged.
+	r.each[0].kill(t)
+	load.awaitPushes(t)
 	primary.Kill()
 	slow.Cut()
-	r.each[0].kill(t)
 	standby.Promote()
 	t.Logf("pushes accepted %v after the promotion", load.awaitPushes(t))
 	r.start(t, 0)
