@@ -49,7 +49,7 @@ image_label = -label org.opencontainers.image.$(1)="$(2)"
 load_image = $(if $(filter buildah,$(IMAGE_TOOL)),buildah pull -q docker-archive:$(1),$(IMAGE_TOOL) load -q -i $(1))
 FUZZTIME ?= 20s
 
-.PHONY: build test test-replicas test-chart test-clients manifests check bench profile image images run-image check-image-tool release fuzz clean
+.PHONY: build test test-replicas test-chart test-clients test-image test-packages manifests check bench profile image images run-image check-image-tool release fuzz clean
 
 # The static program, and the empty folder that the image needs. The image's
 # user must get at both, whatever the umask.
@@ -68,6 +68,16 @@ test:
 test-clients:
 	scripts/setup
 	go test -count=1 -run '^TestClients' ./test
+
+# The image, and the compose files, with docker, podman and buildah.
+test-image:
+	scripts/setup
+	go test -count=1 -run '^Test(Image|RunImage|Dockerfile|Compose)' ./test
+
+# A release: archives, packages, and their installation.
+test-packages:
+	scripts/setup
+	go test -count=1 -run '^Test(Release|Service)' ./test
 
 # The tests of replicas that share a database, for longer than make test runs them.
 test-replicas:
