@@ -10,9 +10,10 @@ import (
 const otherDescriptors = 64
 
 // fitConnections returns how many connections each of the listeners may have: maxConnections, or fewer
-// if the process may not open as many file descriptors, which it then logs, as a warning unless maxConnections is the default. Else connections of idle
-// clients would keep others out, since they are closed only once there are maxConnections of them.
-// descriptors is 0 if any number may be open; a maxConnections of 0 means no limit and stays.
+// if the process may not open that many file descriptors. It logs that, as a warning unless
+// maxConnections is the default. Otherwise connections of idle clients would keep others out, since
+// they are closed only once there are maxConnections of them. descriptors is 0 if any number may be
+// open; a maxConnections of 0 means no limit and stays.
 func fitConnections(maxConnections, listeners int, descriptors uint64, logger *slog.Logger) int {
 	if maxConnections == 0 || descriptors == 0 || listeners == 0 {
 		return maxConnections

@@ -5,7 +5,7 @@ package main
 import "syscall"
 
 // maxDescriptors returns how many file descriptors the process may open, or 0 if that is not known. Go
-// raises the limit as far as the system lets it.
+// raises the limit to what the system allows.
 func maxDescriptors() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {

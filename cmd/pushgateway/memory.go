@@ -32,11 +32,11 @@ const (
 	minHeadroom = 32 << 20
 	// minHeap is the smallest heap size that the collector paces itself by.
 	minHeap = 4 << 20
-	// defaultPercent is less than Go's default of 100, since what is stored dwarfs the garbage that
+	// minPercent is less than Go's default of 100, since what is stored dwarfs the garbage that
 	// pushes leave. Garbage between stored objects leaves memory that only later pushes can use.
 	minPercent = 40
 	// maxWithout is how long the collector may not run at a start. Nearly all of what is loaded from a
-	// file stays, so that to run meanwhile costs time and frees little.
+	// file stays, so a collection meanwhile would cost time and free little.
 	maxWithout = time.Second
 )
 

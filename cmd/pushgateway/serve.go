@@ -35,9 +35,9 @@ func serve(ctx context.Context, o options, handler http.Handler, logger *slog.Lo
 	if err != nil {
 		return err
 	}
+	maxConnections := fitConnections(o.maxConnections, len(listeners), maxDescriptors(), logger)
 	// Each listener has a server of its own, since the toolkit wraps the handler of a server
 	// in its own for each listener.
-	maxConnections := fitConnections(o.maxConnections, len(listeners), maxDescriptors(), logger)
 	servers := make([]*http.Server, len(listeners))
 	failed := make(chan error, len(listeners))
 	for i, listener := range listeners {
