@@ -321,7 +321,7 @@ func (c *span) decode() {
 	}
 }
 
-// batchEnd is, within a program, the kind of a record that follows the last one of a batch.
+// batchEnd is the kind of a record that marks the end of a batch. It is never in a file.
 const batchEnd = 0
 
 // change is what a record does to the groups. It does not alias the record.

@@ -16,7 +16,7 @@ import (
 // its readers and has no pointer per series. There are millions of them, so it is small. All
 // methods are safe for concurrent use.
 type EncodedFamily struct {
-	header        *header            // shared by others, as far as possible
+	header        *header            // shared with other families where possible
 	key           metric.GroupingKey // the group's
 	time          int64              // Unix nanoseconds
 	protobuf      *byte              // see Protobuf

@@ -99,14 +99,15 @@ func (s *Store) lead(w waiter) {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	for !w.state().done {
-		rest := s.turn(&taken)
-		for _, w := range rest {
-			*w.state() = answer{}
+		if rest := s.turn(&taken); len(rest) > 0 {
+			for _, w := range rest {
+				*w.state() = answer{}
+			}
+			taken = taken[:len(taken)-len(rest)]
+			s.queueing.Lock()
+			s.queue = append(rest, s.queue...)
+			s.queueing.Unlock()
 		}
-		taken = taken[:len(taken)-len(rest)]
-		s.queueing.Lock()
-		s.queue = append(rest, s.queue...)
-		s.queueing.Unlock()
 		s.sweep(s.minLarge)
 	}
 }
