@@ -15,14 +15,15 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// TestMemoryOfManyPushes pushes a random mix to a gateway that has a memory limit, which it
-// stays within.
+// TestMemoryOfManyPushes pushes a random mix to a gateway whose memory limit is, as by default,
+// 90 % of its container's memory. The rest is for what Go does not count, such as the program's
+// own pages.
 func TestMemoryOfManyPushes(t *testing.T) {
 	t.Parallel()
-	const limit = 400 << 20
-	p := pushMix(t, limit)
-	if peak := p.memoryOf(t, "VmHWM"); peak > limit {
-		t.Errorf("the peak is %d MiB, the limit %d MiB", peak>>20, limit>>20)
+	const container = 440 << 20
+	p := pushMix(t, container*9/10)
+	if peak := p.memoryOf(t, "VmHWM"); peak > container {
+		t.Errorf("the peak is %d MiB, the container has %d MiB", peak>>20, container>>20)
 	}
 }
 
