@@ -506,8 +506,7 @@ func TestKilledAtSystemCall(t *testing.T) {
 				strace := exec.Command("strace", "-D", "-f", "-o", output, "-e", "trace="+name,
 					"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, n),
 					gatewayBinary(t), "--web.listen-address=127.0.0.1:0", "--persistence.file="+file)
-				p := &program{cmd: strace, log: &logBuffer{}, ended: make(chan struct{}), client: newClient(t), wantCode: -1}
-				strace.Stdout, strace.Stderr = p.log, p.log
+				p := &program{cmd: strace, log: outputOf(t, strace), ended: make(chan struct{}), client: newClient(t), wantCode: -1}
 				if err := strace.Start(); err != nil {
 					t.Fatal(err)
 				}

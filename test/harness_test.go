@@ -3,7 +3,6 @@
 package test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -88,7 +87,7 @@ type program struct {
 	URL  string // http:// and Addr
 
 	cmd      *exec.Cmd
-	log      *logBuffer
+	log      *output
 	ended    chan struct{} // closed once the process is gone and log is complete
 	wantCode int           // the expected exit code; -1 for a signal
 	client   *http.Client
@@ -135,11 +134,10 @@ func launchAt(t *testing.T, addr string, cmd *exec.Cmd) *program {
 // begin starts cmd, by default in a folder of its own.
 func begin(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
-	p := &program{cmd: cmd, log: &logBuffer{}, ended: make(chan struct{}), client: newClient(t)}
+	p := &program{cmd: cmd, log: outputOf(t, cmd), ended: make(chan struct{}), client: newClient(t)}
 	if cmd.Dir == "" {
 		cmd.Dir = t.TempDir()
 	}
-	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -281,22 +279,28 @@ func untilWithin(t *testing.T, limit time.Duration, what string, holds func() bo
 	}
 }
 
-// logBuffer collects what a process prints while the test reads it.
-type logBuffer struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
+// output is what a process has printed. It is a file, so that all of that can be read at
+// once: what comes through a pipe may come later than an answer.
+type output struct{ file string }
+
+// outputOf has cmd, which is not started yet, print to a file.
+func outputOf(t *testing.T, cmd *exec.Cmd) *output {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() }) // only written to by cmd
+	cmd.Stdout, cmd.Stderr = f, f
+	return &output{f.Name()}
 }
 
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+func (o *output) String() string {
+	content, err := os.ReadFile(o.file)
+	if err != nil {
+		return err.Error()
+	}
+	return string(content)
 }
 
 // gateway starts the gateway with a persistence file, and returns once it is ready.
