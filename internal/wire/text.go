@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"pushgateway/internal/metric"
@@ -484,7 +483,7 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 				return "", 0, err
 			}
 			if name == "" {
-				return "", 0, p.rejectLabelName(labelToken(line, i))
+				return "", 0, p.rejectLabel(line[i:])
 			}
 			i = skipBlank(line, i)
 			if i < len(line) && line[i] != '=' && alone == "" && (line[i] == ',' || line[i] == '}') {
@@ -511,9 +510,36 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 		if i < len(line) && line[i] == ',' {
 			i++
 		} else if i < len(line) && line[i] != '}' {
-			return "", 0, p.reject("expected ',' or '}' after the value of label %q: %s", name, excerpt(line[i:]))
+			return "", 0, p.rejectAfterLabel(name, line[i:])
 		}
 	}
+}
+
+// rejectLabel rejects a line with rest where the name of a label, or the end of the label set, should be.
+func (p *TextParser) rejectLabel(rest string) error {
+	if number, end := token(rest, 0); skipBlank(rest, end) == len(rest) {
+		if _, ok := parseFloat(number); ok {
+			return p.reject("the label set is not closed: '}' is missing before %s", excerpt(rest))
+		}
+	}
+	return p.rejectLabelName(labelToken(rest, 0))
+}
+
+// labelStart matches the name of a label and what follows it.
+var labelStart = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*[ \t]*=`)
+
+// rejectAfterLabel rejects a line with rest after the value of the label called name, and
+// names the mistake that is likely behind it.
+func (p *TextParser) rejectAfterLabel(name, rest string) error {
+	switch {
+	case !strings.Contains(rest, "}"):
+		return p.reject("the label set is not closed: '}' is missing after the value of label %q: %s", name, excerpt(rest))
+	case labelStart.MatchString(rest):
+		return p.reject("',' is missing after the value of label %q: %s", name, excerpt(rest))
+	case !isBlank(rest[0]) && strings.Count(rest, `"`)%2 == 1:
+		return p.reject(`the value of label %q ends before %s: write \" for a double quote in a value`, name, excerpt(rest))
+	}
+	return p.reject("expected ',' or '}' after the value of label %q: %s", name, excerpt(rest))
 }
 
 // knownLabelName reports whether the same label begins at i as at this place of the line
@@ -644,6 +670,10 @@ func (p *TextParser) rejectRest(rest, name string) error {
 	if rest[0] == '{' {
 		return p.reject("the labels of %q follow its value: put them directly after the name: %s", name, excerpt(rest))
 	}
+	if startsWithDate.MatchString(rest) {
+		return p.reject("%s after the value of %q looks like a date: remove it "+
+			"(timestamps are milliseconds since 1970, and pushes have none)", excerpt(rest), name)
+	}
 	first, next := token(rest, 0)
 	second, _ := token(rest, skipBlank(rest, next))
 	if _, ok := parseFloat(second); ok && metric.LegacyMetricName(nameToken(first, 0)) {
@@ -651,6 +681,10 @@ func (p *TextParser) rejectRest(rest, name string) error {
 	}
 	return p.reject("unexpected %s after the value of %q: remove it", excerpt(rest), name)
 }
+
+// startsWithDate matches what begins with a date, as in 2026-11-26T10:00:00Z, 26.11.2026 and Thu Nov 26.
+var startsWithDate = regexp.MustCompile(
+	`^([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}|(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )`)
 
 // rejectValue rejects a line with no number at i, where the value of the metric called
 // name should be, and names the mistake that is likely behind it.
@@ -708,7 +742,7 @@ func numberFor(text string) string {
 	case "null", "none", "nil", "undefined":
 		return ": leave the line out, or write NaN"
 	}
-	if _, err := time.Parse(time.DateOnly, text[:min(len(text), len(time.DateOnly))]); err == nil {
+	if startsWithDate.MatchString(text) {
 		return ": write a time in seconds since 1970, as date +%s prints it"
 	}
 	if strings.HasPrefix(text, "$") {
