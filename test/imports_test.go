@@ -18,7 +18,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"internal/pushoptions", "internal/access", "internal/limits", "internal/selector", "internal/metric", "internal/sorted",
 		"internal/words", "docs",
 		"internal/protofield",
-		"internal/pgtest",
+		"internal/pgtest", "internal/conntest",
 	}
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "pushgateway/cmd/...", "pushgateway/internal/...")
 	out, err := list.Output()

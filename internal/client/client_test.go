@@ -8,22 +8,23 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 
+	"pushgateway/internal/conntest"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/pushoptions"
 )
 
 // server answers each request with the next of the answers, and the later ones with the last.
 type server struct {
-	*httptest.Server
-	answers []http.HandlerFunc
+	listener *conntest.Listener
+	answers  []http.HandlerFunc
 
 	mu       sync.Mutex // guards requests
 	requests []*http.Request
@@ -32,27 +33,31 @@ type server struct {
 
 func serve(t *testing.T, answers ...http.HandlerFunc) *server {
 	t.Helper()
-	s := &server{answers: answers}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &server{listener: conntest.InMemory(), answers: answers}
+	conntest.Serve(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
 		n := len(s.requests)
 		s.requests, s.bodies = append(s.requests, r), append(s.bodies, string(body))
 		s.mu.Unlock()
 		s.answers[min(n, len(s.answers)-1)](w, r)
-	}))
-	t.Cleanup(s.Close)
+	})}, s.listener)
 	return s
 }
 
-// client returns a client of the server, whose waits are recorded.
+// address is the server's URL.
+const address = "http://gateway"
+
+// client returns a client of the server.
 func (s *server) client(t *testing.T, config Config) *Client {
 	t.Helper()
-	config.URL = s.URL + config.URL
+	config.URL = address + config.URL
 	c, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	transport := c.http.Transport.(*http.Transport)
+	transport.DialContext, transport.Proxy = s.listener.DialContext, nil
 	return c
 }
 
@@ -71,6 +76,11 @@ func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 var ok = status(200, "")
+
+// inBubble runs a subtest in a bubble of synctest, in which clients wait without taking time.
+func inBubble(t *testing.T, name string, test func(*testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
 
 func group(labels ...string) metric.GroupingKey {
 	var list []metric.Label
@@ -151,8 +161,7 @@ func TestRetries(t *testing.T) {
 		{"too large", status(413, ""), 1},
 		{"redirect", status(301, "", "Location", "/elsewhere"), 1},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
+		inBubble(t, c.name, func(t *testing.T) {
 			s := serve(t, c.first, ok)
 			result, err := s.client(t, Config{Timeout: 3 * time.Second}).Push(t.Context(), Push{Group: group("job", "a"), Body: []byte("m 1\n")})
 			if (err == nil) != (c.attempts > 1) {
@@ -181,18 +190,16 @@ func TestGivesUp(t *testing.T) {
 		"hangs": hang, "hangs up": hangUp, "unavailable": status(503, "later"), "asks to wait": status(503, "later", "Retry-After", "3600"),
 		"date": status(503, "later", "Retry-After", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)),
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			waits := 0
-			c := serve(t, handler).client(t, Config{Timeout: 500 * time.Millisecond, OnRetry: func(error, time.Duration) { waits++ }})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			_, err := c.Push(ctx, Push{Group: group("job", "a")})
+		inBubble(t, name, func(t *testing.T) {
+			const timeout = time.Second
+			waits, began := 0, time.Now()
+			c := serve(t, handler).client(t, Config{Timeout: timeout, OnRetry: func(error, time.Duration) { waits++ }})
+			_, err := c.Push(t.Context(), Push{Group: group("job", "a")})
 			if err == nil || !Temporary(err) {
 				t.Errorf("error %v is not temporary", err)
 			}
-			if ctx.Err() != nil {
-				t.Error("the call did not end by itself")
+			if took := time.Since(began); took > timeout {
+				t.Errorf("the call took %v", took)
 			}
 			if waiting := name == "asks to wait" || name == "date"; waiting != (waits == 0) {
 				t.Errorf("waited %d times", waits)
@@ -203,12 +210,14 @@ func TestGivesUp(t *testing.T) {
 
 // TestDeadline: the caller's deadline ends a call with the same words as the client's own timeout.
 func TestDeadline(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err := serve(t, hang).client(t, Config{Timeout: time.Hour}).Server(ctx)
-	if err == nil || !strings.Contains(err.Error(), "no response in time") || !Temporary(err) {
-		t.Errorf("got %v, which is temporary: %v", err, Temporary(err))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := serve(t, hang).client(t, Config{Timeout: time.Hour}).Server(ctx)
+		if err == nil || !strings.Contains(err.Error(), "no response in time") || !Temporary(err) {
+			t.Errorf("got %v, which is temporary: %v", err, Temporary(err))
+		}
+	})
 }
 
 // TestErrors: an error carries what the server says.
@@ -219,7 +228,7 @@ func TestErrors(t *testing.T) {
 	if !ok || e.Status != 400 || e.Reason != "malformed" || e.Message != "line 3: no" || Temporary(err) {
 		t.Errorf("%#v", err)
 	}
-	if want := "POST " + s.URL + "/metrics/job/a: 400: line 3: no"; err.Error() != want {
+	if want := "POST " + address + "/metrics/job/a: 400: line 3: no"; err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	s = serve(t, status(404, `{"status":"error","errorType":"not_found","error":"no group"}`))

@@ -1,81 +1,31 @@
 package web
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
+	"pushgateway/internal/conntest"
 	"pushgateway/internal/httpserver"
 )
 
-// patience is how long a test waits for what must happen. It only decides how long a
-// failing test takes.
-const patience = 60 * time.Second
-
-// shortTimeouts are for tests that wait until they are over.
-var shortTimeouts = httpserver.Timeouts{
-	Header: 300 * time.Millisecond, Idle: 300 * time.Millisecond, Progress: 300 * time.Millisecond,
-}
-
-// serve serves a gateway over loopback and returns its address.
-func serve(t *testing.T, timeouts httpserver.Timeouts) (address string) {
+// serve serves a gateway with the usual timeouts.
+func serve(t *testing.T, l *conntest.Listener) {
 	t.Helper()
+	timeouts := httpserver.DefaultTimeouts
 	s, _ := newTestServer(t, func(c *Config) {
 		c.Progress = timeouts.Progress
 		c.Logger = slog.New(slog.DiscardHandler)
 	})
-	server := httptest.NewUnstartedServer(nil)
-	server.Config = httpserver.New(s, timeouts, slog.New(slog.DiscardHandler))
-	server.Start()
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
-}
-
-// dial connects to the address. What the test sends and receives is bounded by patience.
-func dial(t *testing.T, address string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
-func send(t *testing.T, conn net.Conn, text string) {
-	t.Helper()
-	if _, err := io.WriteString(conn, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// receiveAll returns what the server sends until it closes the connection.
-func receiveAll(t *testing.T, conn net.Conn) string {
-	t.Helper()
-	all, err := io.ReadAll(conn)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("the connection is not closed; received %.200q", all)
-	}
-	return string(all)
+	conntest.Serve(t, httpserver.New(s, timeouts, slog.New(slog.DiscardHandler)), l)
 }
 
 const pushHead = "PUT /metrics/job/a HTTP/1.1\r\nHost: x\r\n"
 
 // TestBodyTimesOut: a request whose body stops arriving is answered with 408.
 func TestBodyTimesOut(t *testing.T) {
-	address := serve(t, shortTimeouts)
 	for _, c := range []struct{ name, sent, want string }{
 		{"idle after a request", "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n", "200 OK"},
 		{"no body", pushHead + "Content-Length: 10\r\n\r\n", "408 Request Timeout"},
@@ -84,12 +34,15 @@ func TestBodyTimesOut(t *testing.T) {
 		{"half the body of a rejected push", "PUT /metrics/jobs/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nm 1", "408 Request Timeout"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			conn := dial(t, address)
-			send(t, conn, c.sent)
-			if got := receiveAll(t, conn); !strings.Contains(got, c.want) {
-				t.Errorf("received %q, want %q", got, c.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				l := conntest.InMemory()
+				serve(t, l)
+				conn := l.Dial(t)
+				conn.Send(c.sent)
+				if got := conn.Rest(); !strings.Contains(got, c.want) {
+					t.Errorf("received %q, want %q", got, c.want)
+				}
+			})
 		})
 	}
 }
@@ -97,7 +50,8 @@ func TestBodyTimesOut(t *testing.T) {
 // TestRejectionReachesClient: a client that sends a large body before it reads anything gets
 // the whole response, and can go on with the same connection.
 func TestRejectionReachesClient(t *testing.T) {
-	address := serve(t, httpserver.DefaultTimeouts)
+	l := conntest.Loopback(t)
+	serve(t, l)
 	body := strings.Repeat("m 1 # not a metric\n", 500_000)
 	for _, c := range []struct{ name, head, want string }{
 		{"no such path", "PUT /metrics/jobs/a HTTP/1.1\r\n", "404 Not Found"},
@@ -112,20 +66,15 @@ func TestRejectionReachesClient(t *testing.T) {
 		{"URL too long", "PUT /metrics/job/" + strings.Repeat("a", maxURL) + " HTTP/1.1\r\n", "414 Request URI Too Long"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			conn := dial(t, address)
-			reader := bufio.NewReader(conn)
-			send(t, conn, fmt.Sprintf("%sHost: x\r\nContent-Length: %d\r\n\r\n", c.head, len(body)))
-			send(t, conn, body)
+			conn := l.Dial(t)
+			conn.Send(fmt.Sprintf("%sHost: x\r\nContent-Length: %d\r\n\r\n", c.head, len(body)))
+			conn.Send(body)
 			for _, want := range []string{c.want, "200 OK"} {
-				response, err := http.ReadResponse(reader, nil)
-				if err != nil {
-					t.Fatal(err)
+				response, text := conn.Response()
+				if !strings.HasPrefix(response.Status, want) {
+					t.Errorf("%s, want %s: %s", response.Status, want, text)
 				}
-				text, err := io.ReadAll(response.Body)
-				if err != nil || !strings.HasPrefix(response.Status, want) {
-					t.Errorf("%s, want %s: %s, %v", response.Status, want, text, err)
-				}
-				send(t, conn, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+				conn.Send("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
 			}
 		})
 	}
