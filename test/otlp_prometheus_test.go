@@ -164,7 +164,8 @@ scrape_configs:
   scrape_native_histograms: true
   always_scrape_classic_histograms: true
   static_configs: [{targets: [%q], labels: {mode: scraped}}]
-`, c.strategy, c.protocol, gateway.Addr), "--web.enable-otlp-receiver", "--enable-feature=otlp-deltatocumulative,exemplar-storage")
+`, c.strategy, c.protocol, gateway.Addr), "--web.enable-otlp-receiver", "--enable-feature=otlp-deltatocumulative,exemplar-storage",
+				"--query.lookback-delta=1h") // this test may have waited for others since the SDKs exported
 			sendTo(t, gateway, all)
 			until(t, "Prometheus is ready", func() bool { return prom.do(t, http.MethodGet, "/-/ready", "").status == http.StatusOK })
 			sendTo(t, prom, all)

@@ -93,6 +93,7 @@ func TestUnansweredCommit(t *testing.T) {
 	standby := primary.StartStandby("standby", primary.Addr())
 	url := primary.NewDatabase()
 	a, b := newReplica(t, url, named("a")), newReplica(t, url, named("b"))
+	a.mustPush(t, "first", "m 1\n") // the first turn also notes the server's timeline, which waits for a standby
 	primary.RequireStandby("standby")
 	standby.Freeze()
 	type answer struct {
@@ -121,7 +122,7 @@ func TestUnansweredCommit(t *testing.T) {
 	if got := <-again; !got.replayed || got.err != nil {
 		t.Errorf("its replay: %+v", got)
 	}
-	agree(t, "x=1 ", a, b)
+	agree(t, "first=1 x=1 ", a, b)
 }
 
 // TestNotificationsPause: a replica gets no notifications while it takes one turn after the other,
