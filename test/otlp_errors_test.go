@@ -31,7 +31,7 @@ func TestOTLPErrorsShownBySDKs(t *testing.T) {
 		want    []string
 	}{
 		{"base endpoint", nil, goSDK, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://ADDRESS"}, []string{"404", elsewhere}},
-		{"address alone", nil, goSDK, []string{endpoint}, []string{"404", elsewhere}},
+		{"address alone", nil, goSDK, []string{endpoint}, []string{"405", elsewhere}},
 		{"gRPC", nil, goSDK, []string{"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=grpc", "OTEL_EXPORTER_OTLP_ENDPOINT=http://ADDRESS"},
 			[]string{"Unimplemented", "over HTTP and not over gRPC", elsewhere}},
 		{"unknown option", nil, goSDK, []string{endpoint + "/with/tll=1h" + otlpPath}, []string{"400", "there is no such option"}},

@@ -14,8 +14,8 @@ var exportedSignals = [...]string{"metrics", "traces", "logs"}
 
 // misdirectedExport returns the status and the reason that answer an export by OTLP to where the gateway accepts none,
 // or nil if the request is no such export: SDKs speak gRPC unless they are told otherwise, export traces and
-// logs, too, and go to other paths if all they have is an address.
-func (s *Server) misdirectedExport(r *request) (status int, rejection *metric.RejectionError) {
+// logs, too, and go to other paths if all they have is an address. rows are those of the path, nil if there are none.
+func (s *Server) misdirectedExport(r *request, rows methods) (status int, rejection *metric.RejectionError) {
 	if r.Method != http.MethodPost {
 		return 0, nil
 	}
@@ -30,17 +30,21 @@ func (s *Server) misdirectedExport(r *request) (status int, rejection *metric.Re
 			"the gateway accepts OTLP over HTTP and not over gRPC: use an exporter for HTTP, as with OTEL_EXPORTER_OTLP_METRICS_PROTOCOL="+
 				"http/protobuf, and set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", endpoint)
 	}
+	status, cause := http.StatusNotFound, "404 page not found"
+	if rows != nil {
+		status, cause = http.StatusMethodNotAllowed, "Method Not Allowed"
+	}
 	_, isExport := encodingOf(r)
 	for _, signal := range exportedSignals {
 		if strings.HasSuffix(path, "/v1/"+signal) && (isExport || s.routes.find(path) == nil) {
-			return http.StatusNotFound, metric.Reject(metric.BadPath,
-				"404 page not found: this path is for %s by OTLP, but the gateway accepts only metrics, at %s: set "+
-					"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", signal, otlpPath, endpoint)
+			return status, metric.Reject(metric.BadPath,
+				"%s: this path is for %s by OTLP, but the gateway accepts only metrics, at %s: set "+
+					"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", cause, signal, otlpPath, endpoint)
 		}
 	}
 	if isExport && strings.Trim(path, "/") == "" {
-		return http.StatusNotFound, metric.Reject(metric.BadPath,
-			"404 page not found: to export metrics by OTLP, set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", endpoint)
+		return status, metric.Reject(metric.BadPath,
+			"%s: to export metrics by OTLP, set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to %s", cause, endpoint)
 	}
 	return 0, nil
 }

@@ -195,13 +195,25 @@ func TestOTLPLimits(t *testing.T) {
 // TestOTLPPaths: an export to the path of another gateway, or of another signal, is told where metrics go.
 func TestOTLPPaths(t *testing.T) {
 	s, _ := newTestServer(t, nil)
-	for path, want := range map[string]string{
-		"/v1/metrics": otlpPath, "/v1/traces": otlpPath, "/api/v1/otlp/v1/logs": otlpPath, "/": otlpPath,
-		"/with/ttl=1h/v1/metrics": "/with/ttl=1h" + otlpPath, "/with/ttl=1h": "/with/ttl=1h" + otlpPath,
+	for _, c := range []struct {
+		path   string
+		status int // as upstream's
+		want   string
+	}{
+		{"/v1/metrics", 404, otlpPath},
+		{"/v1/traces", 404, otlpPath},
+		{"/api/v1/otlp/v1/logs", 404, otlpPath},
+		{"/", 405, otlpPath},
+		{"/api/v1/metrics", 405, otlpPath},
+		{"/with/ttl=1h/v1/metrics", 404, "/with/ttl=1h" + otlpPath},
+		{"/with/ttl=1h", 404, "/with/ttl=1h" + otlpPath},
 	} {
-		w := do(s, "POST", path, "", "Content-Type", "application/x-protobuf")
-		if w.Code != 404 || !strings.HasSuffix(w.Body.String(), "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to http://example.com"+want+"\n") {
-			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		for _, contentType := range []string{"application/x-protobuf", "application/json"} {
+			w := do(s, "POST", c.path, "", "Content-Type", contentType)
+			if w.Code != c.status || (w.Header().Get("Allow") != "") != (c.status == 405) ||
+				!strings.HasSuffix(w.Body.String(), "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to http://example.com"+c.want+"\n") {
+				t.Errorf("%s: %d %v %s", c.path, w.Code, w.Header(), w.Body)
+			}
 		}
 	}
 	for _, path := range []string{"/", "/api/v1/metrics"} {

@@ -135,6 +135,17 @@ func suggest(rejection *metric.RejectionError, meant groupPath, validation metri
 	return rejection
 }
 
+// suggestMeant is suggest for a result of meantPath.
+func suggestMeant(rejection *metric.RejectionError, meant groupPath, validation metric.ValidationScheme) *metric.RejectionError {
+	if meant[1] == placeholderJob {
+		rejection.Noting(", with your job's name instead of %s", placeholderJob)
+	}
+	return suggest(rejection, meant, validation)
+}
+
+// placeholderJob is the job in a suggested URL if the request names none.
+const placeholderJob = "my_job"
+
 // withValue returns the first n components of the path, which end with the name of a label,
 // and the label's value in base64.
 func (p groupPath) withValue(n int, value string) groupPath {
@@ -322,7 +333,7 @@ func meantPath(components []string) (groupPath, bool) {
 	case len(components)%2 != 0:
 		return slices.Concat(groupPath{metric.JobLabel}, components), true
 	}
-	return slices.Concat(groupPath{metric.JobLabel, "my_job"}, components), true
+	return slices.Concat(groupPath{metric.JobLabel, placeholderJob}, components), true
 }
 
 // withoutPrefix removes what comes before metrics/job, such as the route prefix of another

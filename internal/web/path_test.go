@@ -146,8 +146,8 @@ func TestSuggestedURLs(t *testing.T) {
 		cause  string // in the answer
 		want   string // the key of the group suggested
 	}{
-		{"/", 405, "POST is not one of GET, OPTIONS", `{job="my_job"}`},
-		{"/metrics", 405, "POST is not one of GET, OPTIONS", `{job="my_job"}`},
+		{"/", 405, "the job is missing from the path (/ accepts only GET, OPTIONS)", `{job="my_job"}`},
+		{"/metrics", 405, "the job is missing from the path (/metrics accepts only GET, OPTIONS)", `{job="my_job"}`},
 		{"/metrics/", 404, "/metrics/job/<job name>", `{job="my_job"}`},
 		{"/metrics/job", 404, "/metrics/job/<job name>", `{job="my_job"}`},
 		{"/metrics/jobs/x", 404, "/metrics/job/<job name>", `{job="x"}`},
@@ -186,6 +186,10 @@ func TestSuggestedURLs(t *testing.T) {
 			found := suggestedURL.FindStringSubmatch(w.Body.String())
 			if w.Code != c.status || !strings.Contains(w.Body.String(), c.cause) || found == nil {
 				t.Fatalf("%d %s, want %d %q with a URL", w.Code, w.Body, c.status, c.cause)
+			}
+			hint := strings.Contains(w.Body.String(), "with your job's name instead of my_job")
+			if placeholder := strings.Contains(found[1], "my_job"); hint != placeholder {
+				t.Errorf("a placeholder: %t, said: %t: %s", placeholder, hint, w.Body)
 			}
 			if !strings.Contains(log.String(), "push rejected") || !strings.Contains(log.String(), "reason=path") {
 				t.Errorf("log: %s", log)

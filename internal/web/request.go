@@ -192,17 +192,19 @@ func (s *Server) answerUnrouted(w http.ResponseWriter, r *request) error {
 		return s.rejectURL(r, http.StatusRequestURITooLong, metric.Reject(metric.BadPath,
 			"the URL has %d bytes, which is more than %d: move labels from the URL into the body", size, maxURL))
 	}
-	if status, rejection := s.misdirectedExport(r); rejection != nil {
-		return s.rejectURL(r, status, rejection)
-	}
 	rows := s.routes.find(r.path)
-	switch {
-	case rows == nil:
-		return s.answerNotFound(w, r)
-	case s.allDisabled(rows):
+	if rows != nil && s.allDisabled(rows) {
 		return errAdminDisabled
 	}
-	w.Header().Set("Allow", rows.allowed())
+	if rows != nil {
+		w.Header().Set("Allow", rows.allowed())
+	}
+	if status, rejection := s.misdirectedExport(r, rows); rejection != nil {
+		return s.rejectURL(r, status, rejection)
+	}
+	if rows == nil {
+		return s.answerNotFound(w, r)
+	}
 	if r.Method == http.MethodOptions {
 		return nil
 	}
@@ -213,7 +215,8 @@ func (s *Server) answerUnrouted(w http.ResponseWriter, r *request) error {
 				shellQuote(s.config.Pages.Address(r.Request)+strings.Replace(key.Path(), "/metrics/", apiGroupsPath, 1)))
 		}
 	} else if meant, ok := meantPath(r.allComponents()); ok {
-		return s.rejectURL(r, http.StatusMethodNotAllowed, suggest(rejection, meant, s.config.Validation))
+		return s.rejectURL(r, http.StatusMethodNotAllowed, suggestMeant(metric.Reject(metric.BadPath,
+			"Method Not Allowed: the job is missing from the path (%s accepts only %s)", r.URL.Path, rows.allowed()), meant, s.config.Validation))
 	}
 	return &statusError{http.StatusMethodNotAllowed, "", rejection}
 }
@@ -250,7 +253,7 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 	}
 	if meant, ok := meantPath(r.allComponents()); ok && r.Method != http.MethodGet {
 		rejection := metric.Reject(metric.BadPath, "404 page not found: the path of a group starts with %s<job name>", jobPath)
-		return s.rejectURL(r, http.StatusNotFound, suggest(rejection, meant, s.config.Validation))
+		return s.rejectURL(r, http.StatusNotFound, suggestMeant(rejection, meant, s.config.Validation))
 	}
 	if wantsPage(r.Request) {
 		// Whoever it is gets the page. Who it is decides on the links in its header alone.
