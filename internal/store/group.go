@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"time"
 
 	"pushgateway/internal/metric"
@@ -20,10 +21,14 @@ type Group struct {
 	// it is pushed to or deleted.
 	Expired bool
 
-	announced bool     // the families have entries in the index; see prepare
-	used      usedKeys // of the last pushes
-	shape     shape    // of Key
-	counted   Totals   // see count
+	announced bool // the families have entries in the index; see prepare
+
+	// What count has counted. There may be a million groups, so these are small.
+	counted                bool
+	series, escaped, bytes uint32
+
+	used  usedKeys // of the last pushes
+	shape shape    // of Key
 
 	// Set while the group is in the store, and guarded by its locks.
 	home     *leaf[*Group]
@@ -53,13 +58,22 @@ func (g *Group) count() Totals {
 	if g == nil {
 		return Totals{}
 	}
-	if g.counted.Groups == 0 {
-		g.counted.Groups = 1
-		for _, e := range g.Families {
-			g.counted = g.counted.plus(e.count())
-		}
+	if g.counted {
+		return Totals{Groups: 1, Series: int(g.series), Bytes: int64(g.bytes), Escaped: int(g.escaped)}
 	}
-	return g.counted
+	t := Totals{Groups: 1}
+	for _, e := range g.Families {
+		t = t.plus(e.count())
+	}
+	g.keepCount(t)
+	return t
+}
+
+// keepCount saves count the work, unless the group has 4 GiB or more.
+func (g *Group) keepCount(t Totals) {
+	if t.Bytes <= math.MaxUint32 {
+		g.counted, g.series, g.escaped, g.bytes = true, uint32(t.Series), uint32(t.Escaped), uint32(t.Bytes) // #nosec G115 -- series and families have bytes
+	}
 }
 
 // Changed returns when a push last changed the group, by success or rejection.
@@ -166,6 +180,6 @@ func (g *Group) afterRejection(key metric.GroupingKey, at time.Time) *Group {
 	next := g.successor()
 	next.Failed = at
 	next.Families = union([]*EncodedFamily{failure}, g.Families, compareNames)
-	next.counted = g.count().minus(g.Family(FailureTime).count()).plus(failure.count())
+	next.keepCount(g.count().minus(g.Family(FailureTime).count()).plus(failure.count()))
 	return next
 }
