@@ -126,10 +126,9 @@ func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
 		return RejectIndistinct(n.DropLabels, f.Name, m.Labels)
 	}
 	if n.overwritten == (Label{}) {
-		return Reject(DuplicateSeries, "the push holds the series %s%s twice; give the two different labels, or push only one",
-			f.Name, FormatLabels(m.Labels))
+		return RejectDuplicate(f.Name, m.Labels)
 	}
-	e := Reject(DuplicateSeries, "the push holds the series %s%s twice, since the URL overwrites the label %s=%q of the metrics",
+	e := Reject(DuplicateSeries, "the push has the series %s%s twice, since the URL overwrites the label %s=%q of the metrics",
 		f.Name, FormatLabels(m.Labels), n.overwritten.Name, n.overwritten.Value).
 		With(SplitByLabels).Noting(", or push each to a URL of its own")
 	e.Labels = []string{JobLabel}
@@ -141,11 +140,17 @@ func (n *Normalizer) rejectDuplicate(f *Family, m *Metric) error {
 	return e
 }
 
+// RejectDuplicate rejects a push that has a series of the family twice.
+func RejectDuplicate(family string, labels []Label) *RejectionError {
+	return Reject(DuplicateSeries, "the push has the series %s%s twice: push it once, or add a label that differs",
+		family, FormatLabels(labels))
+}
+
 // RejectIndistinct rejects a push in which two series of the family are the same without
 // the labels that were dropped.
 func RejectIndistinct(dropped []string, family string, labels []Label) *RejectionError {
 	return Reject(DuplicateSeries,
-		"without the labels to drop (%s), the push holds the series %s%s twice: push with merge=sum, by POST and with "+
+		"without the labels to drop (%s), the push has the series %s%s twice: push with merge=sum, by POST and with "+
 			"TYPE lines, to add the two up, or drop fewer labels",
 		strings.Join(dropped, ","), family, FormatLabels(labels))
 }

@@ -171,7 +171,8 @@ func (r *progressReader) Read(p []byte) (int, error) {
 // The error is that of the sink, a *limits.TemporaryRejection if there was no memory, or a
 // *metric.RejectionError: TooLarge, BadEncoding if the body cannot be decompressed, or that
 // of the parser. If a body of up to 1 MiB cannot be parsed, Read parses it as what else it may
-// be, and the message says what to do; of a larger one it only looks whether it is compressed.
+// be, and the message says what to do; of a larger one it only looks whether it is compressed. If a body
+// of up to 1 MiB has a series twice, the message names the lines.
 func (r *Reader) Read(body *Body, names metric.ValidationScheme, sink wire.Sink) error {
 	text, err := r.Decompress(body)
 	if err != nil {
@@ -186,8 +187,13 @@ func (r *Reader) Read(body *Body, names metric.ValidationScheme, sink wire.Sink)
 		return err
 	}
 	err = r.parser.ParseTo(text, format, names, sink)
-	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok && rejection.Reason == metric.Malformed {
-		addHint(rejection, text, h, names)
+	if rejection, ok := errors.AsType[*metric.RejectionError](err); ok {
+		switch {
+		case rejection.Reason == metric.Malformed:
+			addHint(rejection, text, h, names)
+		case rejection.Reason == metric.DuplicateSeries && format != wire.Protobuf:
+			addLines(rejection, text, names)
+		}
 	}
 	return err
 }

@@ -28,7 +28,7 @@ const (
 	textOMType    = openMetricsType + "; version=1.0.0; charset=utf-8"
 )
 
-// maxHintSize bounds the bodies for which hint tries what may be meant, in bytes.
+// maxHintSize bounds the bodies for which addHint tries what may be meant, and addLines finds lines, in bytes.
 const maxHintSize = 1 << 20
 
 // addHint adds what is likely wrong with a body that could not be parsed, and what to do
@@ -68,6 +68,16 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 	case isOneLine(body, h):
 		rejection.Note += "; if several lines were meant: curl's --data @file joins them, --data-binary @file does not"
 		rejection.Fix = metric.NoFix
+	}
+}
+
+// addLines adds the lines that have the same name and labels to the rejection of a body with a series twice.
+func addLines(rejection *metric.RejectionError, body []byte, names metric.ValidationScheme) {
+	if len(body) > maxHintSize || rejection.Fix != metric.NoFix {
+		return
+	}
+	if first, second, ok := wire.DuplicateLines(body, names); ok {
+		rejection.Noting("; lines %d and %d have the same name and labels", first, second)
 	}
 }
 

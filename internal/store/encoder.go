@@ -492,9 +492,7 @@ func (e *Encoder) mergePieces(all *piece, pieces []piece) error {
 		case same && len(e.options.DropLabels) > 0:
 			return metric.RejectIndistinct(e.options.DropLabels, all.name, c.labels)
 		case same:
-			return metric.Reject(metric.DuplicateSeries,
-				"the push holds the series %s%s twice; give the two different labels, or push only one",
-				all.name, metric.FormatLabels(c.labels))
+			return metric.RejectDuplicate(all.name, c.labels)
 		default:
 			last = append(last[:0], c.labels...)
 			start = len(all.protobuf)

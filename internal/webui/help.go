@@ -77,7 +77,7 @@ var helpReasons = []helpReason{
 	{
 		metric.DuplicateSeries,
 		"The push contains the same series (name and labels) twice, or another group already has it.",
-		"The message names both groups. Give the pushed metrics or the group a label that distinguishes them.",
+		"The message names the lines or the other group. Push a series once, or give the metrics or the group a label that differs.",
 	},
 	{
 		metric.TypeConflict,
