@@ -67,36 +67,37 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		backends = backends[:1]
 	}
 	for i, backend := range backends {
-		resp, err := b.forward(r, backend, body)
+		resp, text, err := b.forward(r, backend, body)
 		if i < len(backends)-1 && (err != nil || retryable(resp.StatusCode)) {
-			if err == nil {
-				_ = resp.Body.Close() // another one answers
-			}
 			continue
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
-		defer resp.Body.Close()
 		for name, values := range resp.Header {
 			w.Header()[name] = values
 		}
 		w.WriteHeader(resp.StatusCode)
-		if _, err := io.Copy(w, resp.Body); err != nil {
-			panic(http.ErrAbortHandler) // the client must notice
-		}
+		_, _ = w.Write(text) // fails if the client has gone
 		return
 	}
 }
 
-func (b *balancer) forward(r *http.Request, backend string, body []byte) (*http.Response, error) {
+// forward returns the whole answer of a backend, which may be killed while it sends it.
+func (b *balancer) forward(r *http.Request, backend string, body []byte) (answer *http.Response, text []byte, err error) {
 	out, err := http.NewRequestWithContext(r.Context(), r.Method, backend+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	out.Header = r.Header.Clone()
-	return b.transport.RoundTrip(out)
+	answer, err = b.transport.RoundTrip(out)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer answer.Body.Close()
+	text, err = io.ReadAll(answer.Body)
+	return answer, text, err
 }
 
 func retryable(status int) bool {

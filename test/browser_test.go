@@ -33,8 +33,9 @@ const foreignHost = "gateway.example"
 // startBrowser starts a browser for the test and its subtests.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
+	dir := t.TempDir()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium), chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(chromium), chromedp.UserDataDir(dir), chromedp.WSURLReadTimeout(patience),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1280, 900),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("no-proxy-server", true), chromedp.Flag("hide-scrollbars", true),
@@ -54,6 +55,8 @@ func startBrowser(t *testing.T) context.Context {
 		}
 		cancel()
 		stop()
+		// Some of its processes may still end, and write.
+		until(t, "the browser's files are gone", func() bool { return os.RemoveAll(dir) == nil })
 	})
 	return ctx
 }

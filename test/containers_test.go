@@ -76,7 +76,7 @@ func (s *sandbox) startDocker(t *testing.T) {
 		group := fmt.Sprint("pushgateway-test-", os.Getpid())
 		args = append(args, "--cgroup-parent="+filepath.Join("/", m[1], group))
 		t.Cleanup(func() {
-			result(t, exec.Command("find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", "*/"+group+"*", "-exec", "rmdir", "{}", ";"))
+			result(t, exec.Command("find", "/sys/fs/cgroup", "-ignore_readdir_race", "-depth", "-type", "d", "-path", "*/"+group+"*", "-exec", "rmdir", "{}", ";"))
 		})
 	}
 	daemon := begin(t, s.enter(t, "dockerd", args...))
@@ -120,6 +120,7 @@ func TestRunImage(t *testing.T) {
 			if tool == "docker" {
 				s.startDocker(t)
 			}
+			s.run(t, "make", "image", "IMAGE_TOOL="+tool) // what follows is waited for, and finds all built
 			t.Run("volume", func(t *testing.T) { s.keepsData(t, tool) })
 			t.Run("confined", func(t *testing.T) { s.runsConfined(t, tool) })
 		})

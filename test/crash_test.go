@@ -63,11 +63,13 @@ func TestKilledWithSyncInIntervals(t *testing.T) {
 			}
 		}()
 		return func() time.Time {
+			until(t, "the status has had the times of two commits", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return !before.IsZero()
+			})
 			mu.Lock()
 			defer mu.Unlock()
-			if last.IsZero() {
-				t.Error("the status has no time of the last commit")
-			}
 			t.Logf("commits were up to %v apart", gap)
 			return before
 		}

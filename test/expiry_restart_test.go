@@ -47,9 +47,7 @@ func TestDowntimeCounts(t *testing.T) {
 	if !got.LastPush.Equal(*before.LastPush) {
 		t.Errorf("the group that stays was pushed at %v, want %v", got.LastPush, before.LastPush)
 	}
-	if n := p.expired(); n != 3 {
-		t.Errorf("%d groups logged as expired, want 3", n)
-	}
+	p.wantExpired(t, 3)
 	p.kill(t)
 	p = gateway(t, file)
 	p.wantJobs(t, "without ttl", "titan")
@@ -91,9 +89,7 @@ func TestPushedTTLSurvivesRestart(t *testing.T) {
 			t.Errorf("after the start group %s has ttl %s, want %s", job, got, want)
 		}
 	}
-	if n := p.expired(); n != 2 {
-		t.Errorf("%d groups logged as expired, want 2", n)
-	}
+	p.wantExpired(t, 2)
 	p.kill(t)
 	dump := dumpOf(t, file)
 	for job, want := range map[string]bool{"expires": false, "keeps": false, "stays": true, "unlimited": true} {

@@ -11,8 +11,18 @@ import (
 	"time"
 )
 
-// expired returns how many expired groups the program has logged, at level debug.
-func (p *program) expired() int { return strings.Count(p.log.String(), `msg="group expired"`) }
+// wantExpired waits until the program has logged that many groups as expired, at level debug, and
+// checks that these are all, and counted. A group is gone before it is counted and logged.
+func (p *program) wantExpired(t *testing.T, want int) {
+	t.Helper()
+	logged := func() int { return strings.Count(p.log.String(), `msg="group expired"`) }
+	until(t, fmt.Sprintf("%d groups are logged as expired", want), func() bool { return logged() >= want })
+	if got := p.selfMetric(t, "/metrics", expiredTotal); got != float64(want) || logged() != want {
+		t.Errorf("%v groups counted as expired, %d logged, want %d", got, logged(), want)
+	}
+}
+
+const expiredTotal = "pushgateway_groups_expired_total"
 
 // TestGroupsExpire: groups expire by an option of the push, by a rule, or by the flag,
 // even if no request comes in meanwhile.
@@ -40,15 +50,9 @@ func TestGroupsExpire(t *testing.T) {
 	}
 	p.push(t, http.MethodPut, "/metrics/job/by-rule/x/y?ttl=1h", "m 1\n")
 
-	until(t, "groups expire", func() bool { return p.expired() >= len(expiring) })
+	p.wantExpired(t, len(expiring))
 	p.wantJobs(t, "at last", "stays-by-rule", "own", "later", "by-later-rule", "by-rule")
 	p.wantPushed(t, "by-rule", `m{x="y"} 1`)
-	if got := p.selfMetric(t, "/metrics", "pushgateway_groups_expired_total"); got != float64(len(expiring)) {
-		t.Errorf("%v groups counted as expired, want %d", got, len(expiring))
-	}
-	if got := p.expired(); got != len(expiring) {
-		t.Errorf("%d groups logged as expired, want %d", got, len(expiring))
-	}
 	for _, job := range expiring {
 		wantText(t, unquoted(p.log.String()), fmt.Sprintf("group={job=%s}", job))
 	}
@@ -133,15 +137,17 @@ func TestExpiresAt(t *testing.T) {
 func TestPushTimesKept(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.db")
-	p := gateway(t, file, "--config.file="+rulesFile(t, `- {match: '{job="by-rule"}', ttl: 500ms, ttl_keep: push_time}`))
+	const ttl = "5s" // in which all are looked at before they expire, also on a busy machine
+	p := gateway(t, file, "--log.level=debug", "--config.file="+rulesFile(t,
+		`- {match: '{job="by-rule"}', ttl: `+ttl+`, ttl_keep: push_time}`))
 	jobs := []string{"by-rule"}
 	p.push(t, http.MethodPut, "/metrics/job/by-rule", "m 1\nn 2\n")
 	for _, way := range optionWays {
 		jobs = append(jobs, way)
-		path, headers := carry(way, "/metrics/job/"+way, []string{"ttl=500ms", "ttl_keep=push_time"})
+		path, headers := carry(way, "/metrics/job/"+way, []string{"ttl=" + ttl, "ttl_keep=push_time"})
 		p.push(t, http.MethodPost, path, "m 1\nn 2\n", headers...)
 	}
-	p.push(t, http.MethodPost, "/metrics/job/summed?ttl=500ms&ttl_keep=push_time&merge=sum", "# TYPE c counter\nc 1\n")
+	p.push(t, http.MethodPost, "/metrics/job/summed?ttl="+ttl+"&ttl_keep=push_time&merge=sum", "# TYPE c counter\nc 1\n")
 	p.rejected(t, http.MethodPost, "/metrics/job/summed?merge=sum", "# TYPE c counter\nc -1\n")
 	jobs = append(jobs, "summed")
 	before := map[string]*groupInfo{}
@@ -154,9 +160,7 @@ func TestPushTimesKept(t *testing.T) {
 	until(t, "values are gone", func() bool {
 		return !slices.ContainsFunc(jobs, func(job string) bool { return len(p.pushedTo(t, job)) > 0 })
 	})
-	if got := p.selfMetric(t, "/metrics", "pushgateway_groups_expired_total"); got != float64(len(jobs)) {
-		t.Errorf("%v groups counted as expired, want %d", got, len(jobs))
-	}
+	p.wantExpired(t, len(jobs))
 	check := func(when string) {
 		t.Helper()
 		p.wantJobs(t, when, jobs...)

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pushgateway/internal/pgtest"
 )
 
 // patience bounds every wait. It only decides how long a failing test takes,
@@ -153,17 +155,10 @@ func begin(t *testing.T, cmd *exec.Cmd) *program {
 // freeAddr returns an address where nobody listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(pgtest.FreePort(t)))
 }
 
-var listening = regexp.MustCompile(`msg="Listening on".* address=(\S+)`)
+var listening = regexp.MustCompile(`msg="Listening on".* address=(\S+)\s`)
 
 // addresses waits until the program listens on n addresses.
 func (p *program) addresses(t *testing.T, n int) []string {

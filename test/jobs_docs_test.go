@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,9 +14,12 @@ import (
 
 const jobsPage document = "docs/JOBS.md"
 
-// script writes an executable shell script.
+// script writes an executable shell script. No process is forked meanwhile: it would have the file
+// open for writing for a moment, in which the script cannot be run.
 func script(t *testing.T, path, text string) string {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,8 @@ func massExpiry(t *testing.T, inFile bool) bool {
 	w.end(t)
 	reference.end(t)
 
-	if got := p.selfMetric(t, "/own", "pushgateway_groups_expired_total"); got != groups {
+	until(t, "all groups are counted", func() bool { return p.selfMetric(t, "/own", expiredTotal) >= groups })
+	if got := p.selfMetric(t, "/own", expiredTotal); got != groups {
 		t.Errorf("%v groups counted as expired, want %d", got, groups)
 	}
 	p.wantJobs(t, "at last", "waiter")

@@ -21,7 +21,7 @@ import (
 // once for each of the settings, whose name is the label mode of all series.
 func startPrometheus3(t *testing.T, gateway *program, settings map[string]string) *program {
 	t.Helper()
-	config := "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:\n"
+	config := "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n"
 	for name, lines := range settings {
 		config += fmt.Sprintf("- job_name: %s\n  honor_labels: true\n", name)
 		config += fmt.Sprintf("  static_configs: [{targets: [%q], labels: {mode: %s}}]\n", gateway.Addr, name)

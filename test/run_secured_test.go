@@ -66,7 +66,7 @@ func TestRunAndPushSecured(t *testing.T) {
 		{"token", []string{url, bearer}, 4, 0, ""},
 		{"no token", []string{url}, 4, 1, "401"},
 		{"certificate", []string{secure, ca}, 4, 0, ""},
-		{"unknown certificate", []string{secure, "--push-timeout=1s"}, 4, 1, "certificate"},
+		{"unknown certificate", []string{secure, "--push-timeout=5s"}, 4, 1, "certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"run", "--job=j"}, c.args...)

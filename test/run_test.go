@@ -50,9 +50,9 @@ func TestRunEndings(t *testing.T) {
 		{"not executable", []string{"--", plain}, 126, "failure"},
 		{"timeout", []string{"--timeout=100ms", "--", "sleep", "1000"}, 143, "timeout"},
 		{"timeout that SIGTERM does not end",
-			[]string{"--timeout=200ms", "--kill-after=100ms", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"}, 137, "timeout"},
+			[]string{"--timeout=3s", "--kill-after=100ms", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"}, 137, "timeout"},
 		{"timeout and an exit code of its own",
-			[]string{"--timeout=1s", "--", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done"}, 7, "timeout"},
+			[]string{"--timeout=3s", "--", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done"}, 7, "timeout"},
 		{"children left behind", []string{"--", "sh", "-c", "sleep 5 & exit 5"}, 5, "failure"},
 		{"flags of the command", []string{"sh", "-c", "exit 6"}, 6, "failure"},
 		{"quiet", []string{"--quiet-on-success", "--", "sh", "-c", "exit 8"}, 8, "failure"},
@@ -107,7 +107,7 @@ func TestRunGateways(t *testing.T) {
 	for name, c := range gateways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := runJob(t, c.url, "--push-timeout=500ms", "--", "sh", "-c", "cat; echo err >&2; exit 3")
+			cmd := runJob(t, c.url, "--push-timeout=5s", "--", "sh", "-c", "cat; echo err >&2; exit 3")
 			cmd.Stdin = strings.NewReader("in\n")
 			var out, errOut bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -290,8 +290,8 @@ func TestRunAsInit(t *testing.T) {
 		t.Fatal("only root may make a PID namespace")
 	}
 	p := start(t)
-	const script = `sh -c 'sh -c "exit 0" & exit 0'; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; ` +
-		`for s in /proc/[0-9]*/stat; do cut -d' ' -f3 $s; done | grep -c Z; exit 11`
+	const script = `sh -c 'sh -c "exit 0" & exit 0'; for i in $(seq 600); do sleep 0.05; ` +
+		`z=$(for s in /proc/[0-9]*/stat; do cut -d' ' -f3 $s; done | grep -c Z); [ $z != 0 ] || break; done; echo $z; exit 11`
 	cmd := command(t, "unshare", "--pid", "--fork", "--mount-proc", gatewayBinary(t), "run", "--job=init", "--url="+p.URL, "--", "sh", "-c",
 		script)
 	if out, code := runToEnd(t, cmd); code != 11 || out != "0\n" {
@@ -320,7 +320,7 @@ func TestPushCommand(t *testing.T) {
 		{"empty", "", nil, 1, "standard input is empty"},
 		{"label", "x 1\n", []string{"--label=job=x"}, 2, "use --job"},
 		{"option", "x 1\n", []string{"--ttl=soon"}, 2, "--ttl=soon"},
-		{"away", "x 1\n", []string{"--url=" + unreachable(t), "--push-timeout=200ms"}, 3, "connection refused"},
+		{"away", "x 1\n", []string{"--url=" + unreachable(t), "--push-timeout=5s"}, 3, "connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := command(t, gatewayBinary(t), append([]string{"push", "--job=p"}, c.args...)...)

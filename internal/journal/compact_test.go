@@ -346,7 +346,7 @@ func TestCloseDuringCompaction(t *testing.T) {
 	mustPush(t, s, "b", "m 1\n")
 	<-begun
 	want := exposed(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := j.Close(ctx); err != nil {
 		t.Error(err)

@@ -98,7 +98,7 @@ func newServer(t TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, dir: dir, port: freePort(t)}
+	s := &Server{t: t, dir: dir, port: FreePort(t)}
 	t.Cleanup(s.cleanUp)
 	if id := unprivileged(t); id != nil {
 		if err := os.Chown(dir, int(id.Uid), int(id.Gid)); err != nil {
@@ -108,9 +108,9 @@ func newServer(t TB) *Server {
 	return s
 }
 
-// freePort returns a port on which nobody listens. It is below those that the system
-// gives to outgoing connections, so that it stays free while the server is down.
-func freePort(t TB) int {
+// FreePort returns a port on which nobody listens. It is below those that the system chooses, for
+// listeners as for outgoing connections, so that it stays free while a server is down.
+func FreePort(t TB) int {
 	t.Helper()
 	for range 1000 {
 		port := 15_000 + rand.IntN(15_000)

@@ -117,11 +117,11 @@ func (b *countingBody) Read(p []byte) (int, error) {
 
 // Expired counts and logs groups that have expired, and forgets their pushes.
 func (s *Server) Expired(groups []store.ExpiredGroup) {
+	s.metrics.expired.Add(float64(len(groups)))
 	for _, g := range groups {
 		if !g.KeptPushTimes {
 			s.history.Forget(g.Key)
 		}
 		s.config.Logger.Debug("group expired", "group", g.Key.String(), "last_push", g.Pushed, "push_times_kept", g.KeptPushTimes)
 	}
-	s.metrics.expired.Add(float64(len(groups)))
 }

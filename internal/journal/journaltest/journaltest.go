@@ -158,7 +158,7 @@ func within(t *testing.T, done <-chan struct{}, problem string) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second): // of a test that fails
+	case <-time.After(time.Minute): // of a test that fails
 		t.Fatal(problem)
 	}
 }

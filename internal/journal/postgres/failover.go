@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// reunionTimeout is how long replicas wait for each other after a failover.
-	reunionTimeout = 3 * time.Second
+	// defaultReunionTimeout is how long replicas wait for each other after a failover.
+	defaultReunionTimeout = 3 * time.Second
 	// reunionInterval is how often they look whether all are there.
 	reunionInterval = 50 * time.Millisecond
 
@@ -42,7 +42,7 @@ func (j *Journal) reunite(ctx context.Context, c *conn, h head) error {
 	}
 	b = pgx.Batch{}
 	waited := time.Since(j.reunion.since)
-	complete := h.timeline == 0 || missing == 0 || waited > reunionTimeout
+	complete := h.timeline == 0 || missing == 0 || waited > j.options.reunionTimeout
 	if complete {
 		b.Queue(moveTimeline, c.timeline)
 	}

@@ -45,6 +45,9 @@ type replica struct {
 // named gives a replica its name.
 func named(name string) func(*Options) { return func(o *Options) { o.Name = name } }
 
+// patient has a replica wait as long as it takes for others and for the outcome of a commit.
+func patient(o *Options) { o.outcomeTimeout, o.reunionTimeout = time.Minute, time.Minute }
+
 func newReplica(t *testing.T, url string, set ...func(*Options)) replica {
 	t.Helper()
 	j := newJournal(t, url, set...)

@@ -12,6 +12,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +41,8 @@ type Options struct {
 	Logger        *slog.Logger
 
 	// For tests.
-	beforeCommit   func()
-	outcomeTimeout time.Duration
+	beforeCommit                   func()
+	outcomeTimeout, reunionTimeout time.Duration // 0 for the defaults
 }
 
 // Journal is a store.Journal in a database. Its methods can be called concurrently as
@@ -120,9 +121,8 @@ func New(o Options) *Journal {
 	if o.Configuration == nil {
 		o.Configuration = func() (rules, auth string) { return "", "" }
 	}
-	if o.outcomeTimeout == 0 {
-		o.outcomeTimeout = defaultOutcomeTimeout
-	}
+	o.outcomeTimeout = cmp.Or(o.outcomeTimeout, defaultOutcomeTimeout)
+	o.reunionTimeout = cmp.Or(o.reunionTimeout, defaultReunionTimeout)
 	j := &Journal{
 		options: o, process: newToken(), started: time.Now(), metrics: newMetrics(),
 		unready: errLoading,

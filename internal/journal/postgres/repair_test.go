@@ -146,7 +146,7 @@ func TestFailover(t *testing.T) {
 	standby := primary.StartStandby("late", slow.Addr())
 	url := pgtest.URL(config.Database, primary.Addr(), standby.Addr())
 
-	a, b := newReplica(t, url, named("a")), newAloofReplica(t, url, named("b"))
+	a, b := newReplica(t, url, named("a"), patient), newAloofReplica(t, url, named("b"), patient)
 	sum := func(r replica, k string) {
 		t.Helper()
 		options := store.PushOptions{Merge: metric.MergeSum, IdempotencyKey: k}

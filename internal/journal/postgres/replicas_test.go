@@ -239,7 +239,7 @@ func TestCommitOutcome(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Config{})
 	url := server.NewDatabase()
 	proxy := pgtest.StartProxy(t, server.Addr())
-	a, b := newReplica(t, through(t, url, proxy), named("a")), newReplica(t, url, named("b"))
+	a, b := newReplica(t, through(t, url, proxy), named("a"), patient), newReplica(t, url, named("b"))
 	a.mustPush(t, "first", "n 1\n") // from here on, only pushes commit
 	want := 0
 	for i, moment := range []pgtest.Moment{pgtest.BeforeCommit, pgtest.DuringCommit, pgtest.AfterCommit} {
