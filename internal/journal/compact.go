@@ -140,8 +140,8 @@ func (j *Journal) compact(ctx context.Context, c *compaction, old *log, groups i
 
 // compactInPlace makes a file smaller that no other one can replace: it appends one batch
 // that wipes everything and has all groups, makes that the first one, and gives the space
-// of the others back to the file system. Changes wait meanwhile. It waits in turn for
-// backups, which read what it gives back.
+// of the others back to the file system. Changes wait meanwhile. It gives up while a backup
+// is being sent, which reads what it would give back.
 func (j *Journal) compactInPlace(ctx context.Context, c *compaction, groups iter.Seq[*store.Group]) error {
 	if err := j.turn.acquire(ctx); err != nil {
 		return err
@@ -153,10 +153,13 @@ func (j *Journal) compactInPlace(ctx context.Context, c *compaction, groups iter
 	}
 	all.add(j.takeSince(c))
 	j.mu.Lock()
-	usable := j.unavailable == nil && j.backups == 0
+	available, backups := j.unavailable == nil, j.backups
 	j.mu.Unlock()
-	if !usable {
+	switch {
+	case !available:
 		return errAbandoned
+	case backups > 0:
+		return errors.New("a backup is being sent")
 	}
 	from := j.log.position
 	err := j.log.append(all.changes())

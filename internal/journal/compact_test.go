@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/store"
 )
 
@@ -62,7 +63,7 @@ func TestChangesDuringCompaction(t *testing.T) {
 	if _, err := s.Delete(groupKey("job", "a")); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+	if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
 		t.Errorf("during the compaction the file has\n%s\nwant\n%s", got, want)
 	}
 	close(release)
@@ -74,7 +75,7 @@ func TestChangesDuringCompaction(t *testing.T) {
 		t.Errorf("the file is not smaller: %d bytes", size)
 	}
 	for range 2 {
-		if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+		if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
 			t.Errorf("after the compaction the file has\n%s\nwant\n%s", got, want)
 		}
 		mustPush(t, s, "d", "m 4\n")
@@ -156,7 +157,7 @@ func TestCompactionFails(t *testing.T) {
 			}
 			mustPush(t, s, "b", "m 2\n")
 			j.background.Wait()
-			if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+			if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
 				t.Errorf("%s %d failed: the file has\n%s\nwant\n%s", kind, at, got, want)
 			}
 		}
@@ -192,7 +193,7 @@ func TestFailureDuringCompaction(t *testing.T) {
 		}
 		mustPush(t, s, "b", "m 2\n")
 		j.background.Wait()
-		if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+		if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
 			t.Errorf("%v: the file has\n%s\nwant\n%s", failure, got, want)
 		}
 		wantOnly(t, path, "f.db")
@@ -204,7 +205,7 @@ func TestFailureDuringCompaction(t *testing.T) {
 func TestBackupOfReplacedFile(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "f.db")
 	j, s := compacting(t, path)
-	want := exposed(t, s)
+	want := journaltest.Exposed(t, s)
 	var copied bytes.Buffer
 	err := j.Backup(t.Context(), func(_ int64, content io.Reader) error {
 		for n := range 3 {
@@ -247,7 +248,7 @@ func TestCompactionInPlace(t *testing.T) {
 	if size := j.Status().SizeBytes; size > 1<<20 {
 		t.Errorf("the status says that the file has %d bytes", size)
 	}
-	want := exposed(t, s)
+	want := journaltest.Exposed(t, s)
 
 	// Its space is not given back while a backup reads it.
 	var copied bytes.Buffer
@@ -269,17 +270,17 @@ func TestCompactionInPlace(t *testing.T) {
 		t.Errorf("the backup has %d bytes and is right: %v", copied.Len(), got == want)
 	}
 
-	want = exposed(t, s)
+	want = journaltest.Exposed(t, s)
 	for range 2 {
 		if err := j.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		j, s = open(t, path, SyncEachPush)
-		if got := exposed(t, s); got != want {
+		if got := journaltest.Exposed(t, s); got != want {
 			t.Fatalf("opened again it has\n%s\nwant\n%s", got, want)
 		}
 		mustPush(t, s, "new", "m 1\n")
-		want = exposed(t, s)
+		want = journaltest.Exposed(t, s)
 	}
 
 	// The header from before says that there is more than can be found.
@@ -345,7 +346,7 @@ func TestCloseDuringCompaction(t *testing.T) {
 	}
 	mustPush(t, s, "b", "m 1\n")
 	<-begun
-	want := exposed(t, s)
+	want := journaltest.Exposed(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := j.Close(ctx); err != nil {

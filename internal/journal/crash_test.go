@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
@@ -22,7 +24,7 @@ import (
 type powerDisk struct {
 	mu    sync.Mutex // guards all below
 	files map[uint64]*powerFile
-	may   []records // one of these states must be found; the last acknowledged one comes first
+	may   []journaltest.Records // one of these states must be found; the last acknowledged one comes first
 	tried int
 	t     *testing.T
 	rand  *rand.Rand
@@ -114,9 +116,9 @@ func (d *powerDisk) fail(image []byte) {
 		d.t.Errorf("after a power failure: %v", err)
 		return
 	}
-	got := recordsOf(slices.Values(is.groups))
+	got := journaltest.RecordsOf(slices.Values(is.groups))
 	for _, state := range d.may {
-		if got.equal(state) {
+		if maps.Equal(got, state) {
 			return
 		}
 	}
@@ -129,7 +131,7 @@ func (d *powerDisk) fail(image []byte) {
 func TestPowerFailure(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3} {
 		path := filepath.Join(memoryDir(t), "f.db")
-		d := &powerDisk{files: map[uint64]*powerFile{}, may: []records{{}}, t: t, rand: rand.New(rand.NewPCG(seed, 1)), path: path}
+		d := &powerDisk{files: map[uint64]*powerFile{}, may: []journaltest.Records{{}}, t: t, rand: rand.New(rand.NewPCG(seed, 1)), path: path}
 		j := newStill(t, path, SyncEachPush)
 		j.disk.write, j.disk.sync, j.spare, j.maxPart = d.write, d.sync, 8<<10, 3000
 		random := rand.New(rand.NewPCG(seed, 2))
@@ -142,7 +144,7 @@ func TestPowerFailure(t *testing.T) {
 			if _, err := j.Begin(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			next := store.InMemory(copies(t, published.Load().Groups())...)
+			next := store.InMemory(journaltest.Copies(t, published.Load().Groups())...)
 			var changes store.Changes
 			if random.IntN(50) == 0 {
 				if _, err := next.Wipe(); err != nil {
@@ -166,7 +168,7 @@ func TestPowerFailure(t *testing.T) {
 				}
 				changes.Groups = append(changes.Groups, store.Change{ID: key.ID(), Group: next.Snapshot().Group(key)})
 			}
-			after := recordsOf(next.Groups())
+			after := journaltest.RecordsOf(next.Groups())
 			done := func() {}
 			if len(changes.Groups) > 0 && changes.Groups[0].Group != nil && random.IntN(3) == 0 {
 				done = j.Stage(changes.Groups[0].Group)
@@ -179,7 +181,7 @@ func TestPowerFailure(t *testing.T) {
 			}
 			done()
 			d.mu.Lock()
-			d.may = []records{after}
+			d.may = []journaltest.Records{after}
 			d.mu.Unlock()
 			published.Store(next)
 			if t.Failed() {
@@ -192,7 +194,7 @@ func TestPowerFailure(t *testing.T) {
 			t.Errorf("%d power failures, %d files: too few", d.tried, len(d.files))
 		}
 		shut(t, j.Journal)
-		if got := recordsOf(slices.Values(afterCrash(t, path))); !got.equal(d.may[0]) {
+		if got := journaltest.RecordsOf(slices.Values(afterCrash(t, path))); !maps.Equal(got, d.may[0]) {
 			t.Error("in the end there is other than was acknowledged")
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
@@ -41,7 +42,7 @@ func makeSample(t testing.TB, closed bool) sample {
 	var made sample
 	note := func() {
 		if n := len(made.states); n == 0 || made.states[n-1].end != j.log.end {
-			made.states = append(made.states, state{j.log.end, exposed(t, s)})
+			made.states = append(made.states, state{j.log.end, journaltest.Exposed(t, s)})
 		}
 	}
 	note()
@@ -371,7 +372,7 @@ func TestUnfinishedBatch(t *testing.T) {
 		if n%20 == 0 {
 			j, again := open(t, path, SyncEachPush)
 			mustPush(t, again, "next", "other 1\n")
-			want := exposed(t, again)
+			want := journaltest.Exposed(t, again)
 			shut(t, j)
 			opens(t, path, readFile(t, path), want, what+", and a push")
 		}
@@ -452,8 +453,8 @@ func TestSalvage(t *testing.T) {
 				t.Fatalf("%s of batch %d damaged: error %v, guessed %v", what, n, err, found.Guessed)
 			}
 			missing := 0
-			have := recordsOf(slices.Values(found.Groups))
-			for id, record := range recordsOf(slices.Values(whole.Groups)) {
+			have := journaltest.RecordsOf(slices.Values(found.Groups))
+			for id, record := range journaltest.RecordsOf(slices.Values(whole.Groups)) {
 				if have[id] != record {
 					missing++
 				}

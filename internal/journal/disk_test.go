@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
@@ -59,7 +60,7 @@ func TestFileGone(t *testing.T) {
 				if err := j.Ready(); err != nil {
 					t.Errorf("%s, %v: not recovered: %v", what, mode, err)
 				}
-				if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+				if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
 					t.Errorf("%s, %v: the new file has\n%s\nwant\n%s", what, mode, got, want)
 				}
 				mustPush(t, s, "c", "m 1\n")
@@ -91,7 +92,7 @@ func TestFileGoneBeforeClose(t *testing.T) {
 		if noticed {
 			j.checkFile()
 		}
-		want := exposed(t, s)
+		want := journaltest.Exposed(t, s)
 		if err := j.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +195,7 @@ func TestIntervalDoesNotWait(t *testing.T) {
 	if err := j.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+	if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
 		t.Errorf("the file has\n%s\nwant\n%s", got, want)
 	}
 }

@@ -204,7 +204,7 @@ func encodedSize(changes store.Changes, staged staged) int64 {
 	return size
 }
 
-// recordSize returns about how many bytes the record of a group takes, rather more.
+// recordSize returns about how many bytes the record of a group takes, and rarely too few.
 func recordSize(g *store.Group) int64 {
 	const ofRecord, ofFamily = 24, 20
 	return int64(ofRecord + 2*len(g.Key.ID()) + g.Size() + ofFamily*len(g.Families))
@@ -226,8 +226,8 @@ type record struct {
 // recordHeadSize is the size of a record's kind and length.
 const recordHeadSize = 5
 
-// parseRecordHead parses the kind and the length of a record, of which no more than rest bytes,
-// these included, are in its batch.
+// parseRecordHead parses the kind and the length of a record. rest is how many bytes its batch has
+// from the beginning of the record on.
 func parseRecordHead(b []byte, rest int64) (kind byte, length int, err error) {
 	kind, length = b[0], int(binary.LittleEndian.Uint32(b[1:]))
 	if int64(length) > rest-recordHeadSize || kind < groupRecord || kind > partsRecord {

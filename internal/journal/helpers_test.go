@@ -1,14 +1,12 @@
 package journal
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,9 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-
-	"pushgateway/internal/exposition"
+	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 	"pushgateway/internal/wire"
@@ -63,50 +59,10 @@ func pushText(s *store.Store, key metric.GroupingKey, body string, at time.Time,
 	return err
 }
 
-// records has the encoded stored groups by ID, to be compared.
-type records map[string]string
-
-func recordsOf(groups iter.Seq[*store.Group]) records {
-	r := records{}
-	for g := range groups {
-		r[g.Key.ID()] = string(store.AppendRecord(nil, g))
-	}
-	return r
-}
-
-func (r records) equal(other records) bool { return maps.Equal(r, other) }
-
 // text returns what a gateway with the groups exposes.
 func text(t testing.TB, groups []*store.Group) string {
 	t.Helper()
-	return exposed(t, store.InMemory(copies(t, slices.Values(groups))...))
-}
-
-// copies returns groups that another store may load.
-func copies(t testing.TB, groups iter.Seq[*store.Group]) []*store.Group {
-	t.Helper()
-	var out []*store.Group
-	for g := range groups {
-		c, err := store.DecodeRecord(store.AppendRecord(nil, g))
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-func exposed(t testing.TB, s *store.Store) string {
-	t.Helper()
-	writer, err := exposition.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if _, err := writer.Write(&out, s.Snapshot(), nil, expfmt.NewFormat(expfmt.TypeTextPlain), exposition.Identity); err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
+	return journaltest.Exposed(t, store.InMemory(journaltest.Copies(t, slices.Values(groups))...))
 }
 
 var quiet = slog.New(slog.DiscardHandler)

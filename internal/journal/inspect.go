@@ -26,16 +26,16 @@ func Inspect(path string) (found Inspection, err error) {
 		return found, describeOpen(path, err)
 	}
 	defer f.Close()
-	if err := flock(context.Background(), f, shared); err != nil { // what is just being written looks like damage
+	if err := flock(context.Background(), f, shared); err != nil { // a batch being written looks like damage
 		return found, describeOpen(path, err)
 	}
-	size, is, err := identify(f)
+	size, kind, err := identify(f)
 	switch {
 	case err != nil:
 		return found, err
-	case is == empty:
+	case kind == empty:
 		return Inspection{Version: version}, nil
-	case is == foreign:
+	case kind == foreign:
 		groups, _, err := readUpstreamFile(path)
 		if err == nil {
 			return Inspection{Upstream: true, Groups: groups}, nil

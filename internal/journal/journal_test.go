@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
@@ -64,15 +65,15 @@ func TestBackupLivesOn(t *testing.T) {
 		if err := os.WriteFile(path, backup(t, j), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		want := exposed(t, s)
+		want := journaltest.Exposed(t, s)
 		for restart := range 4 {
 			again, restored := open(t, path, SyncEachPush)
-			if got := exposed(t, restored); got != want {
+			if got := journaltest.Exposed(t, restored); got != want {
 				t.Errorf("copy %d, start %d: exposed\n%s\nwant\n%s", n, restart, got, want)
 			}
 			if restart%2 == 1 { // so that the numbers of transactions are even and odd
 				mustPush(t, restored, "b", fmt.Sprintf("m %d\n", restart))
-				want = exposed(t, restored)
+				want = journaltest.Exposed(t, restored)
 			}
 			shut(t, again)
 		}
@@ -91,7 +92,7 @@ func TestBackupIncludesPending(t *testing.T) {
 	if err := os.WriteFile(path, backup(t, j), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, restored := open(t, path, SyncInterval); exposed(t, restored) != exposed(t, s) {
+	if _, restored := open(t, path, SyncInterval); journaltest.Exposed(t, restored) != journaltest.Exposed(t, s) {
 		t.Error("the backup holds other than was acknowledged")
 	}
 }
@@ -200,7 +201,7 @@ func TestUpstreamFiles(t *testing.T) {
 		want := string(readFile(t, "testdata/"+name+".metrics"))
 		for start := range 2 {
 			j, s := open(t, path, SyncEachPush)
-			if got := exposed(t, s); sortedLines(got) != sortedLines(want) {
+			if got := journaltest.Exposed(t, s); sortedLines(got) != sortedLines(want) {
 				t.Errorf("%s, start %d: exposed\n%s\nwant\n%s", name, start, sortedLines(got), sortedLines(want))
 			}
 			shut(t, j)

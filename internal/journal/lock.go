@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// lockPatience is how long another process may still have the file: one that is just
-// being stopped, say.
+// lockPatience is how long to wait for another process that has the file, such as one that
+// is stopping.
 const lockPatience = time.Second
 
 // lockSuffix makes the name of the file that is locked.
@@ -42,7 +42,7 @@ func openLock(name string) (*os.File, error) {
 	return f, err
 }
 
-// relock locks the file beside again if its name has come to name another one, or
+// relock takes the lock again if the name of the lock file now refers to another file, or to
 // none: another gateway may have locked that.
 func (j *Journal) relock() error {
 	mine, err := j.lock.Stat()

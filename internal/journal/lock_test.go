@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"pushgateway/internal/journal/journaltest"
 )
 
 // singleFile returns the path of a file that is mounted by itself, as into a
@@ -72,10 +74,10 @@ func TestReadOnlyDirectory(t *testing.T) {
 			t.Errorf("%s: after a full disk: %v", what, err)
 		}
 		mustPush(t, s, "a", "m 2\n")
-		want := exposed(t, s)
+		want := journaltest.Exposed(t, s)
 		shut(t, j)
 		j, s = open(t, path, SyncEachPush)
-		if got := exposed(t, s); got != want {
+		if got := journaltest.Exposed(t, s); got != want {
 			t.Errorf("%s: opened again it holds\n%s\nwant\n%s", what, got, want)
 		}
 
@@ -113,10 +115,10 @@ func TestNobodyComesMeanwhile(t *testing.T) {
 	}
 	j.tryToRecover()
 	mustPush(t, s, "first", "m 2\n")
-	want := exposed(t, s)
+	want := journaltest.Exposed(t, s)
 	shut(t, j)
-	if _, again := open(t, path, SyncEachPush); exposed(t, again) != want {
-		t.Errorf("opened again it has\n%s\nwant\n%s", exposed(t, again), want)
+	if _, again := open(t, path, SyncEachPush); journaltest.Exposed(t, again) != want {
+		t.Errorf("opened again it has\n%s\nwant\n%s", journaltest.Exposed(t, again), want)
 	}
 }
 

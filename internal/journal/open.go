@@ -37,7 +37,7 @@ func (j *Journal) open(ctx context.Context) (groups []*store.Group, err error) {
 	} else if err != nil {
 		return nil, err
 	}
-	l, is, err := j.load(ctx)
+	l, from, err := j.load(ctx)
 	if err == nil && ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), l.file.Close())
 	}
@@ -50,11 +50,11 @@ func (j *Journal) open(ctx context.Context) (groups []*store.Group, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.use(l)
-	j.loaded = is.groups
-	j.compactAfter(j.sizeLimit(is.live), len(is.groups))
+	j.loaded = from.groups
+	j.compactAfter(j.sizeLimit(from.live), len(from.groups))
 	j.unavailable = nil
 	j.updateStatus(time.Now())
-	return is.groups, nil
+	return from.groups, nil
 }
 
 // use has the journal go on with a log; everything written to it counts. The caller holds
@@ -64,17 +64,17 @@ func (j *Journal) use(l *log) {
 }
 
 // load reads the file, or makes one if there is none, or imports that of upstream.
-func (j *Journal) load(ctx context.Context) (l *log, is loaded, err error) {
+func (j *Journal) load(ctx context.Context) (l *log, from loaded, err error) {
 	if j.lock != nil {
 		_ = os.Remove(j.path + newSuffix) // which a process that was killed may have left
 	}
 	f, err := openRegular(j.path, os.O_RDWR)
 	if errors.Is(err, os.ErrNotExist) {
 		l, err = j.replace(ctx, nil)
-		return l, is, err
+		return l, from, err
 	}
 	if err != nil {
-		return nil, is, describeOpen(j.path, err)
+		return nil, from, describeOpen(j.path, err)
 	}
 	defer func() {
 		if err != nil || l.file != f {
@@ -82,12 +82,12 @@ func (j *Journal) load(ctx context.Context) (l *log, is loaded, err error) {
 		}
 	}()
 	if err := flock(ctx, f, exclusive); err != nil {
-		return nil, is, describeOpen(j.path, err)
+		return nil, from, describeOpen(j.path, err)
 	}
 	size, kind, err := identify(f)
 	switch {
 	case err != nil:
-		return nil, is, err
+		return nil, from, err
 	case kind == empty:
 		// Whole or not at all, if that is possible.
 		if l, err = j.replace(ctx, nil); j.lock == nil || isBusy(err) {
@@ -95,33 +95,33 @@ func (j *Journal) load(ctx context.Context) (l *log, is loaded, err error) {
 				err = l.seal()
 			}
 		}
-		return l, is, err
+		return l, from, err
 	case kind == foreign:
-		l, is.groups, err = j.importUpstream(ctx)
-		return l, is, err
+		l, from.groups, err = j.importUpstream(ctx)
+		return l, from, err
 	}
-	if is, err = loadFile(f, size); err != nil {
-		return nil, is, damaged(j.path, err)
+	if from, err = loadFile(f, size); err != nil {
+		return nil, from, damaged(j.path, err)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, is, err
+		return nil, from, err
 	}
-	if is.position.end-is.header.end > 3*is.live+j.spare {
-		if l, err = j.replace(ctx, slices.Values(is.groups)); err == nil {
+	if from.position.end-from.header.end > 3*from.live+j.spare {
+		if l, err = j.replace(ctx, slices.Values(from.groups)); err == nil {
 			j.options.Logger.Info("file compacted", "file", j.path, "before", size, "after", l.allocated)
-			return l, is, nil
+			return l, from, nil
 		}
-		// Smaller is only nicer.
+		// The larger file works, too.
 		j.options.Logger.Warn("compacting the file failed", "file", j.path, "err", err)
 	}
-	if is.dirty > 0 {
-		j.options.Logger.Info("dropping a batch that was not written to its end, and so never acknowledged", "file", j.path, "offset", is.position.end)
+	if from.dirty > 0 {
+		j.options.Logger.Info("dropping a batch that was not written to its end, and so never acknowledged", "file", j.path, "offset", from.position.end)
 	}
-	l, err = openLog(f, is, size, j.disk)
+	l, err = openLog(f, from, size, j.disk)
 	if err == nil && j.lock != nil {
 		err = syncDirectory(j.path) // the file may just have been put there
 	}
-	return l, is, err
+	return l, from, err
 }
 
 // kind is what a file turns out to be.
@@ -134,7 +134,7 @@ const (
 )
 
 // identify returns the size and kind of a file.
-func identify(f *os.File) (size int64, is kind, err error) {
+func identify(f *os.File) (size int64, k kind, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, empty, err

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/store"
 )
 
@@ -58,7 +59,7 @@ func TestFailureBeforeTheChangeShows(t *testing.T) {
 					}
 				}
 				mustPush(t, s, "a", "m 2\n")
-				if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+				if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
 					t.Errorf("%v, %v, %s: the file has\n%s\nbut acknowledged was\n%s", mode, failure, what, got, want)
 				}
 			}
@@ -89,7 +90,7 @@ func TestRejectedDeleteStaysUndone(t *testing.T) {
 		if n := j.Status().PendingGroups; n != 0 {
 			t.Errorf("%s: %d groups are pending once the journal has recovered", what, n)
 		}
-		if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want || !strings.Contains(got, `job="a"`) {
+		if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want || !strings.Contains(got, `job="a"`) {
 			t.Errorf("%s: the file holds\n%s\nbut shown is\n%s", what, got, want)
 		}
 	}
@@ -153,7 +154,7 @@ func TestSameFileAfterFullDisk(t *testing.T) {
 			if os.SameFile(before, after) != c.same {
 				t.Errorf("%s, sync %v: the same file: %v, want %v", c.what, mode, !c.same, c.same)
 			}
-			if got, want := text(t, afterCrash(t, path)), exposed(t, s); got != want {
+			if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
 				t.Errorf("%s, sync %v: the file holds\n%s\nwant\n%s", c.what, mode, got, want)
 			}
 			mustPush(t, s, "b", "n 3\n")

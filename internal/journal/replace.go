@@ -14,9 +14,9 @@ import (
 // newSuffix makes the name under which a file is written that is to replace another.
 const newSuffix = ".new"
 
-// replace writes a file with the groups, and what the changes then make of them, and has
-// it replace the one that is there. With an error that one is untouched, unless the
-// error is a *nameError. The caller holds turn.
+// replace writes a file with the groups, after the changes, and has it replace the one that
+// is there. On error that one is untouched, unless the error is a *nameError. The caller
+// holds turn.
 func (j *Journal) replace(ctx context.Context, groups iter.Seq[*store.Group], changes ...store.Changes) (*log, error) {
 	l, err := j.writeNew(ctx, groups, changes...)
 	if err == nil {
@@ -28,7 +28,7 @@ func (j *Journal) replace(ctx context.Context, groups iter.Seq[*store.Group], ch
 	return l, nil
 }
 
-// writeNew writes a new file, which is on disk and locked then, but has not its name yet.
+// writeNew writes a new file under a temporary name. It is on disk and locked when writeNew returns.
 func (j *Journal) writeNew(ctx context.Context, groups iter.Seq[*store.Group], changes ...store.Changes) (l *log, err error) {
 	temporary := j.path + newSuffix
 	if j.lock == nil {
@@ -83,8 +83,7 @@ func (j *Journal) install(l *log) error {
 	return nil
 }
 
-// nameError says that a new file may have replaced the old one, but may not after a
-// crash.
+// nameError says that a new file has replaced the old one, but that a crash may undo that.
 type nameError struct{ error }
 
 func (e *nameError) Unwrap() error { return e.error }
@@ -98,7 +97,7 @@ func (l *log) namedBy(path string) error {
 	if err != nil {
 		return err
 	}
-	if !os.SameFile(named, l.is) {
+	if !os.SameFile(named, l.info) {
 		return fmt.Errorf("%s is no longer the file that is in use", path)
 	}
 	return nil

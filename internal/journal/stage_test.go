@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/metric"
 	"pushgateway/internal/store"
 )
@@ -42,7 +44,7 @@ func commitTo(t testing.TB, j *Journal, groups ...*store.Group) {
 // wantGroups checks what a process finds after a crash.
 func wantGroups(t testing.TB, path string, want ...*store.Group) {
 	t.Helper()
-	if got := recordsOf(slices.Values(afterCrash(t, path))); !got.equal(recordsOf(slices.Values(want))) {
+	if got := journaltest.RecordsOf(slices.Values(afterCrash(t, path))); !maps.Equal(got, journaltest.RecordsOf(slices.Values(want))) {
 		t.Errorf("after a crash %d groups are found, not the %d that were committed, or other ones", len(got), len(want))
 	}
 }
@@ -221,7 +223,7 @@ func TestCompactionInParts(t *testing.T) {
 	if largest > maxBuffer || mostUnsynced > maxUnsynced+maxBuffer || size < 2*maxUnsynced {
 		t.Errorf("of a group of %d bytes, %d were written at once, and %d without a sync", size, largest, mostUnsynced)
 	}
-	if got := recordsOf(slices.Values(afterCrash(t, path+newSuffix))); !got.equal(recordsOf(s.Groups())) {
+	if got := journaltest.RecordsOf(slices.Values(afterCrash(t, path+newSuffix))); !maps.Equal(got, journaltest.RecordsOf(s.Groups())) {
 		t.Error("the new file has other than the store")
 	}
 }

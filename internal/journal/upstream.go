@@ -44,7 +44,7 @@ func (m *upstreamMessage) GobDecode(b []byte) error {
 // readUpstream reads a file of the upstream Pushgateway.
 func readUpstream(in io.Reader) (groups map[string]upstreamGroup, err error) {
 	defer func() {
-		if p := recover(); p != nil { // gob has been seen to on bad input
+		if p := recover(); p != nil { // gob has panicked on bad input
 			err = fmt.Errorf("decode gob: %v", p)
 		}
 	}()
@@ -80,7 +80,7 @@ func readUpstreamFile(path string) (groups []*store.Group, rejected []error, err
 }
 
 // importUpstream reads upstream's file, replaces it with one of ours, and leaves
-// upstream's next to it. At every moment there is a file of that name.
+// upstream's next to it. At every moment there is a file at the path.
 func (j *Journal) importUpstream(ctx context.Context) (*log, []*store.Group, error) {
 	groups, rejected, err := readUpstreamFile(j.path)
 	if err == nil {
@@ -99,14 +99,14 @@ func (j *Journal) importUpstream(ctx context.Context) (*log, []*store.Group, err
 	}
 	logger := j.options.Logger
 	for _, err := range rejected {
-		logger.Error("a group of upstream's file could not be imported; it is still in the file beside", "original", original, "err", err)
+		logger.Error("a group of upstream's file could not be imported; it is still in upstream's file", "original", original, "err", err)
 	}
 	logger.Info("imported the file of the upstream Pushgateway", "file", j.path, "groups", len(groups), "rejected", len(rejected), "original", original)
 	return l, groups, nil
 }
 
 // keep gives a file a second name: by a link, which takes no space, or by a copy if the
-// file system has no links. It is not an error if an earlier start, which was cut off,
+// file system has no links. It is not an error if an earlier start, which was interrupted,
 // has done so.
 func keep(path, kept string, link func(from, to string) error) error {
 	if isThere(kept) {
@@ -158,7 +158,7 @@ func copySynced(path, copied string) error {
 	return nil
 }
 
-// sameContent reports whether two files can be read and hold the same.
+// sameContent reports whether two files can be read and have the same content.
 func sameContent(a, b string) bool {
 	first, firstErr := os.ReadFile(a)
 	second, secondErr := os.ReadFile(b)

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// minStep and maxStep bound by how much a file grows at a time: by twice as much
-	// as the last time.
+	// minStep and maxStep bound how much a file grows at a time: twice as much as the
+	// last time.
 	minStep = 256 << 10
 	maxStep = 4 << 20
 
@@ -27,12 +27,12 @@ const (
 // an error nothing of the batch counts, but some or all of it may be in the file.
 type log struct {
 	file  *os.File
-	is    os.FileInfo
+	info  os.FileInfo
 	salt  uint64
 	start position // where the first batch is
 	position
 	allocated int64 // the file's size; all behind position.end is zeros, and on disk
-	step      int64 // by which it grew last
+	step      int64 // how much it grew the last time
 	dirty     int64 // where what a failed append may have left ends
 	finished  bool  // the last batch is empty
 	staged    staged
@@ -78,7 +78,7 @@ func openLog(f *os.File, from loaded, size int64, disk *disk) (*log, error) {
 }
 
 func (l *log) identify() (err error) {
-	l.is, err = l.file.Stat()
+	l.info, err = l.file.Stat()
 	return err
 }
 
@@ -295,9 +295,9 @@ func (l *log) stage(g *store.Group, pace func(error) error) error {
 // maxUnsynced is about how much of a new file is written between two syncs.
 const maxUnsynced = 4 << 20
 
-// outOfSpace reports whether a write failed for want of space: then nothing of the
-// batch counts, and what was synced before is as it was. After any other error, also
-// that of a sync for want of space, the kernel may show what is not on disk.
+// outOfSpace reports whether a write failed because the disk is full. Then nothing of the
+// batch counts, and what was synced before is as it was. After any other error, even if a
+// sync fails because the disk is full, the kernel may show what is not on disk.
 func outOfSpace(err error) bool {
 	var failed *os.PathError
 	return errors.As(err, &failed) && failed.Op == "write" &&

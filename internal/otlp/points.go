@@ -187,7 +187,7 @@ func (d *decoder) decodeSummary(p *point, message []byte) error {
 	slices.SortStableFunc(s.Quantiles, func(a, b metric.Quantile) int { return cmp.Compare(a.Quantile, b.Quantile) })
 	for i, q := range s.Quantiles {
 		if math.IsNaN(q.Quantile) || i > 0 && s.Quantiles[i-1].Quantile == q.Quantile {
-			p.reject("has the quantile %v, which is twice there or no number", q.Quantile)
+			p.reject("has the quantile %v, which is NaN or there twice", q.Quantile)
 		}
 	}
 	return err

@@ -17,7 +17,7 @@ const (
 	// defaultPushMemory is the memory for pushes that are read at the same time, if the
 	// process has no memory limit.
 	defaultPushMemory = 1 << 30
-	// limitShare is the share of the memory limit that they have otherwise.
+	// limitShare is the part of the memory limit that they have otherwise: a quarter.
 	limitShare = 4
 	// maxPushWait is how long a push waits for memory in all.
 	maxPushWait = 10 * time.Second
@@ -58,7 +58,7 @@ type Budget struct {
 	receiving map[*reservation]bool // whose bodies are arriving
 	free      int64
 	waiting   list.List   // of *waiter, the oldest first
-	freeing   *time.Timer // not nil until memory is given back to the system
+	freeing   *time.Timer // gives memory back to the system; nil if that is not due
 }
 
 // waiter is a push that waits until n bytes are free.
@@ -232,7 +232,7 @@ func overloaded(format string, args ...any) error {
 	return &limits.TemporaryRejection{RejectionError: metric.Reject(metric.Overloaded, format, args...), RetryAfter: overloadRetry}
 }
 
-// wake gives the oldest waiters what is free. b.mu is held.
+// wake gives the oldest waiters what is free. The caller holds b.mu.
 func (b *Budget) wake() {
 	for element := b.waiting.Front(); element != nil; element = b.waiting.Front() {
 		w := element.Value.(*waiter)

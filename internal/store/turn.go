@@ -16,8 +16,8 @@ func (s *Store) finish() {
 const pacedDecisions = 4
 
 // turn decides, in one turn of the journal, on those in the queue, which it moves to taken, and
-// answers them. It returns the last of them for whom another turn is needed. The caller
-// holds committing.
+// answers them. It returns those at the end that need another turn. The caller holds
+// committing.
 func (s *Store) turn(taken *[]waiter) (rest []waiter) {
 	waiting := s.takeQueue(taken)
 	fail := func(err error) {
@@ -36,14 +36,14 @@ func (s *Store) turn(taken *[]waiter) (rest []waiter) {
 	}
 	begun := true
 	defer func() {
-		if begun { // by a panic
+		if begun { // still, after a panic
 			_ = s.journal.Commit(Changes{})
 		}
 	}()
 	if !foreign.Empty() {
 		s.adopt(foreign)
 	}
-	// Begin may have waited for other replicas. Who came meanwhile shares the turn.
+	// Begin may have waited for other replicas. Callers that came meanwhile share the turn.
 	waiting = append(waiting, s.takeQueue(taken)...)
 	b := &s.next
 	defer b.reset()
@@ -62,7 +62,7 @@ func (s *Store) turn(taken *[]waiter) (rest []waiter) {
 	begun = false
 	changes := b.changes()
 	if err := s.journal.Commit(changes); err != nil {
-		// Rejections stand; what would have been applied was not.
+		// What was rejected stays rejected; nothing was applied.
 		for _, w := range waiting {
 			if state := w.state(); state.err == nil {
 				state.err = err

@@ -49,7 +49,7 @@ func (s *Server) serve(row route) func(*httpserver.Response, *request) {
 	}
 }
 
-// pace has a request wait while many begin at the same time, before it costs anything.
+// pace makes a request wait, before it costs anything, while many others begin.
 func (s *Server) pace(h handler) handler {
 	return func(w http.ResponseWriter, r *request) error {
 		s.config.Pacer.WaitToBegin()
@@ -75,8 +75,8 @@ func (s *Server) requireRight(n need, h handler) handler {
 	}
 }
 
-// identify sets the principal of a request. It counts and logs a credential that is not right, on
-// whatever path: else paths that need no right would tell which passwords are, unnoticed.
+// identify sets the principal of a request. It counts and logs a wrong credential on every path.
+// Otherwise, paths that need no right could be used to try passwords unnoticed.
 func (s *Server) identify(r *request) (err error) {
 	if r.principal, err = s.config.Guard.Identify(r.Request); err != nil {
 		login, _, _ := r.BasicAuth()

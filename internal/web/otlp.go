@@ -55,7 +55,7 @@ func (h *pushHandler) otlp(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	var exports []export
-	var rejected otlp.Rejected // of no group
+	var rejected otlp.Rejected // what belongs to no group
 	err := h.withBody(r, pushbody.Translated, h.limits.Max(limits.BodySize), func(body *pushbody.Body) error {
 		buffers := h.borrow()
 		defer h.giveBack(buffers)
@@ -98,8 +98,8 @@ func parseExportOptions(r *request) (requestOptions, error) {
 	return asked, rejectUnknown(query)
 }
 
-// attributesOf returns what says by which attributes resources are grouped: those that the request
-// names, then those of the first rule that matches the job, and then those of the flag.
+// attributesOf returns a function from a job to the attributes by which its resources are grouped: those
+// that the request names, else those of the first rule that matches the job, else those of the flag.
 func (h *pushHandler) attributesOf(asked requestOptions) otlp.GroupBy {
 	return func(job metric.GroupingKey) []string {
 		return asked.options.Or(h.rules.For(job)).Or(h.defaults).GroupBy.All()

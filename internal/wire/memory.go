@@ -18,8 +18,8 @@ const (
 )
 
 // Memory returns about how much memory a body takes at most while it is parsed and applied, in
-// bytes. A body of many short families takes many times its size. If that is no more than enough,
-// Memory does not look closer, and returns enough.
+// bytes, and never less than enough. A body of many short families takes many times its size.
+// Memory counts them only if the number of lines leaves open whether enough is enough.
 func Memory(body []byte, f Format, enough int64) int64 {
 	memory := byteMemory * int64(len(body))
 	if f == Protobuf {

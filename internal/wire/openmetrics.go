@@ -927,6 +927,9 @@ func (p *openMetrics) readLabels(dst []metric.Label, s string, name *string) (_ 
 			}
 			return dst, rest, nil
 		}
+		if !strings.Contains(after, "}") {
+			return nil, "", p.reject("'}' is missing after %q: %s", label, excerpt(after))
+		}
 		if !strings.HasPrefix(after, ",") {
 			return nil, "", p.reject("after %q comes a comma or a closing brace, without spaces: %s", label, excerpt(after))
 		}

@@ -519,7 +519,7 @@ func (p *TextParser) parseLabels(line string, i int) (alone string, end int, err
 func (p *TextParser) rejectLabel(rest string) error {
 	if number, end := token(rest, 0); skipBlank(rest, end) == len(rest) {
 		if _, ok := parseFloat(number); ok {
-			return p.reject("the label set is not closed: '}' is missing before %s", excerpt(rest))
+			return p.reject("'}' is missing before %s", excerpt(rest))
 		}
 	}
 	return p.rejectLabelName(labelToken(rest, 0))
@@ -533,7 +533,7 @@ var labelStart = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*[ \t]*=`)
 func (p *TextParser) rejectAfterLabel(name, rest string) error {
 	switch {
 	case !strings.Contains(rest, "}"):
-		return p.reject("the label set is not closed: '}' is missing after the value of label %q: %s", name, excerpt(rest))
+		return p.reject("'}' is missing after the value of label %q: %s", name, excerpt(rest))
 	case labelStart.MatchString(rest):
 		return p.reject("',' is missing after the value of label %q: %s", name, excerpt(rest))
 	case !isBlank(rest[0]) && strings.Count(rest, `"`)%2 == 1:

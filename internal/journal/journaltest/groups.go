@@ -46,18 +46,19 @@ func push(t *testing.T, s *store.Store, key metric.GroupingKey, body string) {
 	}
 }
 
-// records is stored groups, encoded, by their IDs: equal if nothing differs.
-type records map[string]string
+// Records is stored groups, encoded, by their IDs: equal if nothing differs.
+type Records map[string]string
 
-func recordsOf(groups iter.Seq[*store.Group]) records {
-	r := records{}
+// RecordsOf returns the records of groups.
+func RecordsOf(groups iter.Seq[*store.Group]) Records {
+	r := Records{}
 	for g := range groups {
 		r[g.Key.ID()] = string(store.AppendRecord(nil, g))
 	}
 	return r
 }
 
-func sameRecords(t *testing.T, what string, got, want records) {
+func sameRecords(t *testing.T, what string, got, want Records) {
 	t.Helper()
 	if !maps.Equal(got, want) {
 		t.Fatalf("%s is other than was acknowledged:\n%s", what, difference(got, want))
@@ -66,13 +67,13 @@ func sameRecords(t *testing.T, what string, got, want records) {
 
 func sameGroups(t *testing.T, what string, got []*store.Group, want *store.Store) {
 	t.Helper()
-	sameRecords(t, what+": what is found", recordsOf(values(got)), recordsOf(want.Groups()))
+	sameRecords(t, what+": what is found", RecordsOf(values(got)), RecordsOf(want.Groups()))
 }
 
 func values(groups []*store.Group) iter.Seq[*store.Group] { return slices.Values(groups) }
 
-// copies returns groups that another store may have.
-func copies(t *testing.T, groups iter.Seq[*store.Group]) []*store.Group {
+// Copies returns groups that another store may load.
+func Copies(t testing.TB, groups iter.Seq[*store.Group]) []*store.Group {
 	t.Helper()
 	var out []*store.Group
 	for g := range groups {
@@ -85,7 +86,8 @@ func copies(t *testing.T, groups iter.Seq[*store.Group]) []*store.Group {
 	return out
 }
 
-func exposed(t *testing.T, s *store.Store) string {
+// Exposed returns what a gateway with the store exposes as text.
+func Exposed(t testing.TB, s *store.Store) string {
 	t.Helper()
 	writer, err := exposition.NewWriter(nil)
 	if err != nil {

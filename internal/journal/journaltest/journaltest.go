@@ -273,7 +273,7 @@ func testBackup(t *testing.T, subject *Subject) {
 		return
 	}
 	var copied bytes.Buffer
-	want := recordsOf(s.Groups())
+	want := RecordsOf(s.Groups())
 	err := subject.Journal.Backup(t.Context(), func(size int64, content io.Reader) error {
 		push(t, s, key("job", "a"), "m 2\n") // is not in it, and does not wait
 		push(t, s, key("job", "d"), "m 2\n")
@@ -286,7 +286,7 @@ func testBackup(t *testing.T, subject *Subject) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameRecords(t, "in the backup", recordsOf(values(found(t, subject.Restored(t, copied.Bytes())))), want)
+	sameRecords(t, "in the backup", RecordsOf(values(found(t, subject.Restored(t, copied.Bytes())))), want)
 }
 
 func testBackupWhileUnavailable(t *testing.T, open func(t *testing.T) *Subject) {
@@ -296,7 +296,7 @@ func testBackupWhileUnavailable(t *testing.T, open func(t *testing.T) *Subject) 
 		push(t, s, key("job", "a"), "m 1\n")
 		subject.flush(t)
 		push(t, s, key("job", "b"), "m 1\n")
-		want := recordsOf(s.Groups())
+		want := RecordsOf(s.Groups())
 		subject.Fail(t, f)
 		if _, err := s.Delete(key("job", "a")); err == nil {
 			t.Fatalf("%s: a delete did not fail", f)
@@ -310,6 +310,6 @@ func testBackupWhileUnavailable(t *testing.T, open func(t *testing.T) *Subject) 
 			t.Errorf("%s: %v", f, err)
 			continue
 		}
-		sameRecords(t, f.String(), recordsOf(values(found(t, subject.Restored(t, copied.Bytes())))), want)
+		sameRecords(t, f.String(), RecordsOf(values(found(t, subject.Restored(t, copied.Bytes())))), want)
 	}
 }

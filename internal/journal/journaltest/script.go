@@ -137,25 +137,25 @@ func (r *run) mustTake(i int, s step) {
 // shows checks that what was acknowledged is shown, and nothing else.
 func (r *run) shows(when string) {
 	r.t.Helper()
-	sameRecords(r.t, when+": shown", recordsOf(r.store.Groups()), recordsOf(r.model.Groups()))
-	if got, want := exposed(r.t, r.store), exposed(r.t, r.model); got != want {
+	sameRecords(r.t, when+": shown", RecordsOf(r.store.Groups()), RecordsOf(r.model.Groups()))
+	if got, want := Exposed(r.t, r.store), Exposed(r.t, r.model); got != want {
 		r.t.Fatalf("%s: exposed\n%s\nbut acknowledged was\n%s", when, got, want)
 	}
 }
 
 // crashed returns what a process would find that starts now.
-func (r *run) crashed() records {
+func (r *run) crashed() Records {
 	if r.subject.Another == nil {
-		return records{}
+		return Records{}
 	}
-	return recordsOf(values(found(r.t, r.subject.Another(r.t))))
+	return RecordsOf(values(found(r.t, r.subject.Another(r.t))))
 }
 
 // survives checks that a crash now would leave what was acknowledged.
 func (r *run) survives(when string) {
 	r.t.Helper()
 	if r.subject.Another != nil {
-		sameRecords(r.t, when+", after a crash", r.crashed(), recordsOf(r.model.Groups()))
+		sameRecords(r.t, when+", after a crash", r.crashed(), RecordsOf(r.model.Groups()))
 	}
 }
 
@@ -187,7 +187,7 @@ func failAt(r *run, steps []step, at int, f Fault) {
 	}
 	taken := false
 	for round := 0; round < 2 && !taken; round++ {
-		before := recordsOf(r.model.Groups())
+		before := RecordsOf(r.model.Groups())
 		r.subject.Fail(t, f)
 		taken = r.take(at, steps[at])
 		r.shows("after the fault")
@@ -200,9 +200,9 @@ func failAt(r *run, steps []step, at int, f Fault) {
 		}
 		// What was not acknowledged may be found after a crash, before anyone could
 		// take it back; nothing else may, and nothing is missing.
-		after := store.InMemory(copies(t, r.model.Groups())...)
+		after := store.InMemory(Copies(t, r.model.Groups())...)
 		_ = steps[at].do(after, stepTime(at))
-		if got := r.crashed(); !maps.Equal(got, before) && !(f.done() && maps.Equal(got, recordsOf(after.Groups()))) {
+		if got := r.crashed(); !maps.Equal(got, before) && !(f.done() && maps.Equal(got, RecordsOf(after.Groups()))) {
 			t.Fatalf("after the fault and a crash:\n%s", difference(got, before))
 		}
 		// Until it has recovered nothing is accepted, and nothing is shown.
@@ -250,7 +250,7 @@ func testConcurrent(t *testing.T, subject *Subject) {
 	}
 }
 
-func difference(got, want records) string {
+func difference(got, want Records) string {
 	var b strings.Builder
 	for _, id := range slices.Sorted(maps.Keys(got)) {
 		if _, ok := want[id]; !ok {
