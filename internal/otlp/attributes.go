@@ -230,8 +230,8 @@ func decodeList(message []byte, depth int) (map[string]any, error) {
 	return all, err
 }
 
-// arenaChunk is how many labels are allocated at a time.
-const arenaChunk = 256
+// arenaSize is how many labels are allocated at a time.
+const arenaSize = 256
 
 // labelsOf returns the labels for the attributes of a data point or resource, which it sorts. The
 // group's own labels are left out, and so are labels without a value. The result is sorted
@@ -241,7 +241,7 @@ func (d *decoder) labelsOf(attributes []attribute, skip func(key string) bool) (
 		slices.SortStableFunc(attributes, compareKeys)
 	}
 	if size := len(attributes) + len(d.group.promoted); cap(d.arena)-len(d.arena) < size {
-		d.arena = make([]metric.Label, 0, max(size, arenaChunk))
+		d.arena = make([]metric.Label, 0, max(size, arenaSize))
 	}
 	start := len(d.arena)
 	for _, a := range attributes {
