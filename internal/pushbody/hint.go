@@ -45,8 +45,8 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 		}
 		var families wire.Families
 		if err := new(wire.Parser).ParseTo(meant, format, names, &families); err == nil && hasMetrics(families.All) {
-			if format == wire.OpenMetrics && slices.ContainsFunc(families.All, hasOldTimestamp) && !bytes.Contains(body, []byte("# EOF")) {
-				continue // a number after the value that is no time
+			if format == wire.OpenMetrics && slices.ContainsFunc(families.All, hasTimestamps) && !bytes.Contains(body, []byte("# EOF")) {
+				continue // more likely text with a number after the value
 			}
 			if slices.ContainsFunc(families.All, hasTimestamps) {
 				advice += ", and leave out its timestamps, or push with timestamps=drop in the query of the URL"
@@ -123,11 +123,6 @@ func hasMetrics(families []metric.Family) bool {
 
 func hasTimestamps(f metric.Family) bool {
 	return slices.ContainsFunc(f.Metrics, func(m metric.Metric) bool { return m.HasTimestamp })
-}
-
-// hasOldTimestamp reports whether a family has a timestamp before 1973.
-func hasOldTimestamp(f metric.Family) bool {
-	return slices.ContainsFunc(f.Metrics, func(m metric.Metric) bool { return m.HasTimestamp && m.TimestampMs < 1e11 })
 }
 
 // guesses are the mistakes that are known. The first one costs little, however large the

@@ -133,7 +133,9 @@ func TestAdviceWorks(t *testing.T) {
 			}},
 		{"no value", nil, request{body: "m{a=\"b\"}\n"}, instead("m{a=\"b\"} 1\n", `"m" has no value, perhaps because of an unset variable`)},
 		{"name only", nil, request{body: "m\n"}, instead("m 1\n", "write a number after it")},
-		{"OpenMetrics timestamp as text", nil, request{body: "m 1 1718000000.5\n"},
+		{"fractional timestamp", nil, request{body: "m 1 1718000000.5\n"},
+			instead("m 1\n", `1718000000.5 after the value of "m" looks like a timestamp: remove it`)},
+		{"OpenMetrics timestamp as text", nil, request{body: "m 1 1718000000.5\n# EOF\n"},
 			func(t *testing.T, s *Server, r request, answer string) request {
 				r.path += "?" + first(t, `with (timestamps=drop) in the query`, answer)
 				r.headers = headers{"Content-Type", first(t, `Content-Type: ([^,]+),`, answer)}

@@ -223,7 +223,7 @@ func TestWrongMethodForGroup(t *testing.T) {
 	}
 }
 
-// TestNoSuggestion answers what has nothing to do with groups as ever.
+// TestNoSuggestion: a request that cannot mean a group gets an answer without a URL.
 func TestNoSuggestion(t *testing.T) {
 	s, log := newTestServer(t, nil)
 	for _, c := range []struct {
@@ -233,6 +233,8 @@ func TestNoSuggestion(t *testing.T) {
 		{"POST", "/wp-login.php", 404},
 		{"POST", "/api/v1/write", 404},
 		{"GET", "/metrics/x", 404},
+		{"PATCH", "/metrics/x", 404},
+		{"PATCH", "/metrics", 405},
 		{"POST", "/status", 405},
 		{"PUT", "/-/healthy", 405},
 	} {

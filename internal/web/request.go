@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"pushgateway/internal/access"
@@ -115,6 +116,11 @@ func (r *request) groupKey(prefix string, validation metric.ValidationScheme) (k
 	return r.key, err
 }
 
+// changesGroup reports whether the method is one of those that the path of a group accepts.
+func (r *request) changesGroup() bool {
+	return slices.Contains([]string{http.MethodPut, http.MethodPost, http.MethodDelete}, r.Method)
+}
+
 // cutDecoded returns a percent-encoded path after the part that decodes to prefix.
 func cutDecoded(escaped, prefix string) (rest string, ok bool) {
 	for i := range len(prefix) {
@@ -214,7 +220,7 @@ func (s *Server) answerUnrouted(w http.ResponseWriter, r *request) error {
 			rejection.Noting(": PUT and POST push to this path, and what has been pushed to it is at %s",
 				shellQuote(s.config.Pages.Address(r.Request)+strings.Replace(key.Path(), "/metrics/", apiGroupsPath, 1)))
 		}
-	} else if meant, ok := meantPath(r.allComponents()); ok {
+	} else if meant, ok := meantPath(r.allComponents()); ok && r.changesGroup() {
 		return s.rejectURL(r, http.StatusMethodNotAllowed, suggestMeant(metric.Reject(metric.BadPath,
 			"Method Not Allowed: the job is missing from the path (%s accepts only %s)", r.URL.Path, rows.allowed()), meant, s.config.Validation))
 	}
@@ -251,7 +257,7 @@ func (s *Server) answerNotFound(w http.ResponseWriter, r *request) error {
 				"but it continues with %q",
 			jobPath, apiPushPath, rest))
 	}
-	if meant, ok := meantPath(r.allComponents()); ok && r.Method != http.MethodGet {
+	if meant, ok := meantPath(r.allComponents()); ok && r.changesGroup() {
 		rejection := metric.Reject(metric.BadPath, "404 page not found: the path of a group starts with %s<job name>", jobPath)
 		return s.rejectURL(r, http.StatusNotFound, suggestMeant(rejection, meant, s.config.Validation))
 	}

@@ -676,6 +676,9 @@ func (p *TextParser) rejectRest(rest, name string) error {
 	}
 	first, next := token(rest, 0)
 	second, _ := token(rest, skipBlank(rest, next))
+	if seconds, ok := parseFloat(first); ok && second == "" && seconds >= minLikelySeconds && !math.IsInf(seconds, 0) {
+		return p.reject("%s after the value of %q looks like a timestamp: remove it (Prometheus records the time of its scrape)", first, name)
+	}
 	if _, ok := parseFloat(second); ok && metric.LegacyMetricName(nameToken(first, 0)) {
 		return p.reject("another sample follows the value of %q: put it on a line of its own: %s", name, excerpt(rest))
 	}
@@ -685,6 +688,9 @@ func (p *TextParser) rejectRest(rest, name string) error {
 // startsWithDate matches what begins with a date, as in 2026-11-26T10:00:00Z, 26.11.2026 and Thu Nov 26.
 var startsWithDate = regexp.MustCompile(
 	`^([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}|(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )`)
+
+// minLikelySeconds is the smallest number that looks like a time in seconds since 1970: in 2001.
+const minLikelySeconds = 1e9
 
 // rejectValue rejects a line with no number at i, where the value of the metric called
 // name should be, and names the mistake that is likely behind it.
