@@ -58,6 +58,34 @@ func storageFor(r *request, s *store.Store) api.Storage {
 	return status
 }
 
+// storageOf returns the status of the journal as the API describes it.
+func storageOf(j store.JournalStatus) api.Storage {
+	out := api.Storage{
+		Durable: j.Durable, File: j.File, Database: j.Database, Sync: j.Sync, SizeBytes: j.SizeBytes, LastCommit: j.LastCommit,
+		Pending: j.PendingGroups, Warning: j.Warning,
+	}
+	if j.Err != nil {
+		out.Error = j.Err.Error()
+	}
+	return out
+}
+
+// replicasOf returns the replicas of the store as the API describes them, nil if there are
+// none.
+func replicasOf(s *store.Store) *api.Replicas {
+	seen, shared := s.Replicas()
+	if !shared {
+		return nil
+	}
+	out := &api.Replicas{
+		Name: seen.Name, Sequence: seen.Sequence, LastContact: seen.Contact, ClockSkew: seen.ClockSkew.Seconds(), All: []api.Replica{},
+	}
+	for _, r := range seen.All {
+		out.All = append(out.All, api.Replica(r))
+	}
+	return out
+}
+
 // viewFor returns the view of the groups that the sender of the request may read.
 func viewFor(r *request, views *groupview.Source) *groupview.View {
 	view := views.View()

@@ -32,7 +32,6 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 	if err := h.store.Ready(); err != nil {
 		return err
 	}
-	address := h.pages.Address(r.Request)
 	var pushed []api.Pushed
 	err := h.withBody(r, pushbody.AtOnce, h.limits.Max(limits.BodySize), func(body *pushbody.Body) error {
 		buffers := h.borrow()
@@ -44,10 +43,8 @@ func (h *pushHandler) bulk(w http.ResponseWriter, r *request) error {
 		return err
 	})
 	if err != nil {
-		err = explain(err, address)
-		o := outcome{size: r.ContentLength, err: err}
-		h.recorder.remember(r, o)
-		h.recorder.reject(r, o)
+		err = explain(err, h.pages.Address(r.Request))
+		h.recorder.record(r, outcome{size: r.ContentLength, err: err})
 		return err
 	}
 	h.recordAll(r, pushed, -1)

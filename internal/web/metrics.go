@@ -36,6 +36,21 @@ type metrics struct {
 	authFailures *prometheus.CounterVec
 }
 
+// newGauge returns a gauge with a value that is determined anew for each exposition.
+func newGauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+}
+
+// newIndicator returns a gauge that is 1 while holds returns true, and otherwise 0.
+func newIndicator(name, help string, holds func() bool) prometheus.Collector {
+	return newGauge(name, help, func() float64 {
+		if holds() {
+			return 1
+		}
+		return 0
+	})
+}
+
 // newMetrics returns the metrics, with those of the store and of its journal.
 func newMetrics(s *store.Store, rules *rules.Manager, guard *access.Guard, journal []prometheus.Collector) *metrics {
 	objectives := map[float64]float64{0.1: 0.01, 0.5: 0.05, 0.9: 0.01}
@@ -78,9 +93,6 @@ func newMetrics(s *store.Store, rules *rules.Manager, guard *access.Guard, journ
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	gauge := func(name, help string, value func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
-	}
 	m.replayed = counter("pushgateway_pushes_replayed_total",
 		"Total pushes that had no effect because a push with the same idempotency key had been applied to the group.")
 	m.timestampsDropped = counter("pushgateway_timestamps_dropped_total",
@@ -92,38 +104,28 @@ func newMetrics(s *store.Store, rules *rules.Manager, guard *access.Guard, journ
 		versioncollector.NewCollector("pushgateway"),
 		m.requests, m.pushSize, m.pushDuration, m.rejected, m.scrapeDuration, m.scrapeSize,
 		m.replayed, m.timestampsDropped, m.expired,
-		gauge("pushgateway_groups", "Number of stored groups.",
+		newGauge("pushgateway_groups", "Number of stored groups.",
 			func() float64 { return float64(s.Totals().Groups) }),
-		gauge("pushgateway_series",
+		newGauge("pushgateway_series",
 			"Number of stored pushed metrics, each with its own label set; a histogram or summary counts once.",
 			func() float64 { return float64(s.Totals().Series) }),
-		gauge("pushgateway_stored_bytes", "Size of the stored pushed metrics, encoded as protobuf.",
+		newGauge("pushgateway_stored_bytes", "Size of the stored pushed metrics, encoded as protobuf.",
 			func() float64 { return float64(s.Totals().Bytes) }),
-		gauge("pushgateway_groups_limit", "Maximum number of stored groups (--storage.max-groups); 0 means no limit.",
+		newGauge("pushgateway_groups_limit", "Maximum number of stored groups (--storage.max-groups); 0 means no limit.",
 			func() float64 { return float64(s.Quota().Groups) }),
-		gauge("pushgateway_series_limit", "Maximum number of stored series (--storage.max-series); 0 means no limit.",
+		newGauge("pushgateway_series_limit", "Maximum number of stored series (--storage.max-series); 0 means no limit.",
 			func() float64 { return float64(s.Quota().Series) }),
-		gauge("pushgateway_stored_bytes_limit", "Maximum size of the stored pushed metrics (--storage.max-bytes); 0 means no limit.",
+		newGauge("pushgateway_stored_bytes_limit", "Maximum size of the stored pushed metrics (--storage.max-bytes); 0 means no limit.",
 			func() float64 { return float64(s.Quota().Bytes) }),
-		gauge("pushgateway_persistence_durable",
+		newIndicator("pushgateway_persistence_durable",
 			"Whether accepted changes are on disk (1), or only in memory or not accepted at all (0).",
-			func() float64 {
-				if s.Status().Durable {
-					return 1
-				}
-				return 0
-			}),
+			func() bool { return s.Status().Durable }),
 	)
 	if rules.Configured() {
 		m.registry.MustRegister(
-			gauge("pushgateway_config_last_reload_successful", "Whether the last load of the rules file succeeded (1) or not (0).",
-				func() float64 {
-					if rules.Status().Err != nil {
-						return 0
-					}
-					return 1
-				}),
-			gauge("pushgateway_config_last_reload_success_timestamp_seconds", "Unix time when the rules in use were loaded.",
+			newIndicator("pushgateway_config_last_reload_successful", "Whether the last load of the rules file succeeded (1) or not (0).",
+				func() bool { return rules.Status().Err == nil }),
+			newGauge("pushgateway_config_last_reload_success_timestamp_seconds", "Unix time when the rules in use were loaded.",
 				func() float64 { return float64(rules.Status().Loaded.UnixNano()) / 1e9 }),
 		)
 	}
@@ -159,34 +161,23 @@ func (m *metrics) registerAuth(guard *access.Guard) {
 			Name: "pushgateway_auth_password_checks_total",
 			Help: "Total passwords that were compared with a bcrypt hash; those that are known to be right are not.",
 		}, func() float64 { return float64(guard.PasswordChecks()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "pushgateway_auth_last_reload_successful",
-			Help: "Whether the last load of the auth file succeeded (1) or not (0).",
-		}, func() float64 {
-			if guard.Status().Err != nil {
-				return 0
-			}
-			return 1
-		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "pushgateway_auth_last_reload_success_timestamp_seconds",
-			Help: "Unix time when the auth file in use was loaded.",
-		}, func() float64 { return float64(guard.Status().Loaded.UnixNano()) / 1e9 }))
+		newIndicator("pushgateway_auth_last_reload_successful", "Whether the last load of the auth file succeeded (1) or not (0).",
+			func() bool { return guard.Status().Err == nil }),
+		newGauge("pushgateway_auth_last_reload_success_timestamp_seconds", "Unix time when the auth file in use was loaded.",
+			func() float64 { return float64(guard.Status().Loaded.UnixNano()) / 1e9 }),
+	)
 }
 
 // registerLoad registers the metrics about pushes under way.
 func (m *metrics) registerLoad(a *limits.Admission, b *pushbody.Budget) {
-	gauge := func(name, help string, value func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
-	}
 	m.registry.MustRegister(
-		gauge("pushgateway_push_memory_bytes", "Memory that is reserved for pushes that are being read, see --push.max-inflight-bytes.",
+		newGauge("pushgateway_push_memory_bytes", "Memory that is reserved for pushes that are being read, see --push.max-inflight-bytes.",
 			func() float64 { return float64(b.Reserved()) }),
-		gauge("pushgateway_push_memory_limit_bytes", "Memory that pushes that are being read may reserve together.",
+		newGauge("pushgateway_push_memory_limit_bytes", "Memory that pushes that are being read may reserve together.",
 			func() float64 { return float64(b.Size()) }),
-		gauge("pushgateway_pushes_running", "Pushes that are being applied, see --push.max-concurrency.",
+		newGauge("pushgateway_pushes_running", "Pushes that are being applied, see --push.max-concurrency.",
 			func() float64 { return float64(a.Running()) }),
-		gauge("pushgateway_pushes_waiting", "Pushes whose bodies have arrived and that wait until others are applied.",
+		newGauge("pushgateway_pushes_waiting", "Pushes whose bodies have arrived and that wait until others are applied.",
 			func() float64 { return float64(a.Waiting()) }),
 	)
 }

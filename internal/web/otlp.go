@@ -76,9 +76,7 @@ func (h *pushHandler) otlp(w http.ResponseWriter, r *request) error {
 	})
 	if err != nil {
 		err = explain(err, h.pages.Address(r.Request))
-		o := outcome{size: r.ContentLength, err: err}
-		h.recorder.remember(r, o)
-		h.recorder.reject(r, o)
+		h.recorder.record(r, outcome{size: r.ContentLength, err: err})
 		return err
 	}
 	return h.answerExport(w, r, encoding, exports, rejected)
@@ -168,9 +166,7 @@ func (h *pushHandler) answerExport(w http.ResponseWriter, r *request, encoding o
 	accepted, lost := 0, rejected.Points
 	if rejected.First != nil {
 		first = rejected.First
-		o := outcome{size: size, err: first}
-		h.recorder.remember(r, o)
-		h.recorder.reject(r, o)
+		h.recorder.record(r, outcome{size: size, err: first})
 	}
 	logged := 0
 	for i := range exports {

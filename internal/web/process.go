@@ -11,39 +11,10 @@ import (
 	"strings"
 
 	"pushgateway/internal/access"
-	"pushgateway/internal/api"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/rules"
 	"pushgateway/internal/store"
 )
-
-// storageOf returns the status of the journal as the API describes it.
-func storageOf(j store.JournalStatus) api.Storage {
-	out := api.Storage{
-		Durable: j.Durable, File: j.File, Database: j.Database, Sync: j.Sync, SizeBytes: j.SizeBytes, LastCommit: j.LastCommit, Pending: j.PendingGroups,
-		Warning: j.Warning,
-	}
-	if j.Err != nil {
-		out.Error = j.Err.Error()
-	}
-	return out
-}
-
-// replicasOf returns the replicas of the store as the API describes them, nil if there are
-// none.
-func replicasOf(s *store.Store) *api.Replicas {
-	seen, shared := s.Replicas()
-	if !shared {
-		return nil
-	}
-	out := &api.Replicas{
-		Name: seen.Name, Sequence: seen.Sequence, LastContact: seen.Contact, ClockSkew: seen.ClockSkew.Seconds(), All: []api.Replica{},
-	}
-	for _, r := range seen.All {
-		out.All = append(out.All, api.Replica(r))
-	}
-	return out
-}
 
 const plainText = "text/plain; charset=utf-8"
 
@@ -57,12 +28,12 @@ type processHandler struct {
 	routePrefix string
 	logger      *slog.Logger
 	audit       *auditor
-	// readOnlyReady has it be ready also while changes are not accepted.
+	// readOnlyReady makes /-/ready succeed while changes are not accepted, too.
 	readOnlyReady bool
 }
 
-// healthy answers GET /-/healthy. It also lists the push options: any client may learn from it
-// which options it can use, and that this is no other Pushgateway.
+// healthy answers GET /-/healthy. It also lists the push options, so that clients know which they
+// can use, and that this is not the Prometheus Pushgateway.
 func healthy(w http.ResponseWriter, r *request) error {
 	w.Header().Set(pushoptions.ListHeader, strings.Join(pushoptions.Names(), ","))
 	return answerOK(w, r)

@@ -82,10 +82,8 @@ func (h *pushHandler) push(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		err = explain(err, h.pages.Address(r.Request))
 	}
-	o := outcome{key, size(), replayed, err}
-	h.recorder.remember(r, o)
+	h.recorder.record(r, outcome{key, size(), replayed, err})
 	if err != nil {
-		h.recorder.reject(r, o)
 		return discreet(err, r.principal)
 	}
 	if replayed {

@@ -48,6 +48,14 @@ type outcome struct {
 	err      error              // nil if the push was accepted
 }
 
+// record remembers an outcome, and counts and logs it if the push was rejected.
+func (rec *recorder) record(r *request, o outcome) {
+	rec.remember(r, o)
+	if o.err != nil {
+		rec.reject(r, o)
+	}
+}
+
 // remember adds an outcome to the history.
 func (rec *recorder) remember(r *request, o outcome) {
 	e := history.Event{

@@ -285,9 +285,7 @@ func (s *Server) mayPush(r *request) bool {
 func (s *Server) rejectURL(r *request, status int, rejection *metric.RejectionError) error {
 	err := explain(rejection, s.config.Pages.Address(r.Request))
 	if (r.Method == http.MethodPut || r.Method == http.MethodPost) && s.mayPush(r) {
-		o := outcome{size: r.ContentLength, err: err}
-		s.recorder.remember(r, o)
-		s.recorder.reject(r, o)
+		s.recorder.record(r, outcome{size: r.ContentLength, err: err})
 	}
 	return &statusError{status, "", err}
 }
