@@ -287,22 +287,22 @@ func (r *Reader) decompress(encoding string, received []byte, limit int64, grow 
 
 // readAll appends what r has, at most limit bytes, to dst, which is empty. size is how much
 // that is, or not positive if that is not known. Before it takes more memory than dst has,
-// it calls grow with the new size. It takes no memory for more than firstRead bytes before
-// they have arrived, whatever the size.
+// it calls grow with the new size, but not before firstRead bytes have arrived, whatever the
+// size: others must not wait for senders that send nothing.
 func readAll(dst []byte, r io.Reader, size int64, limit int, grow func(size int) error) ([]byte, error) {
 	if size > int64(limit) {
 		return dst, errTooLarge
 	}
 	if size >= int64(cap(dst)) {
-		if err := grow(int(size)); err != nil {
-			return dst, err
-		}
 		first := dst[:0]
 		if size > firstRead {
 			var err error
 			if first, err = readFirst(dst, r); err != nil {
 				return first, err
 			}
+		}
+		if err := grow(int(size)); err != nil {
+			return first, err
 		}
 		dst = append(make([]byte, 0, size+1), first...) // with room to see the end
 	}

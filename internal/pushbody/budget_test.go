@@ -3,6 +3,9 @@ package pushbody
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,6 +152,33 @@ func TestSlowSendersLoseTheirMemory(t *testing.T) {
 		other.release()
 		if b.free != b.size || len(b.receiving) != 0 {
 			t.Errorf("%d of %d bytes are free, %d are receiving", b.free, b.size, len(b.receiving))
+		}
+	})
+}
+
+// TestSilentSendersHoldNothing: a body of which little has arrived takes no memory from others,
+// however large it is.
+func TestSilentSendersHoldNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(50 * minPushMemory)
+		body, send := io.Pipe()
+		r := httptest.NewRequest(http.MethodPut, "/", body)
+		r.ContentLength = b.size / int64(InBatches)
+		received := make(chan error)
+		go func() {
+			_, err := b.Receive(r, InBatches, 0, func() {})
+			received <- err
+		}()
+		if _, err := send.Write(make([]byte, firstRead-1)); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if b.free != b.size {
+			t.Errorf("%d of %d bytes are free", b.free, b.size)
+		}
+		_ = send.CloseWithError(errors.New("gone"))
+		if err := <-received; err == nil {
+			t.Error("a body that did not arrive was received")
 		}
 	})
 }
