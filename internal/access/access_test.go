@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 )
 
 // mustParse returns the policy of an auth file's text.
@@ -16,14 +17,7 @@ func mustParse(t testing.TB, text string) *Policy {
 	return policy
 }
 
-// group returns the key of a group from pairs of label names and values.
-func group(labels ...string) metric.GroupingKey {
-	var all []metric.Label
-	for i := 0; i < len(labels); i += 2 {
-		all = append(all, metric.Label{Name: labels[i], Value: labels[i+1]})
-	}
-	return metric.NewGroupingKey(all)
-}
+var group = metrictest.Key
 
 const tokenHash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" // of "test"
 

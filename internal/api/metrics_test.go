@@ -12,6 +12,7 @@ import (
 
 	"pushgateway/internal/api"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 	"pushgateway/internal/store"
 	"pushgateway/internal/wire"
 )
@@ -21,13 +22,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)
 // Answers are in UTC, wherever the gateway runs.
 func init() { time.Local = time.FixedZone("elsewhere", 3600) }
 
-func key(pairs ...string) metric.GroupingKey {
-	var labels []metric.Label
-	for i := 0; i < len(pairs); i += 2 {
-		labels = append(labels, metric.Label{Name: pairs[i], Value: pairs[i+1]})
-	}
-	return metric.NewGroupingKey(labels)
-}
+var key = metrictest.Key
 
 // put replaces the group by the families.
 func put(t testing.TB, s *store.Store, key metric.GroupingKey, families ...metric.Family) {

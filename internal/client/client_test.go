@@ -18,6 +18,7 @@ import (
 
 	"pushgateway/internal/conntest"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 	"pushgateway/internal/pushoptions"
 )
 
@@ -82,13 +83,7 @@ func inBubble(t *testing.T, name string, test func(*testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
 
-func group(labels ...string) metric.GroupingKey {
-	var list []metric.Label
-	for i := 0; i < len(labels); i += 2 {
-		list = append(list, metric.Label{Name: labels[i], Value: labels[i+1]})
-	}
-	return metric.NewGroupingKey(list)
-}
+var group = metrictest.Key
 
 // TestPushRequest: what a push sends.
 func TestPushRequest(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 
 	"pushgateway/internal/journal/journaltest"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 	"pushgateway/internal/store"
 	"pushgateway/internal/wire"
 )
@@ -36,13 +37,7 @@ func memoryDir(t testing.TB) string {
 	return dir
 }
 
-func groupKey(labels ...string) metric.GroupingKey {
-	var ls []metric.Label
-	for i := 0; i < len(labels); i += 2 {
-		ls = append(ls, metric.Label{Name: labels[i], Value: labels[i+1]})
-	}
-	return metric.NewGroupingKey(ls)
-}
+var groupKey = metrictest.Key
 
 // pushText pushes a body in the text format.
 func pushText(s *store.Store, key metric.GroupingKey, body string, at time.Time, merge metric.Merge) error {

@@ -6,15 +6,10 @@ import (
 	"testing"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 )
 
-func key(labels ...string) metric.GroupingKey {
-	var all []metric.Label
-	for i := 0; i < len(labels); i += 2 {
-		all = append(all, metric.Label{Name: labels[i], Value: labels[i+1]})
-	}
-	return metric.NewGroupingKey(all)
-}
+var key = metrictest.Key
 
 func TestNormalizeMergesLabels(t *testing.T) {
 	for _, c := range []struct {

@@ -13,17 +13,12 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 	"pushgateway/internal/pushoptions"
 	"pushgateway/internal/rules"
 )
 
-func key(pairs ...string) metric.GroupingKey {
-	var labels []metric.Label
-	for i := 0; i < len(pairs); i += 2 {
-		labels = append(labels, metric.Label{Name: pairs[i], Value: pairs[i+1]})
-	}
-	return metric.NewGroupingKey(labels)
-}
+var key = metrictest.Key
 
 func parse(t testing.TB, text string) *rules.Rules {
 	t.Helper()

@@ -10,19 +10,14 @@ import (
 
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 )
 
 var noon = time.Unix(1_700_000_000, 0)
 
-func key(pairs ...string) metric.GroupingKey {
-	var labels []metric.Label
-	for i := 0; i < len(pairs); i += 2 {
-		labels = append(labels, metric.Label{Name: pairs[i], Value: pairs[i+1]})
-	}
-	return metric.NewGroupingKey(labels)
-}
+var key = metrictest.Key
 
 func put(t testing.TB, s *store.Store, key metric.GroupingKey, at time.Time, names ...string) {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"pushgateway/internal/groupview"
 	"pushgateway/internal/history"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 	"pushgateway/internal/search"
 	"pushgateway/internal/store"
 	"pushgateway/internal/webui"
@@ -21,13 +22,7 @@ import (
 // durable is the status of a storage that has nothing to warn of.
 var durable = api.Storage{Durable: true}
 
-func key(pairs ...string) metric.GroupingKey {
-	var labels []metric.Label
-	for i := 0; i < len(pairs); i += 2 {
-		labels = append(labels, metric.Label{Name: pairs[i], Value: pairs[i+1]})
-	}
-	return metric.NewGroupingKey(labels)
-}
+var key = metrictest.Key
 
 // put pushes a gauge to the group.
 func put(t testing.TB, s *store.Store, key metric.GroupingKey) {

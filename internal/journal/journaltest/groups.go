@@ -12,18 +12,12 @@ import (
 
 	"pushgateway/internal/exposition"
 	"pushgateway/internal/metric"
+	"pushgateway/internal/metric/metrictest"
 	"pushgateway/internal/store"
 	"pushgateway/internal/wire"
 )
 
-// key returns the grouping key of names and values.
-func key(labels ...string) metric.GroupingKey {
-	var ls []metric.Label
-	for i := 0; i < len(labels); i += 2 {
-		ls = append(ls, metric.Label{Name: labels[i], Value: labels[i+1]}) // #nosec G602 -- labels come in pairs
-	}
-	return metric.NewGroupingKey(ls)
-}
+var key = metrictest.Key
 
 // apply pushes a body in the text format.
 func apply(s *store.Store, key metric.GroupingKey, body string, at time.Time, options store.PushOptions) (replayed bool, err error) {
