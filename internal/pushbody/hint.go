@@ -65,9 +65,6 @@ func addHint(rejection *metric.RejectionError, body []byte, h http.Header, names
 		advise(rejection, "the body is a form with parts: with curl, use --data-binary @file instead of -F")
 	case isJoined(body, h):
 		advise(rejection, joinedAdvice)
-	case isOneLine(body, h):
-		rejection.Note += "; if several lines were meant: curl's --data @file joins them, --data-binary @file does not"
-		rejection.Fix = metric.NoFix
 	}
 }
 
@@ -95,16 +92,12 @@ func advise(rejection *metric.RejectionError, advice string) {
 
 const joinedAdvice = "the lines of the body have been joined, as curl does with --data @file: use --data-binary @file"
 
-// isOneLine reports whether a body has a single line and was sent as curl sends data by default.
-func isOneLine(body []byte, h http.Header) bool {
-	return strings.HasPrefix(h.Get("Content-Type"), "application/x-www-form-urlencoded") &&
-		len(body) > 0 && !bytes.Contains(body, []byte("\n"))
-}
-
-// isJoined reports whether the only line of a body seems to be several: a comment before a
-// sample, or a value with the next name behind it. Cost: O(1) unless the body has one line.
+// isJoined reports whether a body was sent as curl sends data by default, and its only line seems to be
+// several: a comment before a sample, or a value with the next line behind it. Cost: O(1) unless the
+// body has one line.
 func isJoined(body []byte, h http.Header) bool {
-	if len(body) > maxHintSize || !isOneLine(body, h) {
+	if !strings.HasPrefix(h.Get("Content-Type"), "application/x-www-form-urlencoded") ||
+		len(body) == 0 || len(body) > maxHintSize || bytes.Contains(body, []byte("\n")) {
 		return false
 	}
 	if bytes.HasPrefix(body, []byte("#")) {
@@ -114,8 +107,8 @@ func isJoined(body []byte, h http.Header) bool {
 	return len(words) > 2 && slices.ContainsFunc(words[1:len(words)-1], joinedValue.MatchString)
 }
 
-// joinedValue matches a value with the name of the next sample.
-var joinedValue = regexp.MustCompile(`^[0-9][0-9.]*[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*)?$`)
+// joinedValue matches a value with the name of the next sample, or the # of a comment.
+var joinedValue = regexp.MustCompile(`^[-+]?([0-9][0-9.]*|[Nn]a[Nn]|Inf)([a-zA-Z_:][a-zA-Z0-9_:]*(\{.*)?|#)$`)
 
 func hasMetrics(families []metric.Family) bool {
 	return slices.ContainsFunc(families, func(f metric.Family) bool { return f.Name != "" && len(f.Metrics) > 0 })
@@ -126,8 +119,8 @@ func hasTimestamps(f metric.Family) bool {
 }
 
 // guesses are the mistakes that are known. The first one costs little, however large the
-// body. Each returns the body that may be meant, its
-// format, and the advice that gives it; the advice is "" if the body is no such case.
+// body. Each returns the body that may be meant, its format, and the advice that gives it;
+// the advice is "" if the body is no such case.
 var guesses = []func(body []byte, h http.Header) (meant []byte, format wire.Format, advice string){
 	compressedBody, delimitedProtobuf, singleProtobuf, protobufText, textAsProtobuf, openMetricsAsText,
 	utf16Text, jsonObject, quotedLines, literalLineBreaks, echoOption,

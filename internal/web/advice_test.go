@@ -118,6 +118,14 @@ func TestAdviceWorks(t *testing.T) {
 			instead("# HELP m Help.\nm 1\n", "--data-binary")},
 		{"joined samples", nil, request{body: "m 1n 2", headers: headers{"Content-Type", "application/x-www-form-urlencoded"}},
 			instead("m 1\nn 2\n", "^the lines of the body have been joined")},
+		{"joined negative sample", nil, request{body: "m -1n 2", headers: headers{"Content-Type", "application/x-www-form-urlencoded"}},
+			instead("m -1\nn 2\n", "^the lines of the body have been joined")},
+		{"comment joined to a sample", nil, request{body: "m NaN# TYPE n gaugen 2",
+			headers: headers{"Content-Type", "application/x-www-form-urlencoded"}},
+			instead("m NaN\n# TYPE n gauge\nn 2\n", "^the lines of the body have been joined")},
+		{"one line without a mistake of curl's", nil, request{body: "m yes",
+			headers: headers{"Content-Type", "application/x-www-form-urlencoded"}},
+			replaced("yes", `write (\d)\n`)},
 		{"unknown compression", nil, request{body: "\x78\x9c\xcbU0\xe4\x02", headers: headers{"Content-Encoding", "deflate"}},
 			func(t *testing.T, _ *Server, r request, answer string) request {
 				first(t, "(drop the header)", answer)
