@@ -112,6 +112,8 @@ func TestAdviceWorks(t *testing.T) {
 		{"line printed twice", nil, request{body: "m 1\nn 1\nm 1\n"}, instead("m 1\nn 1\n", `push it once, .*; lines 1 and 3 have`)},
 		{"label missing", nil, request{body: "# TYPE m gauge\nm{a=\"b\"} 1\nm{a=\"b\"} 2\n"},
 			instead("m{a=\"b\"} 1\nm{a=\"b\",c=\"d\"} 2\n", "or add a label that differs; lines 2 and 3 have")},
+		{"two names", nil, request{body: "m{\"a.b\"} 1\n"}, replaced("{\"a.b\"}", `two metric names, "m" and "a.b": remove one()`)},
+		{"label without a value", nil, request{body: "m{a} 1\n"}, replaced("a", `as in (a="x")`)},
 		{"label without quotes", nil, request{body: "m{a=b} 1\n"}, replaced("a=b", `as in (a="b")`)},
 		{"label in single quotes", nil, request{body: "m{a='b c',d=\"e\"} 1\n"}, replaced("a='b c'", `as in (a="b c")`)},
 		{"joined lines", nil, request{body: "# HELP m Help.m 1", headers: headers{"Content-Type", "application/x-www-form-urlencoded"}},

@@ -274,8 +274,12 @@ func (p *TextParser) parseLine(line string) error {
 		if inside, i, err = p.parseLabels(line, i); err != nil {
 			return err
 		}
-		if inside != "" {
-			return p.reject("expected '=' after label name %q of metric %q", inside, name)
+		switch {
+		case inside == "":
+		case metric.LegacyLabelName(inside):
+			return p.reject("the label %q of %q has no value: write one after it, as in %s=\"x\"", inside, name, inside)
+		default:
+			return p.reject("the sample has two metric names, %q and %q: remove one", name, inside)
 		}
 	}
 	return p.parseValue(line, i, sample, start)
