@@ -61,7 +61,7 @@ func TestDashboard(t *testing.T) {
 		"--storage.max-groups=1000", "--storage.max-series=10000", "--storage.max-bytes=1000000")
 	shared := startReplicas(t, sameURL(pgtest.Start(t, pgtest.Config{}).URL()))
 
-	config := "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:\n" +
+	config := "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n" +
 		"- {job_name: pushgateway, honor_labels: true, static_configs: [{targets: [" + file.Addr + "]}]}\n" +
 		"- job_name: replicas\n  metrics_path: /self\n  static_configs:\n"
 	for _, p := range shared.each {

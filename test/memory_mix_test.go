@@ -31,7 +31,8 @@ func TestMemoryOfManyPushes(t *testing.T) {
 // more than the budget of pushes, what is stored, and what the program itself takes.
 func TestMemoryBoundByBudget(t *testing.T) {
 	t.Parallel()
-	const budget, itself = 100 << 20, 64 << 20
+	// What the program itself takes includes garbage: more if the collector gets few processors.
+	const budget, itself = 100 << 20, 96 << 20
 	p := pushMix(t, budget+32<<20, "--push.max-inflight-bytes=100MiB")
 	limit := budget + itself + int(p.value(t, "pushgateway_stored_bytes"))
 	if peak := int(p.memoryOf(t, "VmHWM")); peak > limit {

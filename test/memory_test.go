@@ -35,10 +35,11 @@ func (p *program) memoryOf(t *testing.T, field string) int {
 }
 
 // TestMemoryOfOnePush pushes large bodies to a gateway of its own each. Beyond what it then
-// stores, a push takes at most 8 times its decompressed body, and gives it back.
+// stores, a push takes at most 10 times its decompressed body, and gives it back: 6 times as the
+// budget counts, and garbage, which is 40 % of the heap, or more if the collector gets few processors.
 func TestMemoryOfOnePush(t *testing.T) {
 	t.Parallel()
-	const size, factor = 24 << 20, 8
+	const size, factor = 24 << 20, 10
 	const givenBackAfter = 6 * time.Second // the gateway does it after 5
 	filled := func(begin, end string, line func(i int) string) []byte {
 		var b bytes.Buffer

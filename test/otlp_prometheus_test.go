@@ -155,7 +155,7 @@ func TestOTLPAsPrometheus(t *testing.T) {
 			gateway := start(t, "--push.enable-utf8-names", "--otlp.translation-strategy="+c.strategy,
 				"--otlp.promote-resource-attributes=host.name", "--otlp.keep-identifying-resource-attributes")
 			prom := launchPrometheus3(t, fmt.Sprintf(`
-global: {scrape_interval: 500ms, scrape_timeout: 500ms}
+global: {scrape_interval: 1s, scrape_timeout: 1s}
 otlp: {translation_strategy: %s, promote_resource_attributes: [host.name], keep_identifying_resource_attributes: true}
 scrape_configs:
 - job_name: gateway

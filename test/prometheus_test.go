@@ -21,7 +21,7 @@ import (
 // says.
 func startPrometheus(t *testing.T, gateway *program, args ...string) *program {
 	t.Helper()
-	return startPrometheusEvery(t, "200ms", gateway.Addr, args...)
+	return startPrometheusEvery(t, "500ms", gateway.Addr, args...)
 }
 
 // startPrometheusEvery scrapes the address at an interval.

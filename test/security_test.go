@@ -53,7 +53,7 @@ func TestSecuritySetUp(t *testing.T) {
 	wantText(t, p.get(t, "/api/v1/groups", as("operator")...), `"total":2`)
 
 	_, config := security.block(t, "file", "prometheus.yml")
-	config = "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n" + strings.ReplaceAll(config, "localhost:9091", p.Addr)
+	config = "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\n" + strings.ReplaceAll(config, "localhost:9091", p.Addr)
 	writeFile(t, filepath.Join(dir, "prometheus.yml"), []byte(config))
 	writeFile(t, filepath.Join(dir, "prometheus.token"), []byte("pgw_example_prometheus"))
 	prom := launch(t, exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
