@@ -76,7 +76,8 @@ func (s *sandbox) startDocker(t *testing.T) {
 		group := fmt.Sprint("pushgateway-test-", os.Getpid())
 		args = append(args, "--cgroup-parent="+filepath.Join("/", m[1], group))
 		t.Cleanup(func() {
-			result(t, exec.Command("find", "/sys/fs/cgroup", "-ignore_readdir_race", "-depth", "-type", "d", "-path", "*/"+group+"*", "-exec", "rmdir", "{}", ";"))
+			result(t, exec.Command("find", "/sys/fs/cgroup", "-ignore_readdir_race", "-depth", "-type", "d", "-path", "*/"+group+"*",
+				"-exec", "rmdir", "{}", ";"))
 		})
 	}
 	daemon := begin(t, s.enter(t, "dockerd", args...))

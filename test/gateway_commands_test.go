@@ -121,7 +121,8 @@ func TestShowCommand(t *testing.T) {
 				`.*  PUT     accepted  127.0.0.1:\d+  Go-http-client/1.1\n\n` +
 				pushTimes + sample},
 		{args: []string{"show", "job/bad"},
-			out: `(?s)GROUP     {job="bad"}\nstate     failed\npushed    never\nrejected  .*\nbecause   timestamp: a sample of "x" has the timestamp .*` +
+			out: `(?s)GROUP     {job="bad"}\nstate     failed\npushed    never\nrejected  .*\n` +
+				`because   timestamp: a sample of "x" has the timestamp .*` +
 				`rejected: timestamp .*`},
 		{args: []string{"show", "job/two%20words%0A", "-o", "lines"}, out: `(?s).*x{instance="",job="two words\\n",l="\\x1b\[31m"} 1\n`},
 		{args: []string{"show", "job/bad", "--output=json"},
