@@ -80,7 +80,7 @@ func runServer(o options, logger *slog.Logger) error {
 	var background sync.WaitGroup
 	// The server listens while the groups are being loaded, and says so.
 	opened, ready := make(chan error, 1), make(chan struct{})
-	background.Go(func() { paceCollector(ctx, ready) })
+	background.Go(func() { paceCollector(ctx, ready, handler.PushMemory(), func() int64 { return groups.Totals().Bytes }) })
 	background.Go(func() { giveMemoryBack(ctx) })
 	// A reload of the systemd service must not end it, even if there is nothing to reload.
 	if o.configFile != "" || o.authFile != "" || os.Getenv("NOTIFY_SOCKET") != "" {

@@ -5,11 +5,14 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"pushgateway/internal/pushbody"
 )
 
 // limitMemory sets GOMEMLIMIT to the ratio of what the container or, outside of one, the
@@ -35,15 +38,19 @@ const (
 	// minPercent is less than Go's default of 100, since what is stored dwarfs the garbage that
 	// pushes leave. Garbage between stored objects leaves memory that only later pushes can use.
 	minPercent = 40
+	// crowdedPercent is what may be allocated at least while pushes fill their budget. With less, the
+	// collector would take too much of the processor's time.
+	crowdedPercent = 25
 	// maxWithout is how long the collector may not run at a start. Nearly all of what is loaded from a
 	// file stays, so a collection meanwhile would cost time and free little.
 	maxWithout = time.Second
 )
 
-// paceCollector adjusts the garbage collector to minHeadroom until ctx ends, unless the
-// environment sets GOGC. Until the groups are loaded, which closes loaded, or maxWithout has
-// passed, it does not run. A memory limit still makes it run earlier.
-func paceCollector(ctx context.Context, loaded <-chan struct{}) {
+// paceCollector adjusts the garbage collector to minHeadroom, and the memory limit to what pushes
+// may use, until ctx ends, unless the environment sets GOGC. Until the groups are loaded, which
+// closes loaded, or maxWithout has passed, the collector does not run. A memory limit still makes
+// it run earlier.
+func paceCollector(ctx context.Context, loaded <-chan struct{}, budget *pushbody.Budget, stored func() int64) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
@@ -53,22 +60,62 @@ func paceCollector(ctx context.Context, loaded <-chan struct{}) {
 	case <-loaded:
 	case <-time.After(maxWithout):
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	collected := make(chan struct{}, 1)
+	notifyCollected(collected)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for current := 0; ; {
-		metrics.Read(live)
-		percent := max(minPercent, int(100*minHeadroom/max(live[0].Value.Uint64(), minHeap)))
-		if percent != current {
-			debug.SetGCPercent(percent)
-			current = percent
+	var samples []metrics.Sample
+	for _, name := range []string{"/gc/heap/live:bytes", "/memory/classes/total:bytes", "/memory/classes/heap/released:bytes",
+		"/memory/classes/heap/free:bytes", "/memory/classes/heap/objects:bytes"} {
+		samples = append(samples, metrics.Sample{Name: name})
+	}
+	value := func(n int) int64 { return int64(samples[n].Value.Uint64()) }
+	configured := debug.SetMemoryLimit(-1)
+	limit, percent := configured, 0
+	for second := true; ; {
+		metrics.Read(samples)
+		live, overhead := max(value(0), minHeap), value(1)-value(2)-value(3)-value(4)
+		wanted := min(configured, maxHeap(live, stored(), budget.Reserved(), budget.Size())+overhead)
+		// Each change stops all goroutines for a moment.
+		if change := wanted - limit; max(change, -change) > limit/32 {
+			debug.SetMemoryLimit(wanted)
+			limit = wanted
+		}
+		if wanted := max(minPercent, int(100*minHeadroom/live)); second && wanted != percent {
+			debug.SetGCPercent(wanted)
+			percent = wanted
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			second = true
+		case <-collected:
+			second = false
 		}
 	}
+}
+
+// maxHeap returns how large the heap may become, in bytes, if the last collection found live ones, and
+// pushes have reserved a part of their budget. They may use all of it, with their garbage. What is
+// used otherwise has garbage of its own.
+func maxHeap(live, stored, reserved, budget int64) int64 {
+	// Pushes may use less than they have reserved, but what is stored is not theirs.
+	others := max(live-reserved, stored)
+	return max(others+max(others*minPercent/100+budget, minHeadroom), live+live*crowdedPercent/100)
+}
+
+// notifyCollected sends to collected after each collection of garbage, unless one is yet to
+// be received.
+func notifyCollected(collected chan struct{}) {
+	garbage := new([64]byte) // smaller ones share their memory with others
+	runtime.AddCleanup(garbage, func(collected chan struct{}) {
+		notifyCollected(collected)
+		select {
+		case collected <- struct{}{}:
+		default:
+		}
+	}, collected)
 }
 
 const (

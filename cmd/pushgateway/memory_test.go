@@ -64,3 +64,34 @@ func TestIdlenessKeptMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestMaxHeap: pushes and their garbage take no more than their budget. What is used otherwise has garbage
+// of 40 %, or 32 MiB if that is more than it and the budget.
+func TestMaxHeap(t *testing.T) {
+	for _, c := range []struct {
+		name                                 string
+		live, stored, reserved, budget, want int64 // MiB
+	}{
+		{"no push", 100, 60, 0, 100, 240},
+		{"no push, a tiny budget", 8, 4, 0, 1, 40},
+		{"small pushes", 1000, 600, 10, 16, 1402},
+		{"much stored, the budget filled", 1032, 600, 32, 32, 1432},
+		{"little stored, half of the budget filled", 60, 20, 50, 100, 128},
+		{"little stored, the budget filled", 90, 20, 100, 100, 128},
+		{"more than the budget in use", 160, 20, 100, 50, 200},
+	} {
+		if got := maxHeap(c.live<<20, c.stored<<20, c.reserved<<20, c.budget<<20) >> 20; got != c.want {
+			t.Errorf("%s: %d MiB, want %d MiB", c.name, got, c.want)
+		}
+	}
+}
+
+// TestNotifyCollected: each collection is noticed, not only the first.
+func TestNotifyCollected(t *testing.T) {
+	collected := make(chan struct{}, 1)
+	notifyCollected(collected)
+	for range 3 {
+		runtime.GC()
+		<-collected
+	}
+}

@@ -129,6 +129,9 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
+// PushMemory returns the memory that pushes share while they are read.
+func (s *Server) PushMemory() *pushbody.Budget { return s.bodies }
+
 // inUse reports whether a row other than that of the gateway's own metrics, which is the
 // last, serves the path.
 func inUse(rows []route, path string) bool {
