@@ -11,9 +11,8 @@ import (
 
 // While many push and delete without pause, what arrives meanwhile waits for a few of them.
 func TestOthersComeBetweenPushes(t *testing.T) {
-	const requests, maxPushes = 30, 3 * limits.PushesPerTurn
 	s, _ := newTestServer(t, func(c *Config) { c.Pacer = limits.NewPacer(limits.PushesPerTurn) }) // for one processor
-	late := conntest.Late(t, 100, requests, 300, maxPushes, func(i int) {
+	conntest.WantTurns(t, 100, 30, 300, 3*limits.PushesPerTurn, func(i int) {
 		path, method, want := fmt.Sprintf("/metrics/job/a/i/%d", i), http.MethodPut, http.StatusOK
 		if i%2 == 0 {
 			method, want = http.MethodDelete, http.StatusAccepted
@@ -22,7 +21,4 @@ func TestOthersComeBetweenPushes(t *testing.T) {
 			t.Errorf("%s: %d %s", method, w.Code, w.Body)
 		}
 	})
-	if late > requests/10 { // the system may interrupt a process between any two steps
-		t.Errorf("%d of %d requests waited for more than %d pushes", late, requests, maxPushes)
-	}
 }
