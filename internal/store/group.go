@@ -72,7 +72,7 @@ func (g *Group) count() Totals {
 // keepCount saves count the work, unless the group has 4 GiB or more.
 func (g *Group) keepCount(t Totals) {
 	if t.Bytes <= math.MaxUint32 {
-		g.counted, g.series, g.escaped, g.bytes = true, uint32(t.Series), uint32(t.Escaped), uint32(t.Bytes) // #nosec G115 -- series and families have bytes
+		g.counted, g.series, g.escaped, g.bytes = true, uint32(t.Series), uint32(t.Escaped), uint32(t.Bytes)
 	}
 }
 
