@@ -26,18 +26,18 @@ type Pacer struct {
 	conn    syscall.RawConn // nil if there is no such pipe: then nobody waits
 
 	mu      sync.Mutex
-	left    int         // pushes that may still go on in this turn
-	turning bool        // a push waits for the next turn
-	answers []chan role // of pushes behind it that wait to be answered
-	waiting []chan role // of pushes behind these that wait to begin
+	left    int           // pushes that may still go on in this turn
+	turning bool          // a push waits for the next turn
+	answers []chan signal // of pushes behind it that wait to be answered
+	waiting []chan signal // of pushes behind these that wait to begin
 }
 
-// role is what a push that has waited does next.
-type role bool
+// signal tells a push that has waited what to do next.
+type signal int
 
 const (
-	goesOn role = false // it begins, or is answered
-	turns  role = true  // it waits for the next turn, in which it and others may go on
+	goOn signal = iota // begin, or be answered
+	turn               // wait for the next turn, in which it and others may go on
 )
 
 // PushesPerTurn is how many pushes per processor may go on before the scheduler looks for other
@@ -64,7 +64,7 @@ func (p *Pacer) WaitToBegin() { p.wait(&p.waiting) }
 // WaitToAnswer returns once a push may be answered, which comes before others begin.
 func (p *Pacer) WaitToAnswer() { p.wait(&p.answers) }
 
-func (p *Pacer) wait(queue *[]chan role) {
+func (p *Pacer) wait(queue *[]chan signal) {
 	p.mu.Lock()
 	switch {
 	case p.conn == nil:
@@ -75,10 +75,10 @@ func (p *Pacer) wait(queue *[]chan role) {
 		p.mu.Unlock()
 		return
 	case p.turning:
-		wait := make(chan role, 1)
+		wait := make(chan signal, 1)
 		*queue = append(*queue, wait)
 		p.mu.Unlock()
-		if <-wait == goesOn {
+		if <-wait == goOn {
 			return
 		}
 	default:
@@ -99,20 +99,20 @@ func (p *Pacer) turn() {
 	}
 	p.left = p.perTurn - 1
 	for p.left > 0 || p.conn == nil {
-		if !p.wakeNext(goesOn) {
+		if !p.wakeNext(goOn) {
 			break
 		}
 		p.left--
 	}
-	p.turning = p.left <= 0 && p.wakeNext(turns)
+	p.turning = p.left <= 0 && p.wakeNext(turn)
 }
 
-// wakeNext gives the first push that waits a role, and reports whether there is one. The
+// wakeNext signals the first push that waits, and reports whether there is one. The
 // caller holds mu.
-func (p *Pacer) wakeNext(r role) bool {
-	for _, queue := range []*[]chan role{&p.answers, &p.waiting} {
+func (p *Pacer) wakeNext(s signal) bool {
+	for _, queue := range []*[]chan signal{&p.answers, &p.waiting} {
 		if len(*queue) > 0 {
-			(*queue)[0] <- r
+			(*queue)[0] <- s
 			*queue = (*queue)[1:]
 			return true
 		}

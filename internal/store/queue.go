@@ -14,7 +14,7 @@ type decision[R any] struct {
 	place
 }
 
-// answer is what a caller gets, unless it is a result.
+// answer is the outcome for a caller, apart from its result.
 type answer struct {
 	err  error
 	done bool // the caller can go on
@@ -118,7 +118,7 @@ func (s *Store) takeQueue(taken *[]waiter) []waiter {
 	defer s.queueing.Unlock()
 	waiting := s.queue
 	s.queue = nil
-	// Should something panic later, nobody must believe that all went well.
+	// If something panics later, callers get errAborted.
 	for _, w := range waiting {
 		*w.state() = answer{errAborted, true}
 	}
@@ -126,9 +126,9 @@ func (s *Store) takeQueue(taken *[]waiter) []waiter {
 	return waiting
 }
 
-// handOver has the first of those in the queue lead, and those taken from it return; the leader
-// was one of them. Each wakes the next, so that other requests come in between. The
-// journal does not wait for them.
+// handOver has the first caller in the queue lead. It has those taken from the queue return, except
+// the leader, which does so itself. Each wakes the next, so that other requests come in between.
+// The journal does not wait for them.
 func (s *Store) handOver(leader waiter, taken []waiter) {
 	var first waiter
 	for _, w := range slices.Backward(taken) {
