@@ -150,6 +150,7 @@ type commitCut struct {
 type link struct {
 	client, server net.Conn
 	halfOpen       bool // guarded by Proxy.mu
+	unanswered     bool // the client gets no more messages; guarded by Proxy.mu
 	closing        sync.Once
 	closed         chan struct{} // by closing
 }
@@ -298,6 +299,7 @@ func (p *Proxy) clientSent(l *link, messages *frames, m message) error {
 		p.finish()
 		return errCut
 	case DuringCommit:
+		l.unanswered = true // the answer may come before the link is cut
 		p.finish()
 		return errCutAfter
 	default:
@@ -308,12 +310,12 @@ func (p *Proxy) clientSent(l *link, messages *frames, m message) error {
 
 // serverSent looks for the answer to a COMMIT.
 func (p *Proxy) serverSent(l *link, _ *frames, m message) error {
-	if !m.committed() {
-		return nil
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cut == nil || p.cut.link != l {
+	if l.unanswered {
+		return errCut
+	}
+	if !m.committed() || p.cut == nil || p.cut.link != l {
 		return nil
 	}
 	p.finish()
