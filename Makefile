@@ -59,10 +59,12 @@ build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/pushgateway
 	chmod 755 $(BINARY)
 
+# Up to three tests that fail are run once more, since machines are shared. The summary lists
+# them all the same, and what fails once is mended.
 test:
 	scripts/setup
 	$(MAKE) test-chart
-	go run $(GOTESTSUM) --format pkgname -- -timeout 30m ./...
+	go run $(GOTESTSUM) --format pkgname --rerun-fails=1 --rerun-fails-max-failures=3 --packages=./... -- -timeout 30m
 
 # Runs the examples of docs/CLIENTS.md with the clients that they are for.
 test-clients:
