@@ -98,8 +98,22 @@ type program struct {
 // start runs the gateway on a free port, in memory, and returns once it listens.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
+	return launch(t, inMemory(t, args...))
+}
+
+// startLimited is start with a memory limit, in bytes.
+func startLimited(t *testing.T, limit int, args ...string) *program {
+	t.Helper()
+	cmd := inMemory(t, args...)
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT="+strconv.Itoa(limit))
+	return launch(t, cmd)
+}
+
+// inMemory returns the command that start runs.
+func inMemory(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
 	args = append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file="}, args...)
-	return launch(t, exec.Command(gatewayBinary(t), args...))
+	return exec.Command(gatewayBinary(t), args...)
 }
 
 // launch starts cmd, a gateway or a Prometheus server, and returns once it listens.

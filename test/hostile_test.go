@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -73,9 +72,7 @@ func compress(t *testing.T, encoding string, body []byte) []byte {
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	const container = 440 << 20
-	cmd := exec.Command(gatewayBinary(t), "--web.listen-address=127.0.0.1:0", "--persistence.file=")
-	cmd.Env = append(os.Environ(), "GOMEMLIMIT="+strconv.Itoa(container*9/10))
-	p := launch(t, cmd)
+	p := startLimited(t, container*9/10)
 	for _, encoding := range []string{"gzip", "snappy", "zstd"} {
 		t.Run(encoding, func(t *testing.T) {
 			for _, size := range []int{4 << 20, 60 << 20, 200 << 20} {

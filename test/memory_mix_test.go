@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -54,9 +51,7 @@ func TestMemoryOfShortLines(t *testing.T) {
 		}
 		return b.String()
 	}
-	cmd := exec.Command(gatewayBinary(t), "--web.listen-address=127.0.0.1:0", "--persistence.file=")
-	cmd.Env = append(os.Environ(), "GOMEMLIMIT="+strconv.Itoa(limit))
-	p := launch(t, cmd)
+	p := startLimited(t, limit)
 	for _, c := range []struct{ name, path, body string }{
 		{"families", "/metrics/job/families", lines(40_000, "aN 1\n")},
 		{"histograms", "/metrics/job/histograms", lines(40_000, "# TYPE hN histogram\nhN_sum 1\n")},
@@ -86,9 +81,7 @@ func TestMemoryOfShortLines(t *testing.T) {
 // memory that pushes may use. Every push is accepted or told to come again.
 func pushMix(t *testing.T, limit int, flags ...string) *program {
 	t.Helper()
-	cmd := exec.Command(gatewayBinary(t), append([]string{"--web.listen-address=127.0.0.1:0", "--persistence.file="}, flags...)...)
-	cmd.Env = append(os.Environ(), "GOMEMLIMIT="+strconv.Itoa(limit))
-	p := launch(t, cmd)
+	p := startLimited(t, limit, flags...)
 
 	type kind struct {
 		name, path      string
