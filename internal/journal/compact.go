@@ -11,7 +11,7 @@ import (
 
 const (
 	// spareSpace is how many outdated bytes a file may have before compaction is considered.
-	spareSpace = 4 << 20
+	spareSpace = 8 << 20
 
 	// minDeletions is the minimum number of deleted groups that makes it worth checking
 	// whether a compaction is due.
@@ -24,6 +24,10 @@ const (
 	// much is left. Each round is shorter than the one before, unless the disk is slower
 	// than the changes.
 	maxRounds = 3
+
+	// maxAhead bounds the space that a new file gets for changes to come, in bytes. Changes would
+	// wait while it grows.
+	maxAhead = 32 << 20
 )
 
 // sizeLimit returns the size up to which the log may grow if live bytes of it are in use.
@@ -108,6 +112,10 @@ func (j *Journal) compact(ctx context.Context, c *compaction, old *log, groups i
 		if small {
 			break
 		}
+	}
+	// There will be as many changes until the next compaction, and some while it runs.
+	if err := l.allocateAhead(min(j.sizeLimit(live)-live, maxAhead) + smallRest); err != nil {
+		return later, count, j.discard(l, err)
 	}
 	if err := j.turn.acquire(ctx); err != nil {
 		return later, count, j.discard(l, err)

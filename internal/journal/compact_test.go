@@ -291,6 +291,29 @@ func TestCompactionInPlace(t *testing.T) {
 	}
 }
 
+// TestSpaceAhead: a file that a compaction has written does not grow until the next one, so each
+// push takes a single sync.
+func TestSpaceAhead(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	j, s := open(t, path, SyncEachPush)
+	j.spare, j.compactAt = 1<<20, 0
+	for first := j.log; j.log == first; j.background.Wait() {
+		mustPush(t, s, "a", body(0))
+	}
+	syncs, pushes := 0, 0
+	j.disk.sync = func(f *os.File) error {
+		syncs++
+		return fdatasync(f)
+	}
+	before := j.committed.end
+	for end := j.compactAt; j.committed.end < end; pushes++ {
+		mustPush(t, s, "a", body(pushes))
+	}
+	if grown := j.committed.end - before; grown < j.spare*3/4 || syncs != pushes {
+		t.Errorf("%d pushes of %d bytes together took %d syncs, want one each", pushes, grown, syncs)
+	}
+}
+
 // TestCompactionAfterDeletes: space that deletes and wipes left free is given back though
 // hardly anything is written.
 func TestCompactionAfterDeletes(t *testing.T) {

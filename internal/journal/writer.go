@@ -18,6 +18,9 @@ const (
 	// last time.
 	minStep = 256 << 10
 	maxStep = 4 << 20
+	// aheadStep is how much allocateAhead writes between two syncs. Syncs of other files on the
+	// disk wait for that.
+	aheadStep = 1 << 20
 
 	// maxBuffer is how much memory a log keeps from one batch to the next.
 	maxBuffer = 1 << 20
@@ -178,6 +181,22 @@ func (l *log) allocate(need, step int64) error {
 	}
 	l.allocated = size
 	return nil
+}
+
+// allocateAhead has a sealed file grow until batches of so many bytes fit, or the disk is full.
+func (l *log) allocateAhead(bytes int64) error {
+	for {
+		free := l.allocated - l.end
+		if free >= bytes {
+			l.step = aheadStep
+			return nil
+		}
+		if err := l.allocate(free, roundUp(min(bytes-free, aheadStep), sectorSize)); outOfSpace(err) {
+			return nil // a batch may still fit
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // fill writes zeros.

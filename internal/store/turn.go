@@ -13,7 +13,7 @@ func (s *Store) finish() {
 }
 
 // pacedDecisions is how many decisions are taken without a pause in which other requests may run.
-const pacedDecisions = 4
+const pacedDecisions = 32
 
 // turn decides, in one turn of the journal, on those in the queue, which it moves to taken, and
 // answers them. It returns those at the end that need another turn. The caller holds
