@@ -389,7 +389,21 @@ func (s *groupSet) put(g *store.Group, size int32) {
 
 // sorted returns the groups by ID.
 func (s *groupSet) sorted() []*store.Group {
-	groups := slices.DeleteFunc(s.groups, func(g *store.Group) bool { return g == nil })
-	slices.SortFunc(groups, func(a, b *store.Group) int { return strings.Compare(a.Key.ID(), b.Key.ID()) })
+	// The IDs come along, as looking each of them up in its group takes most of the time.
+	type entry struct {
+		id    string
+		group *store.Group
+	}
+	entries := make([]entry, 0, len(s.groups))
+	for _, g := range s.groups {
+		if g != nil {
+			entries = append(entries, entry{g.Key.ID(), g})
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.id, b.id) })
+	groups := s.groups[:0]
+	for _, e := range entries {
+		groups = append(groups, e.group)
+	}
 	return groups
 }
