@@ -41,9 +41,9 @@ const (
 	// crowdedPercent is what may be allocated at least while pushes fill their budget. With less, the
 	// collector would take too much of the processor's time.
 	crowdedPercent = 25
-	// maxWithout is how long the collector may not run at a start. Nearly all of what is loaded from a
+	// maxWithout is how long the collector may not run at a start. Most of what is allocated to load a
 	// file stays, so a collection meanwhile would cost time and free little.
-	maxWithout = time.Second
+	maxWithout = 10 * time.Second
 )
 
 // paceCollector adjusts the garbage collector to minHeadroom, and the memory limit to what pushes

@@ -113,8 +113,9 @@ func (j *Journal) compact(ctx context.Context, c *compaction, old *log, groups i
 			break
 		}
 	}
-	// There will be as many changes until the next compaction, and some while it runs.
-	if err := l.allocateAhead(min(j.sizeLimit(live)-live, maxAhead) + smallRest); err != nil {
+	// That many changes fit until the next compaction is due, and some come while it runs.
+	ahead := j.sizeLimit(live) - (l.end - l.start.end)
+	if err := l.allocateAhead(min(ahead, maxAhead) + smallRest); err != nil {
 		return later, count, j.discard(l, err)
 	}
 	if err := j.turn.acquire(ctx); err != nil {

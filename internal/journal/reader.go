@@ -213,7 +213,7 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 	var l loaded
 	var err error
 	spans := make(chan *span, runtime.GOMAXPROCS(0))
-	collector := collector{spans: spans, free: make(chan []byte, cap(spans)+2)}
+	collector := collector{spans: spans, free: make(chan *span, cap(spans)+2)}
 	collector.next()
 	go func() {
 		defer close(spans)
@@ -235,8 +235,9 @@ func loadFile(f io.ReaderAt, size int64) (loaded, error) {
 			}
 			batch = slices.Delete(batch, 0, len(batch)) // lets go of the groups
 		}
+		c.reset()
 		select {
-		case collector.free <- c.memory[:0]:
+		case collector.free <- c:
 		default:
 		}
 	}
@@ -253,7 +254,7 @@ const spanSize = 1 << 20
 // collector is a visitor that collects records in spans, and has each span decoded.
 type collector struct {
 	spans   chan<- *span
-	free    chan []byte // memory of spans that are done
+	free    chan *span // that are done
 	current *span
 	parts   parts
 	open    bool  // records have come since the last batch ended
@@ -294,10 +295,10 @@ func (c *collector) send() {
 }
 
 func (c *collector) next() {
-	c.current = &span{decoded: make(chan struct{})}
 	select {
-	case c.current.memory = <-c.free:
+	case c.current = <-c.free:
 	default:
+		c.current = &span{decoded: make(chan struct{}, 1)}
 	}
 	if cap(c.current.memory) < spanSize || cap(c.current.memory) > 4*spanSize {
 		c.current.memory = make([]byte, 0, spanSize)
@@ -312,12 +313,17 @@ type span struct {
 	decoded chan struct{}
 }
 
+// reset makes the span one without records.
+func (c *span) reset() {
+	clear(c.changes) // lets go of the groups
+	c.memory, c.records, c.changes = c.memory[:0], c.records[:0], c.changes[:0]
+}
+
 func (c *span) decode() {
-	defer close(c.decoded)
-	c.changes = make([]change, len(c.records))
+	defer func() { c.decoded <- struct{}{} }()
 	var decoder store.RecordDecoder
-	for i, r := range c.records {
-		c.changes[i] = decodeChange(r, &decoder)
+	for _, r := range c.records {
+		c.changes = append(c.changes, decodeChange(r, &decoder))
 	}
 }
 
