@@ -11,7 +11,7 @@ import (
 
 const (
 	// spareSpace is how many outdated bytes a file may have before compaction is considered.
-	spareSpace = 8 << 20
+	spareSpace = 6 << 20
 
 	// minDeletions is the minimum number of deleted groups that makes it worth checking
 	// whether a compaction is due.
