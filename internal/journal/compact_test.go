@@ -314,6 +314,34 @@ func TestSpaceAhead(t *testing.T) {
 	}
 }
 
+// TestNoSpaceAhead: a compaction only needs space for what is stored.
+func TestNoSpaceAhead(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "f.db")
+	j, s := open(t, path, SyncEachPush)
+	j.spare, j.compactAt = 1<<20, 0
+	full := false
+	j.disk.write = func(f *os.File, b []byte, at int64) error {
+		if isBeside(path, f) && at+int64(len(b)) > minStep+64<<10 {
+			full = true
+			return fullDisk
+		}
+		return writeAt(f, b, at)
+	}
+	for first := j.log; j.log == first; j.background.Wait() {
+		mustPush(t, s, "a", body(0))
+		if used := j.committed.end; used > 2*j.sizeLimit(0) {
+			t.Fatalf("not compacted with %d bytes in use", used)
+		}
+	}
+	if !full {
+		t.Error("there was space ahead")
+	}
+	mustPush(t, s, "a", body(1))
+	if got, want := text(t, afterCrash(t, path)), journaltest.Exposed(t, s); got != want {
+		t.Errorf("the file has\n%s\nwant\n%s", got, want)
+	}
+}
+
 // TestCompactionAfterDeletes: space that deletes and wipes left free is given back though
 // hardly anything is written.
 func TestCompactionAfterDeletes(t *testing.T) {
