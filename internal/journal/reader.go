@@ -395,7 +395,7 @@ func (s *groupSet) put(g *store.Group, size int32) {
 
 // sorted returns the groups by ID.
 func (s *groupSet) sorted() []*store.Group {
-	// The IDs come along, as looking each of them up in its group takes most of the time.
+	// The IDs are side by side: to look each one up in its group took most of the time.
 	type entry struct {
 		id    string
 		group *store.Group

@@ -183,13 +183,17 @@ func (l *log) allocate(need, step int64) error {
 	return nil
 }
 
-// allocateAhead has a sealed file grow until batches of so many bytes fit, or the disk is full.
-func (l *log) allocateAhead(bytes int64) error {
+// allocateAhead has a sealed file grow until batches of so many bytes fit, the disk is full, or
+// ctx ends.
+func (l *log) allocateAhead(ctx context.Context, bytes int64) error {
 	for {
 		free := l.allocated - l.end
 		if free >= bytes {
 			l.step = aheadStep
 			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if err := l.allocate(free, roundUp(min(bytes-free, aheadStep), sectorSize)); outOfSpace(err) {
 			return nil // a batch may still fit
