@@ -115,7 +115,7 @@ func (j *Journal) compact(ctx context.Context, c *compaction, old *log, groups i
 	}
 	// That many changes fit until the next compaction is due, and some come while it runs.
 	ahead := j.sizeLimit(live) - (l.end - l.start.end)
-	if err := l.allocateAhead(ctx, min(ahead, maxAhead) + smallRest); err != nil {
+	if err := l.allocateAhead(ctx, min(ahead, maxAhead)+smallRest); err != nil {
 		return later, count, j.discard(l, err)
 	}
 	if err := j.turn.acquire(ctx); err != nil {

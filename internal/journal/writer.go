@@ -186,21 +186,21 @@ func (l *log) allocate(need, step int64) error {
 // allocateAhead has a sealed file grow until batches of so many bytes fit, the disk is full, or
 // ctx ends.
 func (l *log) allocateAhead(ctx context.Context, bytes int64) error {
-	for {
-		free := l.allocated - l.end
-		if free >= bytes {
-			l.step = aheadStep
-			return nil
-		}
+	for l.allocated-l.end < bytes {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := l.allocate(free, roundUp(min(bytes-free, aheadStep), sectorSize)); outOfSpace(err) {
+		free := l.allocated - l.end
+		err := l.allocate(free, roundUp(min(bytes-free, aheadStep), sectorSize))
+		if outOfSpace(err) {
 			return nil // a batch may still fit
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
 	}
+	l.step = aheadStep
+	return nil
 }
 
 // fill writes zeros.
